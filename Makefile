@@ -1,0 +1,57 @@
+# One command each; every target sets up what it needs in .venv and re-uses it when it is current.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint types docs bench check format clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV) (a few minutes the first time) ..." >&2
+	@$(PIP) -e ".[train]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(PIP) -e ".[dev]"
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	@$(PIP) -e ".[docs]"
+	@touch $@
+
+demo: $(VENV)/.run ## run two studies on scikit-learn's digits and write demo/report.html
+	@$(BIN)/equipoise demo --out demo
+
+test: $(VENV)/.dev ## the fast tests (no GPU, no network)
+	@$(BIN)/python -m pytest -n auto
+
+test-all: $(VENV)/.dev ## every test, the statistical simulations included
+	@$(BIN)/python -m pytest -n auto -m "not gpu"
+
+lint: $(VENV)/.dev ## ruff and the layering contracts
+	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/lint-imports
+
+types: $(VENV)/.dev ## mypy, strict
+	@$(BIN)/mypy
+
+docs: $(VENV)/.docs ## the documentation, warnings are errors
+	@$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
+
+bench: $(VENV)/.dev ## speed, side by side with the peers
+	@$(BIN)/python -m benchmarks.speed
+
+check: lint types test ## what CI runs
+
+format: $(VENV)/.dev ## put the code into shape
+	@$(BIN)/ruff check --fix src tests benchmarks
+	@$(BIN)/ruff format src tests benchmarks
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist demo docs/_build

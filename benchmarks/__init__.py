@@ -1,0 +1,1 @@
+"""Benchmarks: speed beside the peers, and studies on real data given by path."""

@@ -1,0 +1,1 @@
+"""Equipoise: find out whether class imbalance hurts, treat it, ship calibrated decisions."""

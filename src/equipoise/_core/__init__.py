@@ -1,0 +1,1 @@
+"""Ground floor: checks, randomness, fingerprints, atomic files; knows nothing of labels."""

@@ -1,0 +1,98 @@
+"""Checks of arguments that answer in one form: name, expected, got, next step."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from equipoise.errors import DataError, ShapeError, UsageError
+
+__all__ = [
+    "closest",
+    "one_of",
+    "require_finite",
+    "require_shape",
+    "say",
+    "to_array",
+    "to_fraction",
+    "to_positive",
+]
+
+
+def say(name: str, expected: str, got: object, do: str = "") -> str:
+    """Compose the one form of message: "`name` must ..., got .... Next step."."""
+    return f"`{name}` must {expected}, got {got}." + (f" {do}" if do else "")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean `x`?" for the nearest known name, or the list of known names."""
+    options = sorted(known)
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean `{near[0]}`?"
+    return "Known: " + ", ".join(options) + "."
+
+
+def one_of(name: str, value: str, known: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``known``."""
+    if value not in known:
+        listed = ", ".join(f"'{k}'" for k in known)
+        raise UsageError(say(name, f"be one of {listed}", repr(value), closest(str(value), known)))
+    return value
+
+
+def to_array(name: str, value: ArrayLike, *, ndim: int | tuple[int, ...]) -> NDArray[Any]:
+    """Return ``value`` as an array of ``ndim`` dimensions; ragged input is an error."""
+    dims = (ndim,) if isinstance(ndim, int) else ndim
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(
+            say(name, "be a rectangular array", "rows of different length", "Pad or fix the rows.")
+        ) from error
+    if array.ndim not in dims:
+        expected = " or ".join(str(d) for d in dims)
+        raise ShapeError(say(name, f"have {expected} dimension(s)", f"shape {array.shape}"))
+    return array
+
+
+def require_shape(name: str, array: NDArray[Any], shape: tuple[int | None, ...], why: str) -> None:
+    """Raise unless ``array`` has ``shape``; None stands for any length."""
+    fits = array.ndim == len(shape) and all(
+        want is None or have == want for have, want in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
+        raise ShapeError(say(name, f"have shape {wanted}", array.shape, why))
+
+
+def require_finite(name: str, array: NDArray[Any], do: str) -> None:
+    """Raise if a value is NaN or infinite, and say how many and where the first one is."""
+    bad = ~np.isfinite(array)
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        place = f"row {where[0]}" + (f", column {where[1]}" if len(where) > 1 else "")
+        raise DataError(
+            say(name, "be finite", f"{int(bad.sum())} NaN or infinite values (first: {place})", do)
+        )
+
+
+def to_fraction(name: str, value: float, *, inclusive: bool = False) -> float:
+    """Return ``value`` if it lies in (0, 1), or in [0, 1] with ``inclusive``."""
+    number = float(value)
+    inside = 0.0 <= number <= 1.0 if inclusive else 0.0 < number < 1.0
+    if not inside:
+        raise UsageError(say(name, f"lie in {'[0, 1]' if inclusive else '(0, 1)'}", value))
+    return number
+
+
+def to_positive(name: str, value: float, *, zero: bool = False) -> float:
+    """Return ``value`` if it is finite and above zero (or zero with ``zero``)."""
+    number = float(value)
+    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise UsageError(say(name, "be >= 0" if zero else "be > 0", value))
+    return number

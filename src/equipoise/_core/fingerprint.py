@@ -1,0 +1,41 @@
+"""Fingerprints: short hashes of arrays and settings that go with every number derived from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["canonical_json", "digest", "fingerprint_array", "fingerprint_config"]
+
+
+def digest(text: str | bytes) -> str:
+    """Return the SHA-256 hex digest of a text."""
+    data = text.encode() if isinstance(text, str) else text
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces, so equal settings give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def fingerprint_config(config: Any) -> str:
+    """Return 16 hex digits that name a configuration."""
+    return digest(canonical_json(config))[:16]
+
+
+def fingerprint_array(*arrays: NDArray[Any]) -> str:
+    """Return 16 hex digits that name the content, shape and kind of the arrays."""
+    state = hashlib.sha256()
+    for array in arrays:
+        data = np.ascontiguousarray(array)
+        if data.dtype.kind in "OUS":
+            data = np.char.encode(data.astype(str), "utf-8")
+        little = data.astype(data.dtype.newbyteorder("<"), copy=False)
+        state.update(f"{little.dtype.str}{little.shape}".encode())
+        state.update(little.tobytes())
+    return state.hexdigest()[:16]

@@ -1,0 +1,30 @@
+"""The nouns of the line: frozen records that read and write themselves in open formats."""
+
+from equipoise.artifacts.comparison import ArmRecord, Comparison, Gain
+from equipoise.artifacts.correction import Correction
+from equipoise.artifacts.estimate import Estimate
+from equipoise.artifacts.evaluation import Evaluation
+from equipoise.artifacts.finding import Finding
+from equipoise.artifacts.labels import UNKNOWN, Labels
+from equipoise.artifacts.rule import Calibrator, DecisionRule, Decisions
+from equipoise.artifacts.scores import Scores
+from equipoise.artifacts.split import Split
+from equipoise.artifacts.trial import Trial
+
+__all__ = [
+    "UNKNOWN",
+    "ArmRecord",
+    "Calibrator",
+    "Comparison",
+    "Correction",
+    "DecisionRule",
+    "Decisions",
+    "Estimate",
+    "Evaluation",
+    "Finding",
+    "Gain",
+    "Labels",
+    "Scores",
+    "Split",
+    "Trial",
+]

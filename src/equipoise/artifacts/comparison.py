@@ -1,0 +1,166 @@
+"""A comparison: methods side by side, what each really bought, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from equipoise.artifacts._io import plain, read_json, write_json
+from equipoise.artifacts.estimate import Estimate
+from equipoise.artifacts.evaluation import Evaluation
+from equipoise.artifacts.labels import Kind
+
+__all__ = ["ArmRecord", "Comparison", "Gain"]
+
+_SCHEMA, _VERSION = "equipoise.Comparison", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What a remedy bought over the baseline, paired over seeds and rows.
+
+    Args:
+        primary: Difference in the primary metric; its interval is Holm-adjusted.
+        primary_90: The same with an unadjusted 90 % interval, for practical equivalence.
+        total: Difference at the default rule (0.5 or argmax).
+        ranking_part: Difference with tuned thresholds: what training really bought.
+        operating_part: The rest: what a free threshold would have given.
+        per_seed: The primary difference of each seed.
+        p_adjusted: Holm-adjusted p-value of the primary difference.
+        smallest_detectable: Difference that this design finds with 80 % power.
+        verdict: "ranking gain", "threshold only", "no effect", "harmful" or "undecided".
+        needed: For "undecided": what would settle it, in words.
+    """
+
+    primary: Estimate
+    primary_90: Estimate
+    total: Estimate
+    ranking_part: Estimate
+    operating_part: Estimate
+    per_seed: tuple[float, ...]
+    p_adjusted: float
+    smallest_detectable: float
+    verdict: str
+    needed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRecord:
+    """One method in a comparison.
+
+    Args:
+        method: Its name.
+        n_seeds: Trials it rests on.
+        record: The four-column record, metric -> Estimate: ranking ("macro_ap", "macro_auroc"),
+            default rule ("default"), tuned rule ("tuned"), probability quality ("log_loss_raw",
+            "log_loss_formula", "log_loss_calibrated").
+        flagged: Label -> (share flagged at the default rule, at the tuned rule, share positive),
+            means over seeds.
+        recall: Label -> (recall at the default rule, at the tuned rule), means over seeds.
+        exactness: How exactly its correction is known.
+        gain: Against the baseline; None for the baseline itself.
+        evaluation: Of the first seed, with the tuned rule.
+        curves: Label -> points for the report ("precision", "recall", "predicted", "observed").
+        notes: Remarks, such as an effective weight far from the nominal one.
+    """
+
+    method: str
+    n_seeds: int
+    record: Mapping[str, Estimate]
+    flagged: Mapping[str, tuple[float, float, float]]
+    recall: Mapping[str, tuple[float, float]]
+    exactness: str
+    gain: Gain | None
+    evaluation: Evaluation
+    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Methods side by side on the same test rows.
+
+    Args:
+        title: What was compared, in words.
+        kind: "multiclass" or "multilabel".
+        names: One name per class or label.
+        baseline: The method that the others are compared with.
+        primary: The metric the verdict rests on.
+        rule_metric: The metric at the default and the tuned rule.
+        rope: Half-width of the region of practical equivalence.
+        arms: In the order of the study; the baseline first.
+        recommended: The simplest arm that no other beats.
+        summary: One sentence a manager can read, and the reason it could be wrong.
+        data: The data card: rows per part, counts, prevalences.
+        provenance: Versions, seeds, fingerprints, command, times.
+    """
+
+    title: str
+    kind: Kind
+    names: tuple[str, ...]
+    baseline: str
+    primary: str
+    rule_metric: str
+    rope: float
+    arms: tuple[ArmRecord, ...]
+    recommended: str
+    summary: tuple[str, str]
+    data: Mapping[str, Any]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def arm(self, method: str) -> ArmRecord:
+        """Return one arm by the name of its method."""
+        for record in self.arms:
+            if record.method == method:
+                return record
+        raise KeyError(method)
+
+    def save(self, path: str | Path) -> Path:
+        """Write as JSON."""
+        body = {name: getattr(self, name) for name in self.__slots__ if name != "arms"}
+        return write_json(path, _SCHEMA, _VERSION, body | {"arms": [_dump(a) for a in self.arms]})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Comparison:
+        """Read what :meth:`save` wrote."""
+        body = read_json(path, _SCHEMA, _VERSION)
+        fields = {k: v for k, v in body.items() if k not in ("schema", "version", "arms")}
+        fields["names"], fields["summary"] = tuple(fields["names"]), tuple(fields["summary"])
+        return cls(arms=tuple(_read(a) for a in body["arms"]), **fields)
+
+
+_ESTIMATES = ("primary", "primary_90", "total", "ranking_part", "operating_part")
+
+
+def _dump(arm: ArmRecord) -> dict[str, Any]:
+    body = {name: getattr(arm, name) for name in arm.__slots__}
+    body["record"] = {k: e.to_dict() for k, e in arm.record.items()}
+    body["evaluation"] = arm.evaluation.to_dict()
+    if arm.gain is not None:
+        gain = {name: getattr(arm.gain, name) for name in arm.gain.__slots__}
+        body["gain"] = gain | {k: gain[k].to_dict() for k in _ESTIMATES}
+    plain_body: dict[str, Any] = plain(body)
+    return plain_body
+
+
+def _read(body: Mapping[str, Any]) -> ArmRecord:
+    fields = dict(body)
+    if fields["gain"] is not None:
+        gain = dict(fields["gain"])
+        for name in _ESTIMATES:
+            gain[name] = Estimate.from_dict(gain[name])
+        for name in ("p_adjusted", "smallest_detectable"):
+            gain[name] = float("nan") if gain[name] is None else float(gain[name])
+        gain["per_seed"] = tuple(gain["per_seed"])
+        fields["gain"] = Gain(**gain)
+    fields["record"] = {k: Estimate.from_dict(e) for k, e in fields["record"].items()}
+    for name in ("flagged", "recall"):
+        fields[name] = {
+            k: tuple(float("nan") if v is None else v for v in row)
+            for k, row in fields[name].items()
+        }
+    fields["evaluation"] = Evaluation.from_dict(fields["evaluation"])
+    fields["notes"] = tuple(fields["notes"])
+    return ArmRecord(**fields)

@@ -1,0 +1,90 @@
+"""An evaluation: estimates per label, macro, micro and by frequency group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from equipoise.artifacts._io import plain, read_json, write_json
+from equipoise.artifacts.estimate import Estimate
+from equipoise.artifacts.labels import Kind
+
+__all__ = ["Evaluation"]
+
+_SCHEMA, _VERSION = "equipoise.Evaluation", 1
+Estimates = Mapping[str, Estimate]
+
+
+def _dump(table: Mapping[str, Estimates]) -> dict[str, dict[str, Any]]:
+    return {k: {m: e.to_dict() for m, e in row.items()} for k, row in table.items()}
+
+
+def _read(table: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Estimate]]:
+    return {k: {m: Estimate.from_dict(e) for m, e in row.items()} for k, row in table.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How good a model and its rule are on rows neither has seen.
+
+    Args:
+        kind: "multiclass" or "multilabel".
+        names: One name per class or label.
+        per_label: name -> metric -> Estimate.
+        overall: "macro" (over evaluable labels), "micro" or "overall" -> metric -> Estimate.
+        groups: "head", "medium", "tail" -> metric -> Estimate, macro within the group.
+        n_rows: Rows evaluated.
+        n_evaluable: metric -> number of labels in the macro average.
+        not_evaluable: name -> why it is left out of ranking metrics.
+        overlap: "none" (checked by ids) or "unchecked" (no ids were given).
+        evaluated_on: Part and fingerprint of the rows, and what the rule was tuned on.
+    """
+
+    kind: Kind
+    names: tuple[str, ...]
+    per_label: Mapping[str, Estimates]
+    overall: Mapping[str, Estimates]
+    groups: Mapping[str, Estimates]
+    n_rows: int
+    n_evaluable: Mapping[str, int]
+    not_evaluable: Mapping[str, str]
+    overlap: str
+    evaluated_on: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
+        body: dict[str, Any] = plain(
+            {
+                "kind": self.kind,
+                "names": self.names,
+                "per_label": _dump(self.per_label),
+                "overall": _dump(self.overall),
+                "groups": _dump(self.groups),
+                "n_rows": self.n_rows,
+                "n_evaluable": self.n_evaluable,
+                "not_evaluable": self.not_evaluable,
+                "overlap": self.overlap,
+                "evaluated_on": self.evaluated_on,
+            }
+        )
+        return body
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Evaluation:
+        """Read what :meth:`to_dict` wrote."""
+        body = {k: v for k, v in fields.items() if k not in ("schema", "version")}
+        for name in ("per_label", "overall", "groups"):
+            body[name] = _read(body[name])
+        body["names"] = tuple(body["names"])
+        return cls(**body)
+
+    def save(self, path: str | Path) -> Path:
+        """Write as JSON."""
+        return write_json(path, _SCHEMA, _VERSION, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evaluation:
+        """Read what :meth:`save` wrote."""
+        return cls.from_dict(read_json(path, _SCHEMA, _VERSION))

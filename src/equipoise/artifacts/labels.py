@@ -1,0 +1,253 @@
+"""Labels: what is known about each row, with names, ids and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from equipoise._core.checks import one_of, require_shape, say, to_array
+from equipoise._core.fingerprint import fingerprint_array
+from equipoise.artifacts._io import read_table, write_table
+from equipoise.errors import DataError, ShapeError
+
+__all__ = ["UNKNOWN", "Kind", "Labels", "to_ids"]
+
+Kind = Literal["multiclass", "multilabel"]
+KINDS: tuple[Kind, ...] = ("multiclass", "multilabel")
+UNKNOWN = -1
+_SCHEMA, _VERSION = "equipoise.Labels", 1
+
+
+def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDArray[Any] | None:
+    """Return row ids or groups as an int64 or str array of length ``n``."""
+    if values is None:
+        return None
+    array = to_array(name, values, ndim=1)
+    require_shape(name, array, (n,), "Give one entry per row.")
+    if array.dtype.kind in "iub":
+        array = array.astype(np.int64)
+    elif array.dtype.kind != "U":
+        array = array.astype(str)
+    if unique:
+        distinct, counts = np.unique(array, return_counts=True)
+        if distinct.size < n:
+            twice = distinct[counts > 1][0]
+            raise DataError(
+                say(
+                    name,
+                    "be unique",
+                    f"{n - distinct.size} duplicates (first: {twice!r})",
+                    "Remove duplicate rows, or give repeated rows a shared group instead.",
+                )
+            )
+    return array
+
+
+def _class_values(values: NDArray[Any]) -> NDArray[np.int64]:
+    if values.dtype.kind == "f" and not np.all(np.isfinite(values) & (values == np.rint(values))):
+        raise DataError(
+            say(
+                "values",
+                "be class indices 0 to C - 1",
+                "fractions or NaN",
+                "Multi-class labels have no unknown entries: leave those rows out.",
+            )
+        )
+    if values.dtype.kind not in "fiub":
+        raise DataError(
+            say("values", "be class indices", f"dtype {values.dtype}", "Use labels.read for names.")
+        )
+    classes = values.astype(np.int64)
+    if classes.size and classes.min() < 0:
+        raise DataError(
+            say("values", "be class indices >= 0", int(classes.min()), "Leave unknown rows out.")
+        )
+    return classes
+
+
+def _multi_hot_values(values: NDArray[Any]) -> NDArray[np.int8]:
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), UNKNOWN, values)
+    if values.dtype.kind not in "fiub":
+        raise DataError(say("values", "be 0, 1 or -1 (unknown)", f"dtype {values.dtype}"))
+    wrong = ~np.isin(values, (0, 1, UNKNOWN))
+    if wrong.any():
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        raise DataError(
+            say(
+                "values",
+                "be 0, 1 or -1 (unknown)",
+                f"{values[row, column]!s} in row {row}, column {column}",
+                'Class indices in one column are kind="multiclass".',
+            )
+        )
+    return values.astype(np.int8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """What is known about each of N rows.
+
+    Args:
+        values: (N,) int64 class indices, or (N, L) int8 with 1 present, 0 absent, -1 unknown.
+        kind: "multiclass" (exactly one class per row) or "multilabel" (any number). Binary is
+            "multilabel" with one label.
+        names: One name per class or label.
+        ids: (N,) unique int64 or str row ids, or None.
+        groups: (N,) int64 or str, rows that belong together (a patient, a video), or None.
+
+    Raises:
+        DataError: values outside the allowed set, duplicate ids or names.
+        ShapeError: shapes that do not belong together.
+
+    Example:
+        >>> labels = Labels.from_array([[1, 0], [1, 1], [0, -1]], kind="multilabel")
+        >>> labels.counts.tolist(), labels.known.tolist()
+        ([2, 1], [3, 2])
+    """
+
+    values: NDArray[Any]
+    kind: Kind
+    names: tuple[str, ...]
+    ids: NDArray[Any] | None = None
+    groups: NDArray[Any] | None = None
+
+    @classmethod
+    def from_array(
+        cls,
+        values: ArrayLike,
+        *,
+        kind: Kind,
+        names: Sequence[str] | None = None,
+        ids: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Labels:
+        """Check and wrap an array; (N,) values of kind "multilabel" become one binary label."""
+        one_of("kind", kind, KINDS)
+        array = to_array("values", values, ndim=1 if kind == "multiclass" else (1, 2))
+        if array.shape[0] == 0:
+            raise DataError(say("values", "have at least one row", "none"))
+        checked: NDArray[Any]
+        if kind == "multiclass":
+            checked = _class_values(array)
+            width = int(checked.max()) + 1
+        else:
+            checked = _multi_hot_values(array.reshape(array.shape[0], -1))
+            width = checked.shape[1]
+        if names is None:
+            names = [str(i) for i in range(max(width, 2) if kind == "multiclass" else width)]
+        n = checked.shape[0]
+        return cls(
+            checked,
+            kind,
+            tuple(str(name) for name in names),
+            to_ids("ids", ids, n, unique=True),
+            to_ids("groups", groups, n, unique=False),
+        )
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) < len(self.names):
+            raise DataError(say("names", "be unique", list(self.names)))
+        width = self.values.shape[1] if self.kind == "multilabel" else len(self.names)
+        if len(self.names) != width:
+            raise ShapeError(say("names", f"have one entry per label = {width}", len(self.names)))
+        if self.kind == "multiclass":
+            if len(self.names) < 2:
+                raise DataError(
+                    say("values", "hold at least two classes", f"only {list(self.names)}")
+                )
+            if self.values.size and int(self.values.max()) >= width:
+                raise DataError(
+                    say("values", f"be below the number of names = {width}", self.values.max())
+                )
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    def __getitem__(self, rows: ArrayLike | slice) -> Labels:
+        """Return the labels of some rows, by position."""
+        index = rows if isinstance(rows, slice) else np.asarray(rows)
+        return Labels(
+            self.values[index],
+            self.kind,
+            self.names,
+            None if self.ids is None else self.ids[index],
+            None if self.groups is None else self.groups[index],
+        )
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes or labels."""
+        return len(self.names)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Rows of each class, or positives of each label, (C,) int64."""
+        if self.kind == "multiclass":
+            return np.bincount(self.values, minlength=self.num_classes).astype(np.int64)
+        return np.asarray((self.values == 1).sum(axis=0), dtype=np.int64)
+
+    @property
+    def known(self) -> NDArray[np.int64]:
+        """Rows whose entry is known, per class or label, (C,) int64."""
+        if self.kind == "multiclass":
+            return np.full(self.num_classes, len(self), dtype=np.int64)
+        return np.asarray((self.values != UNKNOWN).sum(axis=0), dtype=np.int64)
+
+    @property
+    def prevalence(self) -> NDArray[np.float64]:
+        """Share of positives among known rows, (C,) float64; NaN where nothing is known."""
+        known = self.known
+        share = np.full(self.num_classes, np.nan)
+        np.divide(self.counts, known, out=share, where=known > 0)
+        return share
+
+    def one_hot(self) -> NDArray[np.int8]:
+        """Return (N, C) int8: multi-hot as it is, classes as one column each."""
+        if self.kind == "multilabel":
+            return self.values
+        hot = np.zeros((len(self), self.num_classes), dtype=np.int8)
+        hot[np.arange(len(self)), self.values] = 1
+        return hot
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that name values, names and ids."""
+        parts: list[NDArray[Any]] = [self.values, np.asarray(self.names)]
+        if self.ids is not None:
+            parts.append(self.ids)
+        return fingerprint_array(*parts)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a Parquet file: one column per label (or one of class names), id and group."""
+        import polars as pl
+
+        if self.kind == "multiclass":
+            columns: dict[str, Any] = {"label": np.asarray(self.names)[self.values]}
+        else:
+            columns = {f"label:{n}": self.values[:, i] for i, n in enumerate(self.names)}
+        for key, extra in (("id", self.ids), ("group", self.groups)):
+            if extra is not None:
+                columns[key] = extra
+        meta = {"kind": self.kind, "names": self.names}
+        return write_table(path, _SCHEMA, _VERSION, pl.DataFrame(columns), meta)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Labels:
+        """Read what :meth:`save` wrote."""
+        frame, meta = read_table(path, _SCHEMA, _VERSION)
+        names = meta["names"]
+        if meta["kind"] == "multiclass":
+            index = {name: i for i, name in enumerate(names)}
+            values = np.asarray([index[v] for v in frame["label"].to_list()], dtype=np.int64)
+        else:
+            values = frame.select([f"label:{n}" for n in names]).to_numpy().astype(np.int8)
+        extra = {k: frame[k].to_numpy() if k in frame.columns else None for k in ("id", "group")}
+        return cls.from_array(
+            values, kind=meta["kind"], names=names, ids=extra["id"], groups=extra["group"]
+        )

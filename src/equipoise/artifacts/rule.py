@@ -1,0 +1,219 @@
+"""A decision rule: from scores to calibrated probabilities and decisions, with NumPy alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, log_softmax
+
+from equipoise._core.checks import say
+from equipoise.artifacts._io import plain, read_json, to_float, write_json
+from equipoise.artifacts.correction import Correction
+from equipoise.artifacts.labels import Kind
+from equipoise.artifacts.scores import Scores
+from equipoise.errors import DataError
+
+__all__ = ["Calibrator", "DecisionRule", "Decisions", "hash_ids"]
+
+Floats = NDArray[np.float64]
+_SCHEMA, _VERSION = "equipoise.DecisionRule", 1
+
+
+def hash_ids(ids: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return one 64-bit hash per row id, sorted, so an overlap is found without keeping ids."""
+    hashes = [hashlib.blake2b(str(i).encode(), digest_size=8).digest() for i in ids.tolist()]
+    return np.sort(np.frombuffer(b"".join(hashes), dtype="<u8"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibrator:
+    """An affine map of corrected log-odds: ``scale * z + offset``, then the shift of prior.
+
+    Args:
+        scale: (C,) slope per label, or one temperature for classes, > 0.
+        offset: (C,) added after the slope.
+        method: Per label: "formula" (nothing fitted), "offset" or "platt".
+        effective_weight: (C,) the weight on positives that the model really expressed; for labels
+            only, NaN where nothing was fitted.
+    """
+
+    scale: Floats
+    offset: Floats
+    method: tuple[str, ...]
+    effective_weight: Floats
+
+    @classmethod
+    def identity(cls, num_classes: int) -> Calibrator:
+        """Return the calibrator that trusts the formula."""
+        ones = np.ones(num_classes)
+        return cls(ones, 0 * ones, ("formula",) * num_classes, np.full(num_classes, np.nan))
+
+    def apply(self, log_odds: Floats) -> Floats:
+        """Return calibrated log-odds (or unnormalised log-posteriors), (N, C)."""
+        return np.asarray(self.scale * log_odds + self.offset)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
+        names = ("scale", "offset", "method", "effective_weight")
+        body: dict[str, Any] = plain({name: getattr(self, name) for name in names})
+        return body
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Calibrator:
+        """Read what :meth:`to_dict` wrote."""
+        scale, offset, weight = (
+            np.array([to_float(v) for v in fields[k]])
+            for k in ("scale", "offset", "effective_weight")
+        )
+        return cls(scale, offset, tuple(fields["method"]), weight)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decisions:
+    """What a rule says about N rows.
+
+    Args:
+        probabilities: (N, C) calibrated, at the rule's target prior.
+        predictions: (N, L) int8 flags, or (N,) int64 classes.
+        names: One name per class or label.
+        ids: The row ids of the scores, or None.
+    """
+
+    probabilities: Floats
+    predictions: NDArray[Any]
+    names: tuple[str, ...]
+    ids: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecisionRule:
+    """From a model's scores to decisions: correction, calibration, prior shift, thresholds.
+
+    Args:
+        kind: "multiclass" or "multilabel".
+        names: One name per class or label.
+        correction: Outputs to natural-prior log-odds; None for scores of kind "ranking".
+        calibrator: Fitted on validation data.
+        prior_shift: (C,) added to calibrated log-odds: log-odds (or log) of target over
+            validation prior; zeros where the target is the validation data.
+        thresholds: (L,) cuts on calibrated, shifted log-odds for labels (a row is flagged at or
+            above; inf never flags). None for classes.
+        class_offset: (C,) added before the argmax for classes. None for labels.
+        objective: What the thresholds maximise, for example "f1".
+        target_prior: "validation", "uniform", or the declared prior as a list.
+        tuned_on: Part, number of rows and fingerprint of the rows it was tuned on.
+        id_hashes: Sorted 64-bit hashes of those rows' ids, or None where there were no ids.
+        grades: (C,) "A" to "D" by validation positives (100, 50, 10).
+        claimed: (C,) the objective on the rows it was tuned on; optimistic.
+        cross_fitted: (C,) the same with calibration and threshold made on other folds.
+        notes: Remarks per label, for example "threshold below prevalence".
+    """
+
+    kind: Kind
+    names: tuple[str, ...]
+    correction: Correction | None
+    calibrator: Calibrator
+    prior_shift: Floats
+    thresholds: Floats | None
+    class_offset: Floats | None
+    objective: str
+    target_prior: str | tuple[float, ...]
+    tuned_on: Mapping[str, Any]
+    id_hashes: NDArray[np.uint64] | None = None
+    grades: tuple[str, ...] = ()
+    claimed: Floats = field(default_factory=lambda: np.array([]))
+    cross_fitted: Floats = field(default_factory=lambda: np.array([]))
+    notes: tuple[str, ...] = ()
+
+    def _check(self, scores: Scores) -> None:
+        if scores.kind != self.kind or scores.names != self.names:
+            raise DataError(
+                say(
+                    "scores",
+                    f"be {self.kind} with columns {list(self.names)}",
+                    f"{scores.kind} with {list(scores.names)}",
+                    "Apply the rule to scores of the model it was tuned for.",
+                )
+            )
+        wants_ranking = self.correction is None
+        if wants_ranking != (not scores.has_probabilities):
+            raise DataError(
+                say("scores", "be of the kind the rule was tuned on", scores.score_kind)
+            )
+
+    def log_odds(self, scores: Scores) -> Floats:
+        """Return calibrated log-odds (labels) or log-probabilities (classes) at the target prior.
+
+        The rule's own correction is used, so scores may come without one.
+        """
+        self._check(scores)
+        logits = scores.logits()
+        natural = logits if self.correction is None else self.correction.apply(logits)
+        shifted = self.calibrator.apply(natural) + self.prior_shift
+        if self.kind == "multiclass":
+            return np.asarray(log_softmax(shifted, axis=1))
+        return shifted
+
+    def apply(self, scores: Scores) -> Decisions:
+        """Return calibrated probabilities and decisions for new scores."""
+        values = self.log_odds(scores)
+        if self.thresholds is not None:
+            flags = (values >= self.thresholds).astype(np.int8)
+            return Decisions(expit(values), flags, self.names, scores.ids)
+        offset = 0.0 if self.class_offset is None else self.class_offset
+        winners = np.argmax(values + offset, axis=1).astype(np.int64)
+        return Decisions(np.exp(values), winners, self.names, scores.ids)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
+        hashes = None
+        if self.id_hashes is not None:
+            hashes = base64.b64encode(self.id_hashes.astype("<u8").tobytes()).decode()
+        own = ("correction", "calibrator", "id_hashes")
+        body = {name: getattr(self, name) for name in self.__slots__ if name not in own}
+        body["correction"] = None if self.correction is None else self.correction.to_dict()
+        body["calibrator"] = self.calibrator.to_dict()
+        body["id_hashes"] = hashes
+        if self.thresholds is not None:
+            body["threshold_probabilities"] = expit(self.thresholds)
+        plain_body: dict[str, Any] = plain(body)
+        return plain_body
+
+    def save(self, path: str | Path) -> Path:
+        """Write as JSON."""
+        return write_json(path, _SCHEMA, _VERSION, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> DecisionRule:
+        """Read what :meth:`save` wrote."""
+        body = read_json(path, _SCHEMA, _VERSION)
+
+        def floats(name: str) -> Floats:
+            return np.array([to_float(v) for v in body[name]])
+
+        hashes, target = body["id_hashes"], body["target_prior"]
+        correction = body["correction"]
+        return cls(
+            kind=body["kind"],
+            names=tuple(body["names"]),
+            correction=None if correction is None else Correction.from_dict(correction),
+            calibrator=Calibrator.from_dict(body["calibrator"]),
+            prior_shift=floats("prior_shift"),
+            thresholds=None if body["thresholds"] is None else floats("thresholds"),
+            class_offset=None if body["class_offset"] is None else floats("class_offset"),
+            objective=body["objective"],
+            target_prior=target if isinstance(target, str) else tuple(target),
+            tuned_on=body["tuned_on"],
+            id_hashes=None if hashes is None else np.frombuffer(base64.b64decode(hashes), "<u8"),
+            grades=tuple(body["grades"]),
+            claimed=floats("claimed"),
+            cross_fitted=floats("cross_fitted"),
+            notes=tuple(body["notes"]),
+        )

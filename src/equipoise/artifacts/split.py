@@ -1,0 +1,134 @@
+"""A split: which rows train, validate and test, with the proof that it is stratified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from equipoise._core.checks import say
+from equipoise._core.fingerprint import fingerprint_array
+from equipoise.artifacts._io import plain, read_json, write_json
+from equipoise.errors import LeakageError
+
+__all__ = ["Split"]
+
+_SCHEMA, _VERSION = "equipoise.Split", 1
+_PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Row positions of each part.
+
+    Args:
+        train: Positions to train on, int64.
+        val: Positions to tune on.
+        test: Positions to evaluate on, touched once.
+        n_rows: Rows in the table that was split; rows in no part were left out on purpose.
+        seed: The seed it was drawn with.
+        method: How it was drawn.
+        proof: The counts and largest deviations that show it is stratified.
+
+    Raises:
+        LeakageError: a position stands in two parts, or twice in one.
+
+    Example:
+        >>> split = Split.from_parts([0, 1, 2], [3], [4], n_rows=5, seed=0, method="by hand")
+        >>> split.sizes
+        {'train': 3, 'val': 1, 'test': 1}
+    """
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+    n_rows: int
+    seed: int
+    method: str
+    proof: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_parts(
+        cls,
+        train: ArrayLike,
+        val: ArrayLike,
+        test: ArrayLike,
+        *,
+        n_rows: int,
+        seed: int,
+        method: str,
+        proof: Mapping[str, Any] | None = None,
+    ) -> Split:
+        """Check and wrap three lists of positions."""
+        parts = [np.asarray(p, dtype=np.int64).reshape(-1) for p in (train, val, test)]
+        return cls(parts[0], parts[1], parts[2], n_rows, seed, method, plain(proof or {}))
+
+    def __post_init__(self) -> None:
+        rows = np.concatenate([self.train, self.val, self.test])
+        if rows.size and (rows.min() < 0 or rows.max() >= self.n_rows):
+            raise LeakageError(
+                say("parts", f"hold positions in [0, {self.n_rows})", f"{rows.min()}..{rows.max()}")
+            )
+        distinct, counts = np.unique(rows, return_counts=True)
+        if distinct.size < rows.size:
+            raise LeakageError(
+                say(
+                    "parts",
+                    "hold each row once",
+                    f"{int((counts > 1).sum())} rows more than once (first: "
+                    f"{int(distinct[counts > 1][0])})",
+                    "Oversample inside the training part only, after splitting.",
+                )
+            )
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Rows in each part."""
+        return {part: int(getattr(self, part).size) for part in _PARTS}
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that name which row is in which part."""
+        member = np.zeros(self.n_rows, dtype=np.int8)
+        for code, part in enumerate(_PARTS, start=1):
+            member[getattr(self, part)] = code
+        return fingerprint_array(member)
+
+    def save(self, path: str | Path) -> Path:
+        """Write as JSON."""
+        body = {part: getattr(self, part) for part in _PARTS} | {
+            "n_rows": self.n_rows,
+            "seed": self.seed,
+            "method": self.method,
+            "proof": self.proof,
+            "fingerprint": self.fingerprint,
+        }
+        return write_json(path, _SCHEMA, _VERSION, body)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Split:
+        """Read what :meth:`save` wrote; a changed file is refused."""
+        body = read_json(path, _SCHEMA, _VERSION)
+        split = cls.from_parts(
+            body["train"],
+            body["val"],
+            body["test"],
+            n_rows=body["n_rows"],
+            seed=body["seed"],
+            method=body["method"],
+            proof=body["proof"],
+        )
+        if split.fingerprint != body["fingerprint"]:
+            raise LeakageError(
+                say(
+                    str(path),
+                    f"match its fingerprint {body['fingerprint']}",
+                    split.fingerprint,
+                    "The file was changed after it was written; make the split again.",
+                )
+            )
+        return split

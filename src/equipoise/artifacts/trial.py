@@ -1,0 +1,95 @@
+"""A trial: one method, one setting, one seed; its folder is named by the hash of its config."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from equipoise._core.files import write_text
+from equipoise._core.fingerprint import fingerprint_config
+from equipoise.artifacts._io import plain, read_json, write_json
+from equipoise.artifacts.scores import Scores
+
+__all__ = ["Trial"]
+
+_SCHEMA, _VERSION = "equipoise.Trial", 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came out of training once.
+
+    Args:
+        method: Name of the method, as in the catalogue.
+        seed: Redraws the train/validation partition, the initialisation and the order of data.
+        config: Everything that decides the outcome; its hash names the folder.
+        n_train: Training rows.
+        n_val: Validation rows.
+        histogram: Label -> how often it was drawn in training, as realised.
+        history: One mapping per epoch.
+        scores: "val" and "test" Scores of the chosen epoch.
+        selection: The validation metric, the chosen epoch and its value, and the last epoch's.
+        model_file: Weights beside the record, or None.
+    """
+
+    method: str
+    seed: int
+    config: Mapping[str, Any]
+    n_train: int
+    n_val: int
+    histogram: Mapping[str, int]
+    history: Sequence[Mapping[str, Any]]
+    scores: Mapping[str, Scores]
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    model_file: str | None = None
+
+    @property
+    def folder_name(self) -> str:
+        """Method, seed and the hash of the config."""
+        return f"{self.method}-s{self.seed}-{fingerprint_config(plain(self.config))}"
+
+    def save(self, root: str | Path) -> Path:
+        """Write the trial's folder under ``root``; trial.json comes last and marks it finished."""
+        folder = Path(root) / self.folder_name
+        folder.mkdir(parents=True, exist_ok=True)
+        for part, scores in self.scores.items():
+            scores.save(folder / f"{part}.parquet")
+        rows = [plain(row) for row in self.history]
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, keys, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(folder / "history.csv", table.getvalue())
+        write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        body = {
+            "method": self.method,
+            "seed": self.seed,
+            "config": self.config,
+            "n_train": self.n_train,
+            "n_val": self.n_val,
+            "histogram": self.histogram,
+            "parts": sorted(self.scores),
+            "selection": self.selection,
+            "model_file": self.model_file,
+        }
+        write_json(folder / "trial.json", _SCHEMA, _VERSION, body)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Trial:
+        """Read what :meth:`save` wrote."""
+        folder = Path(folder)
+        body = read_json(folder / "trial.json", _SCHEMA, _VERSION)
+        lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        parts = body.pop("parts")
+        return cls(
+            history=[json.loads(line) for line in lines],
+            scores={part: Scores.load(folder / f"{part}.parquet") for part in parts},
+            **{k: v for k, v in body.items() if k not in ("schema", "version")},
+        )

@@ -1,0 +1,1 @@
+"""Decisions on validation data: calibration, priors, thresholds."""

@@ -1,0 +1,1 @@
+"""Checks on labels, splits, scores and histories that answer with findings."""

@@ -1,0 +1,1 @@
+"""The catalogue of methods, the study and its run."""

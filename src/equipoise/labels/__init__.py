@@ -1,0 +1,1 @@
+"""Labels in: reading, counts, statistics, groups and weights; NumPy only."""

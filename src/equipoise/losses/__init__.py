@@ -1,0 +1,1 @@
+"""Losses for imbalanced data, each with its inverse."""

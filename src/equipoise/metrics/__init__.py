@@ -1,0 +1,1 @@
+"""Metrics with influence values: one sort gives every ranking and threshold metric."""

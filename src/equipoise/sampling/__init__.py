@@ -1,0 +1,1 @@
+"""Samplers and row weights for imbalanced data."""

@@ -1,0 +1,1 @@
+"""Splits that are stratified, grouped and proven."""

@@ -1,0 +1,1 @@
+"""Training with a remedy that is handed in."""
