@@ -30,6 +30,7 @@ class Trial:
         config: Everything that decides the outcome; its hash names the folder.
         n_train: Training rows.
         n_val: Validation rows.
+        train_counts: Label -> training rows of the class, or positives of the label.
         histogram: Label -> how often it was drawn in training, as realised.
         history: One mapping per epoch.
         scores: "val" and "test" Scores of the chosen epoch.
@@ -42,6 +43,7 @@ class Trial:
     config: Mapping[str, Any]
     n_train: int
     n_val: int
+    train_counts: Mapping[str, int]
     histogram: Mapping[str, int]
     history: Sequence[Mapping[str, Any]]
     scores: Mapping[str, Scores]
@@ -73,6 +75,7 @@ class Trial:
             "config": self.config,
             "n_train": self.n_train,
             "n_val": self.n_val,
+            "train_counts": self.train_counts,
             "histogram": self.histogram,
             "parts": sorted(self.scores),
             "selection": self.selection,

@@ -1,1 +1,5 @@
-"""Torch data sets."""
+"""Torch data sets; needs the extra "torch"."""
+
+from equipoise.data.arrays import ArrayDataset
+
+__all__ = ["ArrayDataset"]

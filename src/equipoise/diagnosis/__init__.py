@@ -1,1 +1,6 @@
-"""Checks on labels, splits, scores and histories that answer with findings."""
+"""Diagnosis: checks on labels, splits and scores, each with a code and a page."""
+
+from equipoise.diagnosis._registry import CheckResult
+from equipoise.diagnosis.run import diagnose, explain, run_checks
+
+__all__ = ["CheckResult", "diagnose", "explain", "run_checks"]

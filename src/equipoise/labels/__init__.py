@@ -1,1 +1,58 @@
-"""Labels in: reading, counts, statistics, groups and weights; NumPy only."""
+"""Labels: reading, counting, describing and weighting them; NumPy only, loaded on first use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from equipoise.labels.counts import Counts, counts_from
+    from equipoise.labels.features import feature_table
+    from equipoise.labels.groups import frequency_groups
+    from equipoise.labels.pairs import cooccurrence, lift
+    from equipoise.labels.read import read_labels
+    from equipoise.labels.statistics import Statistics, label_statistics
+    from equipoise.labels.tables import read_table
+    from equipoise.labels.weights import class_weights, pos_weights, priors
+
+__all__ = [
+    "Counts",
+    "Statistics",
+    "class_weights",
+    "cooccurrence",
+    "counts_from",
+    "feature_table",
+    "frequency_groups",
+    "label_statistics",
+    "lift",
+    "pos_weights",
+    "priors",
+    "read_labels",
+    "read_table",
+]
+
+_HOME = {
+    "Counts": "counts",
+    "Statistics": "statistics",
+    "class_weights": "weights",
+    "cooccurrence": "pairs",
+    "counts_from": "counts",
+    "feature_table": "features",
+    "frequency_groups": "groups",
+    "label_statistics": "statistics",
+    "lift": "pairs",
+    "pos_weights": "weights",
+    "priors": "weights",
+    "read_labels": "read",
+    "read_table": "tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,1 +1,5 @@
-"""Small reference networks."""
+"""Small reference networks; needs the extra "torch"."""
+
+from equipoise.models.mlp import MLP
+
+__all__ = ["MLP"]

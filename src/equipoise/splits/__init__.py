@@ -1,1 +1,16 @@
-"""Splits that are stratified, grouped and proven."""
+"""Splits: stratified, grouped, folded or long-tailed, each with its proof, and their audit."""
+
+from equipoise.splits.kfold import stratified_kfold
+from equipoise.splits.leakage import audit_split, row_hashes
+from equipoise.splits.long_tail import long_tail_counts, long_tail_split
+from equipoise.splits.stratified import redraw_validation, stratified_split
+
+__all__ = [
+    "audit_split",
+    "long_tail_counts",
+    "long_tail_split",
+    "redraw_validation",
+    "row_hashes",
+    "stratified_kfold",
+    "stratified_split",
+]

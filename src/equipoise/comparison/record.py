@@ -1,0 +1,169 @@
+"""The four-column record of one method and seed, as influence values on the test rows.
+
+Columns: how well it ranks; its metric at the default rule (0.5 or argmax); at the rule tuned on
+validation; the quality of its probabilities raw, after the formula, after calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from equipoise.artifacts import DecisionRule, Labels, Scores, Trial
+from equipoise.comparison.evaluate import check_overlap
+from equipoise.decisions import shift_prior, to_target_prior, tune
+from equipoise.decisions.priors import TargetPrior, smoothed_prior
+from equipoise.metrics import (
+    Influence,
+    average_precision_influence,
+    balanced_accuracy_influence,
+    macro_influence,
+    ratio_influence,
+    roc_auc_influence,
+)
+from equipoise.metrics.calibration import softplus_losses
+
+__all__ = ["METRICS", "SeedRecord", "seed_record"]
+
+Floats = NDArray[np.float64]
+METRICS = (
+    "macro_ap",
+    "macro_auroc",
+    "default",
+    "tuned",
+    "log_loss_raw",
+    "log_loss_formula",
+    "log_loss_calibrated",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeedRecord:
+    """One trial, judged.
+
+    Args:
+        seed: Its seed.
+        metrics: The record's columns with influence values per test row.
+        rule: The rule tuned on its validation scores.
+        flagged: (L, 3) share flagged at the default rule, at the tuned rule, share positive.
+        recall: (L, 2) recall at the default rule and at the tuned rule.
+    """
+
+    seed: int
+    metrics: Mapping[str, Influence]
+    rule: DecisionRule
+    flagged: Floats
+    recall: Floats
+
+
+def seed_record(trial: Trial, *, objective: str | None, target_prior: TargetPrior) -> SeedRecord:
+    """Tune on the trial's validation scores and judge on its test scores."""
+    val, test = trial.scores["val"], trial.scores["test"]
+    rule = tune(val, objective=objective, target_prior=target_prior, seed=trial.seed)
+    check_overlap(rule, test)
+    labels = test.require_labels()
+    if labels.kind == "multiclass":
+        metrics, before, after = _classes(rule, val, test, labels)
+    else:
+        metrics, before, after = _labels(rule, val, test, labels)
+    hot = labels.one_hot()
+    known = hot >= 0
+    with np.errstate(invalid="ignore"):
+        shares = [(f & known).sum(axis=0) / known.sum(axis=0) for f in (before, after, hot == 1)]
+        hits = [(f & (hot == 1)).sum(axis=0) / labels.counts for f in (before, after)]
+    return SeedRecord(trial.seed, metrics, rule, np.stack(shares, 1), np.stack(hits, 1))
+
+
+def _ranking(hot: NDArray[np.int8], scores: Floats) -> dict[str, Influence]:
+    columns = range(hot.shape[1])
+    usable = [c for c in columns if (hot[:, c] == 1).any() and (hot[:, c] == 0).any()]
+    ap = [average_precision_influence(hot[:, c], scores[:, c]) for c in usable]
+    auroc = [roc_auc_influence(hot[:, c], scores[:, c]) for c in usable]
+    return {
+        "macro_ap": macro_influence(ap, hot.shape[0]),
+        "macro_auroc": macro_influence(auroc, hot.shape[0]),
+    }
+
+
+def _macro_f1(hot: NDArray[np.int8], flags: NDArray[np.bool_]) -> Influence:
+    parts = []
+    for c in range(hot.shape[1]):
+        yes, no = hot[:, c] == 1, hot[:, c] == 0
+        flag = flags[:, c]
+        if yes.any():
+            parts.append(ratio_influence(2.0 * (yes & flag), 1.0 * yes + (flag & (yes | no))))
+    return macro_influence(parts, hot.shape[0])
+
+
+def _mean_loss(hot: NDArray[np.int8], log_odds: Floats) -> Influence:
+    losses, known = np.nan_to_num(softplus_losses(hot, log_odds)), hot >= 0
+    parts = [
+        ratio_influence(losses[:, c], known[:, c]) for c in range(hot.shape[1]) if known[:, c].any()
+    ]
+    return macro_influence(parts, hot.shape[0])
+
+
+def _beta_free_default(scores: Scores) -> NDArray[np.bool_]:
+    if scores.score_kind == "ranking":
+        return scores.values > 0
+    return scores.logits() >= 0
+
+
+def _labels(
+    rule: DecisionRule, val: Scores, test: Scores, labels: Labels
+) -> tuple[dict[str, Influence], NDArray[np.bool_], NDArray[np.bool_]]:
+    hot = labels.values
+    before = _beta_free_default(test)
+    after = rule.apply(test).predictions == 1
+    metrics = _ranking(hot, test.values)
+    metrics["default"] = _macro_f1(hot, before)
+    metrics["tuned"] = _macro_f1(hot, after)
+    undefined = Influence(float("nan"), np.zeros(len(test)))
+    metrics["log_loss_raw"] = metrics["log_loss_formula"] = undefined
+    if test.score_kind != "ranking":
+        metrics["log_loss_raw"] = _mean_loss(hot, test.logits())
+    if test.has_probabilities:
+        shift = _prior_to_target(rule, val)
+        metrics["log_loss_formula"] = _mean_loss(hot, test.log_odds() + shift)
+    metrics["log_loss_calibrated"] = _mean_loss(hot, rule.log_odds(test))
+    return metrics, before, after
+
+
+def _prior_to_target(rule: DecisionRule, val: Scores) -> Floats:
+    """Return the formula's shift from the training prior to the rule's target prior."""
+    truth = val.require_labels()
+    validation = smoothed_prior(truth.counts, truth.known, truth.kind)
+    target = to_target_prior(rule.target_prior, validation, truth.kind)
+    source = validation
+    if truth.kind == "multiclass" and rule.correction is not None and rule.correction.prior:
+        source = np.maximum(np.asarray(rule.correction.prior), 1e-12)
+    return shift_prior(source, target, truth.kind)
+
+
+def _classes(
+    rule: DecisionRule, val: Scores, test: Scores, labels: Labels
+) -> tuple[dict[str, Influence], NDArray[np.bool_], NDArray[np.bool_]]:
+    y, n, width = labels.values, len(labels), labels.num_classes
+    calibrated = rule.log_odds(test)
+    first, tuned = np.argmax(test.values, axis=1), rule.apply(test).predictions
+
+    def loss(log_posterior: Floats) -> Influence:
+        return ratio_influence(-log_posterior[np.arange(n), y], np.ones(n))
+
+    metrics = _ranking(labels.one_hot(), calibrated)
+    metrics["default"] = balanced_accuracy_influence(y, first, width)
+    metrics["tuned"] = balanced_accuracy_influence(y, tuned, width)
+    undefined = Influence(float("nan"), np.zeros(n))
+    metrics["log_loss_raw"] = metrics["log_loss_formula"] = undefined
+    if test.score_kind != "ranking":
+        metrics["log_loss_raw"] = loss(np.asarray(log_softmax(test.logits(), axis=1)))
+    if test.has_probabilities:
+        natural = test.log_odds() + _prior_to_target(rule, val)
+        metrics["log_loss_formula"] = loss(np.asarray(log_softmax(natural, axis=1)))
+    metrics["log_loss_calibrated"] = loss(calibrated)
+    classes = np.arange(width)
+    return metrics, first[:, None] == classes, tuned[:, None] == classes

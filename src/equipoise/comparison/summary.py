@@ -1,0 +1,135 @@
+"""The data card and the recommendation: one sentence, and why it could be wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from equipoise.artifacts import ArmRecord, Trial
+from equipoise.comparison.gain import Arm, Design
+from equipoise.decisions.priors import TargetPrior
+from equipoise.metrics import holm
+
+__all__ = ["describe_data", "recommend"]
+
+METRIC_WORDS = {
+    "macro_ap": "macro AP",
+    "macro_auroc": "macro AUROC",
+    "tuned": "tuned balanced accuracy",
+    "default": "the default-rule metric",
+}
+
+
+def describe_data(trials: Sequence[Trial], target_prior: TargetPrior) -> dict[str, Any]:
+    """Return the data card: rows, groups, positives and prevalence per part."""
+    first = trials[0]
+    labels = first.scores["test"].require_labels()
+    val = first.scores["val"].require_labels()
+    rows = {"train": first.n_train, "val": first.n_val, "test": len(labels)}
+    groups = {
+        part: int(np.unique(part_labels.groups).size)
+        for part, part_labels in (("val", val), ("test", labels))
+        if part_labels.groups is not None
+    }
+    return {
+        "rows": rows,
+        "groups": groups,
+        "positives": {
+            name: {
+                "train": first.train_counts[name],
+                "val": int(val.counts[i]),
+                "test": int(labels.counts[i]),
+                "prevalence": float(labels.prevalence[i]),
+            }
+            for i, name in enumerate(labels.names)
+        },
+        "target_prior": target_prior if isinstance(target_prior, str) else list(target_prior),
+        "seeds": [t.seed for t in trials],
+    }
+
+
+def _unbeaten(arms: Mapping[str, Arm], design: Design) -> list[str]:
+    """Return the methods that no other beats on the primary metric, Holm-adjusted per method."""
+    keep = []
+    for method, arm in arms.items():
+        rivals = [other for name, other in arms.items() if name != method]
+        pairs = [design.pair(rival, arm, design.primary) for rival in rivals]
+        adjusted, _ = holm([p.p_value for p in pairs])
+        beaten = any(
+            not math.isnan(p) and p < 0.05 and pair.value > 0
+            for p, pair in zip(adjusted, pairs, strict=True)
+        )
+        if not beaten:
+            keep.append(method)
+    return keep
+
+
+def recommend(
+    records: Sequence[ArmRecord],
+    arms: Mapping[str, Arm],
+    design: Design,
+    baseline: str,
+    tuned: str,
+) -> tuple[str, tuple[str, str]]:
+    """Return the simplest arm that no other beats, and the two sentences that go with it.
+
+    Simplest first is the order of the arms: the baseline, its thresholds, then the study's order.
+    """
+    by_method = {r.method: r for r in records}
+    unbeaten = _unbeaten(arms, design)
+    pick = next((m for m in by_method if m in unbeaten), baseline)
+    free = by_method[tuned].gain
+    if pick == baseline and free is not None and free.verdict == "threshold only":
+        pick = tuned
+    return pick, (_sentence(pick, by_method, design, baseline, tuned), _doubt(records, design))
+
+
+def _sentence(
+    pick: str, by_method: Mapping[str, ArmRecord], design: Design, baseline: str, tuned: str
+) -> str:
+    word = METRIC_WORDS.get(design.primary, design.primary)
+    rule = by_method[baseline].record
+    better = [m for m, r in by_method.items() if r.gain and r.gain.verdict == "ranking gain"]
+    if pick not in (baseline, tuned):
+        gain = by_method[pick].gain
+        reach = f" by {gain.primary}" if gain is not None else ""
+        proven = "beats" if pick in better else "is not shown to beat"
+        return (
+            f"Use {pick}: it {proven} {baseline} in {word}{reach}, "
+            "and nothing simpler does as well."
+        )
+    lead = "No remedy is shown to beat" if not better else "Nothing clearly beats"
+    if pick == tuned:
+        before, after = rule["default"].value, by_method[tuned].record["tuned"].value
+        return (
+            f"Use {tuned}: {lead.lower()} the untreated model in {word}, and tuned thresholds "
+            f"alone take its decisions from {before:.3f} to {after:.3f}."
+        )
+    return f"Use {baseline}: {lead.lower()} the untreated model in {word}."
+
+
+def _doubt(records: Sequence[ArmRecord], design: Design) -> str:
+    reached = [
+        r.gain.smallest_detectable
+        for r in records
+        if r.gain is not None and not math.isnan(r.gain.smallest_detectable)
+    ]
+    seeds = records[0].n_seeds
+    undecided = [r.method for r in records if r.gain and r.gain.verdict == "undecided"]
+    parts = []
+    if seeds < 2:
+        parts.append("one seed gives no interval at all")
+    elif seeds < 5:
+        parts.append(f"{seeds} seeds are few; 5 or more say what a fresh training run would do")
+    if reached and max(reached) > 0:
+        word = METRIC_WORDS.get(design.primary, design.primary)
+        parts.append(
+            f"{seeds} seeds on these test rows would miss differences in {word} below "
+            f"{max(reached):.3f}"
+        )
+    if undecided:
+        parts.append(f"undecided: {', '.join(undecided)}")
+    return "Why this could be wrong: " + ("; ".join(parts) or "other data may differ") + "."

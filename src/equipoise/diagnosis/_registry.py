@@ -1,0 +1,76 @@
+"""The checks and what they look at; a check registers itself under its code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from equipoise._core.codes import CODES
+from equipoise.artifacts.finding import Finding
+from equipoise.artifacts.labels import Labels
+from equipoise.artifacts.scores import Scores
+from equipoise.artifacts.split import Split
+from equipoise.labels.statistics import Statistics
+
+__all__ = ["CHECKS", "Check", "CheckResult", "Facts", "check", "finding", "listed"]
+
+Status = Literal["found", "passed", "not applicable", "muted"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """What is there to look at; anything may be None.
+
+    Args:
+        statistics: Of the labels, or of counts alone.
+        labels: The labels, row by row.
+        split: A split of these labels.
+        audit: What ``audit_split`` found in it.
+        has_features: Whether features were given, so that identical rows can be seen.
+        scores: Scores of a model, with their own labels.
+    """
+
+    statistics: Statistics | None = None
+    labels: Labels | None = None
+    split: Split | None = None
+    audit: tuple[Finding, ...] = ()
+    has_features: bool = False
+    scores: Scores | None = None
+
+
+Check = Callable[[Facts], Sequence[Finding] | None]
+CHECKS: dict[str, Check] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What became of one check: "found", "passed", "not applicable" or "muted"."""
+
+    code: str
+    title: str
+    status: Status
+    findings: tuple[Finding, ...] = ()
+
+
+def check(code: str) -> Callable[[Check], Check]:
+    """Register a check; it returns findings, an empty list (passed) or None (not applicable)."""
+
+    def register(function: Check) -> Check:
+        if code not in CODES or code in CHECKS:
+            raise KeyError(f"{code} is not in the registry of codes, or has a check already")
+        CHECKS[code] = function
+        return function
+
+    return register
+
+
+def finding(code: str, message: str, evidence: dict[str, Any], *suggests: str) -> Finding:
+    """Make a finding with the severity and title of its code."""
+    return Finding(code, *CODES[code], message, evidence, suggests)
+
+
+def listed(items: Sequence[str], most: int = 5) -> str:
+    """Return "a, b, c and 4 more"."""
+    rest = len(items) - most
+    return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,156 @@
+"""Checks on labels, or on their counts alone: what cannot be learned, measured or believed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise.artifacts.finding import Finding
+from equipoise.diagnosis._power import half_width, positives_needed
+from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.labels.statistics import Statistics
+
+__all__ = ["anecdotal", "low_power", "rows_unknown", "unlearnable"]
+
+_ANECDOTAL = 10
+_MARGIN = 0.1
+_TEST_SHARE = 0.2
+
+
+def _word(statistics: Statistics) -> str:
+    return "labels" if statistics.kind == "multilabel" else "classes"
+
+
+def _known(statistics: Statistics) -> NDArray[np.int64] | None:
+    """Return (C,) known rows per label, or None where the number of rows is a range."""
+    counts = statistics.counts
+    if counts.known is not None:
+        return counts.known
+    return None if counts.n_rows is None else np.full(len(counts), counts.n_rows, dtype=np.int64)
+
+
+@check("EQ101")
+def unlearnable(facts: Facts) -> list[Finding] | None:
+    """Find labels without any positive, or without any negative."""
+    statistics = facts.statistics
+    if statistics is None:
+        return None
+    names, positives, known = statistics.names, statistics.positives, _known(statistics)
+    full: list[str] = []
+    if statistics.kind == "multilabel" and known is not None:
+        full = [n for n, p, k in zip(names, positives, known, strict=True) if 0 < k == p]
+    empty = list(statistics.empty)
+    if not empty and not full:
+        return []
+    parts = []
+    if empty:
+        parts.append(f"{len(empty)} of {len(names)} have no positive ({listed(empty)})")
+    if full:
+        parts.append(f"{len(full)} of {len(names)} have no negative ({listed(full)})")
+    return [
+        finding(
+            "EQ101",
+            f"{' and '.join(parts)}: no loss, sampler or threshold can change that. Their metrics "
+            "are not estimable, and counting them as 0 would pull every average down.",
+            {"no_positives": empty, "no_negatives": full},
+            "Leave them out of the loss, of metrics and of thresholds; keep their output if the "
+            "model must have one.",
+            "Collect examples, or check that the label is spelled as in the table.",
+        )
+    ]
+
+
+@check("EQ102")
+def anecdotal(facts: Facts) -> list[Finding] | None:
+    """Find labels with 1 to 9 positives."""
+    statistics = facts.statistics
+    if statistics is None:
+        return None
+    few = {
+        name: int(n)
+        for name, n in zip(statistics.names, statistics.positives, strict=True)
+        if 0 < n < _ANECDOTAL
+    }
+    if not few:
+        return []
+    shown = listed([f"{name} ({n})" for name, n in few.items()])
+    return [
+        finding(
+            "EQ102",
+            f"{len(few)} of {len(statistics.names)} {_word(statistics)} have fewer than "
+            f"{_ANECDOTAL} positives: {shown}. A model can memorise them, and no test can tell.",
+            {"positives": few},
+            "Report them as single cases, not as rates; keep them out of averages.",
+            "Merge them into a broader label, or collect more.",
+        )
+    ]
+
+
+@check("EQ103")
+def low_power(facts: Facts) -> list[Finding] | None:
+    """Find labels whose recall will be known to no better than plus or minus 0.1."""
+    statistics = facts.statistics
+    if statistics is None:
+        return None
+    test = statistics.positives * _TEST_SHARE
+    where = f"a test part of {_TEST_SHARE:.0%}"
+    if facts.split is not None and facts.labels is not None and facts.split.test.size:
+        test = facts.labels[facts.split.test].counts.astype(float)
+        where = "the test part"
+    rows = {}
+    for name, n, part in zip(statistics.names, statistics.positives, test, strict=True):
+        margin = half_width(round(float(part)))
+        if n >= _ANECDOTAL and margin > _MARGIN:
+            rows[name] = {
+                "positives": int(n),
+                "positives_in_test": round(float(part)),
+                "half_width_test": margin,
+                "half_width_all": half_width(int(n)),
+            }
+    if not rows:
+        return []
+    name = min(rows, key=lambda key: rows[key]["positives"])
+    row, need = rows[name], positives_needed(_MARGIN)
+    return [
+        finding(
+            "EQ103",
+            f"{len(rows)} of {len(statistics.names)} {_word(statistics)} have too few positives "
+            f"for a recall known to +-{_MARGIN}. '{name}' has {row['positives']}, about "
+            f"{row['positives_in_test']} in {where}: recall there is known to "
+            f"+-{row['half_width_test']:.2f} (all of them pooled over folds: "
+            f"+-{row['half_width_all']:.2f}). +-{_MARGIN} needs about {need} positives in test.",
+            {"labels": rows, "positives_needed_in_test": need, "margin": _MARGIN},
+            "Use stratified_kfold and pool the scores of all folds.",
+            "Show intervals, and compare methods pairwise on the same rows.",
+            "More positives help more than any method.",
+        )
+    ]
+
+
+@check("EQ107")
+def rows_unknown(facts: Facts) -> list[Finding] | None:
+    """Say what follows when only occurrences of labels were counted."""
+    statistics = facts.statistics
+    if statistics is None or facts.labels is not None:
+        return None
+    if statistics.counts.n_rows is not None:
+        return []
+    few, many = statistics.counts.n_rows_range
+    low, high = statistics.counts.prevalence_range
+    top = int(statistics.positives.argmax())
+    return [
+        finding(
+            "EQ107",
+            f"Only occurrences of labels are known. If every row has at least one label there are "
+            f"{few:,} to {many:,} rows, so the prevalence of '{statistics.names[top]}' lies "
+            f"between {low[top]:.1%} and {high[top]:.1%}. Rows without any label would only "
+            "lower it.",
+            {
+                "n_rows_range": [few, many],
+                "prevalence_low": dict(zip(statistics.names, low.tolist(), strict=True)),
+                "prevalence_high": dict(zip(statistics.names, high.tolist(), strict=True)),
+            },
+            "Pass n_rows=, the number of rows behind the counts.",
+            'If each row has exactly one of these, pass kind="multiclass".',
+        )
+    ]

@@ -1,0 +1,109 @@
+"""Checks on scores: outputs that have run out of digits, and probabilities that cannot be true."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from equipoise.artifacts.finding import Finding
+from equipoise.artifacts.labels import UNKNOWN
+from equipoise.artifacts.scores import Scores
+from equipoise.diagnosis._registry import Facts, check, finding, listed
+
+__all__ = ["flood_or_drought", "saturated"]
+
+_SHARE = 0.01
+_LOGIT_LIMIT = 16.6  # beyond it the float32 sigmoid is 1 exactly
+_TIES = 3
+
+
+def _saturated(scores: Scores) -> NDArray[np.float64]:
+    """Return (C,) share of rows whose output has run out of digits."""
+    values = scores.values
+    if scores.score_kind == "probabilities":
+        return np.asarray(((values <= 0) | (values >= 1)).mean(axis=0))
+    if scores.score_kind == "ranking":
+        return np.zeros(values.shape[1])
+    if scores.kind == "multilabel":
+        return np.asarray((np.abs(values) > _LOGIT_LIMIT).mean(axis=0))
+    rest = 1 - softmax(values, axis=1)
+    return np.asarray((rest < 2.0**-24).mean(axis=0))
+
+
+def _tied(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (C,) share of rows whose value occurs at least three times in its column."""
+    shares = []
+    for column in values.T:
+        counts = np.unique(column, return_counts=True)[1]
+        shares.append(counts[counts >= _TIES].sum() / column.size)
+    return np.asarray(shares)
+
+
+@check("EQ401")
+def saturated(facts: Facts) -> list[Finding] | None:
+    """Find scores that are saturated, or tied, in more than 1 % of rows."""
+    scores = facts.scores
+    if scores is None:
+        return None
+    full, tied = _saturated(scores), _tied(scores.values)
+    bad = np.flatnonzero((full > _SHARE) | (tied > _SHARE))
+    if not bad.size:
+        return []
+    rows = {
+        scores.names[i]: {"saturated": float(full[i]), "tied": float(tied[i])} for i in bad.tolist()
+    }
+    shown = [f"{n} ({r['saturated']:.1%} saturated, {r['tied']:.1%} tied)" for n, r in rows.items()]
+    return [
+        finding(
+            "EQ401",
+            f"{bad.size} of {len(scores.names)} columns hold scores that can no longer be told "
+            f"apart: {listed(shown)}. Ranking metrics and thresholds lose their resolution there.",
+            {"columns": rows},
+            "Save logits in float32 before sigmoid or softmax, not rounded probabilities.",
+            "If logits themselves saturate: less training, more weight decay, or a lower weight.",
+        )
+    ]
+
+
+@check("EQ402")
+def flood_or_drought(facts: Facts) -> list[Finding] | None:
+    """Find labels whose mean probability is far from how often they occur."""
+    scores = facts.scores
+    if scores is None or scores.labels is None or not scores.has_probabilities:
+        return None
+    z = scores.log_odds()
+    prob = softmax(z, axis=1) if scores.kind == "multiclass" else expit(z)
+    truth = scores.labels.one_hot()
+    known = truth != UNKNOWN
+    rows: dict[str, dict[str, float]] = {}
+    for i, name in enumerate(scores.names):
+        p, positives = prob[known[:, i], i], int((truth[:, i] == 1).sum())
+        if not positives:
+            continue
+        ratio = float(p.sum() / positives)
+        noise = float(np.sqrt((p * (1 - p)).sum()))
+        if not 0.5 <= ratio <= 2 and abs(p.sum() - positives) > 3 * noise:
+            rows[name] = {
+                "mean_probability": float(p.mean()),
+                "prevalence": positives / p.size,
+                "ratio": ratio,
+            }
+    if not rows:
+        return []
+    shown = [
+        f"{n} ({r['mean_probability']:.3f} for {r['prevalence']:.3f})" for n, r in rows.items()
+    ]
+    flood = sum(r["ratio"] > 2 for r in rows.values())
+    return [
+        finding(
+            "EQ402",
+            f"Mean probability against prevalence is off by more than a factor of 2 for "
+            f"{len(rows)} of {len(scores.names)}: {flood} too high, {len(rows) - flood} too low: "
+            f"{listed(shown)}. A cut at 0.5 then floods or starves the label, however good the "
+            "ranking.",
+            {"labels": rows},
+            "Undo what weights or samplers did (correction=), then calibrate on validation data.",
+            "Judge the model by average precision before blaming it.",
+        )
+    ]

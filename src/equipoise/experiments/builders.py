@@ -1,0 +1,118 @@
+"""From training labels to remedies: loss, sampler and the correction of both."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from equipoise import losses, sampling
+from equipoise.artifacts import Correction, Labels
+from equipoise.labels import class_weights, pos_weights
+from equipoise.sampling.weights import class_balanced_weights, sampler_correction
+from equipoise.training.remedy import Remedy
+
+__all__ = [
+    "class_balanced",
+    "class_balanced_sampling",
+    "inverse_frequency",
+    "logit_adjusted",
+    "plain_bce",
+    "plain_cross_entropy",
+    "pos_weight",
+    "sigmoid_focal",
+    "softmax_focal",
+    "weighted_ce",
+    "weighted_sampling",
+]
+
+
+def _prior(labels: Labels) -> list[float] | None:
+    if labels.kind == "multilabel":
+        return None
+    return [float(p) for p in labels.counts / len(labels)]
+
+
+def _from_loss(name: str, loss: losses.Loss, labels: Labels, **settings: Any) -> Remedy:
+    correction = loss.correction(num_classes=labels.num_classes, prior=_prior(labels))
+    return Remedy(name, loss, correction, settings=settings)
+
+
+def plain_bce(labels: Labels) -> Remedy:
+    """Binary cross-entropy, untreated."""
+    return _from_loss("none", losses.BCELoss(), labels)
+
+
+def plain_cross_entropy(labels: Labels) -> Remedy:
+    """Cross-entropy, untreated."""
+    return _from_loss("none", losses.CrossEntropyLoss(), labels)
+
+
+def pos_weight(labels: Labels, *, power: float, cap: float | None) -> Remedy:
+    """(Negatives / positives)^power on the positives of each label; empty labels get 1."""
+    weight = pos_weights(labels.counts, labels.known, power=power, cap=cap, zero_counts="smooth")
+    loss = losses.PosWeightBCELoss(weight)
+    return _from_loss("pos_weight", loss, labels, power=power, cap=cap)
+
+
+def inverse_frequency(labels: Labels, *, cap: float | None) -> Remedy:
+    """All positives / own positives on the positives of each label."""
+    counts = np.maximum(labels.counts, 1)
+    weight = counts.sum() / counts
+    if cap is not None:
+        weight = np.minimum(weight, cap)
+    return _from_loss("inverse_frequency", losses.PosWeightBCELoss(weight), labels, cap=cap)
+
+
+def sigmoid_focal(labels: Labels, *, gamma: float) -> Remedy:
+    """Sigmoid focal loss without alpha."""
+    return _from_loss("focal", losses.SigmoidFocalLoss(gamma=gamma), labels, gamma=gamma)
+
+
+def weighted_ce(labels: Labels, *, power: float) -> Remedy:
+    """Class weights by inverse frequency."""
+    weight = class_weights(labels.counts, method="power", power=power, zero_counts="smooth")
+    return _from_loss("weighted_ce", losses.WeightedCrossEntropyLoss(weight), labels, power=power)
+
+
+def class_balanced(labels: Labels, *, beta: Any) -> Remedy:
+    """Class weights by effective number."""
+    weight = class_weights(
+        labels.counts, method="effective_number", beta=beta, zero_counts="smooth"
+    )
+    return _from_loss("class_balanced", losses.WeightedCrossEntropyLoss(weight), labels, beta=beta)
+
+
+def softmax_focal(labels: Labels, *, gamma: float) -> Remedy:
+    """Softmax focal loss without class weights."""
+    return _from_loss("focal", losses.SoftmaxFocalLoss(gamma=gamma), labels, gamma=gamma)
+
+
+def logit_adjusted(labels: Labels, *, tau: float) -> Remedy:
+    """Logit-adjusted cross-entropy with the training prior, half a row added to each class."""
+    smoothed = labels.counts + 0.5 * (labels.counts == 0)
+    loss = losses.LogitAdjustedLoss(smoothed / smoothed.sum(), tau=tau)
+    return _from_loss("logit_adjusted", loss, labels, tau=tau)
+
+
+def _with_sampler(
+    name: str, base: Remedy, sampler: Any, undo: Correction, **settings: Any
+) -> Remedy:
+    return Remedy(name, base.loss, base.correction.then(undo), sampler=sampler, settings=settings)
+
+
+def class_balanced_sampling(labels: Labels) -> Remedy:
+    """Cross-entropy on classes drawn equally often."""
+    weights = class_balanced_weights(labels)
+    sampler = partial(sampling.ClassBalancedSampler, labels, num_samples=len(labels))
+    undo = sampler_correction(weights, labels)
+    return _with_sampler("class_balanced_sampling", plain_cross_entropy(labels), sampler, undo)
+
+
+def weighted_sampling(labels: Labels, *, rule: Any) -> Remedy:
+    """Binary cross-entropy on rows drawn by their rarest (or mean, or summed) label."""
+    weights = class_balanced_weights(labels, rule=rule)
+    sampler = partial(sampling.WeightedSampler, weights, num_samples=len(labels))
+    undo = sampler_correction(weights, labels)
+    return _with_sampler("weighted_sampling", plain_bce(labels), sampler, undo, rule=rule)

@@ -1,0 +1,181 @@
+"""The catalogue: every method, what it needs, where it comes from and who builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from equipoise._core.checks import closest, say
+from equipoise.errors import UsageError
+
+if TYPE_CHECKING:
+    from equipoise.artifacts import Labels
+    from equipoise.training.remedy import Remedy
+
+__all__ = ["METHODS", "THRESHOLDS", "Method", "get_method", "methods_for", "remedy"]
+
+THRESHOLDS = "none + thresholds"
+_BUILDERS = "equipoise.experiments.builders"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to treat imbalance.
+
+    Args:
+        name: As used in studies and on the command line.
+        family: "baseline", "loss" or "sampler".
+        builders: Kind of labels -> "module:function" that makes the remedy.
+        exactness: Kind of labels -> how exactly its effect on probabilities is undone.
+        settings: Parameters and their defaults.
+        summary: One sentence.
+        reference: Where it comes from.
+    """
+
+    name: str
+    family: str
+    builders: Mapping[str, str]
+    exactness: Mapping[str, str]
+    summary: str
+    reference: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, labels: Labels, **settings: Any) -> Remedy:
+        """Return the remedy for the given training labels."""
+        if labels.kind not in self.builders:
+            known = ", ".join(m.name for m in methods_for(labels.kind))
+            raise UsageError(
+                say(self.name, f"be used on {' or '.join(self.builders)} labels", labels.kind)
+                + f" Methods for {labels.kind}: {known}."
+            )
+        for key in settings:
+            if key not in self.settings:
+                raise UsageError(
+                    say(f"{self.name}.{key}", "be a setting", key, closest(key, self.settings))
+                    if self.settings
+                    else f"`{self.name}` has no settings, got `{key}`. Remove it."
+                )
+        module, name = self.builders[labels.kind].split(":")
+        builder: Callable[..., Remedy] = getattr(import_module(module), name)
+        return builder(labels, **{**self.settings, **settings})
+
+
+def _method(
+    name: str,
+    family: str,
+    kinds: Mapping[str, str],
+    summary: str,
+    reference: str,
+    exactness: str | Mapping[str, str] = "exact",
+    **settings: Any,
+) -> Method:
+    exact = exactness if isinstance(exactness, Mapping) else dict.fromkeys(kinds, exactness)
+    builders = {kind: f"{_BUILDERS}:{builder}" for kind, builder in kinds.items()}
+    return Method(name, family, builders, exact, summary, reference, settings)
+
+
+METHODS: Mapping[str, Method] = {
+    m.name: m
+    for m in (
+        _method(
+            "none",
+            "baseline",
+            {"multilabel": "plain_bce", "multiclass": "plain_cross_entropy"},
+            "The untreated model: cross-entropy, every row once per epoch.",
+            "-",
+        ),
+        _method(
+            "pos_weight",
+            "loss",
+            {"multilabel": "pos_weight"},
+            "Weight the positives of each label by negatives / positives.",
+            "torch.nn.BCEWithLogitsLoss, pos_weight",
+            power=1.0,
+            cap=None,
+        ),
+        _method(
+            "inverse_frequency",
+            "loss",
+            {"multilabel": "inverse_frequency"},
+            "Weight the positives of each label by all positives / its positives.",
+            "folk recipe",
+            cap=None,
+        ),
+        _method(
+            "weighted_ce",
+            "loss",
+            {"multiclass": "weighted_ce"},
+            "Weight each class by inverse frequency to a power.",
+            "scikit-learn class_weight='balanced'",
+            power=1.0,
+        ),
+        _method(
+            "class_balanced",
+            "loss",
+            {"multiclass": "class_balanced"},
+            "Weight each class by the inverse effective number of its rows.",
+            "Cui et al., CVPR 2019, eq. 2",
+            beta=0.999,
+        ),
+        _method(
+            "focal",
+            "loss",
+            {"multilabel": "sigmoid_focal", "multiclass": "softmax_focal"},
+            "Down-weight easy examples by (1 - p)^gamma.",
+            "Lin et al., ICCV 2017, eq. 5",
+            gamma=2.0,
+        ),
+        _method(
+            "logit_adjusted",
+            "loss",
+            {"multiclass": "logit_adjusted"},
+            "Add tau times the log prior to the logits in training.",
+            "Menon et al., ICLR 2021, eq. 10",
+            tau=1.0,
+        ),
+        _method(
+            "class_balanced_sampling",
+            "sampler",
+            {"multiclass": "class_balanced_sampling"},
+            "Draw a class, then a row of it: every class equally often.",
+            "Kang et al., ICLR 2020, section 3",
+        ),
+        _method(
+            "weighted_sampling",
+            "sampler",
+            {"multilabel": "weighted_sampling"},
+            "Draw each row by the largest inverse frequency among its labels.",
+            "folk recipe; implied weights as in Wu et al., ECCV 2020, section 3.1",
+            "approximate",
+            rule="max",
+        ),
+    )
+}
+
+
+def get_method(name: str) -> Method:
+    """Return a method by name; an unknown name is answered with the closest one."""
+    if name not in METHODS:
+        raise UsageError(say("method", "be in the catalogue", repr(name), closest(name, METHODS)))
+    return METHODS[name]
+
+
+def methods_for(kind: str) -> list[Method]:
+    """Return the methods for "multiclass" or "multilabel" labels."""
+    return [m for m in METHODS.values() if kind in m.builders]
+
+
+def remedy(name: str, labels: Labels, **settings: Any) -> Remedy:
+    """Return a remedy of the catalogue, made for these training labels.
+
+    Args:
+        name: A method of ``equipoise methods``.
+        labels: Of the training rows, in the order in which they will be trained on.
+        **settings: The method's own parameters; an unknown one is an error.
+
+    Raises:
+        UsageError: unknown method or setting, or a method for the other kind of labels.
+    """
+    return get_method(name).build(labels, **settings)

@@ -1,0 +1,36 @@
+"""What a study works on: features, labels and test rows that were set apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.fingerprint import fingerprint_array
+from equipoise.artifacts import Labels
+
+__all__ = ["StudyData"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyData:
+    """Features and labels of one study.
+
+    Args:
+        description: What the data are, in a few words.
+        features: (N, D) float32.
+        labels: The truth of the same rows.
+        test: Positions of the test rows where the source sets them apart itself, else None.
+    """
+
+    description: str
+    features: NDArray[Any]
+    labels: Labels
+    test: NDArray[np.int64] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that name features and labels."""
+        return fingerprint_array(self.features, np.asarray([self.labels.fingerprint]))

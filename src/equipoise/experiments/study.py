@@ -1,0 +1,238 @@
+"""The study file: what is compared, on which data, with which budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from equipoise._core.checks import closest, say
+from equipoise.errors import UsageError
+from equipoise.experiments.methods import THRESHOLDS, get_method
+
+__all__ = ["ArmSpec", "Study", "load_study", "parse_study", "set_value"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TableData(_Strict):
+    """A feature table: one row per example, numeric columns are features."""
+
+    source: Literal["table"] = "table"
+    path: str
+    test_path: str | None = None
+    label: str | None = None
+    labels: list[str] | None = None
+    delimiter: str = "|"
+    kind: Literal["multiclass", "multilabel"] | None = None
+    id: str | None = None
+    group: str | None = None
+
+
+class DigitsData(_Strict):
+    """scikit-learn's digits with pixel noise."""
+
+    source: Literal["digits"]
+    noise: float = Field(0.0, ge=0)
+    seed: int = 0
+
+
+class MosaicData(_Strict):
+    """2 x 2 mosaics of scikit-learn's digits, four labels."""
+
+    source: Literal["digit_mosaics"]
+    rows: int = Field(6000, ge=100)
+    test_rows: int = Field(3000, ge=100)
+    noise: float = Field(0.5, ge=0)
+    blocks: int = Field(20, ge=2)
+    test_blocks: int = Field(20, ge=1)
+    seed: int = 0
+
+
+class StratifiedSpec(_Strict):
+    """Shares of validation and test rows; test is drawn once, validation anew for each seed."""
+
+    how: Literal["stratified"] = "stratified"
+    val: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    seed: int = 0
+
+
+class LongTailSpec(_Strict):
+    """A balanced test set and balanced validation rows, then training rows thinned to a tail."""
+
+    how: Literal["long_tail"]
+    shape: Literal["exp", "step"] = "exp"
+    imbalance_ratio: float = Field(gt=1)
+    val_per_class: int = Field(ge=1)
+    test_per_class: int = Field(ge=1)
+    seed: int = 0
+
+
+class Training(_Strict):
+    """The budget, the same for every arm."""
+
+    hidden: int = Field(64, ge=0)
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(128, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+
+
+class ComparisonSpec(_Strict):
+    """How arms are tuned and judged."""
+
+    objective: str | None = None
+    target_prior: Literal["validation", "uniform"] | list[float] = "validation"
+    primary: str | None = None
+    rope: float = Field(0.01, gt=0)
+    confidence_level: float = Field(0.95, gt=0, lt=1)
+
+
+class ArmSpec(_Strict):
+    """A method of the catalogue with its settings; ``name`` tells two settings apart."""
+
+    method: str
+    name: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name it goes by in the comparison."""
+        return self.name or self.method
+
+
+Data = Annotated[TableData | DigitsData | MosaicData, Field(discriminator="source")]
+SplitSpec = Annotated[StratifiedSpec | LongTailSpec, Field(discriminator="how")]
+
+
+class Study(_Strict):
+    """Everything that decides a comparison."""
+
+    title: str = "Comparison"
+    data: Data
+    split: SplitSpec = StratifiedSpec()
+    arms: tuple[ArmSpec, ...]
+    seeds: int = Field(5, ge=1, le=1000)
+    training: Training = Training()
+    comparison: ComparisonSpec = ComparisonSpec()
+
+    @field_validator("arms", mode="before")
+    @classmethod
+    def _expand(cls, arms: Any) -> Any:
+        if not isinstance(arms, (list, tuple)):
+            return arms
+        return [{"method": arm} if isinstance(arm, str) else arm for arm in arms]
+
+    def trained_arms(self) -> list[ArmSpec]:
+        """Return the arms that need training; the baseline is always the first of them."""
+        arms = [a for a in self.arms if a.method != THRESHOLDS]
+        if not any(a.label == "none" for a in arms):
+            arms.insert(0, ArmSpec(method="none"))
+        return sorted(arms, key=lambda a: a.label != "none")
+
+
+_TAGGED: dict[str, type[BaseModel]] = {
+    "table": TableData,
+    "digits": DigitsData,
+    "digit_mosaics": MosaicData,
+    "stratified": StratifiedSpec,
+    "long_tail": LongTailSpec,
+}
+
+
+def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Return the keys that are allowed where a validation error points."""
+    for step in path:
+        if isinstance(step, int):
+            continue
+        entry = model.model_fields.get(str(step))
+        if entry is None:
+            model = _TAGGED.get(str(step), model)
+        elif step == "arms":
+            model = ArmSpec
+        elif isinstance(entry.annotation, type) and issubclass(entry.annotation, BaseModel):
+            model = entry.annotation
+    return list(model.model_fields)
+
+
+def parse_study(content: Any, name: str = "study") -> Study:
+    """Check the content of a study file.
+
+    Raises:
+        UsageError: one line that names the key, what was expected, and the closest known key.
+    """
+    if not isinstance(content, dict):
+        raise UsageError(say(name, "be a YAML mapping", type(content).__name__))
+    content = dict(content)
+    for part, key, default in (("data", "source", "table"), ("split", "how", "stratified")):
+        if isinstance(content.get(part), dict):
+            content[part] = {key: default, **content[part]}
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(_first_problem(error, name)) from None
+    for arm in study.arms:
+        if arm.method != THRESHOLDS:
+            get_method(arm.method)
+    labels = [a.label for a in study.trained_arms()]
+    if len(set(labels)) < len(labels):
+        raise UsageError(say("arms", "have distinct names", labels, "Give each its own `name:`."))
+    return study
+
+
+def _first_problem(error: ValidationError, name: str) -> str:
+    problem = error.errors()[0]
+    path = [p for p in problem["loc"] if p not in _TAGGED]
+    where = ".".join(str(p) for p in path) or name
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(Study, problem["loc"][:-1])
+        hint = closest(str(problem["loc"][-1]), known)
+        return f"{name}: unknown key `{where}`. {hint}"
+    if problem["type"] == "missing":
+        return f"{name}: `{where}` is missing. Add it, or start from `equipoise init`."
+    got = repr(problem.get("input"))
+    return f"{name}: `{where}`: {problem['msg'].lower()}, got {got[:60]}."
+
+
+def set_value(content: dict[str, Any], assignment: str) -> None:
+    """Apply one ``a.b=c`` of the command line; the value is read as YAML."""
+    path, found, raw = assignment.partition("=")
+    if not found or not path:
+        raise UsageError(say("--set", "look like a.b=value", repr(assignment)))
+    *parents, last = path.split(".")
+    place = content
+    for key in parents:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise UsageError(say("--set", f"name a mapping before `{last}`", repr(path)))
+    try:
+        place[last] = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise UsageError(say("--set", "hold a YAML value", repr(raw))) from error
+
+
+def load_study(path: str | Path, assignments: tuple[str, ...] = ()) -> Study:
+    """Read and check a study file; relative data paths are seen from its folder."""
+    file = Path(path)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        do = "Write one with `equipoise init`."
+        raise UsageError(say(str(path), "be a study file", "nothing there", do)) from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UsageError(say(str(path), "be YAML", reason)) from None
+    if isinstance(content, dict):
+        for assignment in assignments:
+            set_value(content, assignment)
+        data = content.get("data")
+        if isinstance(data, dict):
+            for key in ("path", "test_path"):
+                if isinstance(data.get(key), str):
+                    content["data"] = data = {**data, key: str(file.parent / data[key])}
+    return parse_study(content, str(path))

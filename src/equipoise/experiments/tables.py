@@ -1,0 +1,59 @@
+"""Training and test rows that come in two tables, joined for one study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.checks import say
+from equipoise.artifacts import Labels
+from equipoise.errors import DataError, LeakageError
+from equipoise.experiments.source import StudyData
+
+__all__ = ["join_tables"]
+
+Table = tuple[NDArray[np.float32], Labels, tuple[str, ...]]
+
+
+def join_tables(name: str, train: Table, test: Table) -> StudyData:
+    """Return one table whose last rows are the test rows.
+
+    Raises:
+        DataError: the columns or labels differ.
+        LeakageError: an id or a group stands in both tables.
+    """
+    (x, labels, columns), (more, more_labels, more_columns) = train, test
+    if columns != more_columns:
+        odd = sorted(set(columns) ^ set(more_columns))
+        raise DataError(say("test table", "have the same feature columns", f"{odd} in one only"))
+    if labels.kind != more_labels.kind or labels.names != more_labels.names:
+        raise DataError(
+            say("test table", f"have the labels {list(labels.names)}", list(more_labels.names))
+        )
+    sides: dict[str, Any] = {}
+    for key in ("ids", "groups"):
+        left, right = getattr(labels, key), getattr(more_labels, key)
+        sides[key] = None
+        if left is None or right is None:
+            continue
+        shared = np.intersect1d(left, right)
+        if shared.size:
+            raise LeakageError(
+                say(
+                    "test table",
+                    f"share no {key} with the training table",
+                    f"{shared.size} in common (first: {shared[0]})",
+                    "Remove them from one of the two.",
+                )
+            )
+        sides[key] = np.concatenate([left, right])
+    joined = Labels.from_array(
+        np.concatenate([labels.values, more_labels.values]),
+        kind=labels.kind,
+        names=labels.names,
+        **sides,
+    )
+    rows = np.arange(x.shape[0], x.shape[0] + more.shape[0])
+    return StudyData(name, np.concatenate([x, more]), joined, rows)

@@ -1,0 +1,95 @@
+"""Features beside labels: a table of numbers becomes an array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.checks import say
+from equipoise.artifacts.labels import Kind, Labels
+from equipoise.errors import DataError
+from equipoise.labels.read import labels_from_table
+from equipoise.labels.tables import read_table, to_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["feature_table"]
+
+
+def _check_features(frame: pl.DataFrame) -> None:
+    other = [
+        c for c in frame.columns if not (frame[c].dtype.is_numeric() or frame[c].dtype == bool)
+    ]
+    if other:
+        listed = [f"{c} ({frame[c].dtype})" for c in other]
+        raise DataError(
+            say(
+                "features",
+                "be numeric columns",
+                f"{len(other)} that are not: {', '.join(listed[:10])}",
+                "Drop or encode them (for example polars to_dummies), or name them as id_column= "
+                "or group_column=.",
+            )
+        )
+    if not frame.columns:
+        raise DataError(say("features", "be at least one column", "none beside the labels"))
+
+
+def feature_table(
+    source: Any,
+    *,
+    label: str | None = None,
+    labels: Sequence[str] | None = None,
+    delimiter: str = "|",
+    kind: Kind | None = None,
+    id_column: str | None = None,
+    group_column: str | None = None,
+    names: Sequence[str] | None = None,
+) -> tuple[NDArray[np.float32], Labels, tuple[str, ...]]:
+    """Read a table of numbers and its labels: every column that is not named is a feature.
+
+    Use when one table holds both, as for ``equipoise compare train.csv --label y``.
+
+    Args:
+        source: Path of a CSV or Parquet file, or a data frame.
+        label: As in :func:`read_labels`, and so are the other arguments.
+
+    Returns:
+        Features (N, F) float32, labels, and the F column names.
+
+    Raises:
+        DataError: a feature that is not numeric, missing or infinite; and all that
+            :func:`read_labels` raises.
+
+    Example:
+        >>> import polars as pl
+        >>> table = pl.DataFrame({"x": [0.5, 1.5], "y": ["no", "yes"]})
+        >>> features, found, columns = feature_table(table, label="y")
+        >>> features.tolist(), found.names, columns
+        ([[0.5], [1.5]], ('no', 'yes'), ('x',))
+    """
+    frame = read_table(source) if isinstance(source, (str, Path)) else to_table(source)
+    found = labels_from_table(frame, label, labels, delimiter, kind, id_column, group_column, names)
+    named = {label, *(labels or ()), id_column, group_column}
+    rest = frame.drop([c for c in frame.columns if c in named])
+    _check_features(rest)
+    features = rest.cast(dict.fromkeys(rest.columns, float)).to_numpy().astype(np.float32)
+    bad = ~np.isfinite(features)
+    if bad.any():
+        columns = [
+            f"{rest.columns[i]} ({int(bad[:, i].sum())})" for i in np.flatnonzero(bad.any(0))
+        ]
+        raise DataError(
+            say(
+                "features",
+                "be finite numbers in every row",
+                f"missing or infinite values in {', '.join(columns[:10])}",
+                "Fill them in (for example by the median of the training part) or drop the column.",
+            )
+        )
+    return features, found, tuple(rest.columns)

@@ -1,0 +1,214 @@
+"""Labels from files, folders, data frames and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from equipoise._core.checks import closest, one_of, say
+from equipoise.artifacts.labels import KINDS, Kind, Labels
+from equipoise.errors import DataError, UsageError
+from equipoise.labels.columns import binary_column, class_column, label_column
+from equipoise.labels.tables import is_table_path, read_table, require_columns, to_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["labels_from_table", "read_labels"]
+
+
+def _side_column(frame: pl.DataFrame, argument: str, name: str | None) -> NDArray[Any] | None:
+    """Return the ids or groups of a table; empty entries are an error."""
+    if name is None:
+        return None
+    require_columns(frame, argument, [name])
+    column = frame[name]
+    if column.null_count():
+        what = f"{column.null_count()} empty entries"
+        raise DataError(say(f"column {name}", "be filled in every row", what, "Fill them in."))
+    return column.to_numpy() if column.dtype.is_integer() else np.asarray(column.to_list(), str)
+
+
+def labels_from_table(
+    frame: pl.DataFrame,
+    label: str | None,
+    labels: Sequence[str] | None,
+    delimiter: str,
+    kind: Kind | None,
+    id_column: str | None,
+    group_column: str | None,
+    names: Sequence[str] | None,
+) -> Labels:
+    """Read the label columns of a table; see :func:`read_labels`."""
+    if (label is None) == (labels is None):
+        raise UsageError(
+            say(
+                "label and labels",
+                "be given, exactly one of the two",
+                "neither" if label is None else "both",
+                "label= names one column (classes, or 'A|D'); labels= one column per label. "
+                f"Columns: {', '.join(frame.columns[:20])}.",
+            )
+        )
+    ids = _side_column(frame, "id_column", id_column)
+    groups = _side_column(frame, "group_column", group_column)
+    if label is not None:
+        require_columns(frame, "label", [label])
+        values, kind, known = label_column(frame[label], delimiter, kind, names)
+        return Labels.from_array(values, kind=kind, names=known, ids=ids, groups=groups)
+    columns = list(labels or ())
+    require_columns(frame, "labels", columns)
+    if kind == "multiclass" or not columns:
+        raise UsageError(
+            say("labels", 'be columns of kind="multilabel"', f"kind={kind!r}, {columns}")
+        )
+    hot = np.stack([binary_column(frame[c], f"column {c}") for c in columns], axis=1)
+    return Labels.from_array(hot, kind="multilabel", names=names or columns, ids=ids, groups=groups)
+
+
+def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    known = [p.name for p in folders] if names is None else list(names)
+    if len(known) < 2:
+        found = f"only {known}" if known else "none"
+        raise DataError(
+            say(str(root), "hold one folder per class, at least two", found, "Check the path.")
+        )
+    values: list[int] = []
+    ids: list[str] = []
+    for folder in folders:
+        if folder.name not in known:
+            raise DataError(
+                say(str(root), "hold only names", repr(folder.name), closest(folder.name, known))
+            )
+        files = sorted(
+            p.relative_to(root).as_posix()
+            for p in folder.rglob("*")
+            if p.is_file() and not any(q.startswith(".") for q in p.relative_to(root).parts)
+        )
+        ids += files
+        values += [known.index(folder.name)] * len(files)
+    if not ids:
+        raise DataError(say(str(root), "hold files in its class folders", "only empty folders"))
+    return Labels.from_array(values, kind="multiclass", names=known, ids=ids)
+
+
+def _from_values(values: ArrayLike, kind: Kind | None, names: Sequence[str] | None) -> Labels:
+    array = np.asarray(values)
+    if array.ndim == 2 and kind != "multiclass":
+        return Labels.from_array(array, kind="multilabel", names=names)
+    if array.ndim == 1 and kind == "multilabel":
+        return Labels.from_array(array, kind="multilabel", names=names)
+    if array.ndim != 1:
+        raise DataError(say("source", "be (N,) classes or (N, L) labels", f"shape {array.shape}"))
+    if array.dtype.kind in "iu":
+        return Labels.from_array(array, kind="multiclass", names=names)
+    classes, known = class_column(array.tolist(), "source", names)
+    return Labels.from_array(classes, kind="multiclass", names=known)
+
+
+def _from_numpy_file(
+    path: Path, key: str | None, kind: Kind | None, names: Sequence[str] | None
+) -> Labels:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return _from_values(loaded, kind, names)
+        with loaded:
+            key = key or next((k for k in ("labels", "label", "y") if k in loaded), None)
+            key = loaded.files[0] if key is None and len(loaded.files) == 1 else key
+            if key is None or key not in loaded:
+                known = closest(str(key), loaded.files)
+                raise DataError(say(str(path), "hold the array named by label=", key, known))
+            found = _from_values(loaded[key], kind, names)
+            extra = {k: loaded.get(k) for k in ("ids", "groups")}
+            return Labels.from_array(found.values, kind=found.kind, names=found.names, **extra)
+    except (ValueError, OSError, EOFError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(say(str(path), "be a NumPy file without pickles", str(error))) from error
+
+
+def _is_saved(path: Path) -> bool:
+    import polars as pl
+
+    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    return is_parquet and "equipoise" in pl.read_parquet_metadata(path)
+
+
+def read_labels(
+    source: Any,
+    *,
+    label: str | None = None,
+    labels: Sequence[str] | None = None,
+    delimiter: str = "|",
+    kind: Kind | None = None,
+    id_column: str | None = None,
+    group_column: str | None = None,
+    names: Sequence[str] | None = None,
+) -> Labels:
+    """Read labels from a file, a folder, a data frame or an array.
+
+    Use when the labels are not yet an array. What a source means:
+
+    - a table (CSV, Parquet, any data frame) with ``labels=[...]``: one column per label with 1
+      present, 0 absent, -1 or empty unknown;
+    - a table with ``label="y"``: a text column that somewhere holds the delimiter is several
+      labels per row (an empty entry is none); a column of 0 and 1 is one binary label; any other
+      text or whole number is a class. ``kind`` overrides;
+    - a Parquet file that ``Labels.save`` wrote: as it is, without further arguments;
+    - a folder with one folder per class: classes by folder name, ids by relative path;
+    - ``.npy``, ``.npz`` or an array: (N,) classes (0 to C - 1, or names), (N, L) labels. In an
+      ``.npz``, ``label`` names the array; arrays ``ids`` and ``groups`` are taken along.
+
+    Args:
+        source: Path, data frame (pandas, polars, ...) or array.
+        label: The one column (or array) that holds the labels.
+        labels: The columns that hold one label each.
+        delimiter: Between the labels of one entry.
+        kind: "multiclass" or "multilabel", where the column alone does not say it.
+        id_column: Column with a unique id per row.
+        group_column: Column with the group of each row (a patient, a video).
+        names: All class or label names in order; a value outside is an error. For ``labels=``,
+            new names of the columns. A column of whole numbers that are not among the names
+            indexes them.
+
+    Returns:
+        The labels.
+
+    Raises:
+        DataError: a missing file or column, values that are no labels, empty classes, duplicate
+            ids, a single class.
+        UsageError: neither or both of ``label`` and ``labels`` for a table.
+
+    Example:
+        >>> import polars as pl
+        >>> table = pl.DataFrame({"finding": ["A|D", "", "D"]})
+        >>> read_labels(table, label="finding").values.tolist()
+        [[1, 1], [0, 0], [0, 1]]
+    """
+    if kind is not None:
+        one_of("kind", kind, KINDS)
+    if isinstance(source, Labels):
+        return source
+    if isinstance(source, (np.ndarray, list, tuple)):
+        return _from_values(source, kind, names)
+    if not isinstance(source, (str, Path)):
+        frame = to_table(source)
+    else:
+        path = Path(source)
+        if path.is_dir():
+            return _from_folder(path, names)
+        if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
+            return _from_numpy_file(path, label, kind, names)
+        if path.exists() and not is_table_path(path):
+            what = "be a table (.csv, .tsv, .parquet), .npy, .npz or a folder"
+            raise DataError(say(str(path), what, f"'{path.suffix}'", "Convert it."))
+        frame = read_table(path)
+        if label is None and labels is None and _is_saved(path):
+            return Labels.load(path)
+    return labels_from_table(frame, label, labels, delimiter, kind, id_column, group_column, names)

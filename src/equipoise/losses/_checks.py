@@ -1,0 +1,112 @@
+"""Checks and readings that the losses share: shapes and dtypes only, never values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from equipoise._core.checks import require_finite, say, to_array
+from equipoise.errors import DataError, ShapeError, UsageError
+
+__all__ = [
+    "Vector",
+    "check_classes",
+    "check_labels",
+    "check_vector",
+    "pick",
+    "split_known",
+    "to_strength",
+    "to_vector",
+    "upcast",
+]
+
+Vector = Tensor | ArrayLike | Sequence[float]
+
+
+def _check_logits(logits: Tensor, shape: str) -> None:
+    if logits.ndim < 2:
+        raise ShapeError(say("logits", f"have shape {shape}", tuple(logits.shape)))
+    if not logits.is_floating_point():
+        raise DataError(say("logits", "be floating", logits.dtype, "Pass outputs before sigmoid."))
+
+
+def check_classes(logits: Tensor, target: Tensor) -> None:
+    """Check (..., N, C) logits against class indices (..., N) or probabilities (..., N, C)."""
+    _check_logits(logits, "(..., N, C)")
+    rows, full = tuple(logits.shape[:-1]), tuple(logits.shape)
+    if target.is_floating_point():
+        expected, form = full, "(..., N, C)"
+        do = "Float targets are class probabilities; class indices are int64."
+    elif target.dtype == torch.int64:
+        expected, form = rows, "(..., N)"
+        do = "Pass one class index per row, or float class probabilities (..., N, C)."
+    else:
+        do = "Convert class indices with target.long()."
+        raise DataError(say("target", "be int64 indices or float", target.dtype, do))
+    if tuple(target.shape) != expected:
+        wanted = f"have shape {form} = {expected}"
+        raise ShapeError(say("target", wanted, tuple(target.shape), do))
+
+
+def check_labels(logits: Tensor, target: Tensor) -> None:
+    """Check (..., N, L) logits against float or bool targets of the same shape."""
+    _check_logits(logits, "(..., N, L)")
+    if not (target.is_floating_point() or target.dtype == torch.bool):
+        do = "Convert with target.float() and write unknown entries as NaN, not -1."
+        raise DataError(say("target", "be floating or bool", target.dtype, do))
+    if target.shape != logits.shape:
+        wanted = f"have shape (..., N, L) = {tuple(logits.shape)}"
+        do = "One column per label; a single binary label has L = 1."
+        raise ShapeError(say("target", wanted, tuple(target.shape), do))
+
+
+def check_vector(name: str, vector: Tensor, logits: Tensor, do: str) -> None:
+    """Check that ``vector`` has one floating entry per class or label, (C,)."""
+    width = logits.shape[-1]
+    if vector.ndim != 1 or vector.shape[0] != width:
+        raise ShapeError(say(name, f"have shape (C,) = ({width},)", tuple(vector.shape), do))
+    if not vector.is_floating_point():
+        raise DataError(say(name, "be floating", vector.dtype, "Convert with .float()."))
+
+
+def to_vector(name: str, value: Vector) -> Tensor:
+    """Return ``value`` as a float32 vector of finite entries >= 0, for a Module's buffer."""
+    raw = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+    array = np.asarray(to_array(name, raw, ndim=1), dtype=np.float64)
+    require_finite(name, array, "Clean the counts it comes from.")
+    if array.size == 0 or array.min() < 0:
+        got = "no entries" if array.size == 0 else f"{array.min():g}"
+        raise DataError(say(name, "be >= 0, one entry per class or label", got))
+    return torch.tensor(array, dtype=torch.float32)
+
+
+def to_strength(name: str, value: float) -> float:
+    """Return a finite setting >= 0; plain Python, so that torch.compile can look through it."""
+    if not 0.0 <= value < math.inf:
+        raise UsageError(say(name, "be finite and >= 0", value))
+    return float(value)
+
+
+def upcast(logits: Tensor) -> Tensor:
+    """Return half-precision logits as float32, others as they are."""
+    half = logits.dtype in (torch.float16, torch.bfloat16)
+    return logits.float() if half else logits
+
+
+def split_known(target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return targets with NaN replaced by 0, and where they are known."""
+    truth = target.to(dtype)
+    known = ~truth.isnan()
+    return torch.where(known, truth, 0.0), known
+
+
+def pick(per_class: Tensor, target: Tensor) -> Tensor:
+    """Return the entry of each row's class, or its mean under class probabilities: (..., N)."""
+    if target.is_floating_point():
+        return (per_class * target.to(per_class.dtype)).sum(-1)
+    return per_class.gather(-1, target.unsqueeze(-1)).squeeze(-1)

@@ -1,0 +1,180 @@
+"""Binary cross entropy over labels, masked where unknown, with or without positive weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import ArrayLike
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from equipoise.labels.weights import Counts, ZeroCounts, pos_weights
+from equipoise.losses._checks import (
+    Vector,
+    check_labels,
+    check_vector,
+    split_known,
+    to_vector,
+    upcast,
+)
+from equipoise.losses._reduction import Reduction, reduce_entries
+from equipoise.losses.base import Loss, log_offset, offset_op
+
+__all__ = ["BCELoss", "PosWeightBCELoss", "bce_loss", "pos_weight_bce_loss"]
+
+_WHY = "Pass one weight per label, e.g. `pos_weights(n_positive, n_known)`."
+
+
+def bce_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+    r"""Score independent labels by the negative log-likelihood of their known entries.
+
+    Use as the baseline that every remedy has to beat, and for binary classification with L = 1.
+    Prefer :func:`pos_weight_bce_loss` only if it ranks better on validation data: its operating
+    point is had for free by a threshold.
+
+    .. math:: \ell = -y \log p - (1 - y) \log(1 - p)
+
+    Args:
+        logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+            Integers are refused, so that -1 never passes for a target.
+        reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
+            entries; "sum". Both keep leading axes.
+
+    Returns:
+        A scalar for (N, L) logits, (...) with leading axes; 0 where nothing is known. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        ShapeError: ``target`` does not fit ``logits``.
+        DataError: wrong dtypes.
+
+    Note:
+        Leaves probabilities as they are. Distributed: no communication; the mean is per rank.
+
+    Example:
+        >>> import torch
+        >>> bce_loss(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, float("nan")]]))
+        tensor(0.6931)
+    """
+    check_labels(logits, target)
+    z = upcast(logits)
+    truth, known = split_known(target, z.dtype)
+    loss = -truth * logsigmoid(z) - (1.0 - truth) * logsigmoid(-z)
+    return reduce_entries(loss, known, reduction, dtype=logits.dtype)
+
+
+def pos_weight_bce_loss(
+    logits: Tensor, target: Tensor, *, pos_weight: Tensor, reduction: Reduction = "mean"
+) -> Tensor:
+    r"""Multiply the positive term of binary cross entropy by a weight per label.
+
+    Use when positives are rare and training stalls at "always no". Prefer :func:`bce_loss` with
+    tuned thresholds when only the operating point is wrong.
+
+    .. math:: \ell = -w_l\, y \log p - (1 - y) \log(1 - p)
+
+    Args:
+        logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        pos_weight: One weight per label, (L,), floating, >= 0; 1 is BCE exactly.
+        reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
+            entries, never by weights; "sum". Both keep leading axes.
+
+    Returns:
+        A scalar for (N, L) logits, (...) with leading axes; 0 where nothing is known. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        ShapeError: ``pos_weight`` is not (L,), or ``target`` does not fit ``logits``.
+        DataError: wrong dtypes.
+
+    Note:
+        The output 0.5 stands for the true probability 1 / (1 + w); the true log-odds are
+        z - log w. Distributed: no communication; the mean is per rank.
+
+    Example:
+        >>> import torch
+        >>> pos_weight_bce_loss(
+        ...     torch.tensor([[0.0]]), torch.tensor([[1.0]]), pos_weight=torch.tensor([9.0])
+        ... )
+        tensor(6.2383)
+    """
+    check_labels(logits, target)
+    check_vector("pos_weight", pos_weight, logits, _WHY)
+    z = upcast(logits)
+    truth, known = split_known(target, z.dtype)
+    weight = pos_weight.to(z.dtype)
+    loss = -weight * truth * logsigmoid(z) - (1.0 - truth) * logsigmoid(-z)
+    return reduce_entries(loss, known, reduction, dtype=logits.dtype)
+
+
+class BCELoss(Loss):
+    """Masked binary cross entropy of independent labels. See :func:`bce_loss`.
+
+    Args:
+        reduction: "none", "mean" or "sum".
+    """
+
+    kind = "multilabel"
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`bce_loss`."""
+        return bce_loss(logits, target, reduction=self.reduction)
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        return z
+
+    def _ops(self) -> list[dict[str, Any]]:
+        return []
+
+
+class PosWeightBCELoss(Loss):
+    """Binary cross entropy with a weight on positives. See :func:`pos_weight_bce_loss`.
+
+    Args:
+        pos_weight: One weight per label, (L,), >= 0; kept as a float32 buffer.
+        reduction: "none", "mean" or "sum".
+    """
+
+    kind = "multilabel"
+    pos_weight: Tensor
+
+    def __init__(self, pos_weight: Vector, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.register_buffer("pos_weight", to_vector("pos_weight", pos_weight))
+        self.num_classes = self.pos_weight.shape[0]
+
+    @classmethod
+    def from_label_counts(
+        cls,
+        n_positive: Counts,
+        n_known: ArrayLike | None = None,
+        *,
+        power: float = 1.0,
+        cap: float | None = None,
+        zero_counts: ZeroCounts = "error",
+        reduction: Reduction = "mean",
+    ) -> PosWeightBCELoss:
+        """Weigh by counts; see :func:`equipoise.labels.weights.pos_weights`."""
+        weight = pos_weights(n_positive, n_known, power=power, cap=cap, zero_counts=zero_counts)
+        return cls(weight, reduction=reduction)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`pos_weight_bce_loss`."""
+        return pos_weight_bce_loss(
+            logits, target, pos_weight=self.pos_weight, reduction=self.reduction
+        )
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        return z + log_offset("pos_weight", self.pos_weight)
+
+    def _ops(self) -> list[dict[str, Any]]:
+        return [offset_op(log_offset("pos_weight", self.pos_weight))]
+
+    def _nominal_weight(self) -> tuple[float, ...]:
+        return tuple(self.pos_weight.tolist())
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        return f"pos_weight={tuple(self.pos_weight.shape)}, {super().extra_repr()}"

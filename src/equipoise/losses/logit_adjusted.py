@@ -1,0 +1,188 @@
+"""Logit adjustment: add the log prior while training, so that plain logits are balanced."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from equipoise._core.checks import one_of, say
+from equipoise.errors import DataError
+from equipoise.labels.weights import Counts, ZeroCounts, priors
+from equipoise.losses._checks import (
+    Vector,
+    check_classes,
+    check_vector,
+    pick,
+    to_strength,
+    to_vector,
+    upcast,
+)
+from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses.base import Loss, offset_op
+
+__all__ = ["LogitAdjustedLoss", "ZeroPrior", "logit_adjusted_loss"]
+
+ZeroPrior = Literal["error", "ignore"]
+_FLOOR = 1e-30
+_WHY = "Pass one share per class, e.g. `priors(counts)`."
+
+
+def logit_adjusted_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    prior: Tensor,
+    tau: float = 1.0,
+    target_prior: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Train balanced logits by adding the log prior inside cross entropy (Menon et al., 2021).
+
+    Use when balanced accuracy, or accuracy under another known prior, is the aim. Prefer plain
+    cross entropy and a shift of its logits afterwards when one model serves several priors. With
+    tau = 1 this is Balanced Softmax (Ren et al., 2020).
+
+    .. math:: \ell_i = -\log \mathrm{softmax}(z_i + \tau (\log \pi - \log \pi^{t}))_{y_i}
+
+    Args:
+        logits: Unnormalised scores, (..., N, C), floating. Probabilities are not accepted.
+        target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
+        prior: Class shares of the training rows, (C,), floating; counts do as well. A share of 0
+            is floored at 1e-30, which leaves the class out of the softmax; a loss at such a target
+            stays finite.
+        tau: Strength, >= 0; 0 is cross entropy exactly.
+        target_prior: Class shares where the model is to be right, (C,); None is uniform.
+        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+
+    Returns:
+        A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
+        device of ``logits``; the log prior is added in float32 or wider.
+
+    Raises:
+        UsageError: ``tau`` < 0.
+        ShapeError: ``prior`` is not (C,), or ``target`` does not fit ``logits``.
+
+    Note:
+        softmax(z) is the posterior under ``target_prior`` (with tau = 1), not under the training
+        prior; the latter is softmax(z + tau (log prior - log target_prior)). Do not combine with
+        a class-balanced sampler: both correct the prior. Distributed: no communication.
+
+    Example:
+        >>> import torch
+        >>> logit_adjusted_loss(
+        ...     torch.tensor([[0.0, 0.0]]), torch.tensor([1]), prior=torch.tensor([0.9, 0.1])
+        ... )
+        tensor(2.3026)
+
+    References:
+        Menon et al., Long-tail Learning via Logit Adjustment, ICLR 2021, eq. 10.
+    """
+    check_classes(logits, target)
+    check_vector("prior", prior, logits, _WHY)
+    if target_prior is not None:
+        check_vector("target_prior", target_prior, logits, _WHY)
+    z = upcast(logits)
+    z = z + to_strength("tau", tau) * _log_ratio(prior, target_prior).to(z.dtype)
+    return reduce_rows(-pick(z.log_softmax(-1), target), reduction, dtype=logits.dtype)
+
+
+def _log_ratio(prior: Tensor, target_prior: Tensor | None) -> Tensor:
+    """Return log prior - log target_prior in float32 or wider."""
+    log_prior = upcast(prior).clamp_min(_FLOOR).log()
+    return log_prior if target_prior is None else log_prior - _log_ratio(target_prior, None)
+
+
+class LogitAdjustedLoss(Loss):
+    """Cross entropy with the log prior added to the logits. See :func:`logit_adjusted_loss`.
+
+    Args:
+        prior: Class shares (or counts) of the training rows, (C,); a float32 buffer, normalised.
+        tau: Strength, >= 0.
+        target_prior: Class shares where the model is to be right, (C,); None is uniform.
+        zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
+        reduction: "none", "mean" or "sum".
+    """
+
+    kind = "multiclass"
+    prior: Tensor
+    target_prior: Tensor | None
+
+    def __init__(
+        self,
+        prior: Vector,
+        *,
+        tau: float = 1.0,
+        target_prior: Vector | None = None,
+        zero_prior: ZeroPrior = "error",
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        one_of("zero_prior", zero_prior, ("error", "ignore"))
+        self.tau = to_strength("tau", tau)
+        self.register_buffer("prior", _shares("prior", prior, zero_prior))
+        aim = None if target_prior is None else _shares("target_prior", target_prior, "error")
+        self.register_buffer("target_prior", aim)
+        self.num_classes = self.prior.shape[0]
+
+    @classmethod
+    def from_class_counts(
+        cls,
+        counts: Counts,
+        *,
+        tau: float = 1.0,
+        target_prior: Vector | None = None,
+        zero_counts: ZeroCounts = "error",
+        reduction: Reduction = "mean",
+    ) -> LogitAdjustedLoss:
+        """Take the prior from counts; see :func:`equipoise.labels.weights.priors`."""
+        return cls(
+            priors(counts, zero_counts=zero_counts),
+            tau=tau,
+            target_prior=target_prior,
+            zero_prior="ignore" if zero_counts == "ignore" else "error",
+            reduction=reduction,
+        )
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`logit_adjusted_loss`."""
+        return logit_adjusted_loss(
+            logits,
+            target,
+            prior=self.prior,
+            tau=self.tau,
+            target_prior=self.target_prior,
+            reduction=self.reduction,
+        )
+
+    def _offset(self) -> Tensor:
+        aim = None if self.target_prior is None else self.target_prior.double()
+        return self.tau * _log_ratio(self.prior.double(), aim)
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        return z + self._offset()
+
+    def _ops(self) -> list[dict[str, Any]]:
+        offset = self._offset()
+        return [offset_op(offset - offset.max())] if self.tau > 0 else []
+
+    def _prior(self) -> tuple[float, ...]:
+        return tuple(self.prior.tolist())
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        aim = "uniform" if self.target_prior is None else tuple(self.target_prior.shape)
+        shape = tuple(self.prior.shape)
+        return f"prior={shape}, tau={self.tau:g}, target_prior={aim}, {super().extra_repr()}"
+
+
+def _shares(name: str, value: Vector, zero: ZeroPrior) -> Tensor:
+    vector = to_vector(name, value)
+    total = vector.double().sum()
+    empty = vector == 0
+    if total == 0 or (zero == "error" and bool(empty.any())):
+        listed = ", ".join(str(int(i)) for i in empty.nonzero()[:5, 0])
+        do = 'Smooth it with `priors(counts, zero_counts="smooth")` or leave the class out.'
+        raise DataError(say(name, "be above 0 for every class", f"0 for class {listed}", do))
+    return (vector.double() / total).to(torch.float32)

@@ -1,0 +1,279 @@
+"""The inverse of any loss: from its own gradients to the true probabilities.
+
+Where the expected training gradient is zero, the probabilities follow from the gradients of the
+loss at each possible target. So they need no formula, and they use the gradient that training
+uses: a detached focusing weight is accounted for.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from equipoise._core.checks import one_of, say
+from equipoise.artifacts.labels import KINDS, Kind
+from equipoise.errors import NotRecoverableError, ShapeError, UsageError
+from equipoise.losses._stationary import stationary_distribution
+
+__all__ = ["Recovery", "log_odds_tables", "recover_posterior", "solve_posterior"]
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+MAX_CLASSES = 100
+_CELLS = 2_000_000
+_PROBE = 64
+
+
+class Recovery(NamedTuple):
+    """True probabilities, and how much of them was outside [0, 1] and clipped."""
+
+    posterior: Tensor
+    clipped_mass: Tensor
+
+
+def recover_posterior(loss: LossFunction, logits: Tensor, *, kind: Kind | None = None) -> Tensor:
+    r"""Return the true probabilities that the outputs of a model trained with ``loss`` stand for.
+
+    Use when a loss has no closed form. Prefer ``Loss.posterior``, which is exact and cheap where
+    a closed form exists and calls this where not.
+
+    .. math::
+        \eta = \frac{l_0'}{l_0' - l_1'} \text{ (labels)}, \qquad
+        \sum_c \eta_c \, \partial l_c / \partial z = 0 \text{ (classes)}
+
+    Args:
+        loss: A Module or function of (logits, target) that returns one value per row (classes) or
+            per entry (labels). A Module's ``reduction`` is set to "none" on a copy.
+        logits: (..., N, C), floating; at most 100 classes.
+        kind: "multiclass" or "multilabel"; needed where ``loss`` has no ``kind`` of its own.
+
+    Returns:
+        (..., N, C) float64 on the device of ``logits``.
+
+    Raises:
+        UsageError: ``kind`` is not known.
+        ShapeError: the loss returns reduced values.
+        NotRecoverableError: labels or rows of the batch depend on one another, a class has weight
+            zero, or nothing determines its probability.
+
+    Note:
+        Holds in the population limit: a network that separates its training set expresses only
+        part of a weight. See :func:`solve_posterior` for the share that had to be clipped.
+
+    Example:
+        >>> loss = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor([9.0]))
+        >>> round(recover_posterior(loss, torch.zeros(1, 1), kind="multilabel").item(), 6)
+        0.1
+    """
+    return solve_posterior(loss, logits, kind=kind).posterior
+
+
+def solve_posterior(loss: LossFunction, logits: Tensor, *, kind: Kind | None = None) -> Recovery:
+    """Do what :func:`recover_posterior` does and report the clipped mass too.
+
+    Returns:
+        ``posterior`` (..., N, C) and ``clipped_mass``: per row (..., N) for classes, per entry
+        (..., N, L) for labels. It is above 0 where no true probability could have led to these
+        logits, for example where a network is surer than its loss rewards.
+    """
+    known = one_of("kind", str(kind or getattr(loss, "kind", None)), KINDS)
+    if logits.ndim < 2 or not logits.is_floating_point():
+        got = f"{tuple(logits.shape)} {logits.dtype}"
+        raise ShapeError(say("logits", "be floating of shape (..., N, C)", got))
+    z = logits.detach().reshape(-1, logits.shape[-1]).to(torch.float64)
+    with torch.inference_mode(False):
+        solve = _solve_classes if known == "multiclass" else _solve_labels
+        eta, clipped = solve(_unreduced(loss), z.clone())
+    lead = logits.shape[:-1]
+    return Recovery(eta.reshape(logits.shape), clipped.reshape(*lead, *clipped.shape[1:]))
+
+
+def _unreduced(loss: LossFunction) -> LossFunction:
+    """Return a float64 copy of a Module with reduction "none"; functions as they are."""
+    if not isinstance(loss, nn.Module):
+        return loss
+    twin: Any = copy.deepcopy(loss).double()
+    if hasattr(twin, "reduction"):
+        twin.reduction = "none"
+    return twin  # type: ignore[no-any-return]
+
+
+def _gradient(
+    loss: LossFunction, z: Tensor, target: Tensor, shape: torch.Size, scale: Tensor | None = None
+) -> Tensor:
+    """Return d loss / d z, summed over rows; each row's loss multiplied by ``scale``."""
+    with torch.enable_grad():
+        leaf = z.detach().clone().requires_grad_()
+        value = loss(leaf, target)
+        if value.shape != shape:
+            do = 'Pass reduction="none": one value per row for classes, per entry for labels.'
+            wanted = f"return shape {tuple(shape)}"
+            raise ShapeError(say("loss", wanted, tuple(value.shape), do))
+        total = value.sum() if scale is None else (value * scale).sum()
+        (gradient,) = torch.autograd.grad(total, leaf)
+    return gradient
+
+
+def _require_uncoupled(found: Tensor, expected: Tensor, what: str) -> None:
+    if not torch.allclose(found, expected, rtol=1e-6, atol=1e-12):
+        raise NotRecoverableError(
+            f"In this loss {what} depend on one another, so no probability follows from one logit. "
+            "Treat its scores as ranking and fit a calibrator on validation data."
+        )
+
+
+def _solve_labels(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
+    for_one = _gradient(loss, z, torch.ones_like(z), z.shape)
+    for_zero = _gradient(loss, z, torch.zeros_like(z), z.shape)
+    _require_elementwise(loss, z[:_PROBE], for_one[:_PROBE], for_zero[:_PROBE])
+    probe = torch.zeros_like(z[:1])
+    still = (_gradient(loss, probe, torch.ones_like(probe), probe.shape) == 0) | (
+        _gradient(loss, probe, torch.zeros_like(probe), probe.shape) == 0
+    )
+    if still.any():
+        raise _weightless("label", still.any(0))
+    slope = for_zero - for_one
+    if (slope == 0).any():
+        at = tuple(int(i) for i in (slope == 0).nonzero()[0])
+        raise NotRecoverableError(
+            f"The loss is flat for both targets at row {at[0]}, label {at[1]} "
+            f"(logit {z[at].item():.4g}), so nothing determines its probability."
+        )
+    eta = for_zero / slope
+    inside = eta.clamp(0.0, 1.0)
+    return inside, (eta - inside).abs()
+
+
+def _require_elementwise(loss: LossFunction, z: Tensor, one: Tensor, zero: Tensor) -> None:
+    """Raise if the loss of an entry depends on other logits or on other targets."""
+    pattern = torch.arange(z.numel(), dtype=z.dtype, device=z.device).reshape(z.shape)
+    mixed = (torch.sin(12.9898 * pattern) > 0).to(z.dtype)
+    scale = 1.5 + torch.sin(78.233 * pattern + 1.0)
+    expected = torch.where(mixed > 0, one, zero)
+    _require_uncoupled(_gradient(loss, z, mixed, z.shape), expected, "labels or rows")
+    found = _gradient(loss, z, mixed, z.shape, scale)
+    _require_uncoupled(found, scale * expected, "labels or rows")
+
+
+def _weightless(noun: str, still: Tensor) -> NotRecoverableError:
+    at = ", ".join(str(int(i)) for i in still.nonzero()[:5, 0])
+    return NotRecoverableError(
+        f"The loss gives {noun} {at} no gradient (weight zero?), so its probability cannot be "
+        "recovered. Leave it out of the model or give it a weight above 0."
+    )
+
+
+def _class_gradients(loss: LossFunction, z: Tensor) -> Tensor:
+    """Return (N, C, C): row c holds the gradient of the loss of class c."""
+    n, width = z.shape
+    rows = [
+        _gradient(loss, z, torch.full((n,), c, dtype=torch.int64, device=z.device), z.shape[:1])
+        for c in range(width)
+    ]
+    return torch.stack(rows, dim=1)
+
+
+def _solve_classes(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
+    n, width = z.shape
+    if not 2 <= width <= MAX_CLASSES:
+        do = "Use a loss with a closed form for more classes."
+        raise UsageError(say("logits", f"have 2 to {MAX_CLASSES} classes", width, do))
+    probe = _class_gradients(loss, torch.zeros_like(z[:1]))[0]
+    still = (probe == 0).all(1)
+    if still.any():
+        raise _weightless("class", still)
+    head = z[:_PROBE]
+    scale = 1.5 + torch.sin(78.233 * torch.arange(head.shape[0], device=z.device, dtype=z.dtype))
+    first = torch.zeros(head.shape[0], dtype=torch.int64, device=z.device)
+    plain = _gradient(loss, head, first, head.shape[:1])
+    found = _gradient(loss, head, first, head.shape[:1], scale)
+    _require_uncoupled(found, scale[:, None] * plain, "rows")
+    eta, clipped = torch.empty_like(z), torch.empty_like(z[:, 0])
+    step = max(1, _CELLS // width**2)
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        eta[part], clipped[part] = stationary_distribution(_class_gradients(loss, z[part]))
+    return eta, clipped
+
+
+def log_odds_tables(
+    loss: LossFunction,
+    num_labels: int,
+    *,
+    reach: float = 40.0,
+    tolerance: float = 5e-7,
+    max_knots: int = 20_000,
+) -> tuple[list[dict[str, list[float]]], tuple[float, float]]:
+    """Sample logit -> log-odds of the true probability, for a ``monotone_table``.
+
+    Args:
+        loss: Elementwise, as for :func:`recover_posterior`.
+        num_labels: Columns that the loss expects.
+        reach: Logits from -reach to reach are sampled, denser where the map bends.
+        tolerance: Largest error of linear interpolation at the middle of two knots, in log-odds.
+        max_knots: Stop refining beyond this.
+
+    Returns:
+        One table for all labels or one per label, with strictly increasing ``log_odds`` (flat or
+        falling parts are left out), and the true probabilities between which they all hold.
+    """
+    function = _unreduced(loss)
+
+    def log_odds(logit: NDArray[np.float64]) -> NDArray[np.float64]:
+        z = torch.from_numpy(logit)[:, None].repeat(1, num_labels)
+        device = next((b.device for b in _buffers(loss)), torch.device("cpu"))
+        z = z.to(device)
+        one = _gradient(function, z, torch.ones_like(z), z.shape)
+        zero = _gradient(function, z, torch.zeros_like(z), z.shape)
+        return np.asarray((torch.log(zero) - torch.log(-one)).cpu().numpy())
+
+    knots = np.linspace(-reach, reach, 161)
+    values = log_odds(knots)
+    for _ in range(20):
+        middle = 0.5 * (knots[1:] + knots[:-1])
+        at = log_odds(middle)
+        with np.errstate(invalid="ignore"):
+            error = np.abs(at - 0.5 * (values[1:] + values[:-1])).max(1)
+        edge = np.isfinite(values[1:]).all(1) != np.isfinite(values[:-1]).all(1)
+        split = (error > tolerance) & np.isfinite(error) | edge & (np.diff(knots) > 1e-4)
+        if not split.any() or knots.size + split.sum() > max_knots:
+            break
+        order = np.argsort(np.concatenate([knots, middle[split]]))
+        knots = np.concatenate([knots, middle[split]])[order]
+        values = np.concatenate([values, at[split]])[order]
+    tables = [_increasing(knots, column) for column in values.T]
+    return _shared(tables, knots.size)
+
+
+def _buffers(loss: LossFunction) -> list[Tensor]:
+    return list(loss.buffers()) if isinstance(loss, nn.Module) else []
+
+
+def _increasing(logit: NDArray[np.float64], log_odds: NDArray[np.float64]) -> dict[str, Any]:
+    finite = np.isfinite(log_odds)
+    z, v = logit[finite], log_odds[finite]
+    if z.size == 0:
+        raise NotRecoverableError("The gradients of this loss determine no probability at all.")
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(v)[:-1]])
+    rising = v > before
+    return {"logit": z[rising].tolist(), "log_odds": v[rising].tolist()}
+
+
+def _shared(
+    tables: list[dict[str, list[float]]], size: int
+) -> tuple[list[dict[str, list[float]]], tuple[float, float]]:
+    low = max(table["log_odds"][0] for table in tables)
+    high = min(table["log_odds"][-1] for table in tables)
+    whole = all(len(table["logit"]) == size for table in tables)
+    reach = (0.0, 1.0) if whole else (_sigmoid(low), _sigmoid(high))
+    same = all(table == tables[0] for table in tables)
+    return (tables[:1] if same else tables), reach
+
+
+def _sigmoid(value: float) -> float:
+    return float(0.5 * (1.0 + np.tanh(0.5 * value)))

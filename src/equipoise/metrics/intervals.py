@@ -1,0 +1,111 @@
+"""Confidence intervals: influence values, Boyd's logit interval for few positives, Wilson."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from equipoise.artifacts import Estimate
+from equipoise.metrics.influence import Influence
+
+__all__ = ["boyd_interval", "influence_interval", "wilson_interval"]
+
+FEW = 10
+ENOUGH = 50
+
+
+def _logit(p: float) -> float:
+    return math.log(p) - math.log1p(-p)
+
+
+def _expit(z: float) -> float:
+    return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
+
+
+def influence_interval(
+    influence: Influence,
+    *,
+    confidence_level: float = 0.95,
+    groups: NDArray[np.int64] | None = None,
+    bounded: bool = True,
+    n_positive: int | None = None,
+    reason: str | None = None,
+) -> Estimate:
+    """Return value and interval from influence values, on the logit scale for values in [0, 1].
+
+    Args:
+        influence: A metric with its influence values.
+        confidence_level: Nominal coverage.
+        groups: (N,) int codes of rows that belong together, or None.
+        bounded: Whether the metric lies in [0, 1]; differences and losses do not.
+        n_positive: Positives it rests on.
+        reason: Why the value is missing, or a caution.
+
+    Example:
+        >>> from equipoise.metrics import ratio_influence
+        >>> print(influence_interval(ratio_influence([1, 1, 0, 1], [1, 1, 1, 1])))
+        0.750 [0.180, 0.976]
+    """
+    n = influence.rows.size if groups is None else int(np.unique(groups).size)
+    value = influence.value
+    if math.isnan(value):
+        return Estimate.missing(reason or "undefined on these rows", n=n, n_positive=n_positive)
+    z = float(norm.ppf(0.5 + confidence_level / 2))
+    error = influence.standard_error(groups)
+    if bounded and 0 < value < 1:
+        reach = z * error / (value * (1 - value))
+        low, high = _expit(_logit(value) - reach), _expit(_logit(value) + reach)
+    elif bounded:
+        # At 0 or 1 influence values vanish: fall back to the exact zero-count bound.
+        edge = 1 - (1 - confidence_level) ** (1 / max(n_positive or n, 1))
+        low, high = (0.0, edge) if value <= 0 else (1 - edge, 1.0)
+    else:
+        low, high = value - z * error, value + z * error
+    method = "influence" if groups is None else "influence, clustered"
+    return Estimate(value, low, high, confidence_level, method, n, n_positive, reason)
+
+
+def boyd_interval(
+    value: float, n_positive: int, *, n: int, confidence_level: float = 0.95
+) -> Estimate:
+    """Return Boyd's logit interval for average precision from few positives.
+
+    At 0 or 1 the value (P AP + 0.5) / (P + 1) is used for the centre.
+
+    Example:
+        >>> print(boyd_interval(0.4, 20, n=1000))
+        0.400 [0.214, 0.620]
+
+    References:
+        Boyd, Eng and Page (ECML 2013), section 3.2: logit interval with a binomial error.
+    """
+    centre = value if 0 < value < 1 else (n_positive * value + 0.5) / (n_positive + 1)
+    z = float(norm.ppf(0.5 + confidence_level / 2))
+    reach = z / math.sqrt(n_positive * centre * (1 - centre))
+    low, high = _expit(_logit(centre) - reach), _expit(_logit(centre) + reach)
+    reason = "fewer than 10 positives: the interval is wide and rough" if n_positive < FEW else None
+    low, high = min(low, value), max(high, value)
+    return Estimate(value, low, high, confidence_level, "boyd", n, n_positive, reason)
+
+
+def wilson_interval(
+    successes: int, n: int, *, confidence_level: float = 0.95, n_positive: int | None = None
+) -> Estimate:
+    """Return a share with Wilson's score interval.
+
+    Example:
+        >>> print(wilson_interval(4, 8))
+        0.500 [0.215, 0.785]
+    """
+    if n == 0:
+        return Estimate.missing("no rows to count", n_positive=n_positive)
+    z = float(norm.ppf(0.5 + confidence_level / 2))
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = max(0.0, centre - reach), min(1.0, centre + reach)
+    low, high = min(low, share), max(high, share)
+    return Estimate(share, low, high, confidence_level, "wilson", n, n_positive)

@@ -1,0 +1,169 @@
+"""One sort of the scores of a label gives every operating point and ranking metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from equipoise.metrics._columns import as_columns, known_column, per_label
+
+__all__ = ["Sweep", "average_precision", "best_f_beta", "roc_auc", "sweep"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sweep:
+    """All operating points of one label, from strict to lax; tied scores are one point.
+
+    Args:
+        score: (K,) distinct scores, descending.
+        tp: (K,) positives at or above each score.
+        fp: (K,) negatives at or above each score.
+    """
+
+    score: Floats
+    tp: NDArray[np.int64]
+    fp: NDArray[np.int64]
+
+    @classmethod
+    def from_sorted(cls, score: Floats, positive: NDArray[np.bool_]) -> Sweep:
+        """Make a sweep from scores in descending order."""
+        if score.size == 0:
+            empty = np.zeros(0, dtype=np.int64)
+            return cls(score, empty, empty)
+        last = np.flatnonzero(np.append(np.diff(score) != 0, True))
+        tp = np.cumsum(positive, dtype=np.int64)[last]
+        return cls(score[last], tp, last + 1 - tp)
+
+    @property
+    def n_positive(self) -> int:
+        """Positives in all."""
+        return int(self.tp[-1]) if self.tp.size else 0
+
+    @property
+    def n_negative(self) -> int:
+        """Negatives in all."""
+        return int(self.fp[-1]) if self.fp.size else 0
+
+    @property
+    def average_precision(self) -> float:
+        """Sum over operating points of precision times the step in recall; NaN if undefined."""
+        if self.n_positive == 0:
+            return float("nan")
+        steps = np.diff(self.tp, prepend=0)
+        precision = self.tp / (self.tp + self.fp)
+        return float(np.dot(steps, precision) / self.n_positive)
+
+    @property
+    def roc_auc(self) -> float:
+        """Share of pairs in the right order, ties counted half; NaN if one side is missing."""
+        if self.n_positive == 0 or self.n_negative == 0:
+            return float("nan")
+        pos, neg = np.diff(self.tp, prepend=0), np.diff(self.fp, prepend=0)
+        below = self.n_negative - self.fp
+        pairs = float(np.dot(pos, below + 0.5 * neg))
+        return pairs / (self.n_positive * self.n_negative)
+
+    def f_beta(self, beta: float = 1.0) -> Floats:
+        """F-beta at each operating point, (K,)."""
+        square = beta * beta
+        denominator = square * self.n_positive + self.tp + self.fp
+        return np.asarray((1 + square) * self.tp / denominator)
+
+    def cut_below(self, index: int) -> float:
+        """Return a threshold between distinct scores that flags points 0..index.
+
+        Index -1 flags nothing. At the ends the next representable number is used.
+        """
+        if index < 0:
+            return float(np.nextafter(self.score[0], np.inf)) if self.score.size else np.inf
+        if index + 1 >= self.score.size:
+            return float(self.score[index])
+        high, low = float(self.score[index]), float(self.score[index + 1])
+        middle = low + (high - low) / 2
+        return middle if middle > low else high
+
+    def best_f_beta(self, beta: float = 1.0) -> tuple[float, float]:
+        """Return the largest F-beta and its threshold; the strictest cut wins a tie."""
+        if self.n_positive == 0:
+            return float("nan"), float("inf")
+        values = self.f_beta(beta)
+        index = int(np.argmax(values))
+        return float(values[index]), self.cut_below(index)
+
+
+def sweep(y_true: ArrayLike, scores: ArrayLike) -> Sweep | list[Sweep]:
+    """Sort once and return all operating points.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        scores: Same shape; any increasing scale.
+
+    Returns:
+        One :class:`Sweep` for 1-d input, a list of L otherwise.
+
+    Example:
+        >>> points = sweep([1, 0, 1, 0], [0.9, 0.8, 0.8, 0.1])
+        >>> points.tp.tolist(), points.fp.tolist()
+        ([1, 2, 2], [0, 1, 2])
+    """
+    truth, values = as_columns(y_true, scores)
+    out = []
+    for column in range(truth.shape[1]):
+        positive, score, _ = known_column(truth, values, column)
+        order = np.argsort(-score, kind="stable")
+        out.append(Sweep.from_sorted(score[order], positive[order]))
+    return out[0] if np.ndim(y_true) == 1 else out
+
+
+def _one(positive: NDArray[np.bool_], score: Floats) -> Sweep:
+    order = np.argsort(-score, kind="stable")
+    return Sweep.from_sorted(score[order], positive[order])
+
+
+def average_precision(y_true: ArrayLike, scores: ArrayLike) -> Any:
+    """Return average precision per label: precision at each positive, tied scores as one group.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        scores: Same shape, any increasing scale.
+
+    Returns:
+        float, or (L,) float64. NaN for a label without positives; a label without negatives has 1.
+
+    Example:
+        >>> round(average_precision([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1]), 4)
+        0.8333
+    """
+    return per_label(y_true, scores, lambda y, s: _one(y, s).average_precision)
+
+
+def roc_auc(y_true: ArrayLike, scores: ArrayLike) -> Any:
+    """Return the area under the ROC curve per label, ties counted half.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        scores: Same shape, any increasing scale.
+
+    Returns:
+        float, or (L,) float64. NaN for a label without positives or without negatives.
+
+    Example:
+        >>> roc_auc([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
+        0.75
+    """
+    return per_label(y_true, scores, lambda y, s: _one(y, s).roc_auc)
+
+
+def best_f_beta(y_true: ArrayLike, scores: ArrayLike, *, beta: float = 1.0) -> Any:
+    """Return the largest F-beta over all thresholds, per label; optimistic on the same rows.
+
+    Example:
+        >>> round(best_f_beta([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1]), 4)
+        0.8
+    """
+    return per_label(y_true, scores, lambda y, s: _one(y, s).best_f_beta(beta)[0])

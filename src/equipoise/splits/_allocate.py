@@ -1,0 +1,171 @@
+"""How many units of each type go to each part: largest remainder, or iterative stratification."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise.splits._units import Units
+
+__all__ = ["allocate_classes", "allocate_iteratively", "lifted_demand"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def _class_row(expected: Floats, need: Ints, carry: Floats) -> Ints:
+    """Round one class: floor, at least ``need``, the rest to the largest remainders."""
+    total = round(float(expected.sum()))
+    given = np.maximum(np.floor(expected + 1e-9).astype(np.int64), need)
+    while given.sum() > total:
+        surplus = np.where(given > need, given - expected, -np.inf)
+        given[surplus.argmax()] -= 1
+    rest = expected - given
+    order = np.lexsort((-(rest + carry), rest <= 1e-9))
+    for k in range(total - int(given.sum())):
+        given[order[k % order.size]] += 1
+    return given
+
+
+def allocate_classes(counts: Ints, fractions: Floats, need: Ints) -> Ints:
+    """Round each class by largest remainder; earlier roundings are carried into the next class.
+
+    Args:
+        counts: (C,) rows of each class.
+        fractions: (P,) sum to 1.
+        need: (C, P) rows that each part must get.
+
+    Returns:
+        (C, P) int64. Each entry is its exact share rounded down or up, ``need`` apart, and each
+        part's total stays within about one row of its share.
+    """
+    table = np.zeros((counts.size, fractions.size), dtype=np.int64)
+    carry = np.zeros(fractions.size)
+    for c in np.argsort(counts, kind="stable"):
+        expected = counts[c] * fractions
+        table[c] = _class_row(expected, need[c], carry)
+        carry += expected - table[c]
+    return table
+
+
+def lifted_demand(positives: Ints, fractions: Floats, need: Ints) -> Floats:
+    """Return (L, P) demanded positives: shares, lifted to ``need`` at the cost of the others."""
+    demand: Floats = np.maximum(np.outer(positives, fractions), need)
+    excess = demand.sum(axis=1) - positives
+    slack = demand - need
+    room = slack.sum(axis=1)
+    part = np.divide(excess, room, out=np.zeros_like(room), where=(excess > 1e-9) & (room > 0))
+    return np.asarray(demand - slack * part[:, None])
+
+
+def _water(demand: list[float], amount: float) -> float:
+    """Return the level to which demands fall when ``amount`` goes to the largest first."""
+    total, level = 0.0, 0.0
+    ordered = sorted(demand, reverse=True)
+    for k, value in enumerate(ordered, start=1):
+        total += value
+        level = (total - amount) / k
+        if k == len(ordered) or level >= ordered[k]:
+            break
+    return level
+
+
+def _fill(
+    demand: list[float],
+    others: list[float],
+    room: list[float],
+    noise: list[float],
+    m: int,
+    step: int,
+    size: int,
+) -> list[int]:
+    """Hand ``m`` equal units out, each to the part with the largest remaining demand.
+
+    Ties go to the part that lacks most of the unit's other labels, then most rows, then at
+    random. The same as a loop over the units, but most of them are handed out at once.
+    """
+    parts = range(len(demand))
+    given = [0] * len(demand)
+    if m > len(demand):
+        level = _water(demand, m * step)
+        given = [max(0, int((d - level) / step - 1e-9)) for d in demand]
+    for _ in range(m - sum(given)):
+        best = max(
+            parts,
+            key=lambda p: (
+                demand[p] - given[p] * step,
+                others[p],
+                room[p] - given[p] * size,
+                noise[p],
+            ),
+        )
+        given[best] += 1
+    return given
+
+
+class _Ledger:
+    """What each part still demands, as plain lists: parts are few and updates are many."""
+
+    def __init__(self, units: Units, fractions: Floats, need: Ints, noise: Floats) -> None:
+        self.units = units
+        self.demand = lifted_demand(units.positives, fractions, need).tolist()
+        self.room = (units.n_rows * fractions).tolist()
+        self.noise = noise.tolist()
+        self.table: list[list[int]] = [[0] * fractions.size for _ in range(units.sizes.size)]
+        rows, columns = np.nonzero(units.vectors)
+        self.starts = np.searchsorted(rows, np.arange(units.sizes.size + 1)).tolist()
+        self.values = units.vectors[rows, columns].tolist()
+        self.columns = columns.tolist()
+        self.sizes, self.number = units.sizes.tolist(), units.number.tolist()
+
+    def place(self, kind: int, demand: list[float], step: int) -> None:
+        """Hand out all units of one type by ``demand`` and write down what they fulfil."""
+        size = self.sizes[kind]
+        span = range(self.starts[kind], self.starts[kind + 1])
+        rest = [self.demand[self.columns[i]] for i in span]
+        others = [sum(column) for column in zip(*rest, strict=True)] if len(rest) > 1 else self.room
+        given = _fill(demand, others, self.room, self.noise[kind], self.number[kind], step, size)
+        self.table[kind] = given
+        for part, units in enumerate(given):
+            if units:
+                self.room[part] -= units * size
+                for i in span:
+                    self.demand[self.columns[i]][part] -= units * self.values[i]
+
+
+def allocate_iteratively(
+    units: Units, fractions: Floats, need: Ints, rng: np.random.Generator
+) -> Ints:
+    """Stratify by the rarest remaining label first (Sechidis, Tsoumakas, Vlahavas, 2011).
+
+    One addition: where parts lack the rarest label equally, the unit goes to the one that lacks
+    most of its other labels (the paper: most rows). With 80 labels that brings the largest
+    deviation in a fold from tens of rows to under one.
+
+    Args:
+        units: Types of units and how many there are of each.
+        fractions: (P,) sum to 1, all above 0.
+        need: (L, P) positives that each part should get at least.
+        rng: Breaks ties.
+
+    Returns:
+        (T, P) int64 units of each type in each part.
+    """
+    n_types = units.sizes.size
+    ledger = _Ledger(units, fractions, need, rng.random((n_types, fractions.size)))
+    vectors = np.asfortranarray(units.vectors)
+    remaining = units.positives.copy()
+    waiting = np.ones(n_types, dtype=bool)
+    while remaining.any():
+        label = int(np.where(remaining > 0, remaining, np.iinfo(np.int64).max).argmin())
+        kinds = np.flatnonzero(waiting & (vectors[:, label] > 0))
+        kinds = kinds[np.argsort(-vectors[kinds, label], kind="stable")]
+        steps = vectors[kinds, label].tolist()
+        for kind, step in zip(kinds.tolist(), steps, strict=True):
+            ledger.place(kind, ledger.demand[label], step)
+        waiting[kinds] = False
+        remaining -= vectors[kinds].T @ units.number[kinds]
+    kinds = np.flatnonzero(waiting)
+    for kind in kinds[np.argsort(-units.sizes[kinds], kind="stable")].tolist():
+        ledger.place(kind, ledger.room, ledger.sizes[kind])
+    return np.asarray(ledger.table, dtype=np.int64)

@@ -1,0 +1,86 @@
+"""The proof of a split: counts per part, largest deviation, groups that cross (none)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise.artifacts.labels import UNKNOWN, Labels
+
+__all__ = ["count_parts", "crossing_groups", "make_proof"]
+
+Ints = NDArray[np.int64]
+
+
+def count_parts(labels: Labels, member: Ints, n_parts: int) -> tuple[Ints, Ints, Ints]:
+    """Return rows (P,), positives (P, C) and known rows (P, C) of each part; -1 is no part."""
+    inside = member >= 0
+    rows = np.bincount(member[inside], minlength=n_parts)
+    if labels.kind == "multiclass":
+        flat = member[inside] * labels.num_classes + labels.values[inside]
+        counts = np.bincount(flat, minlength=n_parts * labels.num_classes)
+        counts = counts.reshape(n_parts, labels.num_classes)
+        return rows, counts, np.repeat(rows[:, None], labels.num_classes, axis=1)
+    positives = [(labels.values[member == p] == 1).sum(axis=0) for p in range(n_parts)]
+    known = [(labels.values[member == p] != UNKNOWN).sum(axis=0) for p in range(n_parts)]
+    return rows, np.asarray(positives, dtype=np.int64), np.asarray(known, dtype=np.int64)
+
+
+def crossing_groups(member: Ints, codes: Ints) -> Ints:
+    """Return the codes of groups that stand in more than one part."""
+    inside = member >= 0
+    width = int(member.max()) + 1 if member.size else 1
+    pairs = np.unique(codes[inside] * width + member[inside])
+    group, parts = np.unique(pairs // width, return_counts=True)
+    return np.asarray(group[parts > 1])
+
+
+def _share(positives: Ints, known: Ints) -> NDArray[np.float64]:
+    share = np.full(positives.shape, np.nan)
+    np.divide(positives, known, out=share, where=known > 0)
+    return share
+
+
+def make_proof(
+    labels: Labels,
+    parts: Sequence[str],
+    tallies: tuple[Ints, Ints, Ints],
+    *,
+    fingerprint: str,
+    groups: tuple[int, int] | None,
+    **more: Any,
+) -> Mapping[str, Any]:
+    """Compose the proof from :func:`count_parts`.
+
+    Args:
+        labels: What was split.
+        parts: One name per part; an empty part shows no prevalence.
+        tallies: Rows, positives and known rows of each part.
+        fingerprint: Of the labels.
+        groups: Number of groups and number of those that cross, or None without groups.
+        more: Settings to keep beside it.
+    """
+    rows, positives, known = tallies
+    share = _share(positives, known)
+    gap = np.abs(share - _share(positives.sum(axis=0), known.sum(axis=0)))
+    worst = None
+    if np.isfinite(gap).any():
+        part, label = divmod(int(np.nanargmax(gap)), gap.shape[1])
+        worst = {
+            "value": float(gap[part, label]),
+            "label": labels.names[label],
+            "part": parts[part],
+        }
+    return {
+        "labels_fingerprint": fingerprint,
+        "names": labels.names,
+        "rows": dict(zip(parts, rows, strict=True)),
+        "counts": dict(zip(parts, positives, strict=True)),
+        "prevalence": dict(zip(parts, share, strict=True)),
+        "largest_deviation": worst,
+        "groups": None if groups is None else {"number": groups[0], "crossing": groups[1]},
+        **more,
+    }

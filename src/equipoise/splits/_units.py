@@ -1,0 +1,107 @@
+"""Units of a split: rows, or groups that move as a whole, gathered by equal content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.rng import generator
+from equipoise.artifacts.labels import Labels
+
+__all__ = ["Units", "gather_units"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Units:
+    """U units of T types; units of one type hold the same positives and the same rows.
+
+    What a split decides is how many units of each type go to each part. So its work grows with
+    the number of types, and its counts cannot depend on the order of rows.
+
+    Args:
+        vectors: (T, L) int64 positives of each label in one unit.
+        sizes: (T,) rows in one unit.
+        number: (T,) units of each type.
+        unit_type: (U,) type of each unit.
+        row_unit: (N,) unit of each row; None where each row is a unit.
+    """
+
+    vectors: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    number: NDArray[np.int64]
+    unit_type: NDArray[np.int64]
+    row_unit: NDArray[np.int64] | None
+
+    @property
+    def positives(self) -> NDArray[np.int64]:
+        """(L,) positives of each label."""
+        return np.asarray(self.vectors.T @ self.number)
+
+    @property
+    def holders(self) -> NDArray[np.int64]:
+        """(L,) units that hold at least one positive of each label."""
+        return np.asarray((self.vectors > 0).T @ self.number)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in all units."""
+        return int(self.sizes @ self.number)
+
+    def spread(self, table: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return (N,) the part of each row, given a (T, P) table of units per type and part."""
+        order = np.lexsort((rng.random(self.unit_type.size), self.unit_type))
+        parts = np.tile(np.arange(table.shape[1]), table.shape[0])
+        chosen = np.empty(self.unit_type.size, dtype=np.int64)
+        chosen[order] = np.repeat(parts, table.ravel())
+        return chosen if self.row_unit is None else chosen[self.row_unit]
+
+
+def _types(columns: list[NDArray[np.int64]], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (U,) type of each unit and (T,) a unit of each type; equal columns, equal type."""
+    factors = generator(0, "units").integers(1, 2**63, size=len(columns), dtype=np.uint64)
+    key = np.zeros(n, dtype=np.uint64)
+    for column, factor in zip(columns, factors, strict=True):
+        key += column.astype(np.uint64) * factor
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    if all((c == c[first][inverse]).all() for c in columns):
+        return inverse, first
+    _, first, inverse = np.unique(  # two contents shared one key: compare them in full
+        np.stack(columns, axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    return inverse.reshape(-1), first
+
+
+def _group_vectors(
+    labels: Labels, unit: NDArray[np.int64], n_units: int
+) -> list[NDArray[np.int64]]:
+    if labels.kind == "multiclass":
+        flat = np.bincount(unit * labels.num_classes + labels.values)
+        flat = np.pad(flat, (0, n_units * labels.num_classes - flat.size))
+        return list(flat.reshape(n_units, labels.num_classes).T)
+    hot = labels.values == 1
+    return [np.bincount(unit[column], minlength=n_units) for column in hot.T]
+
+
+def gather_units(labels: Labels, row_unit: NDArray[np.int64] | None) -> Units:
+    """Gather rows (or groups, given as (N,) codes from 0) into types of equal content."""
+    if row_unit is None:
+        n_units = len(labels)
+        sizes = np.ones(n_units, dtype=np.int64)
+        if labels.kind == "multiclass":  # one type per class, in class order
+            return Units(
+                np.eye(labels.num_classes, dtype=np.int64),
+                np.ones(labels.num_classes, dtype=np.int64),
+                labels.counts,
+                labels.values,
+                None,
+            )
+        columns = [np.asarray(c, dtype=np.int64) for c in (labels.values == 1).T]
+    else:
+        n_units = int(row_unit.max()) + 1
+        sizes = np.bincount(row_unit, minlength=n_units)
+        columns = _group_vectors(labels, row_unit, n_units)
+    unit_type, first = _types([sizes, *columns], n_units)
+    vectors = np.stack([c[first] for c in columns], axis=1)
+    return Units(vectors, sizes[first], np.bincount(unit_type), unit_type, row_unit)

@@ -1,0 +1,116 @@
+"""Stratified folds, grouped where groups are given, repeated where asked."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from equipoise._core.checks import say
+from equipoise._core.rng import generator
+from equipoise.artifacts.labels import Labels
+from equipoise.artifacts.split import Split
+from equipoise.errors import DataError, UsageError
+from equipoise.splits._proof import count_parts, crossing_groups, make_proof
+from equipoise.splits._units import Units, gather_units
+from equipoise.splits.stratified import Ints, allocate, group_codes
+
+__all__ = ["stratified_kfold"]
+
+
+def _folds(
+    labels: Labels, units: Units, n_splits: int, minimum: int, seed: int, repeat: int, grouped: bool
+) -> Ints:
+    """Return (N,) the fold of each row."""
+    table = allocate(
+        units,
+        labels.names,
+        np.full(n_splits, 1.0 / n_splits),
+        minimum,
+        None,
+        (seed, ("stratified_kfold", repeat)),
+        by_class=labels.kind == "multiclass" and not grouped,
+    )
+    return units.spread(table, generator(seed, "stratified_kfold", repeat, "rows"))
+
+
+def stratified_kfold(
+    labels: Labels,
+    *,
+    n_splits: int = 5,
+    n_repeats: int = 1,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    min_per_part: int = 1,
+) -> list[Split]:
+    """Cut rows into folds in which every class or label is equally frequent.
+
+    Use when one validation part would hold too few positives: scores of all folds, each from the
+    model that did not see it, are pooled. Prefer :func:`stratified_split` otherwise. The method
+    and its promises are those of :func:`stratified_split`: a label with at least ``n_splits``
+    positives stands in every fold; one with fewer is spread over as many folds as it can be.
+
+    Args:
+        labels: Classes or labels.
+        n_splits: Number of folds, at least 2.
+        n_repeats: How often to cut anew.
+        groups: (N,) rows that must stay together; by default the labels' own groups.
+        seed: Same seed, same folds.
+        min_per_part: Positives of each label that every fold must hold where there are enough;
+            0 makes no promise.
+
+    Returns:
+        ``n_splits * n_repeats`` splits: val is the fold, train all others, test is empty.
+
+    Raises:
+        InfeasibleSplitError: a label has enough rows, but groups keep it from some fold.
+        DataError: fewer rows (or groups) than folds.
+
+    Example:
+        >>> labels = Labels.from_array([0] * 40 + [1] * 10, kind="multiclass")
+        >>> [s.proof["counts"]["val"] for s in stratified_kfold(labels)]
+        [[8, 2], [8, 2], [8, 2], [8, 2], [8, 2]]
+    """
+    for name, value, least in (("n_splits", n_splits, 2), ("n_repeats", n_repeats, 1)):
+        if value < least:
+            raise UsageError(say(name, f"be at least {least}", value))
+    codes = group_codes(labels, groups)
+    units = gather_units(labels, codes)
+    if units.unit_type.size < n_splits:
+        what = "rows" if codes is None else "groups"
+        raise DataError(
+            say("n_splits", f"be at most the number of {what} = {units.unit_type.size}", n_splits)
+        )
+    fingerprint = labels.fingerprint
+    splits = []
+    for repeat in range(n_repeats):
+        fold = _folds(labels, units, n_splits, min_per_part, seed, repeat, codes is not None)
+        tallies = count_parts(labels, fold, n_splits)
+        crossing = None
+        if codes is not None:
+            crossing = (int(codes.max()) + 1, int(crossing_groups(fold, codes).size))
+        for k in range(n_splits):
+            rows, positives, known = (np.stack([t.sum(axis=0) - t[k], t[k]]) for t in tallies)
+            proof = make_proof(
+                labels,
+                ("train", "val"),
+                (rows, positives, known),
+                fingerprint=fingerprint,
+                groups=crossing,
+                fold=k,
+                repeat=repeat,
+                n_splits=n_splits,
+                min_per_part=min_per_part,
+            )
+            inside = fold == k
+            splits.append(
+                Split.from_parts(
+                    np.flatnonzero(~inside),
+                    np.flatnonzero(inside),
+                    [],
+                    n_rows=len(labels),
+                    seed=seed,
+                    method="stratified k-fold" + ("" if codes is None else " by groups"),
+                    proof=proof,
+                )
+            )
+    return splits

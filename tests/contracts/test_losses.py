@@ -1,0 +1,351 @@
+"""The laws every loss obeys."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from cases import CASES, NO_LOSS, LossCase
+from torch import Tensor
+from torch.nn import functional
+
+from equipoise import losses
+from equipoise.errors import DataError, ShapeError, UsageError
+
+NAN = float("nan")
+every_loss = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_label_loss = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.kind == "multilabel"], ids=lambda case: case.name
+)
+every_class_loss = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.kind == "multiclass"], ids=lambda case: case.name
+)
+
+
+def draw(
+    case: LossCase, *lead: int, n: int = 12, dtype: torch.dtype = torch.float32, seed: int = 0
+):
+    g = torch.Generator().manual_seed(seed)
+    logits = 3.0 * torch.randn(*lead, n, case.width, generator=g, dtype=dtype)
+    if case.kind == "multiclass":
+        return logits, torch.randint(0, case.width, (*lead, n), generator=g)
+    target = torch.randint(0, 2, (*lead, n, case.width), generator=g).to(dtype)
+    target[torch.rand(target.shape, generator=g) < 0.2] = NAN
+    return logits, target
+
+
+def unreduced(case: LossCase, logits: Tensor, target: Tensor) -> Tensor:
+    return case.function(logits, target, reduction="none", **case.settings)
+
+
+def gradient(case: LossCase, logits: Tensor, target: Tensor) -> Tensor:
+    leaf = logits.detach().clone().requires_grad_()
+    (found,) = torch.autograd.grad(case.build()(leaf, target), leaf)
+    return found
+
+
+def test_every_public_loss_has_a_row() -> None:
+    covered = {c.module.__name__ for c in CASES} | {c.function.__name__ for c in CASES}
+    assert set(losses.__all__) - NO_LOSS == covered
+
+
+def test_every_module_of_the_package_is_public() -> None:
+    subclasses = {c for c in losses.Loss.__subclasses__() if c.__module__.startswith("equipoise.")}
+    assert {c.__name__ for c in subclasses} <= set(losses.__all__)
+
+
+@every_loss
+def test_two_tensors_then_keywords(case: LossCase) -> None:
+    parameters = list(inspect.signature(case.function).parameters.values())
+    assert [p.name for p in parameters[:2]] == ["logits", "target"]
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters[2:])
+    assert parameters[-1].name == "reduction"
+
+
+@every_loss
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_module_is_its_function(case: LossCase, reduction: Any) -> None:
+    logits, target = draw(case)
+    by_function = case.function(logits, target, reduction=reduction, **case.settings)
+    assert torch.equal(case.build(reduction=reduction)(logits, target), by_function)
+
+
+@every_loss
+def test_equals_the_slow_loop(case: LossCase) -> None:
+    logits, target = draw(case, dtype=torch.float64)
+    found = unreduced(case, logits, target)
+    for i, row in enumerate(logits.tolist()):
+        if case.kind == "multiclass":
+            slow = case.oracle(row, int(target[i]), **case.settings)
+            assert found[i].item() == pytest.approx(slow, rel=1e-6)
+            continue
+        for label, z in enumerate(row):
+            y = target[i, label].item()
+            slow = 0.0 if y != y else case.oracle(z, y, label, **case.settings)
+            assert found[i, label].item() == pytest.approx(slow, rel=1e-6)
+
+
+@every_loss
+def test_none_reduced_by_hand_is_sum_and_mean(case: LossCase) -> None:
+    logits, target = draw(case)
+    values = unreduced(case, logits, target)
+    torch.testing.assert_close(case.build(reduction="sum")(logits, target), values.sum())
+    if case.mean_weight is not None:
+        divisor = case.settings[case.mean_weight][target].sum()
+    elif case.kind == "multilabel":
+        divisor = (~target.isnan()).sum()
+    else:
+        divisor = torch.tensor(target.numel())
+    torch.testing.assert_close(case.build()(logits, target), values.sum() / divisor)
+
+
+@every_loss
+def test_neutral_settings_are_the_torch_baseline(case: LossCase) -> None:
+    logits, target = draw(case)
+    target = target.nan_to_num(0.0) if case.kind == "multilabel" else target
+    found = case.function(logits, target, **case.neutral)
+    if case.kind == "multiclass":
+        expected = functional.cross_entropy(logits, target)
+    else:
+        expected = functional.binary_cross_entropy_with_logits(logits, target)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@every_loss
+def test_gradients_are_right(case: LossCase) -> None:
+    logits, target = draw(case, n=4, dtype=torch.float64)
+    loss = case.build(reduction="none").double()
+    assert torch.autograd.gradcheck(lambda z: loss(z, target), logits.requires_grad_())
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("size", [100.0, 200.0])
+def test_value_and_gradient_are_finite_at_saturation(
+    case: LossCase, dtype: torch.dtype, size: float
+) -> None:
+    z = torch.full((2 * case.width, case.width), -size, dtype=dtype)
+    z[range(case.width), range(case.width)] = size
+    if case.kind == "multiclass":
+        target = torch.arange(2 * case.width) % case.width
+        target[: case.width // 2] = 0
+    else:
+        target = (torch.arange(z.numel()).reshape(z.shape) % 2).to(dtype)
+    assert case.build()(z, target).isfinite()
+    assert gradient(case, z, target).isfinite().all()
+
+
+@every_loss
+def test_wrong_saturated_rows_still_learn(case: LossCase) -> None:
+    z = torch.full((1, case.width), -100.0)
+    z[0, 0] = 100.0
+    target = torch.tensor([1]) if case.kind == "multiclass" else torch.zeros_like(z)
+    assert gradient(case, z, target)[0, 0] > 1e-3
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_dtype_and_device_are_kept(case: LossCase, dtype: torch.dtype) -> None:
+    logits, target = draw(case)
+    for reduction in ("none", "mean"):
+        found = case.build(reduction=reduction)(logits.to(dtype), target)
+        assert found.dtype == dtype
+        assert found.device == logits.device
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_computed_in_float32(case: LossCase, dtype: torch.dtype) -> None:
+    logits, target = draw(case)
+    rounded = logits.to(dtype)
+    found = case.build(reduction="none").to(dtype)(rounded, target)
+    torch.testing.assert_close(found, unreduced(case, rounded.float(), target).to(dtype))
+
+
+@every_loss
+def test_autocast_changes_nothing(case: LossCase) -> None:
+    logits, target = draw(case)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = case.build()(logits, target)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, case.build()(logits, target))
+
+
+@every_loss
+def test_names_of_classes_do_not_matter(case: LossCase) -> None:
+    logits, target = draw(case)
+    order = torch.tensor([*range(1, case.width), 0])
+    settings = dict(case.settings)
+    for name in case.per_class:
+        settings[name] = settings[name][order]
+    if case.kind == "multiclass":
+        moved = torch.argsort(order)[target]
+        expected = unreduced(case, logits, target)
+    else:
+        moved = target[:, order]
+        expected = unreduced(case, logits, target)[:, order]
+    found = case.function(logits[:, order], moved, reduction="none", **settings)
+    torch.testing.assert_close(found, expected)
+
+
+@every_loss
+def test_a_class_absent_from_the_batch_is_fine(case: LossCase) -> None:
+    logits, target = draw(case)
+    target = torch.zeros_like(target)
+    assert case.build()(logits, target).isfinite()
+    assert gradient(case, logits, target).isfinite().all()
+
+
+@every_loss
+def test_an_empty_batch_is_zero_with_a_graph(case: LossCase) -> None:
+    logits, target = draw(case, n=0)
+    found = case.build()(logits.requires_grad_(), target)
+    assert found.item() == 0.0
+    found.backward()
+    assert logits.grad is not None
+
+
+@every_loss
+def test_inputs_are_not_mutated(case: LossCase) -> None:
+    logits, target = draw(case)
+    before = logits.clone(), target.clone()
+    loss = case.build()
+    state = copy.deepcopy(loss.state_dict())
+    loss(logits.requires_grad_(), target).backward()
+    assert torch.equal(logits.detach(), before[0])
+    torch.testing.assert_close(target, before[1], equal_nan=True, rtol=0, atol=0)
+    assert all(torch.equal(state[name], value) for name, value in loss.state_dict().items())
+
+
+@every_loss
+def test_compiles_in_one_graph(case: LossCase) -> None:
+    logits, target = draw(case)
+    torch._dynamo.reset()
+    compiled = torch.compile(case.build(), backend="aot_eager", fullgraph=True)
+    leaf = logits.clone().requires_grad_()
+    value = compiled(leaf, target)
+    value.backward()
+    torch.testing.assert_close(value.detach(), case.build()(logits, target))
+    torch.testing.assert_close(leaf.grad, gradient(case, logits, target))
+
+
+@every_loss
+def test_copy_and_state_dict_round_trip(case: LossCase) -> None:
+    logits, target = draw(case)
+    loss = case.build()
+    expected = loss(logits, target)
+    assert torch.equal(copy.deepcopy(loss)(logits, target), expected)
+    changed = {name: torch.linspace(0.1, 0.3, case.width).tolist() for name in case.per_class}
+    other = case.build(**changed)
+    other.load_state_dict(loss.state_dict())
+    assert torch.equal(other(logits, target), expected)
+    assert "reduction='mean'" in repr(loss)
+
+
+@every_loss
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_leading_axes_are_a_loop_over_slices(case: LossCase, reduction: Any) -> None:
+    logits, target = draw(case, 3, 2)
+    loss = case.build(reduction=reduction)
+    found = loss(logits, target)
+    for i in range(3):
+        for j in range(2):
+            torch.testing.assert_close(found[i, j], loss(logits[i, j], target[i, j]))
+
+
+@every_loss
+def test_half_keeps_settings_in_float32(case: LossCase) -> None:
+    loss = case.build().half()
+    assert all(buffer.dtype == torch.float32 for buffer in loss.buffers())
+
+
+@every_class_loss
+def test_one_hot_targets_are_class_indices(case: LossCase) -> None:
+    logits, target = draw(case)
+    hot = functional.one_hot(target, case.width).float()
+    torch.testing.assert_close(case.build()(logits, hot), case.build()(logits, target))
+
+
+@every_class_loss
+def test_mixed_targets_are_mixed_losses(case: LossCase) -> None:
+    logits, target = draw(case)
+    hot = functional.one_hot(target, case.width).float()
+    mixed = 0.3 * hot + 0.7 * hot.roll(1, 0)
+    expected = 0.3 * unreduced(case, logits, hot) + 0.7 * unreduced(case, logits, hot.roll(1, 0))
+    torch.testing.assert_close(unreduced(case, logits, mixed), expected)
+
+
+@every_label_loss
+def test_a_row_without_known_labels_counts_for_nothing(case: LossCase) -> None:
+    logits, target = draw(case)
+    target[3] = NAN
+    kept = [i for i in range(len(target)) if i != 3]
+    torch.testing.assert_close(
+        case.build()(logits, target), case.build()(logits[kept], target[kept])
+    )
+    assert (gradient(case, logits, target)[3] == 0).all()
+
+
+@every_label_loss
+def test_nothing_known_is_zero(case: LossCase) -> None:
+    logits, target = draw(case)
+    unknown = torch.full_like(target, NAN)
+    assert case.build()(logits, unknown).item() == 0.0
+    assert (gradient(case, logits, unknown) == 0).all()
+
+
+@every_label_loss
+def test_bool_targets_are_taken(case: LossCase) -> None:
+    logits, target = draw(case)
+    truth = target == 1
+    torch.testing.assert_close(case.build()(logits, truth), case.build()(logits, truth.float()))
+
+
+@every_label_loss
+def test_integers_are_refused_so_minus_one_never_passes(case: LossCase) -> None:
+    logits, target = draw(case)
+    with pytest.raises(
+        DataError, match=r"`target` must be floating or bool, got torch.int64. .*NaN"
+    ):
+        case.build()(logits, target.nan_to_num(-1.0).long())
+
+
+@every_label_loss
+def test_wrong_target_shape_is_named_for_labels(case: LossCase) -> None:
+    logits, target = draw(case)
+    with pytest.raises(ShapeError, match=r"`target` must have shape \(\.\.\., N, L\) = \(12, 4\)"):
+        case.build()(logits, target[:, 0])
+
+
+@every_class_loss
+def test_wrong_target_shape_is_named_for_classes(case: LossCase) -> None:
+    logits, target = draw(case)
+    with pytest.raises(ShapeError, match=r"`target` must have shape .* = \(12,\), got \(11,\)"):
+        case.build()(logits, target[1:])
+    with pytest.raises(ShapeError, match=r"= \(12, 5\), got \(12,\)\. Float targets are class"):
+        case.build()(logits, target.float())
+    with pytest.raises(
+        DataError, match=r"`target` must be int64 indices or float, got torch.int32"
+    ):
+        case.build()(logits, target.int())
+
+
+@every_loss
+def test_wrong_settings_are_named(case: LossCase) -> None:
+    logits, target = draw(case)
+    for name in case.per_class:
+        settings = {**case.settings, name: case.settings[name][:-1]}
+        wanted = rf"`{name}` must have shape \(C,\) = \({case.width},\), got \({case.width - 1},\)"
+        with pytest.raises(ShapeError, match=wanted):
+            case.function(logits, target, **settings)
+        with pytest.raises(DataError, match=rf"`{name}` must be >= 0"):
+            case.build(**{name: -torch.ones(case.width)})
+    with pytest.raises(UsageError, match="`reduction` must be one of 'none', 'mean', 'sum'"):
+        case.build(reduction="average")
+    with pytest.raises(DataError, match="`logits` must be floating"):
+        case.function(logits.long(), target, **case.settings)
+    with pytest.raises(ShapeError, match=r"`logits` must have shape \(\.\.\., N, "):
+        case.function(logits[0], target, **case.settings)
