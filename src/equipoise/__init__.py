@@ -1,1 +1,100 @@
-"""Equipoise: find out whether class imbalance hurts, treat it, ship calibrated decisions."""
+"""Equipoise: find out whether class imbalance hurts, treat it, ship calibrated decisions.
+
+The names stand in the order of the line: labels, diagnosis, split, train with a remedy, scores,
+decision, evaluation, comparison, report. Each is loaded on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from equipoise.artifacts import (
+        Comparison,
+        Correction,
+        DecisionRule,
+        Estimate,
+        Evaluation,
+        Finding,
+        Labels,
+        Scores,
+        Split,
+        Trial,
+    )
+    from equipoise.comparison import compare, evaluate
+    from equipoise.decisions import tune
+    from equipoise.diagnosis import diagnose, explain
+    from equipoise.experiments import load_study, remedy, run_study
+    from equipoise.labels import read_labels
+    from equipoise.report import write_report
+    from equipoise.splits import long_tail_split, stratified_kfold, stratified_split
+    from equipoise.training import Remedy, fit
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Labels": "artifacts",
+    "read_labels": "labels",
+    "Finding": "artifacts",
+    "diagnose": "diagnosis",
+    "explain": "diagnosis",
+    "Split": "artifacts",
+    "stratified_split": "splits",
+    "stratified_kfold": "splits",
+    "long_tail_split": "splits",
+    "Remedy": "training",
+    "remedy": "experiments",
+    "fit": "training",
+    "Trial": "artifacts",
+    "Correction": "artifacts",
+    "Scores": "artifacts",
+    "DecisionRule": "artifacts",
+    "tune": "decisions",
+    "Estimate": "artifacts",
+    "Evaluation": "artifacts",
+    "evaluate": "comparison",
+    "Comparison": "artifacts",
+    "compare": "comparison",
+    "load_study": "experiments",
+    "run_study": "experiments",
+    "write_report": "report",
+}
+
+__all__ = [
+    "Comparison",
+    "Correction",
+    "DecisionRule",
+    "Estimate",
+    "Evaluation",
+    "Finding",
+    "Labels",
+    "Remedy",
+    "Scores",
+    "Split",
+    "Trial",
+    "compare",
+    "diagnose",
+    "evaluate",
+    "explain",
+    "fit",
+    "load_study",
+    "long_tail_split",
+    "read_labels",
+    "remedy",
+    "run_study",
+    "stratified_kfold",
+    "stratified_split",
+    "tune",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'equipoise' has no attribute {name!r}")
+    return getattr(import_module(f"equipoise.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*_HOME, "__version__"]

@@ -53,7 +53,7 @@ def what_would_settle(difference: PairedDifference, level: float, rope: float) -
         (difference.row_factor_for(reach, lv) for reach, lv in reachable), default=math.inf
     )
     if found and min(found) > difference.n_seeds:
-        return f"needs about {min(found)} seeds if the difference stays as it is"
+        return f"needs about {min(found)} seeds, if the difference stays as it is"
     if math.isfinite(factor) and factor > 1:
-        return f"needs about {factor:.1f} times as many rows if the difference stays as it is"
+        return f"needs about {factor:.2g} times the rows, if the difference stays as it is"
     return "needs more seeds or rows"

@@ -28,19 +28,14 @@ def _verdict(grade: str, smallest: int) -> tuple[str, tuple[str, ...]]:
     """Return what the degree and the smallest count mean together, and what to do."""
     threshold = "Train without a remedy and tune thresholds on validation data first."
     if smallest < _AMPLE:
-        return (
-            f"the rarest has {smallest:,} positives: scarcity, more than the ratio, limits what "
-            "can be learned and measured",
-            ("Stratify, and pool folds for thresholds and metrics.", threshold, _COMPARE),
-        )
+        text = f"the rarest has {smallest:,} positive(s): scarcity, more than the ratio, limits"
+        pooled = "Stratify, and pool folds for thresholds and metrics."
+        return f"{text} what can be learned and measured", (pooled, threshold, _COMPARE)
+    text = f"the rarest has {smallest:,} positives"
     if grade == "mild":
-        return (
-            f"the rarest has {smallest:,} positives: data are ample, do not resample",
-            (threshold, _COMPARE),
-        )
+        return f"{text}: data are ample, do not resample", (threshold, _COMPARE)
     return (
-        f"but the rarest has {smallest:,} positives: enough to learn from; the 0.5 cut is what "
-        "suffers first",
+        f"but {text}: enough to learn from; the 0.5 cut is what suffers first",
         (threshold, _COMPARE),
     )
 
@@ -67,20 +62,21 @@ def degree(facts: Facts) -> list[Finding] | None:
     evidence: dict[str, Any] = {"smallest_count": int(present.min())}
     if statistics.kind == "multilabel":
         ratio, label = _within_labels(statistics)
-        name, least = statistics.names[label], "" if statistics.counts.n_rows else "at least "
+        name = statistics.names[label]
+        least = "up to" if statistics.counts.n_rows is not None else "at least"
         side = "negatives per positive"
         if not statistics.neg_pos_ratio[label] >= 1:
             side = "positives per negative"
         between = statistics.imbalance_ratio
         text = (
-            f"within a label there are up to {least}{ratio:.1f} {side} ('{name}'); between labels "
-            f"counts differ {between:.1f}-fold (MeanIR {statistics.MeanIR:.2f})"
+            f"within a label there are {least} {ratio:,.1f} {side} ('{name}'); between labels "
+            f"counts differ {between:,.1f}-fold (MeanIR {statistics.MeanIR:.2f})"
         )
         evidence |= {"measure": side, "label": name, "between_labels": between}
     else:
         ratio = statistics.imbalance_ratio
         text = (
-            f"the largest class has {ratio:.1f} times the rows of the smallest; the classes count "
+            f"the largest class has {ratio:,.1f} times the rows of the smallest; the classes count "
             f"as {statistics.effective_classes:.1f} equal ones of {present.size}"
         )
         evidence |= {"measure": "largest over smallest class"}
@@ -184,6 +180,6 @@ def moved_cut(facts: Facts) -> list[Finding] | None:
             f"probability at output 0.5: {listed(rows, 6)}.",
             {"probability_at_output_half": evidence},
             undo,
-            "If a weight is wanted, its square root moves the cut half as far.",
+            "If a weight is wanted, its square root moves the cut half as far (in log-odds).",
         )
     ]

@@ -50,14 +50,16 @@ def class_column(
     for value in distinct:
         if str(value) not in index:
             raise DataError(say(what, "hold only names", repr(value), closest(str(value), known)))
-    return np.asarray([index[str(v)] for v in values], dtype=np.int64), known
+    position = {value: index[str(value)] for value in distinct}
+    return np.asarray([position[v] for v in values], dtype=np.int64), known
 
 
 def _delimited(
     values: Sequence[str | None], what: str, delimiter: str, names: Sequence[str] | None
 ) -> tuple[NDArray[np.int8], list[str]]:
     """Return multi-hot values and names of a column such as "A|D"; empty means no label."""
-    rows = [[p.strip() for p in (v or "").split(delimiter) if p.strip()] for v in values]
+    distinct = dict.fromkeys(values)
+    rows = [[p.strip() for p in (v or "").split(delimiter) if p.strip()] for v in distinct]
     found = sorted({part for row in rows for part in row})
     known = found if names is None else list(names)
     if not known:
@@ -69,7 +71,8 @@ def _delimited(
     hot = np.zeros((len(rows), len(known)), dtype=np.int8)
     for i, row in enumerate(rows):
         hot[i, [index[part] for part in row]] = 1
-    return hot, known
+    position = {value: i for i, value in enumerate(distinct)}
+    return hot[[position[v] for v in values]], known
 
 
 def binary_column(column: pl.Series, what: str) -> NDArray[np.int8]:

@@ -122,8 +122,7 @@ def sigmoid_focal_loss(
         ShapeError: ``alpha`` is not (L,), or ``target`` does not fit ``logits``.
 
     Note:
-        With gamma 2 the output 0.29 stands for a true probability of 0.085; with alpha 0.25 the
-        output 0.5 stands for 0.75. Distributed: no communication; the mean is per rank.
+        With gamma 2 the output 0.29 means 0.085; with alpha 0.25 also, 0.5 means 0.75.
 
     Example:
         >>> import torch
@@ -284,7 +283,7 @@ class SigmoidFocalLoss(Loss):
     def _ops(self) -> list[dict[str, Any]]:
         ops: list[dict[str, Any]] = []
         if self.gamma > 0:
-            tables, _ = log_odds_tables(SigmoidFocalLoss(self.gamma), 1)
+            tables, _ = log_odds_tables(SigmoidFocalLoss(self.gamma), 1, reach=40.0)
             ops.append({"op": "monotone_table", "tables": tables})
         weight = self._positive_weight()
         if weight is not None:

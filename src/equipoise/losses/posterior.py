@@ -183,16 +183,16 @@ def _solve_classes(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
     if not 2 <= width <= MAX_CLASSES:
         do = "Use a loss with a closed form for more classes."
         raise UsageError(say("logits", f"have 2 to {MAX_CLASSES} classes", width, do))
-    probe = _class_gradients(loss, torch.zeros_like(z[:1]))[0]
-    still = (probe == 0).all(1)
-    if still.any():
-        raise _weightless("class", still)
     head = z[:_PROBE]
     scale = 1.5 + torch.sin(78.233 * torch.arange(head.shape[0], device=z.device, dtype=z.dtype))
     first = torch.zeros(head.shape[0], dtype=torch.int64, device=z.device)
     plain = _gradient(loss, head, first, head.shape[:1])
     found = _gradient(loss, head, first, head.shape[:1], scale)
     _require_uncoupled(found, scale[:, None] * plain, "rows")
+    probe = _class_gradients(loss, torch.zeros_like(z[:1]))[0]
+    still = (probe == 0).all(1)
+    if still.any():
+        raise _weightless("class", still)
     eta, clipped = torch.empty_like(z), torch.empty_like(z[:, 0])
     step = max(1, _CELLS // width**2)
     for start in range(0, n, step):
@@ -205,7 +205,7 @@ def log_odds_tables(
     loss: LossFunction,
     num_labels: int,
     *,
-    reach: float = 40.0,
+    reach: float = 20.0,
     tolerance: float = 5e-7,
     max_knots: int = 20_000,
 ) -> tuple[list[dict[str, list[float]]], tuple[float, float]]:
@@ -214,7 +214,8 @@ def log_odds_tables(
     Args:
         loss: Elementwise, as for :func:`recover_posterior`.
         num_labels: Columns that the loss expects.
-        reach: Logits from -reach to reach are sampled, denser where the map bends.
+        reach: Logits from -reach to reach are sampled, denser where the map bends. Beyond 20 a
+            loss that takes 1 - sigmoid(z) has no digits left in float64.
         tolerance: Largest error of linear interpolation at the middle of two knots, in log-odds.
         max_knots: Stop refining beyond this.
 

@@ -58,58 +58,25 @@ def lifted_demand(positives: Ints, fractions: Floats, need: Ints) -> Floats:
     return np.asarray(demand - slack * part[:, None])
 
 
-def _water(demand: list[float], amount: float) -> float:
-    """Return the level to which demands fall when ``amount`` goes to the largest first."""
-    total, level = 0.0, 0.0
-    ordered = sorted(demand, reverse=True)
-    for k, value in enumerate(ordered, start=1):
-        total += value
-        level = (total - amount) / k
-        if k == len(ordered) or level >= ordered[k]:
+def _water(demand: list[float], shares: list[float], amount: float) -> float:
+    """Return the relative demand to which parts fall when ``amount`` goes to the highest first."""
+    total, width, level = 0.0, 0.0, 0.0
+    order = sorted(range(len(demand)), key=lambda p: -demand[p] / shares[p])
+    for k, part in enumerate(order):
+        total, width = total + demand[part], width + shares[part]
+        level = (total - amount) / width
+        if k + 1 == len(order) or level >= demand[order[k + 1]] / shares[order[k + 1]]:
             break
     return level
-
-
-def _fill(
-    demand: list[float],
-    others: list[float],
-    room: list[float],
-    noise: list[float],
-    m: int,
-    step: int,
-    size: int,
-) -> list[int]:
-    """Hand ``m`` equal units out, each to the part with the largest remaining demand.
-
-    Ties go to the part that lacks most of the unit's other labels, then most rows, then at
-    random. The same as a loop over the units, but most of them are handed out at once.
-    """
-    parts = range(len(demand))
-    given = [0] * len(demand)
-    if m > len(demand):
-        level = _water(demand, m * step)
-        given = [max(0, int((d - level) / step - 1e-9)) for d in demand]
-    for _ in range(m - sum(given)):
-        best = max(
-            parts,
-            key=lambda p: (
-                demand[p] - given[p] * step,
-                others[p],
-                room[p] - given[p] * size,
-                noise[p],
-            ),
-        )
-        given[best] += 1
-    return given
 
 
 class _Ledger:
     """What each part still demands, as plain lists: parts are few and updates are many."""
 
     def __init__(self, units: Units, fractions: Floats, need: Ints, noise: Floats) -> None:
-        self.units = units
         self.demand = lifted_demand(units.positives, fractions, need).tolist()
         self.room = (units.n_rows * fractions).tolist()
+        self.shares = fractions.tolist()
         self.noise = noise.tolist()
         self.table: list[list[int]] = [[0] * fractions.size for _ in range(units.sizes.size)]
         rows, columns = np.nonzero(units.vectors)
@@ -118,13 +85,52 @@ class _Ledger:
         self.columns = columns.tolist()
         self.sizes, self.number = units.sizes.tolist(), units.number.tolist()
 
+    def _others(self, span: range, size: int) -> tuple[list[float], int]:
+        """Return what each part lacks of a unit's labels in all, and what one unit brings."""
+        if len(span) < 2:
+            return self.room, size
+        rows = [self.demand[self.columns[i]] for i in span]
+        return [sum(c) for c in zip(*rows, strict=True)], sum(self.values[i] for i in span)
+
+    def _fill(self, kind: int, span: range, demand: list[float], step: int) -> list[int]:
+        """Hand equal units out, each to the part with the highest relative demand.
+
+        Parts that are nearest to it by half a unit count as equal; among them the unit goes to
+        the one that lacks most of its labels in all, then most rows, then at random. As a loop
+        over the units would do, but most of many units are handed out at once.
+        """
+        m, size, shares = self.number[kind], self.sizes[kind], self.shares
+        given = [0] * len(shares)
+        if m > 2 * len(shares):
+            level = _water(demand, shares, m * step)
+            given = [
+                max(0, int((d - level * f) / step) - 1) for d, f in zip(demand, shares, strict=True)
+            ]
+        others, load = self._others(span, size)
+        for _ in range(m - sum(given)):
+            lack = [d - g * step for d, g in zip(demand, given, strict=True)]
+            least = max((x - step / 2) / f for x, f in zip(lack, shares, strict=True)) - 1e-9
+            near = [p for p, f in enumerate(shares) if lack[p] / f >= least]
+            best = near[0]
+            if len(near) > 1:
+                keys = [
+                    (
+                        (others[p] - given[p] * load) / shares[p],
+                        (self.room[p] - given[p] * size) / shares[p],
+                        self.noise[kind][p],
+                        p,
+                    )
+                    for p in near
+                ]
+                best = max(keys)[-1]
+            given[best] += 1
+        return given
+
     def place(self, kind: int, demand: list[float], step: int) -> None:
         """Hand out all units of one type by ``demand`` and write down what they fulfil."""
         size = self.sizes[kind]
         span = range(self.starts[kind], self.starts[kind + 1])
-        rest = [self.demand[self.columns[i]] for i in span]
-        others = [sum(column) for column in zip(*rest, strict=True)] if len(rest) > 1 else self.room
-        given = _fill(demand, others, self.room, self.noise[kind], self.number[kind], step, size)
+        given = self._fill(kind, span, demand, step)
         self.table[kind] = given
         for part, units in enumerate(given):
             if units:
@@ -138,9 +144,11 @@ def allocate_iteratively(
 ) -> Ints:
     """Stratify by the rarest remaining label first (Sechidis, Tsoumakas, Vlahavas, 2011).
 
-    One addition: where parts lack the rarest label equally, the unit goes to the one that lacks
-    most of its other labels (the paper: most rows). With 80 labels that brings the largest
-    deviation in a fold from tens of rows to under one.
+    Two changes, neither of which shows with equal parts and one label. Demand is relative to the
+    part's share: by absolute demand the first rows of every label all go to the largest part, so
+    that rows of one labelset end up together. And where parts lack the rarest label about
+    equally, the unit goes to the one that lacks most of its labels in all (the paper: most rows);
+    with 80 labels that brings the largest deviation in a fold from tens of rows to under one.
 
     Args:
         units: Types of units and how many there are of each.

@@ -93,12 +93,13 @@ def _repeated_rows(member: Ints, codes: Ints, labels: Labels) -> Iterator[Findin
     copies &= inside
     if not copies.any():
         return
-    positives = labels.one_hot() == 1
-    share = copies[inside].mean()
-    total = positives[inside].sum(axis=0)
-    rate = (positives & copies[:, None]).sum(axis=0) / np.maximum(total, 1)
-    top = int(rate.argmax())
-    suspect = bool(rate[top] > 2 * share and rate[top] > 0.2)
+    positives = labels.one_hot()[inside] == 1
+    copied, share = copies[inside], float(copies[inside].mean())
+    total, among = positives.sum(axis=0), (positives & copied[:, None]).sum(axis=0)
+    rate = among / np.maximum(total, 1)
+    others = (copied.sum() - among) / np.maximum(copied.size - total, 1)
+    top = int((rate - others).argmax())
+    suspect = bool(rate[top] > 0.2 and rate[top] > 2 * others[top])
     message = f"{int(copies.sum())} rows ({share:.1%}) are copies of another row"
     message += f"; among positives of '{labels.names[top]}' it is {rate[top]:.1%}"
     message += ", which looks like oversampling before the split." if suspect else "."
@@ -107,7 +108,7 @@ def _repeated_rows(member: Ints, codes: Ints, labels: Labels) -> Iterator[Findin
         message,
         {
             "rows": int(copies.sum()),
-            "share": float(share),
+            "share": share,
             "share_of_positives": dict(zip(labels.names, rate.tolist(), strict=True)),
             "looks_oversampled": suspect,
         },

@@ -98,7 +98,7 @@ def long_tail_counts(
         [30, 20, 10]
 
     References:
-        Cui et al. Class-balanced loss based on effective number of samples. CVPR 2019, section 5.1.
+        Cui et al. Class-balanced loss based on effective number of samples. CVPR 2019.
     """
     if (n_max is None) == (total is None):
         given = "neither" if n_max is None else "both"

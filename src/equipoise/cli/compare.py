@@ -1,0 +1,69 @@
+"""``equipoise compare``: the main job, from a study or straight from a feature table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equipoise.cli.console import comparison_lines, note, print_json, progress, table
+from equipoise.cli.options import (
+    Delimiter,
+    GroupColumn,
+    IdColumn,
+    Json,
+    KindOption,
+    LabelColumn,
+    LabelColumns,
+)
+
+EXAMPLE = "Example: equipoise compare study.yaml --set seeds=10   or: equipoise compare train.csv --label y"
+
+
+def run(
+    source: Annotated[Path, typer.Argument(help="Study (YAML) or feature table (CSV, Parquet).")],
+    label: LabelColumn = None,
+    labels: LabelColumns = None,
+    delimiter: Delimiter = "|",
+    kind: KindOption = None,
+    id_column: IdColumn = None,
+    group: GroupColumn = None,
+    test: Annotated[Path | None, typer.Option(help="Table of test rows.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a value: training.epochs=50.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of results; equipoise_runs/NAME.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Use finished trials of --out again.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Train every arm over all seeds and say what each remedy bought."""
+    from equipoise.experiments.entry import clear_trials, plan_rows, study_from
+    from equipoise.experiments.run import run_study
+    from equipoise.report import write_report
+
+    study = study_from(source, label, labels, delimiter, kind, id_column, group, test,
+                       tuple(settings or ()))  # fmt: skip
+    folder = out or Path("equipoise_runs") / source.stem
+    if dry_run:
+        head, rows = plan_rows(study, folder)
+        print_json(rows) if as_json else typer.echo(table(head, rows))
+        return
+    if not resume:
+        clear_trials(folder)
+    with progress() as show:
+        outcome = run_study(study, out=folder, progress=show, command=f"equipoise compare {source}")
+    outcome.comparison.save(folder / "comparison.json")
+    path = write_report(outcome.comparison, outcome.findings, path=folder / "report.html")
+    note(f"{outcome.trained} trials trained, {outcome.reused} re-used")
+    if as_json:
+        print_json({"recommended": outcome.comparison.recommended, "report": path,
+                    "arms": {a.method: a.gain.verdict if a.gain else "baseline"
+                             for a in outcome.comparison.arms}})  # fmt: skip
+        return
+    typer.echo("\n".join([*comparison_lines(outcome.comparison), f"Report: {path}"]))

@@ -1,0 +1,133 @@
+"""What verbs share: tables and JSON to stdout, progress to stderr, --fail-on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from equipoise._core.checks import one_of
+
+if TYPE_CHECKING:
+    from equipoise.artifacts import Comparison, Estimate, Finding
+
+__all__ = [
+    "comparison_lines",
+    "fail_on",
+    "findings_lines",
+    "note",
+    "print_json",
+    "progress",
+    "split_list",
+    "table",
+]
+
+FAILED_FINDING = 4
+
+
+def note(text: str) -> None:
+    """Print a remark to stderr."""
+    typer.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON to stdout; NaN becomes null."""
+    from equipoise.artifacts._io import plain
+
+    typer.echo(json.dumps(plain(value), indent=1, ensure_ascii=False))
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """Return the parts of "A,B,C", or None."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in columns, the first to the left, the rest to the right."""
+    widths = [max(len(str(r[i])) for r in (head, *rows)) for i in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        first = str(row[0]).ljust(widths[0])
+        rest = [str(c).rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+        return "  ".join([first, *rest]).rstrip()
+
+    rule = "  ".join("-" * w for w in widths)
+    return "\n".join([line(head), rule, *(line(r) for r in rows)])
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function that shows (what, done, in all) as a bar; silent when not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _what, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<11}"), BarColumn(40), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=1)
+        yield lambda what, done, total: bar.update(
+            task, description=what, completed=done, total=total
+        )
+
+
+def _number(estimate: Estimate) -> str:
+    return "-" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Return the verdict table and the two sentences, at most 30 lines."""
+    short = "AP" if comparison.primary == "macro_ap" else "primary"
+    head = ["arm", "macro AP", "AUROC", "default", "tuned", "log loss", f"d {short} [95 %]", "verdict"]
+    rows = []
+    for arm in comparison.arms:
+        record, gain = arm.record, arm.gain
+        same = arm.method == f"{comparison.baseline} + thresholds"
+        difference = "" if gain is None else ("same model" if same else _signed(gain.primary))
+        columns = ("macro_ap", "macro_auroc", "default", "tuned", "log_loss_calibrated")
+        numbers = [_number(record[k]) for k in columns]
+        rows.append([arm.method, *numbers, difference, gain.verdict if gain else "baseline"])
+    metric = comparison.rule_metric
+    return [
+        comparison.title,
+        table(head, rows),
+        f"default, tuned: {metric} at 0.5 or argmax, and with the rule tuned on validation rows; "
+        f"{comparison.arms[0].n_seeds} seeds; intervals are Holm-adjusted",
+        *comparison.summary,
+    ]
+
+
+def _signed(estimate: Estimate) -> str:
+    if math.isnan(estimate.low):
+        return f"{estimate.value:+.3f}"
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+
+
+def findings_lines(findings: Sequence[Finding]) -> list[str]:
+    """Return findings as text, worst first."""
+    from equipoise.artifacts.finding import SEVERITIES
+
+    ordered = sorted(findings, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
+    lines = []
+    for finding in ordered:
+        lines.append(f"{finding.code} {finding.severity}: {finding.title}")
+        lines.append(f"    {finding.message}")
+        lines.extend(f"    -> {todo}" for todo in finding.suggests)
+    return lines or ["No findings."]
+
+
+def fail_on(findings: Sequence[Finding], level: str | None) -> None:
+    """Exit with code 4 if a finding is at or above ``level``."""
+    if level is None:
+        return
+    from equipoise.artifacts.finding import SEVERITIES
+
+    least = SEVERITIES.index(one_of("--fail-on", level, SEVERITIES))  # type: ignore[arg-type]
+    if any(SEVERITIES.index(f.severity) >= least for f in findings):
+        raise typer.Exit(FAILED_FINDING)

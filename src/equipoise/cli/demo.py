@@ -1,0 +1,53 @@
+"""``equipoise demo``: two studies on scikit-learn's digits and one report."""
+
+from __future__ import annotations
+
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equipoise.cli.console import comparison_lines, note, print_json, progress
+from equipoise.cli.options import Json
+
+EXAMPLE = "Example: equipoise demo --out demo"
+RECIPES = ("digits_four_labels", "digits_long_tail")
+
+
+def run(
+    out: Annotated[Path, typer.Option(help="Folder of results.")] = Path("demo"),
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds per arm; the recipes' own if not given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the two documented studies and write one report.
+
+    Four labels on mosaics of scanned digits, and ten classes with a long tail. A second run uses
+    what the first one has trained.
+    """
+    from equipoise.experiments import load_study, run_study
+    from equipoise.report import write_report
+
+    comparisons, findings = [], []
+    for recipe in RECIPES:
+        source = files("equipoise.experiments") / "recipes" / f"{recipe}.yaml"
+        study = load_study(str(source), () if seeds is None else (f"seeds={seeds}",))
+        started = time.perf_counter()
+        note(f"{study.title} ...")
+        with progress() as show:
+            outcome = run_study(study, out=out / recipe, progress=show, command="equipoise demo")
+        outcome.comparison.save(out / recipe / "comparison.json")
+        comparisons.append(outcome.comparison)
+        findings.append(outcome.findings)
+        spent = time.perf_counter() - started
+        note(f"{outcome.trained} trials trained, {outcome.reused} re-used, {spent:.0f} s")
+        if not as_json:
+            typer.echo("\n".join(["", *comparison_lines(outcome.comparison), ""]))
+    path = write_report(comparisons, findings, path=out / "report.html")
+    if as_json:
+        print_json({"report": path, "recommended": [c.recommended for c in comparisons]})
+    else:
+        typer.echo(f"Report: {path}")

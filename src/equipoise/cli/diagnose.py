@@ -1,0 +1,72 @@
+"""``equipoise diagnose``: findings on labels, counts and scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equipoise.cli.console import fail_on, findings_lines, print_json, split_list
+from equipoise.cli.options import (
+    Delimiter,
+    FailOn,
+    GroupColumn,
+    Json,
+    KindOption,
+    LabelColumn,
+    LabelColumns,
+)
+
+EXAMPLE = "Example: equipoise diagnose --positives A=19000,B=65000,C=38000,D=105000 --rows 224000"
+
+
+def run(
+    table: Annotated[
+        Path | None, typer.Argument(help="CSV, Parquet or class folder with labels.")
+    ] = None,
+    label: LabelColumn = None,
+    labels: LabelColumns = None,
+    delimiter: Delimiter = "|",
+    kind: KindOption = None,
+    group: GroupColumn = None,
+    positives: Annotated[
+        str | None, typer.Option(help="Counts instead of a table: A=19000,B=65000.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows behind --positives, where known.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Scores (Parquet) to check too.")] = None,
+    ignore: Annotated[str | None, typer.Option(help="Codes to leave out: EQ102,EQ104.")] = None,
+    explain: Annotated[str | None, typer.Option(help="Print the page of a code.")] = None,
+    as_json: Json = False,
+    fail: FailOn = None,
+) -> None:
+    """Say what is odd about labels (or counts, or scores), in numbers, and what to do."""
+    from equipoise import diagnosis
+    from equipoise.experiments.inputs import counts_from_text, read_scores
+    from equipoise.labels import read_labels
+
+    if explain is not None:
+        typer.echo(diagnosis.explain(explain))
+        return
+    found = diagnosis.diagnose(
+        None
+        if table is None
+        else read_labels(
+            table,
+            label=label,
+            labels=split_list(labels),
+            delimiter=delimiter,
+            kind=kind,  # type: ignore[arg-type]
+            group_column=group,
+        ),
+        counts=None if positives is None else counts_from_text(positives),
+        n_rows=rows,
+        kind=kind if table is None else None,  # type: ignore[arg-type]
+        scores=None if scores is None else read_scores(scores),
+        ignore=tuple(split_list(ignore) or ()),
+    )
+    if as_json:
+        print_json([f.to_dict() for f in found])
+    else:
+        typer.echo("\n".join(findings_lines(found)))
+    fail_on(found, fail)

@@ -1,0 +1,45 @@
+"""``equipoise init``: a commented study.yaml from a label table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equipoise.cli.console import findings_lines, note
+from equipoise.cli.options import Delimiter, GroupColumn, IdColumn, KindOption, LabelColumn, LabelColumns
+
+EXAMPLE = "Example: equipoise init train.csv --label species -o study.yaml"
+
+
+def run(
+    table: Annotated[Path, typer.Argument(help="CSV or Parquet with labels and features.")],
+    label: LabelColumn = None,
+    labels: LabelColumns = None,
+    delimiter: Delimiter = "|",
+    kind: KindOption = None,
+    id_column: IdColumn = None,
+    group: GroupColumn = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Study to write.")] = Path("study.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing study.")] = False,
+) -> None:
+    """Write a commented study for a feature table, with the arms that fit its labels."""
+    from equipoise._core.checks import say
+    from equipoise._core.files import write_text
+    from equipoise.diagnosis import diagnose
+    from equipoise.errors import UsageError
+    from equipoise.experiments.template import study_template, table_spec
+    from equipoise.labels import feature_table
+
+    if out.exists() and not force:
+        raise UsageError(say("--out", "name a new file", f"{out}, which exists", "Use --force."))
+    spec = table_spec(table, label, labels, delimiter, kind, id_column, group)
+    columns = {"id_column": spec.id, "group_column": spec.group}
+    fields = spec.model_dump(include={"label", "labels", "delimiter", "kind"})
+    _, found, features = feature_table(table, **fields, **columns)
+    write_text(out, study_template(spec, found, len(features), out))
+    note("\n".join(findings_lines(diagnose(found))))
+    typer.echo(f"{out}: {len(found)} rows, {len(features)} features, {found.num_classes} "
+               f"{'classes' if found.kind == 'multiclass' else 'labels'}. "
+               f"Next: equipoise compare {out}")  # fmt: skip

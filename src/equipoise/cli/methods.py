@@ -1,0 +1,40 @@
+"""``equipoise methods``: the catalogue."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from equipoise._core.checks import one_of
+from equipoise.cli.console import print_json, table
+from equipoise.cli.options import Json
+
+EXAMPLE = "Example: equipoise methods --kind multilabel"
+
+
+def run(
+    kind: Annotated[
+        str | None, typer.Option(help="Only methods for multiclass or multilabel.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List every method with its settings, how exactly it is undone, and its source."""
+    from equipoise.experiments.methods import METHODS
+
+    if kind is not None:
+        one_of("--kind", kind, ("multiclass", "multilabel"))
+    chosen = [m for m in METHODS.values() if kind is None or kind in m.builders]
+    if as_json:
+        fields = ("name", "family", "settings", "exactness", "summary", "reference")
+        print_json([{f: getattr(m, f) for f in fields} for m in chosen])
+        return
+    rows = []
+    for method in chosen:
+        settings = ", ".join(f"{k}={v}" for k, v in method.settings.items()) or "-"
+        exact = "/".join(dict.fromkeys(method.exactness.values()))
+        rows.append([method.name, "+".join(method.builders), settings, exact, method.summary])
+    head = ["method", "labels", "settings", "undone", "what it does"]
+    widths = max(len(row[-1]) for row in [head, *rows])
+    lines = table(head, [[*row[:-1], row[-1].ljust(widths)] for row in rows])
+    typer.echo("\n".join(line.rstrip() for line in lines.splitlines()))

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from equipoise._core.codes import CODES
+from equipoise.artifacts import Labels, Scores, Split
+from equipoise.diagnosis import diagnose, explain, run_checks
+from equipoise.diagnosis._power import half_width, positives_needed
+from equipoise.diagnosis._registry import CHECKS, check
+from equipoise.errors import UsageError
+from equipoise.labels import counts_from
+
+HEADINGS = [
+    "What it checks",
+    "Why it matters",
+    "When it is fine",
+    "Example",
+    "What to do",
+    "References",
+]
+FOUR = {"A": 19000, "B": 65000, "C": 38000, "D": 105000}
+Options = dict[str, Any]
+
+
+def hot(*columns: list[int]) -> Labels:
+    return Labels.from_array(
+        np.stack(columns, axis=1), kind="multilabel", names=list("ABC"[: len(columns)])
+    )
+
+
+def split_of(labels: Labels, test: list[int]) -> Split:
+    train = [i for i in range(len(labels)) if i not in test]
+    return Split.from_parts(train, [], test, n_rows=len(labels), seed=0, method="by hand")
+
+
+def with_split(groups: list[int] | None, test: list[int], **options: Any) -> Options:
+    labels = Labels.from_array([0, 0, 0, 1, 1, 1], kind="multiclass", groups=groups)
+    return {"labels": labels, "split": split_of(labels, test), **options}
+
+
+def scored(**values: Any) -> Options:
+    rng = np.random.default_rng(0)
+    truth = Labels.from_array((rng.random(400) < 0.1).astype(int), kind="multilabel", names=["A"])
+    return {"scores": Scores.from_arrays(truth, split="val", **values)}
+
+
+def spread(mean: float) -> np.ndarray:
+    return np.clip(np.random.default_rng(1).normal(mean, 0.02, 400), 0.001, 0.999)
+
+
+UNIQUE = np.arange(6.0)[:, None]
+TWICE = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 0.0])[:, None]
+
+# code -> arguments with which the check fires, passes, and does not apply
+CASES: dict[str, tuple[Options, Options, Options]] = {
+    "EQ101": (
+        {"labels": hot([1, 0], [0, 0])},
+        {"labels": hot([1, 0])},
+        scored(probabilities=spread(0.1)),
+    ),
+    "EQ102": (
+        {"counts": {"A": 500, "B": 4}, "n_rows": 900},
+        {"counts": {"A": 500, "B": 40}, "n_rows": 900},
+        scored(probabilities=spread(0.1)),
+    ),
+    "EQ103": (
+        {"counts": {"A": 5000, "B": 48}, "n_rows": 9000},
+        {"counts": FOUR, "n_rows": 224000},
+        scored(probabilities=spread(0.1)),
+    ),
+    "EQ104": (
+        {"counts": FOUR, "n_rows": 224000},
+        {"counts": {"a": 60, "b": 50}, "kind": "multiclass"},
+        scored(probabilities=spread(0.1)),
+    ),
+    "EQ105": (
+        {"counts": {"well": 950, "ill": 50}, "kind": "multiclass"},
+        {"counts": {"well": 500, "ill": 500}, "kind": "multiclass"},
+        scored(probabilities=spread(0.1)),
+    ),
+    "EQ106": (
+        {"counts": FOUR, "n_rows": 224000},
+        {"counts": {"A": 50, "B": 40}, "n_rows": 100},
+        scored(probabilities=spread(0.1)),
+    ),
+    "EQ107": (
+        {"counts": Counter(A=30, B=50)},
+        {"counts": {"A": 30, "B": 50}, "n_rows": 70},
+        {"labels": hot([1, 0], [0, 1])},
+    ),
+    "EQ201": (
+        with_split([1, 1, 2, 2, 3, 3], [2]),
+        with_split([1, 1, 2, 2, 3, 3], [2, 3]),
+        with_split(None, [2]),
+    ),
+    "EQ202": (
+        with_split(None, [0, 3], features=TWICE),
+        with_split(None, [0, 3], features=UNIQUE),
+        with_split(None, [0, 3]),
+    ),
+    "EQ203": (with_split(None, [0, 1]), with_split(None, [0, 3]), {"counts": FOUR}),
+    "EQ204": (
+        with_split(None, [2, 3], features=TWICE),
+        with_split(None, [2, 3], features=UNIQUE),
+        with_split(None, [2, 3]),
+    ),
+    "EQ401": (
+        scored(probabilities=np.where(np.arange(400) < 8, 0.0, spread(0.1))),
+        scored(probabilities=spread(0.1)),
+        {"counts": FOUR},
+    ),
+    "EQ402": (
+        scored(probabilities=spread(0.5)),
+        scored(probabilities=spread(0.1)),
+        scored(ranking=spread(0.5)),
+    ),
+}
+
+
+def statuses(options: Options) -> dict[str, str]:
+    return {result.code: result.status for result in run_checks(**options)}
+
+
+def test_each_check_has_its_three_examples() -> None:
+    assert set(CASES) == set(CHECKS)
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_check_fires_passes_and_steps_aside(code: str) -> None:
+    fires, passes, aside = CASES[code]
+    assert statuses(fires)[code] == "found"
+    assert statuses(passes)[code] == "passed"
+    assert statuses(aside)[code] == "not applicable"
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_finding_is_complete(code: str) -> None:
+    (found,) = [f for f in diagnose(**CASES[code][0]) if f.code == code]
+    assert (found.severity, found.title) == CODES[code]
+    assert found.message.endswith(".")
+    assert found.evidence
+    assert found.suggests
+    assert found.from_dict(found.to_dict()).message == found.message
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_each_code_has_a_page_with_all_headings(code: str) -> None:
+    page = explain(code)
+    assert page.startswith(f"# {code}: {CODES[code].title}\n")
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == HEADINGS
+    sections = page.split("\n## ")[1:]
+    assert all(len(section.split("\n", 1)[1].strip()) > 20 for section in sections)
+
+
+def test_each_page_has_a_code() -> None:
+    pages = files("equipoise.diagnosis").joinpath("pages").iterdir()
+    assert {p.name for p in pages} == {f"{code}.md" for code in CODES}
+
+
+def test_a_check_needs_a_code_of_its_own() -> None:
+    with pytest.raises(KeyError):
+        check("EQ101")(lambda _: None)
+    with pytest.raises(KeyError):
+        check("EQ999")(lambda _: None)
+
+
+def message(code: str, **options: Any) -> str:
+    return next(f.message for f in diagnose(**options) if f.code == code)
+
+
+def test_ample_mild_data_are_told_not_to_resample() -> None:
+    text = message("EQ104", counts=FOUR, n_rows=224000)
+    assert text.startswith("Mild: within a label there are up to 10.8 negatives per positive ('A')")
+    assert "19,000 positives: data are ample, do not resample" in text
+    cut = message("EQ106", counts=FOUR, n_rows=224000)
+    assert "A: 0.085 (inverse frequency: 0.077)" in cut
+    assert "74.7%" in message("EQ105", counts=FOUR, n_rows=224000)
+
+
+def test_occurrences_of_23_labels_alone_are_enough() -> None:
+    sizes = [1354, 900, 400, 300, 150, 90, 60, 48, 45, 30, 20, 15, 12, 5, 1] + [0] * 8
+    counts = Counter({f"label_{i:02d}": n for i, n in enumerate(sizes)})
+    found = {f.code: f for f in diagnose(counts=counts)}
+    assert set(found) == {"EQ101", "EQ102", "EQ103", "EQ104", "EQ105", "EQ106", "EQ107"}
+    assert "8 of 23 have no positive" in found["EQ101"].message
+    assert found["EQ107"].evidence["n_rows_range"] == [1354, sum(sizes)]
+    row = found["EQ103"].evidence["labels"]["label_07"]
+    assert (row["positives_in_test"], round(row["half_width_test"], 2)) == (10, 0.26)
+    assert "at least 1,353.0 negatives" in found["EQ104"].message
+    assert "at least" in found["EQ105"].message
+    assert "scarcity" in found["EQ104"].message
+
+
+def test_a_label_that_is_always_there_is_found() -> None:
+    found = diagnose(hot([1, 1, 1], [0, 1, -1]))
+    assert found[0].evidence == {"no_positives": [], "no_negatives": ["A"]}
+
+
+def test_common_labels_are_imbalanced_too() -> None:
+    assert "positives per negative" in message("EQ104", counts={"A": 950}, n_rows=1000)
+
+
+def test_degrees_of_classes() -> None:
+    def degree(largest: int, smallest: int) -> str:
+        counts = {"a": largest, "b": smallest}
+        return message("EQ104", counts=counts, kind="multiclass").split(":")[0]
+
+    assert [degree(n, 1000) for n in (5000, 50_000, 500_000)] == ["Mild", "Moderate", "Severe"]
+    assert "enough to learn from" in message(
+        "EQ104", counts={"a": 500_000, "b": 1000}, kind="multiclass"
+    )
+
+
+def test_the_split_tells_how_many_positives_are_in_test() -> None:
+    labels = Labels.from_array([0] * 400 + [1] * 100, kind="multiclass")
+    found = diagnose(labels, split=split_of(labels, list(range(350, 450))))
+    evidence = next(f.evidence for f in found if f.code == "EQ103")
+    assert evidence["labels"]["1"]["positives_in_test"] == 50
+
+
+@pytest.mark.parametrize("n", [1, 7, 10, 93, 400])
+def test_half_width_is_wilsons(n: int) -> None:
+    if n % 2 == 0:
+        interval = binomtest(n // 2, n).proportion_ci(method="wilson")
+        assert half_width(n) == pytest.approx((interval.high - interval.low) / 2)
+    assert half_width(n, rate=0.5) < half_width(n - 1, rate=0.5)
+    assert (half_width(n) > 0.1) == (n < 93)
+    assert positives_needed(0.1) == 96
+
+
+def test_saturated_logits_of_both_kinds() -> None:
+    z = np.linspace(-3, 3, 100)
+    z[:5] = 40 + np.arange(5)
+    assert (
+        statuses({"scores": Scores.from_arrays(None, logits=z, split="new", kind="multilabel")})[
+            "EQ401"
+        ]
+        == "found"
+    )
+    wide = np.stack([z, np.zeros(100)], axis=1)
+    new = Scores.from_arrays(None, logits=wide, split="new", kind="multiclass", check_kind=False)
+    assert statuses({"scores": new})["EQ401"] == "found"
+
+
+def test_flood_is_judged_after_the_correction() -> None:
+    found = {f.code: f for f in diagnose(**scored(probabilities=spread(0.5)))}
+    assert "1 too high, 0 too low" in found["EQ402"].message
+    low = {f.code: f for f in diagnose(**scored(probabilities=spread(0.01)))}
+    assert "0 too high, 1 too low" in low["EQ402"].message
+
+
+def test_classes_can_be_flooded_too() -> None:
+    rng = np.random.default_rng(0)
+    truth = Labels.from_array((rng.random(500) < 0.1).astype(int), kind="multiclass")
+    prob = np.stack([spread(0.5)[:400], 1 - spread(0.5)[:400]], axis=1)
+    scores = Scores.from_arrays(truth[:400], probabilities=prob, split="val")
+    assert statuses({"scores": scores})["EQ402"] == "found"
+
+
+def test_errors_come_first_and_codes_can_be_muted() -> None:
+    options: Options = {"counts": {"A": 500, "B": 4, "C": 0}}
+    found = diagnose(**options)
+    assert found[0].code == "EQ101"
+    assert "EQ101" not in [f.code for f in diagnose(**options, ignore=["EQ101"])]
+    muted = run_checks(**options, ignore=["EQ101"])
+    assert (muted[0].code, muted[0].status) == ("EQ101", "muted")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: diagnose(), "at least one, got nothing"),
+        (lambda: diagnose(hot([1, 0]), counts=FOUR), "not be given both"),
+        (lambda: diagnose(counts=FOUR, ignore=["EQ1O1"]), "Did you mean `EQ101`"),
+        (lambda: diagnose(counts=FOUR, split=split_of(hot([1, 0]), [0])), "given with a split"),
+        (lambda: explain("EQ10"), "Did you mean"),
+    ],
+)
+def test_wrong_use_is_answered(call: Callable[[], object], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        call()
+
+
+def test_counts_records_are_taken_as_they_are() -> None:
+    assert diagnose(counts=counts_from(FOUR, n_rows=224000)) == diagnose(counts=FOUR, n_rows=224000)
