@@ -18,7 +18,9 @@ from equipoise.cli.options import (
     LabelColumns,
 )
 
-EXAMPLE = "Example: equipoise compare study.yaml --set seeds=10   or: equipoise compare train.csv --label y"
+EXAMPLE = (
+    "Examples: equipoise compare study.yaml --set seeds=10; equipoise compare train.csv --label y"
+)
 
 
 def run(

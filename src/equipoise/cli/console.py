@@ -84,7 +84,16 @@ def _number(estimate: Estimate) -> str:
 def comparison_lines(comparison: Comparison) -> list[str]:
     """Return the verdict table and the two sentences, at most 30 lines."""
     short = "AP" if comparison.primary == "macro_ap" else "primary"
-    head = ["arm", "macro AP", "AUROC", "default", "tuned", "log loss", f"d {short} [95 %]", "verdict"]
+    head = [
+        "arm",
+        "macro AP",
+        "AUROC",
+        "default",
+        "tuned",
+        "log loss",
+        f"d {short} [95 %]",
+        "verdict",
+    ]
     rows = []
     for arm in comparison.arms:
         record, gain = arm.record, arm.gain
@@ -93,12 +102,14 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         columns = ("macro_ap", "macro_auroc", "default", "tuned", "log_loss_calibrated")
         numbers = [_number(record[k]) for k in columns]
         rows.append([arm.method, *numbers, difference, gain.verdict if gain else "baseline"])
-    metric = comparison.rule_metric
+    explained = (
+        f"default, tuned: {comparison.rule_metric} at 0.5 or argmax, and with the rule tuned on "
+        f"validation rows; {comparison.arms[0].n_seeds} seeds; intervals are Holm-adjusted"
+    )
     return [
         comparison.title,
         table(head, rows),
-        f"default, tuned: {metric} at 0.5 or argmax, and with the rule tuned on validation rows; "
-        f"{comparison.arms[0].n_seeds} seeds; intervals are Holm-adjusted",
+        explained,
         *comparison.summary,
     ]
 
@@ -128,6 +139,6 @@ def fail_on(findings: Sequence[Finding], level: str | None) -> None:
         return
     from equipoise.artifacts.finding import SEVERITIES
 
-    least = SEVERITIES.index(one_of("--fail-on", level, SEVERITIES))  # type: ignore[arg-type]
+    least = SEVERITIES.index(one_of("--fail-on", level, SEVERITIES))
     if any(SEVERITIES.index(f.severity) >= least for f in findings):
         raise typer.Exit(FAILED_FINDING)

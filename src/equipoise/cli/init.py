@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from equipoise.cli.console import findings_lines, note
-from equipoise.cli.options import Delimiter, GroupColumn, IdColumn, KindOption, LabelColumn, LabelColumns
+from equipoise.cli.options import (
+    Delimiter,
+    GroupColumn,
+    IdColumn,
+    KindOption,
+    LabelColumn,
+    LabelColumns,
+)
 
 EXAMPLE = "Example: equipoise init train.csv --label species -o study.yaml"
 
@@ -35,9 +42,15 @@ def run(
     if out.exists() and not force:
         raise UsageError(say("--out", "name a new file", f"{out}, which exists", "Use --force."))
     spec = table_spec(table, label, labels, delimiter, kind, id_column, group)
-    columns = {"id_column": spec.id, "group_column": spec.group}
-    fields = spec.model_dump(include={"label", "labels", "delimiter", "kind"})
-    _, found, features = feature_table(table, **fields, **columns)
+    _, found, features = feature_table(
+        table,
+        label=spec.label,
+        labels=spec.labels,
+        delimiter=spec.delimiter,
+        kind=spec.kind,
+        id_column=spec.id,
+        group_column=spec.group,
+    )
     write_text(out, study_template(spec, found, len(features), out))
     note("\n".join(findings_lines(diagnose(found))))
     typer.echo(f"{out}: {len(found)} rows, {len(features)} features, {found.num_classes} "

@@ -28,11 +28,13 @@ LabelColumns = Annotated[
 ]
 Delimiter = Annotated[str, typer.Option(help="Between the labels of a --label column.")]
 KindOption = Annotated[
-    str | None, typer.Option("--kind", help="multiclass or multilabel; seen from the values if not given.")
+    str | None,
+    typer.Option("--kind", help="multiclass or multilabel; seen from the values if not given."),
 ]
 IdColumn = Annotated[str | None, typer.Option("--id", help="Column of row ids.")]
 GroupColumn = Annotated[
-    str | None, typer.Option("--group", help="Column of groups that stay together (patient, video).")
+    str | None,
+    typer.Option("--group", help="Column of groups that stay together (patient, video)."),
 ]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]

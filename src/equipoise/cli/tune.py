@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from equipoise.cli.console import print_json, split_list, table
 from equipoise.cli.options import GroupColumn, IdColumn, Json, LabelColumn, LabelColumns, Seed
 

@@ -21,10 +21,10 @@ from equipoise.experiments.digits import digit_mosaics, digits
 from equipoise.experiments.methods import get_method
 from equipoise.experiments.partition import splitter
 from equipoise.experiments.source import StudyData
-from equipoise.experiments.study import ArmSpec, DigitsData, MosaicData, Study, TableData
+from equipoise.experiments.study import ArmSpec, DigitsData, MosaicData, Study, TableData, Training
 from equipoise.labels import feature_table
 
-__all__ = ["Outcome", "Plan", "load_data", "make_plan", "run_study"]
+__all__ = ["Outcome", "Plan", "load_data", "make_plan", "run_study", "trial_folder"]
 
 Progress = Callable[[str, int, int], None]
 _TRIAL_SCHEMA = 1
@@ -34,10 +34,11 @@ STACK_HEADS = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a study will do: data, one split per seed, and the config of every trial."""
+    """What a study will do: data, budget, one split per seed, and the config of every trial."""
 
     study: Study
     data: StudyData
+    training: Training
     test: Any
     splits: Mapping[int, Split]
     trials: tuple[tuple[ArmSpec, int, dict[str, Any]], ...]
@@ -93,11 +94,12 @@ def make_plan(study: Study) -> Plan:
         get_method(arm.method)
     test, draw = splitter(study, data)
     splits = {seed: draw(seed) for seed in range(study.seeds)}
+    training = study.training.resolved(splits[0].train.size)
     shared = {
         "trial_schema": _TRIAL_SCHEMA,
         "engine": "heads",
         "data": data.fingerprint,
-        "training": study.training.model_dump(),
+        "training": training.model_dump(),
     }
     trials = tuple(
         (
@@ -115,7 +117,7 @@ def make_plan(study: Study) -> Plan:
         for seed, split in splits.items()
         for arm in study.trained_arms()
     )
-    return Plan(study, data, test, splits, trials)
+    return Plan(study, data, training, test, splits, trials)
 
 
 def run_study(
@@ -157,7 +159,8 @@ def run_study(
         confidence_level=settings.confidence_level,
         title=study.title,
         provenance={
-            "study": study.model_dump(mode="json"),
+            "study": study.model_dump(mode="json", exclude_none=True),
+            "training": plan.training.model_dump(),
             "data": plan.data.description,
             "data_fingerprint": plan.data.fingerprint,
             "split_fingerprints": {s: split.fingerprint for s, split in plan.splits.items()},
@@ -178,12 +181,17 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {n: version(n) for n in names}
 
 
+def trial_folder(arm: ArmSpec, seed: int, config: Mapping[str, Any]) -> str:
+    """Return the folder name of a trial: arm, seed and the hash of its config."""
+    return f"{arm.label}-s{seed}-{fingerprint_config(config)}"
+
+
 def _finished(plan: Plan, root: Path) -> dict[str, Trial]:
     """Return the trials of this plan that are on disk, by the hash of their config."""
     found = {}
     for arm, seed, config in plan.trials:
         key = fingerprint_config(config)
-        folder = root / f"{arm.label}-s{seed}-{key}"
+        folder = root / trial_folder(arm, seed, config)
         if (folder / "trial.json").is_file():
             found[key] = Trial.load(folder)
     return found
@@ -200,7 +208,7 @@ def _train(
         return
     from equipoise.training import HeadJob, HeadSettings, train_heads
 
-    settings = HeadSettings(**plan.study.training.model_dump())
+    settings = HeadSettings(**plan.training.model_dump())
     seeds = sorted({seed for _, seed, _ in missing})
     per_seed = max(1, len(missing) // len(seeds))
     width = max(1, STACK_HEADS // per_seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,10 @@ from equipoise.errors import UsageError
 from equipoise.experiments.methods import THRESHOLDS, get_method
 
 __all__ = ["ArmSpec", "Study", "load_study", "parse_study", "set_value"]
+
+
+# A budget that is too small favours remedies that merely learn faster.
+STEPS, MIN_EPOCHS = 2000, 20
 
 
 class _Strict(BaseModel):
@@ -74,13 +79,21 @@ class LongTailSpec(_Strict):
 
 
 class Training(_Strict):
-    """The budget, the same for every arm."""
+    """The budget, the same for every arm; without ``epochs``, enough for 2,000 optimizer steps."""
 
     hidden: int = Field(64, ge=0)
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(128, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int = Field(64, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+
+    def resolved(self, n_train: int) -> Training:
+        """Return the budget with its number of epochs for ``n_train`` rows."""
+        if self.epochs is not None:
+            return self
+        per_epoch = math.ceil(n_train / self.batch_size)
+        epochs = max(MIN_EPOCHS, math.ceil(STEPS / per_epoch))
+        return self.model_copy(update={"epochs": epochs})
 
 
 class ComparisonSpec(_Strict):

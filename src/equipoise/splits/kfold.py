@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import say
 from equipoise._core.rng import generator
@@ -31,6 +34,20 @@ def _folds(
         by_class=labels.kind == "multiclass" and not grouped,
     )
     return units.spread(table, generator(seed, "stratified_kfold", repeat, "rows"))
+
+
+def _train_and_val(tallies: tuple[Ints, Ints, Ints], k: int) -> tuple[Ints, Ints, Ints]:
+    """Return the tallies of all other folds and of fold ``k``."""
+    rows, positives, known = (np.stack([t.sum(axis=0) - t[k], t[k]]) for t in tallies)
+    return rows, positives, known
+
+
+def _fold_split(
+    inside: NDArray[np.bool_], seed: int, method: str, proof: Mapping[str, Any]
+) -> Split:
+    train, val = np.flatnonzero(~inside), np.flatnonzero(inside)
+    n_rows = inside.size
+    return Split.from_parts(train, val, [], n_rows=n_rows, seed=seed, method=method, proof=proof)
 
 
 def stratified_kfold(
@@ -88,29 +105,17 @@ def stratified_kfold(
         crossing = None
         if codes is not None:
             crossing = (int(codes.max()) + 1, int(crossing_groups(fold, codes).size))
+        settings = {"repeat": repeat, "n_splits": n_splits, "min_per_part": min_per_part}
         for k in range(n_splits):
-            rows, positives, known = (np.stack([t.sum(axis=0) - t[k], t[k]]) for t in tallies)
             proof = make_proof(
                 labels,
                 ("train", "val"),
-                (rows, positives, known),
+                _train_and_val(tallies, k),
                 fingerprint=fingerprint,
                 groups=crossing,
                 fold=k,
-                repeat=repeat,
-                n_splits=n_splits,
-                min_per_part=min_per_part,
+                **settings,
             )
-            inside = fold == k
-            splits.append(
-                Split.from_parts(
-                    np.flatnonzero(~inside),
-                    np.flatnonzero(inside),
-                    [],
-                    n_rows=len(labels),
-                    seed=seed,
-                    method="stratified k-fold" + ("" if codes is None else " by groups"),
-                    proof=proof,
-                )
-            )
+            method = "stratified k-fold" + ("" if codes is None else " by groups")
+            splits.append(_fold_split(fold == k, seed, method, proof))
     return splits

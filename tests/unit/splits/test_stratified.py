@@ -125,9 +125,9 @@ def test_proof_tells_what_was_done() -> None:
     proof = split.proof
     assert proof["labels_fingerprint"] == labels.fingerprint
     assert proof["short_labels"] == {"rare": 2}
-    assert proof["counts"] == {"train": [35, 1], "val": [7, 0], "test": [8, 1]} or proof[
-        "counts"
-    ] == {"train": [35, 1], "val": [8, 0], "test": [7, 1]}
+    counts = np.array([proof["counts"][part] for part in ("train", "val", "test")])
+    assert counts[:, 1].tolist() == [1, 0, 1]
+    assert np.abs(counts[:, 0] - [35, 7.5, 7.5]).max() <= 1
     assert proof["rows"] == split.sizes
     assert 0 < proof["largest_deviation"]["value"] < 0.1
     assert proof["groups"] is None

@@ -1,0 +1,49 @@
+"""Errors as one line and an exit code: 1 failed, 2 wrong use, 3 bad data, 130 interrupted."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from equipoise.errors import EquipoiseError
+
+__all__ = ["run_app"]
+
+# typer brings its own copy of click in newer releases, so its classes are reached through typer.
+_WrongUse = typer.BadParameter.__mro__[1]
+_ClickError = _WrongUse.__mro__[1]
+
+
+def _stop(message: str, code: int) -> int:
+    typer.echo(f"equipoise: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _wrong_use(error: Exception) -> int:
+    message = getattr(error, "format_message", lambda: str(error))()
+    return _stop(f"{message} See `equipoise --help`.", 2)
+
+
+def run_app(app: typer.Typer, arguments: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = app(arguments, standalone_mode=False, prog_name="equipoise")
+    except EquipoiseError as error:
+        return _stop(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _stop("interrupted. Finished trials are kept: run the same command to go on.", 130)
+    except BrokenPipeError:
+        # The reader went away (`equipoise ... | head`); say nothing more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _stop(f"{error.strerror or error}: {error.filename or 'no file name'}", 1)
+    except MemoryError:
+        return _stop("out of memory. Use fewer rows, a smaller batch or fewer seeds.", 1)
+    except Exception as error:
+        if isinstance(error, _ClickError):
+            return _wrong_use(error)
+        raise
+    return int(code or 0)
