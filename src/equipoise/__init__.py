@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from equipoise.experiments import load_study, remedy, run_study
     from equipoise.labels import read_labels
     from equipoise.report import write_report
-    from equipoise.splits import long_tail_split, stratified_kfold, stratified_split
+    from equipoise.splits import (
+        long_tail_split,
+        redraw_validation,
+        stratified_kfold,
+        stratified_split,
+    )
     from equipoise.training import Remedy, fit
 
 __version__ = "0.1.0"
@@ -43,6 +48,7 @@ _HOME = {
     "stratified_split": "splits",
     "stratified_kfold": "splits",
     "long_tail_split": "splits",
+    "redraw_validation": "splits",
     "Remedy": "training",
     "remedy": "experiments",
     "fit": "training",
@@ -81,6 +87,7 @@ __all__ = [
     "load_study",
     "long_tail_split",
     "read_labels",
+    "redraw_validation",
     "remedy",
     "run_study",
     "stratified_kfold",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.words import closest, one_of, say
 from equipoise.errors import DataError, ShapeError, UsageError
 
 __all__ = [
@@ -18,31 +17,10 @@ __all__ = [
     "require_shape",
     "say",
     "to_array",
+    "to_floats",
     "to_fraction",
     "to_positive",
 ]
-
-
-def say(name: str, expected: str, got: object, do: str = "") -> str:
-    """Compose the one form of message: "`name` must ..., got .... Next step."."""
-    return f"`{name}` must {expected}, got {got}." + (f" {do}" if do else "")
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean `x`?" for the nearest known name, or the list of known names."""
-    options = sorted(known)
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean `{near[0]}`?"
-    return "Known: " + ", ".join(options) + "."
-
-
-def one_of(name: str, value: str, known: Sequence[str]) -> str:
-    """Return ``value`` if it is one of ``known``."""
-    if value not in known:
-        listed = ", ".join(f"'{k}'" for k in known)
-        raise UsageError(say(name, f"be one of {listed}", repr(value), closest(str(value), known)))
-    return value
 
 
 def to_array(name: str, value: ArrayLike, *, ndim: int | tuple[int, ...]) -> NDArray[Any]:
@@ -54,9 +32,14 @@ def to_array(name: str, value: ArrayLike, *, ndim: int | tuple[int, ...]) -> NDA
         raise ShapeError(
             say(name, "be a rectangular array", "rows of different length", "Pad or fix the rows.")
         ) from error
+    except (TypeError, RuntimeError) as error:
+        got = f"{type(value).__name__} ({error})"
+        do = "Hand over NumPy arrays, for a tensor: tensor.detach().cpu().numpy()."
+        raise DataError(say(name, "be an array that NumPy reads", got, do)) from error
     if array.ndim not in dims:
         expected = " or ".join(str(d) for d in dims)
-        raise ShapeError(say(name, f"have {expected} dimension(s)", f"shape {array.shape}"))
+        do = "Rows come first, then one column per class or label."
+        raise ShapeError(say(name, f"have {expected} dimension(s)", f"shape {array.shape}", do))
     return array
 
 
@@ -79,6 +62,14 @@ def require_finite(name: str, array: NDArray[Any], do: str) -> None:
         raise DataError(
             say(name, "be finite", f"{int(bad.sum())} NaN or infinite values (first: {place})", do)
         )
+
+
+def to_floats(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
+    """Return numbers as float64; texts and objects are an error."""
+    if array.dtype.kind not in "fiub":
+        do = "Read columns of numbers, and leave ids and names apart."
+        raise DataError(say(name, "be numbers", f"dtype {array.dtype}", do))
+    return array.astype(np.float64)
 
 
 def to_fraction(name: str, value: float, *, inclusive: bool = False) -> float:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equipoise._core.checks import say
 from equipoise._core.files import atomic_path, write_text
-from equipoise.errors import DataError, SchemaVersionError
+from equipoise.errors import DataError, EquipoiseError, SchemaVersionError
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["plain", "read_json", "read_table", "to_float", "write_json", "write_table"]
+__all__ = [
+    "plain",
+    "read_column",
+    "read_json",
+    "read_table",
+    "reading",
+    "restore",
+    "to_float",
+    "write_json",
+    "write_table",
+]
+
+_AGAIN = "It is damaged or was changed by hand: write it again."
 
 
 def plain(value: Any) -> Any:
@@ -46,9 +60,30 @@ def to_float(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
+def restore(value: Any) -> Any:
+    """Read one number of a record that ``plain`` wrote; other values are left as they are."""
+    return to_float(value) if value is None or value in ("inf", "-inf") else value
+
+
+@contextmanager
+def reading(path: str | Path, schema: str) -> Iterator[None]:
+    """Turn whatever a damaged file does to a reader into one line that names the file."""
+    try:
+        yield
+    except EquipoiseError:
+        raise
+    except KeyError as error:
+        got = f"none called {error}"
+        raise DataError(say(str(path), f"hold all fields of a {schema}", got, _AGAIN)) from error
+    except (TypeError, ValueError, AttributeError, IndexError, OSError) as error:
+        got = " ".join(str(error).split())[:200]
+        raise DataError(say(str(path), f"hold a readable {schema}", got, _AGAIN)) from error
+
+
 def _check_schema(found: Mapping[str, Any], path: Path, schema: str, version: int) -> None:
     if found.get("schema") != schema:
-        raise DataError(say(str(path), f"hold a {schema}", repr(found.get("schema"))))
+        got = repr(found.get("schema"))
+        raise DataError(say(str(path), f"hold a {schema}", got, "Give the file of that kind."))
     if found.get("version") != version:
         raise SchemaVersionError(
             say(
@@ -69,14 +104,16 @@ def write_json(path: str | Path, schema: str, version: int, body: Mapping[str, A
 def read_json(path: str | Path, schema: str, version: int) -> dict[str, Any]:
     """Read an artifact written by :func:`write_json`; an unknown version is refused."""
     file = Path(path)
+    wanted = f"be the JSON of a {schema}"
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError(say(str(path), "be a file", "nothing there")) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise DataError(say(str(path), f"be the JSON of a {schema}", str(error))) from error
+        do = "Check the path, or write the file first."
+        raise DataError(say(str(path), "be a file", "nothing there", do)) from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise DataError(say(str(path), wanted, str(error), _AGAIN)) from error
     if not isinstance(document, dict):
-        raise DataError(say(str(path), f"be the JSON of a {schema}", type(document).__name__))
+        raise DataError(say(str(path), wanted, type(document).__name__, _AGAIN))
     _check_schema(document, file, schema, version)
     return document
 
@@ -97,14 +134,30 @@ def read_table(path: str | Path, schema: str, version: int) -> tuple[pl.DataFram
 
     file = Path(path)
     if not file.is_file():
-        raise DataError(say(str(path), "be a Parquet file", "nothing there"))
+        do = "Check the path, or write the file first."
+        raise DataError(say(str(path), "be a Parquet file", "nothing there", do))
     try:
-        frame = pl.read_parquet(file)
         meta = pl.read_parquet_metadata(file).get("equipoise")
-    except pl.exceptions.PolarsError as error:
-        raise DataError(say(str(path), "be a Parquet file", str(error).split("\n")[0])) from error
+        frame = pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        got = str(error).split("\n")[0]
+        raise DataError(say(str(path), "be a Parquet file", got, _AGAIN)) from error
     if meta is None:
-        raise DataError(say(str(path), f"hold a {schema}", "a Parquet file without its header"))
-    header = json.loads(meta)
+        got = "a Parquet file without its header"
+        do = "Read foreign tables with labels.read_labels or Scores.from_arrays."
+        raise DataError(say(str(path), f"hold a {schema}", got, do))
+    with reading(path, schema):
+        header = json.loads(meta)
+    if not isinstance(header, dict):
+        raise DataError(say(str(path), f"hold a {schema}", "a broken header", _AGAIN))
     _check_schema(header, file, schema, version)
     return frame, header
+
+
+def read_column(frame: pl.DataFrame, name: str) -> NDArray[Any]:
+    """Return one column as an array; a missing column or entry is an error."""
+    if name not in frame.columns:
+        raise KeyError(name)
+    if frame[name].null_count():
+        raise ValueError(f"{frame[name].null_count()} empty entries in column {name!r}")
+    return np.asarray(frame[name].to_numpy())

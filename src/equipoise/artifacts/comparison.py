@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equipoise.artifacts._io import plain, read_json, write_json
+from equipoise._core.checks import closest, say
+from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.evaluation import Evaluation
 from equipoise.artifacts.labels import Kind
+from equipoise.errors import UsageError
 
 __all__ = ["ArmRecord", "Comparison", "Gain"]
 
@@ -111,11 +113,18 @@ class Comparison:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def arm(self, method: str) -> ArmRecord:
-        """Return one arm by the name of its method."""
+        """Return one arm by the name of its method.
+
+        Raises:
+            UsageError: there is no such arm.
+        """
         for record in self.arms:
             if record.method == method:
                 return record
-        raise KeyError(method)
+        known = [record.method for record in self.arms]
+        raise UsageError(
+            say("method", "be an arm of this comparison", repr(method), closest(method, known))
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON."""
@@ -126,9 +135,10 @@ class Comparison:
     def load(cls, path: str | Path) -> Comparison:
         """Read what :meth:`save` wrote."""
         body = read_json(path, _SCHEMA, _VERSION)
-        fields = {k: v for k, v in body.items() if k not in ("schema", "version", "arms")}
-        fields["names"], fields["summary"] = tuple(fields["names"]), tuple(fields["summary"])
-        return cls(arms=tuple(_read(a) for a in body["arms"]), **fields)
+        with reading(path, _SCHEMA):
+            fields = {k: v for k, v in body.items() if k not in ("schema", "version", "arms")}
+            fields["names"], fields["summary"] = tuple(fields["names"]), tuple(fields["summary"])
+            return cls(arms=tuple(_read(a) for a in body["arms"]), **fields)
 
 
 _ESTIMATES = ("primary", "primary_90", "total", "ranking_part", "operating_part")
@@ -152,15 +162,12 @@ def _read(body: Mapping[str, Any]) -> ArmRecord:
         for name in _ESTIMATES:
             gain[name] = Estimate.from_dict(gain[name])
         for name in ("p_adjusted", "smallest_detectable"):
-            gain[name] = float("nan") if gain[name] is None else float(gain[name])
-        gain["per_seed"] = tuple(gain["per_seed"])
+            gain[name] = to_float(gain[name])
+        gain["per_seed"] = tuple(to_float(v) for v in gain["per_seed"])
         fields["gain"] = Gain(**gain)
     fields["record"] = {k: Estimate.from_dict(e) for k, e in fields["record"].items()}
     for name in ("flagged", "recall"):
-        fields[name] = {
-            k: tuple(float("nan") if v is None else v for v in row)
-            for k, row in fields[name].items()
-        }
+        fields[name] = {k: tuple(to_float(v) for v in row) for k, row in fields[name].items()}
     fields["evaluation"] = Evaluation.from_dict(fields["evaluation"])
     fields["notes"] = tuple(fields["notes"])
     return ArmRecord(**fields)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equipoise.artifacts._io import plain, read_json, write_json
+from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.labels import Kind
 
@@ -87,4 +87,6 @@ class Evaluation:
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
         """Read what :meth:`save` wrote."""
-        return cls.from_dict(read_json(path, _SCHEMA, _VERSION))
+        body = read_json(path, _SCHEMA, _VERSION)
+        with reading(path, _SCHEMA):
+            return cls.from_dict(body)

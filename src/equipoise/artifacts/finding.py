@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from equipoise._core.checks import one_of, say
-from equipoise.artifacts._io import plain, read_json, write_json
+from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.errors import UsageError
 
 __all__ = ["SEVERITIES", "Finding", "load_findings", "save_findings"]
@@ -66,4 +66,6 @@ def save_findings(findings: Sequence[Finding], path: str | Path) -> Path:
 
 def load_findings(path: str | Path) -> list[Finding]:
     """Read what :func:`save_findings` wrote."""
-    return [Finding.from_dict(f) for f in read_json(path, _SCHEMA, _VERSION)["findings"]]
+    body = read_json(path, _SCHEMA, _VERSION)
+    with reading(path, _SCHEMA):
+        return [Finding.from_dict(f) for f in body["findings"]]

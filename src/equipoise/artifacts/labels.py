@@ -12,14 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import one_of, require_shape, say, to_array
 from equipoise._core.fingerprint import fingerprint_array
-from equipoise.artifacts._io import read_table, write_table
+from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.errors import DataError, ShapeError
 
-__all__ = ["UNKNOWN", "Kind", "Labels", "to_ids"]
+__all__ = ["UNKNOWN", "Kind", "Labels", "pick_rows", "to_ids"]
 
 Kind = Literal["multiclass", "multilabel"]
 KINDS: tuple[Kind, ...] = ("multiclass", "multilabel")
 UNKNOWN = -1
+MAX_UNNAMED = 100_000
 _SCHEMA, _VERSION = "equipoise.Labels", 1
 
 
@@ -29,7 +30,12 @@ def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDAr
         return None
     array = to_array(name, values, ndim=1)
     require_shape(name, array, (n,), "Give one entry per row.")
-    if array.dtype.kind in "iub":
+    missing = array.dtype.kind == "O" and any(v is None or v != v for v in array.tolist())
+    whole = array.dtype.kind == "f" and bool(np.isfinite(array).all() and (array % 1 == 0).all())
+    if missing or (array.dtype.kind == "f" and not whole):
+        do = "Give every row an integer or a text."
+        raise DataError(say(name, "be integers or texts", "missing values or fractions", do))
+    if whole or array.dtype.kind in "iub":
         array = array.astype(np.int64)
     elif array.dtype.kind != "U":
         array = array.astype(str)
@@ -48,8 +54,16 @@ def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDAr
     return array
 
 
+def pick_rows(rows: ArrayLike | slice) -> NDArray[Any] | slice:
+    """Return positions, a mask or a slice as an index that keeps the row axis."""
+    if isinstance(rows, slice):
+        return rows
+    index = np.atleast_1d(np.asarray(rows))
+    return index.astype(np.int64) if index.size == 0 else index
+
+
 def _class_values(values: NDArray[Any]) -> NDArray[np.int64]:
-    if values.dtype.kind == "f" and not np.all(np.isfinite(values) & (values == np.rint(values))):
+    if values.dtype.kind == "f" and not np.all((np.abs(values) < 2**53) & (values % 1 == 0)):
         raise DataError(
             say(
                 "values",
@@ -60,7 +74,12 @@ def _class_values(values: NDArray[Any]) -> NDArray[np.int64]:
         )
     if values.dtype.kind not in "fiub":
         raise DataError(
-            say("values", "be class indices", f"dtype {values.dtype}", "Use labels.read for names.")
+            say(
+                "values",
+                "be class indices",
+                f"dtype {values.dtype}",
+                "Use labels.read_labels for names.",
+            )
         )
     classes = values.astype(np.int64)
     if classes.size and classes.min() < 0:
@@ -74,7 +93,8 @@ def _multi_hot_values(values: NDArray[Any]) -> NDArray[np.int8]:
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), UNKNOWN, values)
     if values.dtype.kind not in "fiub":
-        raise DataError(say("values", "be 0, 1 or -1 (unknown)", f"dtype {values.dtype}"))
+        do = "Use labels.read_labels for texts."
+        raise DataError(say("values", "be 0, 1 or -1 (unknown)", f"dtype {values.dtype}", do))
     wrong = ~np.isin(values, (0, 1, UNKNOWN))
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
@@ -87,6 +107,16 @@ def _multi_hot_values(values: NDArray[Any]) -> NDArray[np.int8]:
             )
         )
     return values.astype(np.int8)
+
+
+def _check_unnamed(classes: NDArray[Any], width: int) -> None:
+    if width < 2:
+        do = "Give `names` of all classes if others occur elsewhere; yes-or-no is multilabel."
+        raise DataError(say("values", "hold at least two classes", "only class 0", do))
+    if width > MAX_UNNAMED:
+        do = "Number the classes 0 to C - 1, or give `names`."
+        expected = f"be class indices below {MAX_UNNAMED} where no names are given"
+        raise DataError(say("values", expected, int(classes.max()), do))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +161,7 @@ class Labels:
         one_of("kind", kind, KINDS)
         array = to_array("values", values, ndim=1 if kind == "multiclass" else (1, 2))
         if array.shape[0] == 0:
-            raise DataError(say("values", "have at least one row", "none"))
+            raise DataError(say("values", "have at least one row", "none", "Check the filter."))
         checked: NDArray[Any]
         if kind == "multiclass":
             checked = _class_values(array)
@@ -140,7 +170,9 @@ class Labels:
             checked = _multi_hot_values(array.reshape(array.shape[0], -1))
             width = checked.shape[1]
         if names is None:
-            names = [str(i) for i in range(max(width, 2) if kind == "multiclass" else width)]
+            if kind == "multiclass":
+                _check_unnamed(checked, width)
+            names = [str(i) for i in range(width)]
         n = checked.shape[0]
         return cls(
             checked,
@@ -152,26 +184,29 @@ class Labels:
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
-            raise DataError(say("names", "be unique", list(self.names)))
+            twice = next(n for i, n in enumerate(self.names) if n in self.names[:i])
+            do = "Give every class or label its own name."
+            raise DataError(say("names", "be unique", f"{twice!r} twice", do))
         width = self.values.shape[1] if self.kind == "multilabel" else len(self.names)
         if len(self.names) != width:
-            raise ShapeError(say("names", f"have one entry per label = {width}", len(self.names)))
+            do = "Give one name per column of `values`."
+            expected = f"have one entry per label = {width}"
+            raise ShapeError(say("names", expected, len(self.names), do))
         if self.kind == "multiclass":
             if len(self.names) < 2:
-                raise DataError(
-                    say("values", "hold at least two classes", f"only {list(self.names)}")
-                )
+                got, do = f"only {list(self.names)}", 'Yes-or-no labels are kind="multilabel".'
+                raise DataError(say("values", "hold at least two classes", got, do))
             if self.values.size and int(self.values.max()) >= width:
-                raise DataError(
-                    say("values", f"be below the number of names = {width}", self.values.max())
-                )
+                expected = f"be below the number of names = {width}"
+                do = "Name all classes, in the order of their index."
+                raise DataError(say("values", expected, self.values.max(), do))
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
     def __getitem__(self, rows: ArrayLike | slice) -> Labels:
         """Return the labels of some rows, by position."""
-        index = rows if isinstance(rows, slice) else np.asarray(rows)
+        index = pick_rows(rows)
         return Labels(
             self.values[index],
             self.kind,
@@ -241,13 +276,15 @@ class Labels:
     def load(cls, path: str | Path) -> Labels:
         """Read what :meth:`save` wrote."""
         frame, meta = read_table(path, _SCHEMA, _VERSION)
-        names = meta["names"]
-        if meta["kind"] == "multiclass":
-            index = {name: i for i, name in enumerate(names)}
-            values = np.asarray([index[v] for v in frame["label"].to_list()], dtype=np.int64)
-        else:
-            values = frame.select([f"label:{n}" for n in names]).to_numpy().astype(np.int8)
-        extra = {k: frame[k].to_numpy() if k in frame.columns else None for k in ("id", "group")}
-        return cls.from_array(
-            values, kind=meta["kind"], names=names, ids=extra["id"], groups=extra["group"]
-        )
+        with reading(path, _SCHEMA):
+            names, kind = meta["names"], meta["kind"]
+            if kind == "multiclass":
+                index = {name: i for i, name in enumerate(names)}
+                values = np.asarray([index[v] for v in read_column(frame, "label").tolist()])
+            else:
+                columns = [read_column(frame, f"label:{n}") for n in names]
+                values = np.stack(columns, axis=1).astype(np.int8)
+            ids, groups = (
+                read_column(frame, key) if key in frame.columns else None for key in ("id", "group")
+            )
+            return cls.from_array(values, kind=kind, names=names, ids=ids, groups=groups)

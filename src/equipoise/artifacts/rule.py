@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_softmax
 
-from equipoise._core.checks import say
-from equipoise.artifacts._io import plain, read_json, to_float, write_json
+from equipoise._core.checks import one_of, require_shape, say
+from equipoise._core.logistic import expit, log_softmax
+from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.correction import Correction
-from equipoise.artifacts.labels import Kind
+from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.artifacts.scores import Scores
 from equipoise.errors import DataError
 
@@ -39,7 +39,8 @@ class Calibrator:
     Args:
         scale: (C,) slope per label, or one temperature for classes, > 0.
         offset: (C,) added after the slope.
-        method: Per label: "formula" (nothing fitted), "offset" or "platt".
+        method: Per label: "formula" (nothing fitted), "offset", "platt", or "prior" (a ranking
+            score with fewer than 3 positives or negatives: prevalence and spread alone).
         effective_weight: (C,) the weight on positives that the model really expressed; for labels
             only, NaN where nothing was fitted.
     """
@@ -69,7 +70,7 @@ class Calibrator:
     def from_dict(cls, fields: Mapping[str, Any]) -> Calibrator:
         """Read what :meth:`to_dict` wrote."""
         scale, offset, weight = (
-            np.array([to_float(v) for v in fields[k]])
+            np.array([to_float(v) for v in fields[k]], dtype=np.float64)
             for k in ("scale", "offset", "effective_weight")
         )
         return cls(scale, offset, tuple(fields["method"]), weight)
@@ -108,12 +109,15 @@ class DecisionRule:
         class_offset: (C,) added before the argmax for classes. None for labels.
         objective: What the thresholds maximise, for example "f1".
         target_prior: "validation", "uniform", or the declared prior as a list.
-        tuned_on: Part, number of rows and fingerprint of the rows it was tuned on.
+        tuned_on: Part, number of rows, fingerprint and kind of the scores it was tuned on.
         id_hashes: Sorted 64-bit hashes of those rows' ids, or None where there were no ids.
         grades: (C,) "A" to "D" by validation positives (100, 50, 10).
         claimed: (C,) the objective on the rows it was tuned on; optimistic.
         cross_fitted: (C,) the same with calibration and threshold made on other folds.
         notes: Remarks per label, for example "threshold below prevalence".
+
+    Raises:
+        DataError: lengths that do not match the names, or thresholds for classes.
     """
 
     kind: Kind
@@ -132,6 +136,18 @@ class DecisionRule:
     cross_fitted: Floats = field(default_factory=lambda: np.array([]))
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        width, do = (len(self.names),), "Make the rule again with tune(scores)."
+        for name in ("prior_shift", "thresholds", "class_offset"):
+            value = getattr(self, name)
+            if value is not None:
+                require_shape(name, value, width, do)
+        for name in ("scale", "offset"):
+            require_shape(f"calibrator.{name}", getattr(self.calibrator, name), width, do)
+        if (self.thresholds is None) == (self.kind == "multilabel"):
+            expected = "be given for labels and only for labels"
+            raise DataError(say("thresholds", expected, self.thresholds, do))
+
     def _check(self, scores: Scores) -> None:
         if scores.kind != self.kind or scores.names != self.names:
             raise DataError(
@@ -142,27 +158,59 @@ class DecisionRule:
                     "Apply the rule to scores of the model it was tuned for.",
                 )
             )
-        wants_ranking = self.correction is None
-        if wants_ranking != (not scores.has_probabilities):
-            raise DataError(
-                say("scores", "be of the kind the rule was tuned on", scores.score_kind)
-            )
+        tuned = self.tuned_on.get("score_kind", "ranking")
+        wanted = ("logits", "probabilities") if self.correction is not None else (tuned,)
+        if scores.score_kind not in wanted:
+            expected = f"be of kind {' or '.join(wanted)}, as those it was tuned on"
+            do = "Write validation and new scores in the same way."
+            raise DataError(say("scores", expected, repr(scores.score_kind), do))
+        if scores.correction is not None and not self._same_way_back(scores.correction):
+            expected = "carry the correction the rule was tuned with"
+            do = "Apply the rule to scores of the model it was tuned for."
+            raise DataError(say("scores", expected, "another one", do))
+
+    def _same_way_back(self, other: Correction) -> bool:
+        if self.correction is None:
+            return True
+        mine, theirs = self.correction.to_dict(), other.to_dict()
+        return all(mine[key] == theirs[key] for key in ("ops", "exactness"))
 
     def log_odds(self, scores: Scores) -> Floats:
         """Return calibrated log-odds (labels) or log-probabilities (classes) at the target prior.
 
         The rule's own correction is used, so scores may come without one.
+
+        Returns:
+            (N, C) float64.
+
+        Raises:
+            DataError: other columns, another kind of scores, or another correction than those of
+                the scores that the rule was tuned on.
         """
         self._check(scores)
         logits = scores.logits()
         natural = logits if self.correction is None else self.correction.apply(logits)
         shifted = self.calibrator.apply(natural) + self.prior_shift
         if self.kind == "multiclass":
-            return np.asarray(log_softmax(shifted, axis=1))
+            return log_softmax(shifted)
         return shifted
 
     def apply(self, scores: Scores) -> Decisions:
-        """Return calibrated probabilities and decisions for new scores."""
+        """Return calibrated probabilities and decisions for new scores; needs NumPy alone.
+
+        Example:
+            >>> rule = DecisionRule(
+            ...     "multilabel", ("A",), Correction.identity("multilabel"),
+            ...     Calibrator.identity(1), np.zeros(1), np.array([-1.0]), None, "f1",
+            ...     "validation", {},
+            ... )
+            >>> new = Scores.from_arrays(
+            ...     None, logits=[[-2.0], [0.0]], split="new", kind="multilabel", names=["A"]
+            ... )
+            >>> made = rule.apply(new)
+            >>> made.probabilities.round(3).ravel().tolist(), made.predictions.ravel().tolist()
+            ([0.119, 0.5], [0, 1])
+        """
         values = self.log_odds(scores)
         if self.thresholds is not None:
             flags = (values >= self.thresholds).astype(np.int8)
@@ -196,24 +244,29 @@ class DecisionRule:
         body = read_json(path, _SCHEMA, _VERSION)
 
         def floats(name: str) -> Floats:
-            return np.array([to_float(v) for v in body[name]])
+            return np.array([to_float(v) for v in body[name]], dtype=np.float64)
 
-        hashes, target = body["id_hashes"], body["target_prior"]
-        correction = body["correction"]
-        return cls(
-            kind=body["kind"],
-            names=tuple(body["names"]),
-            correction=None if correction is None else Correction.from_dict(correction),
-            calibrator=Calibrator.from_dict(body["calibrator"]),
-            prior_shift=floats("prior_shift"),
-            thresholds=None if body["thresholds"] is None else floats("thresholds"),
-            class_offset=None if body["class_offset"] is None else floats("class_offset"),
-            objective=body["objective"],
-            target_prior=target if isinstance(target, str) else tuple(target),
-            tuned_on=body["tuned_on"],
-            id_hashes=None if hashes is None else np.frombuffer(base64.b64decode(hashes), "<u8"),
-            grades=tuple(body["grades"]),
-            claimed=floats("claimed"),
-            cross_fitted=floats("cross_fitted"),
-            notes=tuple(body["notes"]),
-        )
+        with reading(path, _SCHEMA):
+            hashes, target = body["id_hashes"], body["target_prior"]
+            correction = body["correction"]
+            return cls(
+                kind=one_of("kind", body["kind"], KINDS),  # type: ignore[arg-type]
+                names=tuple(body["names"]),
+                correction=None if correction is None else Correction.from_dict(correction),
+                calibrator=Calibrator.from_dict(body["calibrator"]),
+                prior_shift=floats("prior_shift"),
+                thresholds=None if body["thresholds"] is None else floats("thresholds"),
+                class_offset=None if body["class_offset"] is None else floats("class_offset"),
+                objective=body["objective"],
+                target_prior=target if isinstance(target, str) else tuple(target),
+                tuned_on=dict(body["tuned_on"]),
+                id_hashes=None if hashes is None else _unpack(hashes),
+                grades=tuple(body["grades"]),
+                claimed=floats("claimed"),
+                cross_fitted=floats("cross_fitted"),
+                notes=tuple(body["notes"]),
+            )
+
+
+def _unpack(text: str) -> NDArray[np.uint64]:
+    return np.frombuffer(base64.b64decode(text), "<u8").astype(np.uint64)

@@ -10,15 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.checks import say, to_array
 from equipoise._core.fingerprint import fingerprint_array
-from equipoise.artifacts._io import plain, read_json, write_json
-from equipoise.errors import LeakageError
+from equipoise.artifacts._io import plain, read_json, reading, write_json
+from equipoise.errors import DataError, LeakageError
 
 __all__ = ["Split"]
 
 _SCHEMA, _VERSION = "equipoise.Split", 1
 _PARTS = ("train", "val", "test")
+
+
+def _positions(part: str, values: ArrayLike) -> NDArray[np.int64]:
+    array = to_array(part, values, ndim=1)
+    if array.size and array.dtype.kind not in "iu":
+        do = "Turn a mask into positions with np.flatnonzero(mask)."
+        raise DataError(say(part, "be integer row positions", f"dtype {array.dtype}", do))
+    return array.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +43,7 @@ class Split:
         proof: The counts and largest deviations that show it is stratified.
 
     Raises:
+        DataError: positions outside the table.
         LeakageError: a position stands in two parts, or twice in one.
 
     Example:
@@ -63,16 +72,20 @@ class Split:
         method: str,
         proof: Mapping[str, Any] | None = None,
     ) -> Split:
-        """Check and wrap three lists of positions."""
-        parts = [np.asarray(p, dtype=np.int64).reshape(-1) for p in (train, val, test)]
+        """Check and wrap three lists of positions.
+
+        Raises:
+            DataError: masks or fractions instead of positions, or positions outside the table.
+            LeakageError: a position stands in two parts, or twice in one.
+        """
+        parts = [_positions(*pair) for pair in zip(_PARTS, (train, val, test), strict=True)]
         return cls(parts[0], parts[1], parts[2], n_rows, seed, method, plain(proof or {}))
 
     def __post_init__(self) -> None:
         rows = np.concatenate([self.train, self.val, self.test])
         if rows.size and (rows.min() < 0 or rows.max() >= self.n_rows):
-            raise LeakageError(
-                say("parts", f"hold positions in [0, {self.n_rows})", f"{rows.min()}..{rows.max()}")
-            )
+            expected, got = f"hold positions in [0, {self.n_rows})", f"{rows.min()}..{rows.max()}"
+            raise DataError(say("parts", expected, got, "Positions are not ids: count from 0."))
         distinct, counts = np.unique(rows, return_counts=True)
         if distinct.size < rows.size:
             raise LeakageError(
@@ -113,21 +126,24 @@ class Split:
     def load(cls, path: str | Path) -> Split:
         """Read what :meth:`save` wrote; a changed file is refused."""
         body = read_json(path, _SCHEMA, _VERSION)
-        split = cls.from_parts(
-            body["train"],
-            body["val"],
-            body["test"],
-            n_rows=body["n_rows"],
-            seed=body["seed"],
-            method=body["method"],
-            proof=body["proof"],
-        )
-        if split.fingerprint != body["fingerprint"]:
+        with reading(path, _SCHEMA):
+            stated = str(body["fingerprint"])
+            split = cls.from_parts(
+                body["train"],
+                body["val"],
+                body["test"],
+                n_rows=int(body["n_rows"]),
+                seed=int(body["seed"]),
+                method=str(body["method"]),
+                proof=body["proof"],
+            )
+            found = split.fingerprint
+        if found != stated:
             raise LeakageError(
                 say(
                     str(path),
-                    f"match its fingerprint {body['fingerprint']}",
-                    split.fingerprint,
+                    f"match its fingerprint {stated}",
+                    found,
                     "The file was changed after it was written; make the split again.",
                 )
             )

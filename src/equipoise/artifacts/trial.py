@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from equipoise._core.files import write_text
 from equipoise._core.fingerprint import fingerprint_config
-from equipoise.artifacts._io import plain, read_json, write_json
+from equipoise.artifacts._io import plain, read_json, reading, restore, write_json
 from equipoise.artifacts.scores import Scores
 
 __all__ = ["Trial"]
@@ -32,7 +33,7 @@ class Trial:
         n_val: Validation rows.
         train_counts: Label -> training rows of the class, or positives of the label.
         histogram: Label -> how often it was drawn in training, as realised.
-        history: One mapping per epoch.
+        history: One mapping per epoch; NaN is kept as null on disk and comes back as NaN.
         scores: "val" and "test" Scores of the chosen epoch.
         selection: The validation metric, the chosen epoch and its value, and the last epoch's.
         model_file: Weights beside the record, or None.
@@ -52,8 +53,9 @@ class Trial:
 
     @property
     def folder_name(self) -> str:
-        """Method, seed and the hash of the config."""
-        return f"{self.method}-s{self.seed}-{fingerprint_config(plain(self.config))}"
+        """Method (letters that no path allows replaced), seed and the hash of the config."""
+        method = re.sub(r"[^\w.+=-]+", "_", self.method)
+        return f"{method}-s{self.seed}-{fingerprint_config(plain(self.config))}"
 
     def save(self, root: str | Path) -> Path:
         """Write the trial's folder under ``root``; trial.json comes last and marks it finished."""
@@ -89,10 +91,12 @@ class Trial:
         """Read what :meth:`save` wrote."""
         folder = Path(folder)
         body = read_json(folder / "trial.json", _SCHEMA, _VERSION)
-        lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        parts = body.pop("parts")
-        return cls(
-            history=[json.loads(line) for line in lines],
-            scores={part: Scores.load(folder / f"{part}.parquet") for part in parts},
-            **{k: v for k, v in body.items() if k not in ("schema", "version")},
-        )
+        with reading(folder, _SCHEMA):
+            lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+            rows = [json.loads(line) for line in lines]
+            parts = body.pop("parts")
+            return cls(
+                history=[{key: restore(value) for key, value in row.items()} for row in rows],
+                scores={part: Scores.load(folder / f"{part}.parquet") for part in parts},
+                **{k: v for k, v in body.items() if k not in ("schema", "version")},
+            )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from equipoise._core.checks import one_of
+from equipoise._core.words import one_of
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Comparison, Estimate, Finding

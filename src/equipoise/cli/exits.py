@@ -11,6 +11,7 @@ from equipoise.errors import EquipoiseError
 
 __all__ = ["run_app"]
 
+INTERRUPTED = 130
 # typer brings its own copy of click in newer releases, so its classes are reached through typer.
 _WrongUse = typer.BadParameter.__mro__[1]
 _ClickError = _WrongUse.__mro__[1]
@@ -33,7 +34,7 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
     except EquipoiseError as error:
         return _stop(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _stop("interrupted. Finished trials are kept: run the same command to go on.", 130)
+        code = INTERRUPTED
     except BrokenPipeError:
         # The reader went away (`equipoise ... | head`); say nothing more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,4 +47,6 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
         if isinstance(error, _ClickError):
             return _wrong_use(error)
         raise
+    if code == INTERRUPTED:
+        return _stop("interrupted. Finished trials are kept: run the same command to go on.", code)
     return int(code or 0)

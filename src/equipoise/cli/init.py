@@ -32,7 +32,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing study.")] = False,
 ) -> None:
     """Write a commented study for a feature table, with the arms that fit its labels."""
-    from equipoise._core.checks import say
+    from equipoise._core.words import say
     from equipoise._core.files import write_text
     from equipoise.diagnosis import diagnose
     from equipoise.errors import UsageError

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from equipoise._core.checks import one_of
+from equipoise._core.words import one_of
 from equipoise.cli.console import print_json, table
 from equipoise.cli.options import Json
 

@@ -39,6 +39,7 @@ GroupColumn = Annotated[
 Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 FailOn = Annotated[
-    str | None, typer.Option(help="Exit 4 on a finding at or above: tip, warning or error.")
+    str | None,
+    typer.Option("--fail-on", help="Exit 4 on a finding at or above: tip, warning or error."),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]

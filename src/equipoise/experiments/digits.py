@@ -50,8 +50,8 @@ def digit_mosaics(
     rows: int = 6000,
     test_rows: int = 3000,
     noise: float = 0.5,
-    blocks: int = 20,
-    test_blocks: int = 20,
+    blocks: int = 30,
+    test_blocks: int = 30,
     seed: int = 0,
 ) -> StudyData:
     """Return 2 x 2 mosaics of scanned digits; labels A to D say which of four digits occur.

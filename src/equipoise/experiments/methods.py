@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from equipoise._core.checks import closest, say
+from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:

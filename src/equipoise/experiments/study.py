@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from equipoise._core.checks import closest, say
+from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.experiments.methods import THRESHOLDS, get_method
 
@@ -53,8 +53,8 @@ class MosaicData(_Strict):
     rows: int = Field(6000, ge=100)
     test_rows: int = Field(3000, ge=100)
     noise: float = Field(0.5, ge=0)
-    blocks: int = Field(20, ge=2)
-    test_blocks: int = Field(20, ge=1)
+    blocks: int = Field(30, ge=2)
+    test_blocks: int = Field(30, ge=1)
     seed: int = 0
 
 
@@ -199,7 +199,8 @@ def parse_study(content: Any, name: str = "study") -> Study:
 
 
 def _first_problem(error: ValidationError, name: str) -> str:
-    problem = error.errors()[0]
+    # A misspelt key also looks like a missing one: the misspelling says more.
+    problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = [p for p in problem["loc"] if p not in _TAGGED]
     where = ".".join(str(p) for p in path) or name
     if problem["type"] == "extra_forbidden":

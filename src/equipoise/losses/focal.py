@@ -25,7 +25,6 @@ from equipoise.losses._checks import (
 from equipoise.losses._focal import log_one_minus, log_scale
 from equipoise.losses._reduction import Reduction, reduce_entries, reduce_rows
 from equipoise.losses.base import Loss, log_offset, offset_op
-from equipoise.losses.posterior import log_odds_tables
 
 __all__ = ["SigmoidFocalLoss", "SoftmaxFocalLoss", "sigmoid_focal_loss", "softmax_focal_loss"]
 
@@ -283,8 +282,7 @@ class SigmoidFocalLoss(Loss):
     def _ops(self) -> list[dict[str, Any]]:
         ops: list[dict[str, Any]] = []
         if self.gamma > 0:
-            tables, _ = log_odds_tables(SigmoidFocalLoss(self.gamma), 1, reach=40.0)
-            ops.append({"op": "monotone_table", "tables": tables})
+            ops.append({"op": "focal", "gamma": self.gamma})
         weight = self._positive_weight()
         if weight is not None:
             ops.append(offset_op(log_offset("alpha", weight)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise._core.files import write_text
 from equipoise.artifacts import Comparison, Finding
 from equipoise.errors import UsageError

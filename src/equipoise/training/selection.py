@@ -19,9 +19,10 @@ METRIC_NAMES = {
 def selection_metric(logits: NDArray[np.floating], labels: Labels, correction: Correction) -> float:
     """Return the metric that chooses the epoch; higher is better.
 
-    Labels: macro average precision over labels with positives and negatives. Classes: balanced
-    accuracy of the argmax after the remedy's formula and the training prior are undone, so that
-    no remedy is favoured for its operating point.
+    Labels: macro average precision over labels with positives and negatives, NaN if there are
+    none. Classes: balanced accuracy of the argmax after the remedy's formula and the training
+    prior are undone, so that no remedy is favoured for its operating point; a class without
+    training rows has no balanced rule and is never decided for.
     """
     if labels.kind == "multilabel":
         hot = labels.values
@@ -35,12 +36,18 @@ def selection_metric(logits: NDArray[np.floating], labels: Labels, correction: C
     if correction.exactness != "none":
         scores = correction.apply(scores)
         if correction.prior is not None:
-            scores = scores - np.log(np.maximum(np.asarray(correction.prior), 1e-12))
+            prior = np.asarray(correction.prior)
+            log_prior = np.full(prior.shape, np.inf)
+            np.log(prior, out=log_prior, where=prior > 0)
+            scores = scores - log_prior
     decided = np.argmax(scores, axis=1)
     return balanced_accuracy(labels.values, decided, num_classes=labels.num_classes)
 
 
 def realised_histogram(labels: Labels, drawn: NDArray[np.int64]) -> dict[str, int]:
     """Return how often each class or label was drawn, given how often each row was."""
-    totals = drawn @ (labels.one_hot() == 1).astype(np.int64)
+    if labels.kind == "multiclass":
+        totals = np.bincount(labels.values, weights=drawn, minlength=labels.num_classes)
+    else:
+        totals = np.array([drawn[column == 1].sum() for column in labels.values.T])
     return {name: int(n) for name, n in zip(labels.names, totals, strict=True)}

@@ -1,0 +1,32 @@
+"""The one form of error message, and the closest known name; imports nothing heavy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from equipoise.errors import UsageError
+
+__all__ = ["closest", "one_of", "say"]
+
+
+def say(name: str, expected: str, got: object, do: str = "") -> str:
+    """Compose the one form of message: "`name` must ..., got .... Next step."."""
+    return f"`{name}` must {expected}, got {got}." + (f" {do}" if do else "")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean `x`?" for the nearest known name, or the list of known names."""
+    options = sorted(known)
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean `{near[0]}`?"
+    return "Known: " + ", ".join(options) + "."
+
+
+def one_of(name: str, value: str, known: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``known``."""
+    if value not in known:
+        listed = ", ".join(f"'{k}'" for k in known)
+        raise UsageError(say(name, f"be one of {listed}", repr(value), closest(str(value), known)))
+    return value

@@ -1,0 +1,133 @@
+"""Importing does nothing heavy, the layers hold, and the face names what exists."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import equipoise
+
+HEAVY = ("numpy", "polars", "torch", "matplotlib", "lightning", "keras", "sklearn", "scipy")
+SOURCE = Path(equipoise.__file__).parent
+
+
+def loaded_by(code: str, names: tuple[str, ...]) -> set[str]:
+    program = f"{code}\nimport sys\nprint('loaded', *[n for n in {names!r} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import equipoise", HEAVY) == set()
+
+
+def test_this_check_can_fail() -> None:
+    assert loaded_by("import numpy", HEAVY) == {"numpy"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"]]
+    + [
+        [verb, "--help"]
+        for verb in [
+            "demo",
+            "init",
+            "diagnose",
+            "split",
+            "compare",
+            "tune",
+            "evaluate",
+            "report",
+            "methods",
+        ]
+    ],
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "from equipoise.cli.main import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit as stop: assert stop.code == 0, stop.code"
+    )
+    assert loaded_by(code, HEAVY) == set()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "artifacts",
+        "labels",
+        "metrics",
+        "decisions",
+        "splits",
+        "comparison",
+        "diagnosis",
+        "report.render",
+        "sampling.weights",
+        "experiments.study",
+        "experiments.methods",
+    ],
+)
+def test_the_decision_side_loads_no_torch(name: str) -> None:
+    assert not loaded_by(f"import equipoise.{name}", ("torch", "lightning", "keras"))
+
+
+def test_losses_and_samplers_load_no_lightning() -> None:
+    code = "import equipoise.losses, equipoise.sampling.rows, equipoise.data, equipoise.models"
+    assert not loaded_by(code, ("lightning", "keras"))
+
+
+def test_the_face_names_what_exists() -> None:
+    assert set(equipoise.__all__) == set(equipoise._HOME)
+    for name in equipoise.__all__:
+        assert getattr(equipoise, name) is not None
+        assert not isinstance(getattr(equipoise, name), type(sys)), f"{name} is a module"
+    assert set(dir(equipoise)) >= set(equipoise.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = equipoise.nothing
+
+
+def test_every_public_name_of_every_package_exists() -> None:
+    packages = [p.parent.name for p in SOURCE.glob("*/__init__.py")]
+    for package in packages:
+        module = importlib.import_module(f"equipoise.{package}")
+        for name in getattr(module, "__all__", ()):
+            assert hasattr(module, name), f"equipoise.{package}.{name}"
+
+
+def test_each_file_says_in_its_first_line_what_it_is_for() -> None:
+    for path in SOURCE.rglob("*.py"):
+        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        assert first.startswith('"""'), path
+        assert len(first) > 20, path
+
+
+def test_files_stay_short() -> None:
+    long = {
+        path.relative_to(SOURCE).as_posix(): n
+        for path in SOURCE.rglob("*.py")
+        if (n := len(path.read_text(encoding="utf-8").splitlines())) > 300
+    }
+    # Docstrings of four public losses and functions with their formulas.
+    reasons = {"losses/focal.py"}
+    assert set(long) <= reasons, long
+
+
+def test_verbs_stay_thin() -> None:
+    shared = {"console.py", "options.py", "exits.py", "__init__.py"}
+    for path in (SOURCE / "cli").glob("*.py"):
+        if path.name not in shared:
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 75, path.name
+
+
+def test_nothing_is_pickled_or_evaluated() -> None:
+    banned = ("import pickle", "allow_pickle=True", "weights_only=False", "yaml.load(", "eval(")
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        for word in banned:
+            assert word not in text.replace("literal_eval(", "").replace(".eval(", ""), path
