@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from equipoise._core.checks import one_of, require_finite, require_shape, say, to_array, to_positive
-from equipoise.artifacts.labels import Labels
-from equipoise.errors import DataError, NoEffectWarning, ShapeError, UsageError
+from equipoise._core.checks import one_of, say, to_positive
+from equipoise.errors import DataError, NoEffectWarning, UsageError
+from equipoise.labels._count_input import (
+    Counts,
+    Floats,
+    positives_and_known,
+    read_counts,
+    refuse_zeros,
+)
 
 __all__ = [
     "Counts",
@@ -27,65 +32,9 @@ __all__ = [
 WeightMethod = Literal["inverse", "power", "effective_number"]
 Normalize = Literal["samples", "classes"]
 ZeroCounts = Literal["error", "ignore", "smooth"]
-Counts = ArrayLike | Mapping[str, float] | Labels | Any
-"""Array, mapping name -> count, `Labels`, or a pandas or polars Series or one-row frame."""
-Floats = NDArray[np.float64]
-
 METHODS: tuple[WeightMethod, ...] = ("inverse", "power", "effective_number")
 ZERO_COUNTS: tuple[ZeroCounts, ...] = ("error", "ignore", "smooth")
 _FLAT = 1.05
-
-
-def _from_frame(name: str, value: Any) -> tuple[Any, tuple[str, ...] | None]:
-    """Return the numbers and names of a Series or one-row frame; other values pass through."""
-    import narwhals as nw
-
-    data = nw.from_native(value, allow_series=True, eager_only=True, pass_through=True)
-    if isinstance(data, nw.DataFrame):
-        if data.shape[0] != 1:
-            raise ShapeError(
-                say(name, "be a frame of one row, one column per class", f"{data.shape[0]} rows")
-            )
-        return np.asarray(data.row(0)), tuple(data.columns)
-    if isinstance(data, nw.Series):
-        index = nw.maybe_get_index(data)
-        names = None if index is None else tuple(str(entry) for entry in index)
-        return data.to_numpy(), names
-    return value, None
-
-
-def _read(name: str, counts: Counts) -> tuple[Floats, tuple[str, ...]]:
-    """Return counts (C,) float64 and one name per class."""
-    raw: Any = counts
-    names: tuple[str, ...] | None = None
-    if isinstance(counts, Labels):
-        raw, names = counts.counts, counts.names
-    elif isinstance(counts, Mapping):
-        raw, names = list(counts.values()), tuple(str(key) for key in counts)
-    elif not isinstance(counts, (np.ndarray, list, tuple)):
-        raw, names = _from_frame(name, counts)
-    array = to_array(name, raw, ndim=1)
-    if array.dtype.kind not in "fiu":
-        raise DataError(say(name, "be numbers", f"dtype {array.dtype}", "Pass one count a class."))
-    values = np.asarray(array, dtype=np.float64)
-    require_finite(name, values, "Count the rows of each class.")
-    if values.size == 0 or values.min() < 0:
-        got = "none" if values.size == 0 else f"{values.min():g}"
-        raise DataError(say(name, "be counts >= 0, at least one", got))
-    return values, names or tuple(str(i) for i in range(values.size))
-
-
-def _refuse_zeros(name: str, zero: NDArray[np.bool_], names: tuple[str, ...], what: str) -> None:
-    if zero.any():
-        listed = ", ".join(repr(names[i]) for i in np.flatnonzero(zero)[:5])
-        raise DataError(
-            say(
-                name,
-                f"be above 0 for every {what}",
-                f"0 for {int(zero.sum())} of {zero.size} ({listed})",
-                'Pass zero_counts="ignore" to leave them out or "smooth" to add one to each count.',
-            )
-        )
 
 
 def _one_minus_beta(beta: float | str, total: float) -> float:
@@ -165,12 +114,12 @@ def class_weights(
     """
     one_of("method", method, METHODS)
     one_of("zero_counts", zero_counts, ZERO_COUNTS)
-    values, names = _read("counts", counts)
+    values, names = read_counts("counts", counts)
     zero = values == 0
     if zero.all():
         raise DataError(say("counts", "hold at least one row", "only zeros"))
     if zero_counts == "error":
-        _refuse_zeros("counts", zero, names, "class")
+        refuse_zeros("counts", zero, names, "class")
     used = values + 1.0 if zero_counts == "smooth" else values
     kept = used > 0
     weight = np.zeros_like(used)
@@ -197,29 +146,6 @@ def _warn_if_flat(weight: Floats, method: str) -> None:
             NoEffectWarning,
             stacklevel=3,
         )
-
-
-def _positives_and_known(
-    n_positive: Counts, n_known: ArrayLike | None
-) -> tuple[Floats, Floats, tuple[str, ...]]:
-    positive, names = _read("n_positive", n_positive)
-    if n_known is None:
-        if not isinstance(n_positive, Labels):
-            raise UsageError(
-                say("n_known", "be given", None, "Pass the number of known rows, one or per label.")
-            )
-        n_known = n_positive.known
-    known = np.asarray(to_array("n_known", n_known, ndim=(0, 1)), dtype=np.float64)
-    if known.ndim:
-        require_shape("n_known", known, positive.shape, "One number of known rows per label.")
-    known = np.broadcast_to(known, positive.shape)
-    require_finite("n_known", known, "Count the rows whose label is known.")
-    if (positive > known).any():
-        i = int(np.argmax(positive > known))
-        raise DataError(
-            say("n_positive", "be at most `n_known`", f"{positive[i]:g} of {known[i]:g}")
-        )
-    return positive, known, names
 
 
 def pos_weights(
@@ -261,11 +187,11 @@ def pos_weights(
         [2.0, 1.0]
     """
     one_of("zero_counts", zero_counts, ZERO_COUNTS)
-    positive, known, names = _positives_and_known(n_positive, n_known)
+    positive, known, names = positives_and_known(n_positive, n_known)
     negative = known - positive
     if zero_counts == "error":
-        _refuse_zeros("n_positive", positive == 0, names, "label")
-        _refuse_zeros("n_known - n_positive", negative == 0, names, "label")
+        refuse_zeros("n_positive", positive == 0, names, "label")
+        refuse_zeros("n_known - n_positive", negative == 0, names, "label")
     if zero_counts == "smooth":
         positive, negative = positive + 1.0, negative + 1.0
     weight = np.ones_like(positive)
@@ -297,14 +223,14 @@ def priors(counts: Counts, *, zero_counts: ZeroCounts = "error", smoothing: floa
         [0.8, 0.2]
     """
     one_of("zero_counts", zero_counts, ZERO_COUNTS)
-    values, names = _read("counts", counts)
+    values, names = read_counts("counts", counts)
     values = values + to_positive("smoothing", smoothing, zero=True)
     if zero_counts == "smooth":
         values = values + 1.0
     if not values.any():
         raise DataError(say("counts", "hold at least one row", "only zeros"))
     if zero_counts == "error":
-        _refuse_zeros("counts", values == 0, names, "class")
+        refuse_zeros("counts", values == 0, names, "class")
     return np.asarray(values / values.sum())
 
 
@@ -325,7 +251,7 @@ def label_frequencies(n_positive: Counts, n_known: ArrayLike | None = None) -> F
         >>> label_frequencies([19000, 105000], 224000).round(3).tolist()
         [0.085, 0.469]
     """
-    positive, known, _ = _positives_and_known(n_positive, n_known)
+    positive, known, _ = positives_and_known(n_positive, n_known)
     share = np.full(positive.shape, np.nan)
     np.divide(positive, known, out=share, where=known > 0)
     return share

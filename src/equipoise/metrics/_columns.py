@@ -8,27 +8,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_finite, require_shape, say, to_array
+from equipoise._core.checks import require_finite, require_shape, say, to_array, to_floats
 from equipoise.errors import DataError
 
-__all__ = ["as_columns", "known_column", "per_label"]
+__all__ = ["as_columns", "as_truth", "known_column", "per_label"]
 
 Floats = NDArray[np.float64]
 
 
 def as_columns(y_true: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int8], Floats]:
     """Return truth (N, L) in {0, 1, -1 unknown} and scores (N, L) float64."""
-    truth = to_array("y_true", y_true, ndim=(1, 2))
+    truth = as_truth(y_true)
     values = to_array("scores", scores, ndim=(1, 2))
-    require_shape("scores", values, truth.shape, "One score per entry of `y_true`.")
-    truth = truth.reshape(truth.shape[0], -1)
-    values = np.asarray(values.reshape(truth.shape), dtype=np.float64)
-    if truth.dtype.kind == "f":
-        truth = np.where(np.isnan(truth), -1, truth)
-    if not np.isin(truth, (-1, 0, 1)).all():
-        raise DataError(say("y_true", "be 0, 1 or -1 (unknown)", "other values"))
+    require_shape("scores", values, np.shape(y_true), "One score per entry of `y_true`.")
+    values = to_floats("scores", values.reshape(truth.shape))
     require_finite("scores", values, "Leave failed rows out.")
-    return truth.astype(np.int8), values
+    return truth, values
+
+
+def as_truth(y_true: ArrayLike) -> NDArray[np.int8]:
+    """Return truth as (N, L) int8 in {0, 1, -1 unknown}; NaN is unknown too."""
+    truth = to_array("y_true", y_true, ndim=(1, 2))
+    values = to_floats("y_true", truth.reshape(truth.shape[0], -1 if truth.size else 1))
+    values[np.isnan(values)] = -1
+    wrong = ~np.isin(values, (-1, 0, 1))
+    if wrong.any():
+        do = "Classes go to balanced_accuracy and confusion_matrix."
+        raise DataError(say("y_true", "be 0, 1 or -1 (unknown)", values[wrong][0], do))
+    return values.astype(np.int8)
 
 
 def known_column(

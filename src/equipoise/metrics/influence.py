@@ -29,7 +29,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Influence:
-    """A metric's value and the influence of each row, (N,); NaN value where undefined."""
+    """A metric's value and the influence of each row; NaN value where undefined.
+
+    Args:
+        value: The metric.
+        rows: (N,) float64, its derivative by the weight of each row; they sum to 0.
+
+    Example:
+        >>> share = ratio_influence([1, 0, 0, 1], [1, 1, 1, 1])
+        >>> share.value, share.rows.tolist(), round(share.standard_error(), 4)
+        (0.5, [0.125, -0.125, -0.125, 0.125], 0.2887)
+    """
 
     value: float
     rows: Floats
@@ -38,7 +48,7 @@ class Influence:
         return Influence(self.value - other.value, self.rows - other.rows)
 
     def standard_error(self, groups: NDArray[np.int64] | None = None) -> float:
-        """Return the standard error; rows of one group are summed first."""
+        """Return the standard error; rows of one group, by int code (N,), are summed first."""
         if groups is None:
             n, total = self.rows.size, float(np.dot(self.rows, self.rows))
         else:
@@ -69,6 +79,15 @@ def average_precision_influence(y_true: ArrayLike, scores: ArrayLike) -> Influen
     With tie groups g in descending order, p_g positives in a group, T_g and K_g the positives and
     rows up to its end, AP = sum_g p_g T_g / K_g / P. The derivative for a row in group h is
     [y T_h/K_h + y sum_{g>=h} p_g/K_g - sum_{g>=h} p_g T_g/K_g^2 - y AP] / P.
+
+    Args:
+        y_true: (N,) 0, 1 or -1 (unknown, influence 0).
+        scores: (N,) finite, any increasing scale.
+
+    Example:
+        >>> ap = average_precision_influence([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
+        >>> round(ap.value, 4), ap.rows.round(4).tolist()
+        (0.8333, [0.1389, -0.1111, -0.0278, 0.0])
     """
     n, order, positive, points, group = _sorted(y_true, scores)
     total = points.n_positive
@@ -86,7 +105,17 @@ def average_precision_influence(y_true: ArrayLike, scores: ArrayLike) -> Influen
 
 
 def roc_auc_influence(y_true: ArrayLike, scores: ArrayLike) -> Influence:
-    """Return the area under the ROC curve of one label with its influence values."""
+    """Return the area under the ROC curve of one label with its influence values.
+
+    Args:
+        y_true: (N,) 0, 1 or -1 (unknown, influence 0).
+        scores: (N,) finite, any increasing scale; ties count half.
+
+    Example:
+        >>> auc = roc_auc_influence([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
+        >>> auc.value, auc.rows.tolist()
+        (0.75, [0.125, -0.125, -0.125, 0.125])
+    """
     n, order, positive, points, group = _sorted(y_true, scores)
     pos, neg = points.n_positive, points.n_negative
     if pos == 0 or neg == 0:
@@ -106,6 +135,10 @@ def ratio_influence(above: ArrayLike, below: ArrayLike) -> Influence:
     """Return sum(above) / sum(below) with its influence values (a - value b) / sum(b).
 
     Precision, recall, F-beta, accuracy and mean losses are all of this form.
+
+    Args:
+        above: (N,) what each row adds to the numerator.
+        below: (N,) what each row adds to the denominator.
     """
     a, b = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     total = float(b.sum())
@@ -118,14 +151,20 @@ def ratio_influence(above: ArrayLike, below: ArrayLike) -> Influence:
 def balanced_accuracy_influence(
     y_true: NDArray[np.int64], y_pred: NDArray[np.int64], num_classes: int
 ) -> Influence:
-    """Return the mean recall over classes with rows, with its influence values."""
+    """Return the mean recall over classes with rows, with its influence values.
+
+    Args:
+        y_true: (N,) classes in [0, C).
+        y_pred: (N,) classes in [0, C).
+        num_classes: C.
+    """
     hit = y_true == y_pred
     each = [ratio_influence(hit & (y_true == c), y_true == c) for c in range(num_classes)]
     return macro_influence(each, y_true.size)
 
 
 def macro_influence(parts: Sequence[Influence], n_rows: int) -> Influence:
-    """Return the mean over defined parts; NaN if none is defined."""
+    """Return the mean over defined parts, as for a macro average; NaN if none is defined."""
     defined = [p for p in parts if not np.isnan(p.value)]
     if not defined:
         return _undefined(n_rows)

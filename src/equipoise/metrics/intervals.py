@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from equipoise._core.checks import to_fraction
 from equipoise.artifacts import Estimate
 from equipoise.metrics.influence import Influence
 
@@ -15,6 +16,7 @@ __all__ = ["boyd_interval", "influence_interval", "wilson_interval"]
 
 FEW = 10
 ENOUGH = 50
+CAUTION = f"fewer than {FEW} positives: the interval is wide and rough"
 
 
 def _logit(p: float) -> float:
@@ -42,30 +44,36 @@ def influence_interval(
         groups: (N,) int codes of rows that belong together, or None.
         bounded: Whether the metric lies in [0, 1]; differences and losses do not.
         n_positive: Positives it rests on.
-        reason: Why the value is missing, or a caution.
+        reason: Why the value is missing, or a caution; fewer than 10 positives bring their own.
+
+    Returns:
+        An :class:`Estimate`; without a value, and with the reason, where the metric is NaN.
 
     Example:
         >>> from equipoise.metrics import ratio_influence
         >>> print(influence_interval(ratio_influence([1, 1, 0, 1], [1, 1, 1, 1])))
         0.750 [0.180, 0.976]
     """
+    level = to_fraction("confidence_level", confidence_level)
     n = influence.rows.size if groups is None else int(np.unique(groups).size)
     value = influence.value
     if math.isnan(value):
         return Estimate.missing(reason or "undefined on these rows", n=n, n_positive=n_positive)
-    z = float(norm.ppf(0.5 + confidence_level / 2))
+    if reason is None and n_positive is not None and n_positive < FEW:
+        reason = CAUTION
+    z = float(norm.ppf(0.5 + level / 2))
     error = influence.standard_error(groups)
     if bounded and 0 < value < 1:
         reach = z * error / (value * (1 - value))
         low, high = _expit(_logit(value) - reach), _expit(_logit(value) + reach)
     elif bounded:
         # At 0 or 1 influence values vanish: fall back to the exact zero-count bound.
-        edge = 1 - (1 - confidence_level) ** (1 / max(n_positive or n, 1))
+        edge = 1 - (1 - level) ** (1 / max(min(n_positive or n, n), 1))
         low, high = (0.0, edge) if value <= 0 else (1 - edge, 1.0)
     else:
         low, high = value - z * error, value + z * error
     method = "influence" if groups is None else "influence, clustered"
-    return Estimate(value, low, high, confidence_level, method, n, n_positive, reason)
+    return Estimate(value, low, high, level, method, n, n_positive, reason)
 
 
 def boyd_interval(
@@ -75,6 +83,12 @@ def boyd_interval(
 
     At 0 or 1 the value (P AP + 0.5) / (P + 1) is used for the centre.
 
+    Args:
+        value: Average precision in [0, 1].
+        n_positive: Positives it rests on, P; the interval is wide below 10 and says so.
+        n: Rows.
+        confidence_level: Nominal coverage.
+
     Example:
         >>> print(boyd_interval(0.4, 20, n=1000))
         0.400 [0.214, 0.620]
@@ -82,11 +96,13 @@ def boyd_interval(
     References:
         Boyd, Eng and Page (ECML 2013), section 3.2: logit interval with a binomial error.
     """
+    if n_positive < 1:
+        return Estimate.missing("no positives", n=n, n_positive=n_positive)
     centre = value if 0 < value < 1 else (n_positive * value + 0.5) / (n_positive + 1)
     z = float(norm.ppf(0.5 + confidence_level / 2))
     reach = z / math.sqrt(n_positive * centre * (1 - centre))
     low, high = _expit(_logit(centre) - reach), _expit(_logit(centre) + reach)
-    reason = "fewer than 10 positives: the interval is wide and rough" if n_positive < FEW else None
+    reason = CAUTION if n_positive < FEW else None
     low, high = min(low, value), max(high, value)
     return Estimate(value, low, high, confidence_level, "boyd", n, n_positive, reason)
 
@@ -96,9 +112,18 @@ def wilson_interval(
 ) -> Estimate:
     """Return a share with Wilson's score interval.
 
+    Args:
+        successes: Rows that have it.
+        n: Rows; 0 gives a missing estimate.
+        confidence_level: Nominal coverage.
+        n_positive: Positives, noted in the estimate.
+
     Example:
         >>> print(wilson_interval(4, 8))
         0.500 [0.215, 0.785]
+
+    References:
+        Wilson (JASA 1927); Brown, Cai and DasGupta (2001), eq. 4.
     """
     if n == 0:
         return Estimate.missing("no rows to count", n_positive=n_positive)

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from equipoise._core.checks import say
 from equipoise.artifacts import Estimate
+from equipoise.errors import DataError
 from equipoise.metrics.influence import Influence
 
 __all__ = ["PairedDifference", "holm", "pair_over_seeds"]
@@ -57,6 +59,8 @@ class PairedDifference:
 
     def interval(self, confidence_level: float) -> Estimate:
         """Return the difference with its t interval, S - 1 degrees of freedom."""
+        if math.isnan(self.value):
+            return Estimate.missing("not defined for every method and seed", n=self.n_rows)
         if self.n_seeds < 2:
             return Estimate(self.value, n=self.n_rows, reason="one seed only: no interval")
         error = self.standard_error
@@ -82,7 +86,7 @@ class PairedDifference:
 
     def smallest_detectable(self, level: float = 0.95, power: float = 0.8) -> float:
         """Return the difference that this design finds with the given power."""
-        if self.n_seeds < 2:
+        if self.n_seeds < 2 or math.isnan(self.value):
             return math.nan
         reach = self._quantile((1 - level) / 2) + float(norm.ppf(power))
         return reach * self.standard_error
@@ -115,6 +119,9 @@ def pair_over_seeds(
         overlap: n_val / n_train of the redrawn partition.
         groups: (N,) int codes of test rows that belong together, or None.
 
+    Raises:
+        DataError: different numbers of seeds, or none.
+
     Example:
         >>> from equipoise.metrics import ratio_influence
         >>> ones = [1.0, 1.0, 1.0, 1.0]
@@ -126,6 +133,10 @@ def pair_over_seeds(
     References:
         Nadeau and Bengio (Machine Learning 2003), section 3, for the overlap term.
     """
+    if not treated or len(treated) != len(baseline):
+        got = f"{len(treated)} and {len(baseline)}"
+        do = "Train both methods with the same seeds."
+        raise DataError(say("treated and baseline", "hold one value per seed each", got, do))
     differences = [a - b for a, b in zip(treated, baseline, strict=True)]
     values = np.array([d.value for d in differences])
     mean = Influence(float(values.mean()), np.mean([d.rows for d in differences], axis=0))
@@ -147,10 +158,17 @@ def holm(p_values: Sequence[float], *, alpha: float = 0.05) -> tuple[list[float]
     The k-th smallest of m p-values is read at alpha / (m - k + 1); after the first that is not
     significant, all later ones are read at its level. NaN is left out.
 
+    Args:
+        p_values: One per hypothesis, in [0, 1] or NaN.
+        alpha: Family-wise error rate.
+
     Example:
         >>> adjusted, levels = holm([0.04, 0.01, 0.5])
         >>> [round(p, 4) for p in adjusted], [round(a, 4) for a in levels]
         ([0.08, 0.03, 0.5], [0.025, 0.0167, 0.025])
+
+    References:
+        Holm (Scandinavian Journal of Statistics 1979), section 2.
     """
     values = np.asarray(p_values, dtype=np.float64)
     tested = np.flatnonzero(~np.isnan(values))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_shape, to_array
+from equipoise._core.checks import require_shape, say, to_array
+from equipoise.errors import DataError
+from equipoise.metrics._columns import as_truth
 
 __all__ = ["balanced_accuracy", "confusion_matrix", "f_beta", "precision", "recall", "table"]
 
@@ -21,11 +23,17 @@ def _divide(above: NDArray[np.int64], below: NDArray[np.int64]) -> Floats:
 def table(
     y_true: ArrayLike, y_pred: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return tp, fp, fn, tn per label, each (L,); -1 in ``y_true`` is left out."""
-    truth = to_array("y_true", y_true, ndim=(1, 2))
+    """Return tp, fp, fn, tn per label, each (L,); -1 in ``y_true`` is left out.
+
+    Raises:
+        DataError: flags other than 0 and 1, for example probabilities.
+    """
+    truth = as_truth(y_true)
     flags = to_array("y_pred", y_pred, ndim=(1, 2))
-    require_shape("y_pred", flags, truth.shape, "One flag per entry of `y_true`.")
-    truth = truth.reshape(truth.shape[0], -1)
+    require_shape("y_pred", flags, np.shape(y_true), "One flag per entry of `y_true`.")
+    if not np.isin(flags, (0, 1)).all():
+        do = "Apply a threshold first: y_prob >= threshold."
+        raise DataError(say("y_pred", "be flags 0 or 1", "other values", do))
     flags = flags.reshape(truth.shape) == 1
     yes, no = truth == 1, truth == 0
     counts = [(yes & flags), (no & flags), (yes & ~flags), (no & ~flags)]
@@ -34,7 +42,14 @@ def table(
 
 
 def precision(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
-    """Return the share of flagged rows that are positive, (L,); NaN where nothing is flagged.
+    """Return the share of flagged rows that are positive, per label; NaN where nothing is flagged.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_pred: Same shape, 0 or 1.
+
+    Returns:
+        (L,) float64.
 
     Example:
         >>> precision([1, 0, 1, 0], [1, 1, 0, 0]).tolist()
@@ -45,7 +60,14 @@ def precision(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
 
 
 def recall(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
-    """Return the share of positives that are flagged, (L,); NaN without positives.
+    """Return the share of positives that are flagged, per label; NaN without positives.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_pred: Same shape, 0 or 1.
+
+    Returns:
+        (L,) float64.
 
     Example:
         >>> recall([1, 0, 1, 0], [1, 1, 0, 0]).tolist()
@@ -56,9 +78,17 @@ def recall(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
 
 
 def f_beta(y_true: ArrayLike, y_pred: ArrayLike, *, beta: float = 1.0) -> Floats:
-    """Return (1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP), (L,); NaN without positives.
+    """Return (1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP), per label; NaN without positives.
 
     A label with positives of which none is flagged has 0.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_pred: Same shape, 0 or 1.
+        beta: Weight of recall against precision, > 0.
+
+    Returns:
+        (L,) float64.
 
     Example:
         >>> f_beta([1, 0, 1, 0], [1, 1, 0, 0]).tolist()
@@ -70,26 +100,56 @@ def f_beta(y_true: ArrayLike, y_pred: ArrayLike, *, beta: float = 1.0) -> Floats
     return np.where(tp + fn > 0, out, np.nan)
 
 
+def _classes(name: str, values: ArrayLike, num_classes: int) -> NDArray[np.int64]:
+    array = to_array(name, values, ndim=1)
+    if array.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if array.dtype.kind not in "iub" or array.min() < 0 or array.max() >= num_classes:
+        got = f"dtype {array.dtype}" if array.dtype.kind not in "iub" else "others"
+        do = "Take the argmax of the scores first, and leave unknown rows out."
+        raise DataError(say(name, f"be classes in [0, {num_classes})", got, do))
+    return array.astype(np.int64)
+
+
 def confusion_matrix(
     y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int
 ) -> NDArray[np.int64]:
-    """Return (C, C) counts, truth in rows and predictions in columns.
+    """Return (C, C) int64 counts, truth in rows and predictions in columns.
+
+    Args:
+        y_true: (N,) classes in [0, C).
+        y_pred: (N,) classes in [0, C).
+        num_classes: C.
+
+    Raises:
+        DataError: classes outside [0, C).
 
     Example:
         >>> confusion_matrix([0, 1, 1], [0, 0, 1], num_classes=2).tolist()
         [[1, 0], [1, 1]]
     """
-    truth, predicted = np.asarray(y_true, np.int64), np.asarray(y_pred, np.int64)
+    truth, predicted = (
+        _classes(name, values, num_classes)
+        for name, values in (("y_true", y_true), ("y_pred", y_pred))
+    )
+    require_shape("y_pred", predicted, truth.shape, "One class per entry of `y_true`.")
     flat = np.bincount(truth * num_classes + predicted, minlength=num_classes**2)
     return flat.reshape(num_classes, num_classes).astype(np.int64)
 
 
 def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int) -> float:
-    """Return the mean recall over classes that have rows.
+    """Return the mean recall over classes that have rows; NaN without any row.
+
+    Args:
+        y_true: (N,) classes in [0, C).
+        y_pred: (N,) classes in [0, C).
+        num_classes: C.
 
     Example:
         >>> balanced_accuracy([0, 1, 1], [0, 0, 1], num_classes=2)
         0.75
     """
     matrix = confusion_matrix(y_true, y_pred, num_classes=num_classes)
-    return float(np.nanmean(_divide(np.diag(matrix), matrix.sum(axis=1))))
+    recalls = _divide(np.diag(matrix), matrix.sum(axis=1))
+    seen = ~np.isnan(recalls)
+    return float(recalls[seen].mean()) if seen.any() else float("nan")

@@ -20,9 +20,14 @@ class Sweep:
     """All operating points of one label, from strict to lax; tied scores are one point.
 
     Args:
-        score: (K,) distinct scores, descending.
-        tp: (K,) positives at or above each score.
-        fp: (K,) negatives at or above each score.
+        score: (K,) distinct scores, float64, descending.
+        tp: (K,) int64, positives at or above each score.
+        fp: (K,) int64, negatives at or above each score.
+
+    Example:
+        >>> points = Sweep.from_sorted(np.array([0.9, 0.5, 0.5]), np.array([True, True, False]))
+        >>> points.f_beta().round(3).tolist(), round(points.average_precision, 3)
+        ([0.667, 0.8], 0.833)
     """
 
     score: Floats
@@ -31,11 +36,11 @@ class Sweep:
 
     @classmethod
     def from_sorted(cls, score: Floats, positive: NDArray[np.bool_]) -> Sweep:
-        """Make a sweep from scores in descending order."""
+        """Make a sweep from (N,) scores in descending order and which of them are positive."""
         if score.size == 0:
             empty = np.zeros(0, dtype=np.int64)
             return cls(score, empty, empty)
-        last = np.flatnonzero(np.append(np.diff(score) != 0, True))
+        last = np.flatnonzero(np.append(score[1:] != score[:-1], True))
         tp = np.cumsum(positive, dtype=np.int64)[last]
         return cls(score[last], tp, last + 1 - tp)
 
@@ -75,17 +80,21 @@ class Sweep:
         return np.asarray((1 + square) * self.tp / denominator)
 
     def cut_below(self, index: int) -> float:
-        """Return a threshold between distinct scores that flags points 0..index.
+        """Return a threshold between distinct scores that flags points 0..index at or above it.
 
-        Index -1 flags nothing. At the ends the next representable number is used.
+        Index -1 flags nothing: the next number above the highest score. The last index flags all:
+        the lowest score itself.
+
+        Example:
+            >>> points = Sweep.from_sorted(np.array([0.9, 0.5]), np.array([True, False]))
+            >>> points.cut_below(0), points.cut_below(1)
+            (0.7, 0.5)
         """
         if index < 0:
             return float(np.nextafter(self.score[0], np.inf)) if self.score.size else np.inf
         if index + 1 >= self.score.size:
             return float(self.score[index])
-        high, low = float(self.score[index]), float(self.score[index + 1])
-        middle = low + (high - low) / 2
-        return middle if middle > low else high
+        return halfway(float(self.score[index + 1]), float(self.score[index]))
 
     def best_f_beta(self, beta: float = 1.0) -> tuple[float, float]:
         """Return the largest F-beta and its threshold; the strictest cut wins a tie."""
@@ -94,6 +103,12 @@ class Sweep:
         values = self.f_beta(beta)
         index = int(np.argmax(values))
         return float(values[index]), self.cut_below(index)
+
+
+def halfway(low: float, high: float) -> float:
+    """Return the middle of low < high, above low; ``high`` where no number lies between."""
+    middle = 0.5 * low + 0.5 * high
+    return middle if low < middle <= high else high
 
 
 def sweep(y_true: ArrayLike, scores: ArrayLike) -> Sweep | list[Sweep]:
@@ -105,6 +120,10 @@ def sweep(y_true: ArrayLike, scores: ArrayLike) -> Sweep | list[Sweep]:
 
     Returns:
         One :class:`Sweep` for 1-d input, a list of L otherwise.
+
+    Raises:
+        DataError: truth outside {0, 1, -1}, or scores that are NaN or infinite.
+        ShapeError: the two shapes differ.
 
     Example:
         >>> points = sweep([1, 0, 1, 0], [0.9, 0.8, 0.8, 0.1])
@@ -138,6 +157,9 @@ def average_precision(y_true: ArrayLike, scores: ArrayLike) -> Any:
     Example:
         >>> round(average_precision([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1]), 4)
         0.8333
+
+    References:
+        As :func:`sklearn.metrics.average_precision_score`: no interpolation, ties as one group.
     """
     return per_label(y_true, scores, lambda y, s: _one(y, s).average_precision)
 
@@ -161,6 +183,14 @@ def roc_auc(y_true: ArrayLike, scores: ArrayLike) -> Any:
 
 def best_f_beta(y_true: ArrayLike, scores: ArrayLike, *, beta: float = 1.0) -> Any:
     """Return the largest F-beta over all thresholds, per label; optimistic on the same rows.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        scores: Same shape, any increasing scale.
+        beta: Weight of recall against precision, > 0.
+
+    Returns:
+        float, or (L,) float64. NaN for a label without positives.
 
     Example:
         >>> round(best_f_beta([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1]), 4)

@@ -13,6 +13,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+# Spread of the log of a unit's size when units are put in order.
+JITTER = 0.5
+
+
 def _class_row(expected: Floats, need: Ints, carry: Floats) -> Ints:
     """Round one class: floor, at least ``need``, the rest to the largest remainders."""
     total = round(float(expected.sum()))
@@ -154,7 +158,7 @@ def allocate_iteratively(
         units: Types of units and how many there are of each.
         fractions: (P,) sum to 1, all above 0.
         need: (L, P) positives that each part should get at least.
-        rng: Breaks ties.
+        rng: Breaks ties, and shuffles units of about the same size.
 
     Returns:
         (T, P) int64 units of each type in each part.
@@ -164,16 +168,18 @@ def allocate_iteratively(
     vectors = np.asfortranarray(units.vectors)
     remaining = units.positives.copy()
     waiting = np.ones(n_types, dtype=bool)
+    # Strictly largest first would give nearly the same groups to the same part for every seed.
+    jitter = np.exp(rng.normal(0.0, JITTER, n_types))
     while remaining.any():
         label = int(np.where(remaining > 0, remaining, np.iinfo(np.int64).max).argmin())
         kinds = np.flatnonzero(waiting & (vectors[:, label] > 0))
-        kinds = kinds[np.argsort(-vectors[kinds, label], kind="stable")]
+        kinds = kinds[np.argsort(-vectors[kinds, label] * jitter[kinds], kind="stable")]
         steps = vectors[kinds, label].tolist()
         for kind, step in zip(kinds.tolist(), steps, strict=True):
             ledger.place(kind, ledger.demand[label], step)
         waiting[kinds] = False
         remaining -= vectors[kinds].T @ units.number[kinds]
     kinds = np.flatnonzero(waiting)
-    for kind in kinds[np.argsort(-units.sizes[kinds], kind="stable")].tolist():
+    for kind in kinds[np.argsort(-units.sizes[kinds] * jitter[kinds], kind="stable")].tolist():
         ledger.place(kind, ledger.room, ledger.sizes[kind])
     return np.asarray(ledger.table, dtype=np.int64)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from equipoise._core.checks import say, to_positive
 from equipoise._core.files import atomic_path
-from equipoise._core.rng import child_seed, generator
+from equipoise._core.rng import child_seed
 from equipoise.artifacts import Labels, Scores, Split, Trial
 from equipoise.artifacts.scores import Part
-from equipoise.errors import DataError, MissingExtraError, ShapeError
-from equipoise.training.remedy import Remedy, RowSampler
+from equipoise.errors import DataError, MissingExtraError, ShapeError, UsageError
+from equipoise.training.order import Counted, Shuffle
+from equipoise.training.remedy import Remedy
 from equipoise.training.selection import METRIC_NAMES, realised_histogram
 from equipoise.training.targets import with_ids
 
@@ -31,45 +30,32 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
-
-class _Shuffle:
-    """Every training row once per epoch, in an order that seed and epoch decide."""
-
-    def __init__(self, n_rows: int, *, seed: int) -> None:
-        self.n_rows, self.seed, self.epoch = n_rows, seed, 0
-
-    def __iter__(self) -> Iterator[int]:
-        order = generator(self.seed, "order", self.epoch).permutation(self.n_rows)
-        return iter(order.tolist())
-
-    def __len__(self) -> int:
-        return self.n_rows
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+Model = nn.Module | Callable[[], nn.Module]
+Rows = NDArray[np.int64]
 
 
-class _Counted:
-    """A sampler that counts how often each training row is drawn."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Settings:
+    seed: int
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    num_workers: int
+    accelerator: str
+    progress: bool | None
 
-    def __init__(self, sampler: RowSampler, n_rows: int) -> None:
-        self.sampler = sampler
-        self.drawn = np.zeros(n_rows, dtype=np.int64)
-
-    def __iter__(self) -> Iterator[int]:
-        for row in self.sampler:
-            self.drawn[row] += 1
-            yield row
-
-    def __len__(self) -> int:
-        return len(self.sampler)
-
-    def set_epoch(self, epoch: int) -> None:
-        self.sampler.set_epoch(epoch)
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("num_workers", 0)):
+            value = getattr(self, name)
+            if int(value) != value or value < least:
+                raise UsageError(say(name, f"be a whole number >= {least}", value))
+        to_positive("lr", self.lr)
+        to_positive("weight_decay", self.weight_decay, zero=True)
 
 
 def fit(
-    model: nn.Module | Callable[[], nn.Module],
+    model: Model,
     dataset: Dataset[Any],
     split: Split,
     remedy: Remedy,
@@ -103,180 +89,181 @@ def fit(
         weight_decay: Decoupled weight decay.
         num_workers: Processes that load data.
         accelerator: As Lightning's Trainer takes it.
-        progress: Show a progress bar; None shows it in a terminal.
+        progress: Show a progress bar on stderr; None shows it in a terminal.
         out: Folder under which the trial's folder is written, or None.
         config: Further facts for the trial's record.
 
     Returns:
-        A Trial with ``scores["val"]`` and ``scores["test"]`` of the chosen epoch; its
-        ``selection`` states the metric, the chosen epoch and the last epoch's value.
+        A Trial with ``scores["val"]`` and, if there are test rows, ``scores["test"]`` of the
+        chosen epoch; its ``selection`` states the metric, the chosen epoch and the last epoch's
+        value. ``model_file`` is None unless ``out`` is given.
 
     Raises:
         MissingExtraError: Lightning is not installed.
-        TrainingError: the loss became NaN.
+        DataError: no training or validation rows, or labels that do not match data set and split.
+        TrainingError: a loss or an output is no longer finite.
         UsageError: the remedy fills a slot that this engine does not support.
+
+    Note:
+        Trains on one device. The global random state is as before when this returns.
     """
     try:
-        from equipoise.training.module import RemedyModule
+        from equipoise.training.module import RemedyModule, run_trainer
     except (ImportError, RuntimeError) as error:
         raise MissingExtraError("lightning", "train", "fit") from error
+    chosen = _Settings(
+        seed, epochs, batch_size, lr, weight_decay, num_workers, accelerator, progress
+    )
     remedy.require_supported("fit", ("sampler",))
-    truth = _labels_of(dataset, labels)
-    for name, part in (("train", split.train), ("val", split.val)):
-        if part.size == 0:
-            raise DataError(say(f"split.{name}", "hold at least one row", "none"))
-    to_positive("epochs", epochs)
-    facts = {
-        "engine": "fit",
-        "method": remedy.name,
-        "settings": dict(remedy.settings),
-        "seed": seed,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "weight_decay": weight_decay,
-        "split": split.fingerprint,
-        "labels": truth.fingerprint,
-        **(config or {}),
-    }
-    with torch.random.fork_rng():
+    truth = _truth(dataset, labels, split)
+    make = remedy.sampler or (lambda seed: Shuffle(split.train.size, seed=seed))
+    sampler = Counted(make(seed=child_seed(seed, "order")), split.train.size)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
-        net = copy.deepcopy(model) if isinstance(model, nn.Module) else model()
-        make = remedy.sampler or (lambda seed: _Shuffle(split.train.size, seed=seed))
-        sampler = _Counted(make(seed=child_seed(seed, "order")), split.train.size)
-        module = RemedyModule(net, remedy, truth[split.val], lr, weight_decay)
-        loaders = {
-            name: _loader(dataset, rows, batch_size, num_workers, seed, sampler if train else None)
-            for name, rows, train in (
-                ("train", split.train, True),
-                ("val", split.val, False),
-            )
-        }
-        with _quiet():
-            _trainer(epochs, accelerator, progress).fit(module, loaders["train"], loaders["val"])
-    trial = _to_trial(module, dataset, split, truth, remedy, seed, facts, sampler, batch_size)
-    if out is not None:
-        from safetensors.torch import save_file
-
-        folder = Path(out) / trial.folder_name
-        with atomic_path(folder / "model.safetensors") as temporary:
-            save_file({k: v.contiguous() for k, v in module.best.items()}, temporary)
-        trial.save(out)
-    return trial
+        module = RemedyModule(_network(model), remedy, truth[split.val], lr, weight_decay)
+        run_trainer(
+            module,
+            _loader(dataset, split.train, chosen, sampler),
+            _loader(dataset, split.val, chosen),
+            epochs=epochs,
+            accelerator=accelerator,
+            progress=progress,
+        )
+    module.model.load_state_dict(module.best)
+    trial = replace(
+        _to_trial(
+            module, split, truth, sampler, seed, _facts(chosen, remedy, split, truth, config)
+        ),
+        scores=_scores(module.model, dataset, split, truth, remedy, chosen),
+    )
+    return trial if out is None else _write(trial, module.best, Path(out))
 
 
-def _labels_of(dataset: Dataset[Any], labels: Labels | None) -> Labels:
+def _truth(dataset: Dataset[Any], labels: Labels | None, split: Split) -> Labels:
+    """Return the labels of all rows, checked against data set and split."""
     truth = labels if labels is not None else getattr(dataset, "labels", None)
     if not isinstance(truth, Labels):
         raise DataError(
             say("dataset", "carry `labels`", "a data set without them", "Pass labels=.")
         )
-    if len(truth) != len(dataset):  # type: ignore[arg-type]
-        raise ShapeError(say("labels", "match the data set", f"{len(truth)} rows"))
+    rows = len(dataset)  # type: ignore[arg-type]
+    if len(truth) != rows or split.n_rows != rows:
+        raise ShapeError(
+            say(
+                "labels and split",
+                f"have as many rows as the data set, {rows}",
+                f"{len(truth)} labels and a split of {split.n_rows} rows",
+                "All three must be of the same table.",
+            )
+        )
+    for name, part in (("train", split.train), ("val", split.val)):
+        if part.size == 0:
+            raise DataError(say(f"split.{name}", "hold at least one row", "none"))
     return truth
 
 
+def _network(model: Model) -> nn.Module:
+    net = copy.deepcopy(model) if isinstance(model, nn.Module) else model()
+    if not isinstance(net, nn.Module):
+        raise UsageError(say("model", "be a module or a callable that returns one", type(net)))
+    return net
+
+
 def _loader(
-    dataset: Dataset[Any],
-    rows: NDArray[np.int64],
-    batch_size: int,
-    num_workers: int,
-    seed: int,
-    sampler: _Counted | None,
+    dataset: Dataset[Any], rows: Rows, settings: _Settings, sampler: Counted | None = None
 ) -> DataLoader[Any]:
-    random = torch.Generator().manual_seed(child_seed(seed, "workers"))
     return DataLoader(
         Subset(dataset, rows.tolist()),
-        batch_size=batch_size,
+        batch_size=settings.batch_size,
         sampler=sampler,
-        num_workers=num_workers,
-        generator=random,
+        num_workers=settings.num_workers,
+        generator=torch.Generator().manual_seed(child_seed(settings.seed, "workers")),
     )
 
 
-def _trainer(epochs: int, accelerator: str, progress: bool | None) -> Any:
-    import lightning.pytorch as pl
-
-    show = sys.stderr.isatty() if progress is None else progress
-    return pl.Trainer(
-        max_epochs=epochs,
-        accelerator=accelerator,
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=show,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-    )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Lightning's advice on worker counts and its notices on devices."""
-    import logging
-
-    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-            yield
-    finally:
-        logger.setLevel(level)
+def _facts(
+    settings: _Settings,
+    remedy: Remedy,
+    split: Split,
+    labels: Labels,
+    config: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    return {
+        "engine": "fit",
+        "method": remedy.name,
+        "settings": dict(remedy.settings),
+        "seed": settings.seed,
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+        "lr": settings.lr,
+        "weight_decay": settings.weight_decay,
+        "split": split.fingerprint,
+        "labels": labels.fingerprint,
+        **(config or {}),
+    }
 
 
 @torch.no_grad()
-def _predict(net: nn.Module, dataset: Dataset[Any], rows: NDArray[np.int64], size: int) -> Any:
-    net.eval()
-    device = next(net.parameters()).device
-    loader: DataLoader[Any] = DataLoader(Subset(dataset, rows.tolist()), batch_size=size)
-    return torch.cat([net(x.to(device)).float().cpu() for x, _ in loader]).double().numpy()
-
-
-def _to_trial(
-    module: RemedyModule,
+def _scores(
+    net: nn.Module,
     dataset: Dataset[Any],
     split: Split,
     labels: Labels,
     remedy: Remedy,
-    seed: int,
-    facts: Mapping[str, Any],
-    sampler: _Counted,
-    batch_size: int,
-) -> Trial:
-    net = module.model
-    net.load_state_dict(module.best)
+    settings: _Settings,
+) -> dict[str, Scores]:
+    net.eval()
+    device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    parts: tuple[tuple[Part, Rows], ...] = (("val", split.val), ("test", split.test))
     scores: dict[str, Scores] = {}
-    parts: tuple[tuple[Part, NDArray[np.int64]], ...] = (("val", split.val), ("test", split.test))
     for part, rows in parts:
         if rows.size:
+            batches: list[Tensor] = [
+                net(x.to(device)).cpu() for x, _ in _loader(dataset, rows, settings)
+            ]
             scores[part] = Scores.from_arrays(
                 with_ids(labels, rows),
-                logits=_predict(net, dataset, rows, batch_size),
+                logits=torch.cat(batches).double().numpy(),
                 split=part,
                 correction=remedy.correction,
                 check_kind=False,
             )
-    counts = labels[split.train].counts
+    return scores
+
+
+def _to_trial(
+    module: RemedyModule,
+    split: Split,
+    labels: Labels,
+    sampler: Counted,
+    seed: int,
+    facts: dict[str, Any],
+) -> Trial:
+    trained_on = labels[split.train]
     return Trial(
-        method=remedy.name,
+        method=module.remedy.name,
         seed=seed,
         config=facts,
         n_train=int(split.train.size),
         n_val=int(split.val.size),
-        train_counts={n: int(c) for n, c in zip(labels.names, counts, strict=True)},
-        histogram=realised_histogram(labels[split.train], sampler.drawn),
+        train_counts={n: int(c) for n, c in zip(labels.names, trained_on.counts, strict=True)},
+        histogram=realised_histogram(trained_on, sampler.drawn),
         history=module.history,
-        scores=scores,
+        scores={},
         selection={
             "metric": METRIC_NAMES[labels.kind],
             "epoch": module.best_epoch,
             "value": module.best_value,
             "last_value": module.history[-1]["val_metric"],
         },
-        model_file="model.safetensors",
     )
+
+
+def _write(trial: Trial, weights: Mapping[str, Tensor], root: Path) -> Trial:
+    from safetensors.torch import save_file
+
+    named = replace(trial, model_file="model.safetensors")
+    with atomic_path(root / named.folder_name / "model.safetensors") as temporary:
+        save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
+    named.save(root)
+    return named

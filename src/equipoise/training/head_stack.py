@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -149,7 +149,9 @@ class Stack:
             total += value.double() * ((batch.stop - batch.start) / self.draws)
             if done is not None:
                 done(self.net.steps, self.total_steps)
-        self._require_finite(total, "loss", epoch)
+        bad = ~torch.isfinite(total)
+        if bad.any():
+            raise _lost(self.jobs[int(bad.nonzero()[0])], "loss", epoch)
         return total
 
     def _step(self, orders: Sequence[tuple[slice, _Place, Tensor]], which: Tensor) -> Tensor:
@@ -171,22 +173,13 @@ class Stack:
         )
         return value
 
-    def _require_finite(self, values: Tensor, what: str, epoch: int) -> None:
-        """Raise if a head has a value that is NaN or infinite; values have (H, ...) entries."""
-        bad = ~torch.isfinite(values).flatten(1 if values.ndim > 1 else 0).reshape(
-            len(self.jobs), -1
-        ).all(1)
-        if bad.any():
-            raise _lost(self.jobs[int(bad.nonzero()[0])], what, epoch)
-
     def _score(self, rows: Sequence[Rows], params: Sequence[Tensor]) -> list[NDArray[Any]]:
         """Return the logits of each head; ``rows`` has one entry per place."""
         out: list[NDArray[Any]] = []
         for place, part in zip(self.places, rows, strict=True):
-            positions = torch.from_numpy(part)
             chunks = [
                 self.net.forward(self._inputs(chunk, place), place.heads, params)[-1]
-                for chunk in positions.split(_CHUNK)
+                for chunk in torch.split(torch.from_numpy(part), _CHUNK)
             ]
             out.extend(torch.cat(chunks, dim=1).double().numpy())
         return out

@@ -46,8 +46,8 @@ class SharedLosses:
             targets: The distinct mini-batches of targets, (O, B) or (O, B, C).
             which: The mini-batch of each head, (H,).
         """
-        grouped = logits.index_select(0, self.order).split(self.sizes)
-        wanted = targets.index_select(0, which[self.order]).split(self.sizes)
+        grouped = torch.split(logits.index_select(0, self.order), self.sizes)
+        wanted = torch.split(targets.index_select(0, which[self.order]), self.sizes)
         leaves = [part.detach().requires_grad_() for part in grouped]
         with torch.enable_grad():
             values = [

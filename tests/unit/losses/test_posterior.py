@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 from torch.nn.functional import logsigmoid, softplus
 
+from equipoise.artifacts import Correction
 from equipoise.errors import NotRecoverableError, ShapeError, UsageError
 from equipoise.losses import (
     LogitAdjustedLoss,
@@ -172,14 +173,26 @@ def test_a_loss_without_inverse_says_so() -> None:
 @pytest.mark.parametrize("gamma", [0.5, 2.0, 5.0])
 def test_tables_are_accurate_between_their_knots(gamma: float) -> None:
     loss = SigmoidFocalLoss(gamma)
-    op = loss.correction().ops[0]
-    (table,) = op["tables"]
-    z = np.random.default_rng(1).uniform(-40, 40, 5000)
-    exact = loss._log_posterior(torch.from_numpy(z)).numpy()
-    found = np.interp(z, table["logit"], table["log_odds"])
-    assert np.abs(found - exact).max() < 1e-6
+    (table,), reach = log_odds_tables(loss, 1, reach=40.0)
+    z = np.random.default_rng(1).uniform(-40, 40, (5000, 1))
+    by_table = Correction("multilabel", ({"op": "monotone_table", "tables": [table]},))
+    assert np.abs(by_table.apply(z) - loss.correction().apply(z)).max() < 1e-6
     assert len(table["logit"]) < 10_000
-    assert loss.correction().valid_range == (0.0, 1.0)
+    assert reach == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
+@pytest.mark.parametrize("alpha", [None, 0.25, [0.25, 0.9]])
+def test_sigmoid_focal_is_undone_in_closed_form(gamma: float, alpha: object) -> None:
+    loss = SigmoidFocalLoss(gamma, alpha=alpha)
+    z = np.random.default_rng(1).uniform(-300, 300, (2000, 2))
+    correction = loss.correction()
+    expected = loss._log_posterior(torch.from_numpy(z)).numpy()
+    np.testing.assert_allclose(correction.apply(z), expected, rtol=1e-12, atol=1e-12)
+    near = torch.from_numpy(z / 20)
+    slow = recover_posterior(loss, near).numpy()
+    np.testing.assert_allclose(correction.probabilities(z / 20), slow, rtol=0, atol=1e-9)
+    assert len(str(correction.to_dict())) < 300
 
 
 def test_labels_with_settings_of_their_own_get_tables_of_their_own() -> None:
