@@ -42,7 +42,8 @@ class Finding:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"EQ[1-6]\d\d", self.code):
-            raise UsageError(say("code", "be EQ and three digits", repr(self.code)))
+            do = "The first digit is the family, 1 to 6."
+            raise UsageError(say("code", "be EQ and three digits", repr(self.code), do))
         one_of("severity", self.severity, SEVERITIES)
 
     def to_dict(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDAr
                 say(
                     name,
                     "be unique",
-                    f"{n - distinct.size} duplicates (first: {twice!r})",
+                    f"{n - distinct.size} duplicates (first: '{twice}')",
                     "Remove duplicate rows, or give repeated rows a shared group instead.",
                 )
             )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, require_shape, say
+from equipoise._core.checks import one_of, require_finite, require_shape, say
 from equipoise._core.logistic import expit, log_softmax
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.correction import Correction
@@ -144,6 +144,16 @@ class DecisionRule:
                 require_shape(name, value, width, do)
         for name in ("scale", "offset"):
             require_shape(f"calibrator.{name}", getattr(self.calibrator, name), width, do)
+        for name, value in (
+            ("prior_shift", self.prior_shift),
+            ("calibrator.scale", self.calibrator.scale),
+            ("calibrator.offset", self.calibrator.offset),
+            ("class_offset", self.class_offset),
+        ):
+            if value is not None:
+                require_finite(name, value, do)
+        if self.thresholds is not None and np.isnan(self.thresholds).any():
+            raise DataError(say("thresholds", "be numbers (inf never flags)", "NaN", do))
         if (self.thresholds is None) == (self.kind == "multilabel"):
             expected = "be given for labels and only for labels"
             raise DataError(say("thresholds", expected, self.thresholds, do))

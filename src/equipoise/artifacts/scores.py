@@ -20,9 +20,15 @@ from equipoise._core.checks import (
 )
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
+from equipoise.artifacts._score_checks import (
+    check_correction,
+    describe,
+    join_ids,
+    require_kind,
+)
 from equipoise.artifacts.correction import Correction
-from equipoise.artifacts.labels import KINDS, Kind, Labels, pick_rows, to_ids
-from equipoise.errors import DataError, NotRecoverableError, ShapeError, UsageError
+from equipoise.artifacts.labels import Kind, Labels, pick_rows, to_ids
+from equipoise.errors import DataError, NotRecoverableError, UsageError
 
 __all__ = ["PARTS", "Part", "ScoreKind", "Scores"]
 
@@ -31,87 +37,7 @@ Part = Literal["train", "val", "oof", "test", "new"]
 SCORE_KINDS: tuple[ScoreKind, ...] = ("logits", "probabilities", "ranking")
 PARTS: tuple[Part, ...] = ("train", "val", "oof", "test", "new")
 _SCHEMA, _VERSION = "equipoise.Scores", 1
-# Softmax in float32 may end a rounding error above 1.
-ROUNDING = 1e-6
 _TINY = np.finfo(np.float64).tiny
-
-
-def _check_kind(values: NDArray[np.float64], score_kind: ScoreKind, kind: Kind) -> None:
-    if score_kind == "probabilities":
-        if values.min() < -ROUNDING or values.max() > 1 + ROUNDING:
-            raise DataError(
-                say(
-                    "probabilities",
-                    "lie in [0, 1]",
-                    f"{values.min():.4g} to {values.max():.4g}",
-                    "If these are outputs before sigmoid or softmax, declare them as logits.",
-                )
-            )
-        sums = values.sum(axis=1)
-        if kind == "multiclass" and np.abs(sums - 1).max() > 1e-3:
-            raise DataError(
-                say(
-                    "probabilities",
-                    "sum to 1 in each row",
-                    f"a row that sums to {sums[np.abs(sums - 1).argmax()]:.4g}",
-                    'Independent labels are kind="multilabel".',
-                )
-            )
-    if score_kind == "logits" and values.size >= 20 and values.min() >= 0 and values.max() <= 1:
-        raise DataError(
-            say(
-                "logits",
-                "be outputs before sigmoid or softmax",
-                "only values in [0, 1], which look like probabilities",
-                "Declare them as probabilities, or pass check_kind=False if they are logits.",
-            )
-        )
-
-
-def _describe(
-    values: NDArray[np.float64],
-    labels: Labels | None,
-    kind: Kind | None,
-    names: Sequence[str] | None,
-) -> tuple[Kind, tuple[str, ...]]:
-    """Return kind and names: those of the labels where there are any, else the declared ones."""
-    if kind is not None:
-        one_of("kind", kind, KINDS)
-    if labels is not None:
-        for what, given, own in (("kind", kind, labels.kind), ("names", names, labels.names)):
-            if given is not None and given != own and tuple(given) != own:
-                do = "Leave it out: the labels say it."
-                raise DataError(say(what, f"be that of the labels, {own!r}", repr(given), do))
-        return labels.kind, labels.names
-    if kind is None:
-        do = 'Pass kind="multiclass" or kind="multilabel".'
-        raise UsageError(say("kind", "be given where there are no labels", None, do))
-    width = values.shape[1]
-    columns = tuple(str(n) for n in (range(width) if names is None else names))
-    if len(columns) != width or len(set(columns)) < width:
-        do = "Name every column of the scores once."
-        raise ShapeError(say("names", f"be {width} different names", list(columns), do))
-    return kind, columns
-
-
-def _join_ids(labels: Labels, ids: NDArray[Any] | None) -> tuple[Labels, NDArray[Any] | None]:
-    """Return labels and ids that agree; ids that stand on one side only are shared."""
-    if ids is None or labels.ids is None:
-        known = labels.ids if ids is None else ids
-        return replace(labels, ids=known), known
-    differ = ids.astype(str) != labels.ids.astype(str)
-    if differ.any():
-        first = int(np.flatnonzero(differ)[0])
-        got = f"{ids[first]!r} for {labels.ids[first]!r} in row {first}"
-        do = "Bring scores and labels into the same order."
-        raise DataError(say("ids", "be those of the labels", got, do))
-    return labels, labels.ids
-
-
-def _check_correction(correction: Correction | None, kind: Kind) -> None:
-    if correction is not None and correction.kind != kind:
-        do = "Use the correction of the loss that made these scores."
-        raise DataError(say("correction.kind", f"be '{kind}'", repr(correction.kind), do))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,23 +103,23 @@ class Scores:
         score_kind: ScoreKind = one_of("score_kind", name, SCORE_KINDS)  # type: ignore[assignment]
         one_of("split", split, PARTS)
         array = to_array(name, raw, ndim=(1, 2))
-        values = to_floats(name, array.reshape(array.shape[0], -1))
-        if values.size == 0:
+        if array.size == 0:
             do = "Check the filter that picked the rows."
-            raise DataError(say(name, "have at least one row and column", values.shape, do))
-        kind, columns = _describe(values, labels, kind, names)
+            raise DataError(say(name, "have at least one row and column", array.shape, do))
+        values = to_floats(name, array.reshape(array.shape[0], -1))
+        kind, columns = describe(values, labels, kind, names)
         if labels is not None:
             why = "One row per labelled row, one column per class or label."
             require_shape(name, values, (len(labels), labels.num_classes), why)
         require_finite(name, values, "Scores of failed rows must be left out or recomputed.")
         if check_kind:
-            _check_kind(values, score_kind, kind)
+            require_kind(values, score_kind, kind)
         if score_kind == "probabilities":
             values = np.clip(values, 0.0, 1.0)
         row_ids = to_ids("ids", ids, values.shape[0], unique=True)
         if labels is not None:
-            labels, row_ids = _join_ids(labels, row_ids)
-        _check_correction(correction, kind)
+            labels, row_ids = join_ids(labels, row_ids)
+        check_correction(correction, kind)
         return cls(values, score_kind, split, kind, columns, labels, row_ids, correction)
 
     def __len__(self) -> int:

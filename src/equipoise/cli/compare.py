@@ -7,16 +7,8 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli import options as o
 from equipoise.cli.console import comparison_lines, note, print_json, progress, table
-from equipoise.cli.options import (
-    Delimiter,
-    GroupColumn,
-    IdColumn,
-    Json,
-    KindOption,
-    LabelColumn,
-    LabelColumns,
-)
 
 EXAMPLE = (
     "Examples: equipoise compare study.yaml --set seeds=10; equipoise compare train.csv --label y"
@@ -25,24 +17,20 @@ EXAMPLE = (
 
 def run(
     source: Annotated[Path, typer.Argument(help="Study (YAML) or feature table (CSV, Parquet).")],
-    label: LabelColumn = None,
-    labels: LabelColumns = None,
-    delimiter: Delimiter = "|",
-    kind: KindOption = None,
-    id_column: IdColumn = None,
-    group: GroupColumn = None,
+    label: o.LabelColumn = None,
+    labels: o.LabelColumns = None,
+    delimiter: o.Delimiter = "|",
+    kind: o.KindOption = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
     test: Annotated[Path | None, typer.Option(help="Table of test rows.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a value: training.epochs=50.")
-    ] = None,
+    settings: o.Settings = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of results; equipoise_runs/NAME.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume/--fresh", help="Use finished trials of --out again.")
-    ] = True,
-    as_json: Json = False,
+    resume: Annotated[bool, typer.Option("--resume/--fresh", help="Use finished trials.")] = True,
+    as_json: o.Json = False,
 ) -> None:
     """Train every arm over all seeds and say what each remedy bought."""
     from equipoise.experiments.entry import clear_trials, plan_rows, study_from
@@ -60,12 +48,12 @@ def run(
         clear_trials(folder)
     with progress() as show:
         outcome = run_study(study, out=folder, progress=show, command=f"equipoise compare {source}")
-    outcome.comparison.save(folder / "comparison.json")
-    path = write_report(outcome.comparison, outcome.findings, path=folder / "report.html")
+    result = outcome.comparison
+    result.save(folder / "comparison.json")
+    path = write_report(result, outcome.findings, path=folder / "report.html")
     note(f"{outcome.trained} trials trained, {outcome.reused} re-used")
     if as_json:
-        print_json({"recommended": outcome.comparison.recommended, "report": path,
-                    "arms": {a.method: a.gain.verdict if a.gain else "baseline"
-                             for a in outcome.comparison.arms}})  # fmt: skip
+        verdicts = {a.method: a.gain.verdict if a.gain else "baseline" for a in result.arms}
+        print_json({"recommended": result.recommended, "report": path, "arms": verdicts})
         return
-    typer.echo("\n".join([*comparison_lines(outcome.comparison), f"Report: {path}"]))
+    typer.echo("\n".join([*comparison_lines(result), f"Report: {path}"]))

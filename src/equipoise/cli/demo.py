@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli import options as o
 from equipoise.cli.console import comparison_lines, note, print_json, progress
-from equipoise.cli.options import Json
 
 EXAMPLE = "Example: equipoise demo --out demo"
 RECIPES = ("digits_four_labels", "digits_long_tail")
@@ -21,7 +21,7 @@ def run(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Seeds per arm; the recipes' own if not given.")
     ] = None,
-    as_json: Json = False,
+    as_json: o.Json = False,
 ) -> None:
     """Run the two documented studies and write one report.
 

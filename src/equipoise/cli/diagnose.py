@@ -7,16 +7,8 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, print_json, split_list
-from equipoise.cli.options import (
-    Delimiter,
-    FailOn,
-    GroupColumn,
-    Json,
-    KindOption,
-    LabelColumn,
-    LabelColumns,
-)
 
 EXAMPLE = "Example: equipoise diagnose --positives A=19000,B=65000,C=38000,D=105000 --rows 224000"
 
@@ -25,11 +17,11 @@ def run(
     table: Annotated[
         Path | None, typer.Argument(help="CSV, Parquet or class folder with labels.")
     ] = None,
-    label: LabelColumn = None,
-    labels: LabelColumns = None,
-    delimiter: Delimiter = "|",
-    kind: KindOption = None,
-    group: GroupColumn = None,
+    label: o.LabelColumn = None,
+    labels: o.LabelColumns = None,
+    delimiter: o.Delimiter = "|",
+    kind: o.KindOption = None,
+    group: o.GroupColumn = None,
     positives: Annotated[
         str | None, typer.Option(help="Counts instead of a table: A=19000,B=65000.")
     ] = None,
@@ -37,8 +29,8 @@ def run(
     scores: Annotated[Path | None, typer.Option(help="Scores (Parquet) to check too.")] = None,
     ignore: Annotated[str | None, typer.Option(help="Codes to leave out: EQ102,EQ104.")] = None,
     explain: Annotated[str | None, typer.Option(help="Print the page of a code.")] = None,
-    as_json: Json = False,
-    fail: FailOn = None,
+    as_json: o.Json = False,
+    fail: o.FailOn = None,
 ) -> None:
     """Say what is odd about labels (or counts, or scores), in numbers, and what to do."""
     from equipoise import diagnosis
@@ -48,17 +40,12 @@ def run(
     if explain is not None:
         typer.echo(diagnosis.explain(explain))
         return
+    read = None
+    if table is not None:
+        read = read_labels(table, label=label, labels=split_list(labels), delimiter=delimiter,
+                           kind=kind, group_column=group)  # type: ignore[arg-type]  # fmt: skip
     found = diagnosis.diagnose(
-        None
-        if table is None
-        else read_labels(
-            table,
-            label=label,
-            labels=split_list(labels),
-            delimiter=delimiter,
-            kind=kind,  # type: ignore[arg-type]
-            group_column=group,
-        ),
+        read,
         counts=None if positives is None else counts_from_text(positives),
         n_rows=rows,
         kind=kind if table is None else None,  # type: ignore[arg-type]

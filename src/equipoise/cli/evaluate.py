@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli import options as o
 from equipoise.cli.console import print_json, split_list, table
-from equipoise.cli.options import GroupColumn, IdColumn, Json, LabelColumn, LabelColumns
 
 EXAMPLE = "Example: equipoise evaluate rule.json test.parquet"
 
@@ -20,13 +20,13 @@ def run(
         str | None, typer.Option(help="For a table: logits, probabilities or ranking.")
     ] = None,
     columns: Annotated[str | None, typer.Option("--scores", help="Score columns, zA,zB.")] = None,
-    label: LabelColumn = None,
-    labels: LabelColumns = None,
-    id_column: IdColumn = None,
-    group: GroupColumn = None,
+    label: o.LabelColumn = None,
+    labels: o.LabelColumns = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
     confidence: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON to write.")] = None,
-    as_json: Json = False,
+    as_json: o.Json = False,
 ) -> None:
     """Judge a rule on rows that neither training nor tuning has seen."""
     from equipoise.artifacts import DecisionRule

@@ -7,33 +7,26 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli import options as o
 from equipoise.cli.console import findings_lines, note
-from equipoise.cli.options import (
-    Delimiter,
-    GroupColumn,
-    IdColumn,
-    KindOption,
-    LabelColumn,
-    LabelColumns,
-)
 
 EXAMPLE = "Example: equipoise init train.csv --label species -o study.yaml"
 
 
 def run(
     table: Annotated[Path, typer.Argument(help="CSV or Parquet with labels and features.")],
-    label: LabelColumn = None,
-    labels: LabelColumns = None,
-    delimiter: Delimiter = "|",
-    kind: KindOption = None,
-    id_column: IdColumn = None,
-    group: GroupColumn = None,
+    label: o.LabelColumn = None,
+    labels: o.LabelColumns = None,
+    delimiter: o.Delimiter = "|",
+    kind: o.KindOption = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Study to write.")] = Path("study.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing study.")] = False,
 ) -> None:
     """Write a commented study for a feature table, with the arms that fit its labels."""
-    from equipoise._core.words import say
     from equipoise._core.files import write_text
+    from equipoise._core.words import say
     from equipoise.diagnosis import diagnose
     from equipoise.errors import UsageError
     from equipoise.experiments.template import study_template, table_spec

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from equipoise._core.words import one_of
+from equipoise.cli import options as o
 from equipoise.cli.console import print_json, table
-from equipoise.cli.options import Json
 
 EXAMPLE = "Example: equipoise methods --kind multilabel"
 
@@ -17,7 +17,7 @@ def run(
     kind: Annotated[
         str | None, typer.Option(help="Only methods for multiclass or multilabel.")
     ] = None,
-    as_json: Json = False,
+    as_json: o.Json = False,
 ) -> None:
     """List every method with its settings, how exactly it is undone, and its source."""
     from equipoise.experiments.methods import METHODS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,8 +15,8 @@ __all__ = [
     "KindOption",
     "LabelColumn",
     "LabelColumns",
-    "Out",
     "Seed",
+    "Settings",
 ]
 
 LabelColumn = Annotated[
@@ -36,10 +35,12 @@ GroupColumn = Annotated[
     str | None,
     typer.Option("--group", help="Column of groups that stay together (patient, video)."),
 ]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a value: training.epochs=50.")
+]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 FailOn = Annotated[
     str | None,
     typer.Option("--fail-on", help="Exit 4 on a finding at or above: tip, warning or error."),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]

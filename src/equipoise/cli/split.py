@@ -7,29 +7,20 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli import options as o
 from equipoise.cli.console import print_json, split_list, table
-from equipoise.cli.options import (
-    Delimiter,
-    GroupColumn,
-    IdColumn,
-    Json,
-    KindOption,
-    LabelColumn,
-    LabelColumns,
-    Seed,
-)
 
 EXAMPLE = "Example: equipoise split labels.csv --labels A,B,C,D --group patient -o parts"
 
 
 def run(
     source: Annotated[Path, typer.Argument(help="CSV, Parquet or class folder with labels.")],
-    label: LabelColumn = None,
-    labels: LabelColumns = None,
-    delimiter: Delimiter = "|",
-    kind: KindOption = None,
-    id_column: IdColumn = None,
-    group: GroupColumn = None,
+    label: o.LabelColumn = None,
+    labels: o.LabelColumns = None,
+    delimiter: o.Delimiter = "|",
+    kind: o.KindOption = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
     fractions: Annotated[str, typer.Option(help="Shares of train,val,test.")] = "0.7,0.15,0.15",
     long_tail: Annotated[bool, typer.Option("--long-tail", help="Thin to a long tail.")] = False,
     ratio: Annotated[
@@ -42,9 +33,9 @@ def run(
     copy: Annotated[
         Path | None, typer.Option(help="Copy a class folder's files into DIR/part/class.")
     ] = None,
-    seed: Seed = 0,
+    seed: o.Seed = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = Path("split"),
-    as_json: Json = False,
+    as_json: o.Json = False,
 ) -> None:
     """Split a label table (or class folder) and write the parts with the proof."""
     from equipoise.experiments.parts import draw_split, write_parts

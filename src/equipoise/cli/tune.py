@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli import options as o
 from equipoise.cli.console import print_json, split_list, table
-from equipoise.cli.options import GroupColumn, IdColumn, Json, LabelColumn, LabelColumns, Seed
 
 EXAMPLE = "Example: equipoise tune val.parquet -o rule.json --objective f1"
 
@@ -26,12 +26,12 @@ def run(
         str | None, typer.Option(help="For a table: logits, probabilities or ranking.")
     ] = None,
     columns: Annotated[str | None, typer.Option("--scores", help="Score columns, zA,zB.")] = None,
-    label: LabelColumn = None,
-    labels: LabelColumns = None,
-    id_column: IdColumn = None,
-    group: GroupColumn = None,
-    seed: Seed = 0,
-    as_json: Json = False,
+    label: o.LabelColumn = None,
+    labels: o.LabelColumns = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
 ) -> None:
     """Calibrate and choose thresholds on validation rows; write them as JSON."""
     from scipy.special import expit

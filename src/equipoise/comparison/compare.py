@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import closest, say
-from equipoise.artifacts import ArmRecord, Comparison, Estimate, Gain, Trial
+from equipoise._core.checks import one_of, say, to_fraction, to_positive
+from equipoise.artifacts import ArmRecord, Comparison, Estimate, Gain, Scores, Trial
 from equipoise.comparison.curves import label_curves
 from equipoise.comparison.evaluate import evaluate
 from equipoise.comparison.gain import Arm, Design, gains
@@ -19,7 +19,9 @@ from equipoise.comparison.summary import describe_data, recommend
 from equipoise.decisions.priors import TargetPrior
 from equipoise.errors import DataError, UsageError
 
-__all__ = ["compare"]
+__all__ = ["PRIMARIES", "compare"]
+
+PRIMARIES = ("macro_ap", "macro_auroc", "tuned")
 
 
 def compare(
@@ -43,30 +45,58 @@ def compare(
     Args:
         trials: Several methods, each with the same seeds, among them the baseline.
         baseline: The untreated method.
-        primary: The metric of the verdict: "macro_ap" (default for labels) or "tuned" (default
-            for classes: balanced accuracy with the tuned rule).
+        primary: The metric of the verdict: "macro_ap" (default for labels), "macro_auroc", or
+            "tuned" (default for classes: balanced accuracy with the tuned rule; macro F1 for
+            labels). A threshold that is free for all cannot win there.
         objective: What the tuner maximises; see :func:`equipoise.tune`.
         target_prior: What the decisions are for; see :func:`equipoise.tune`.
         rope: Differences within +-rope count as practically equal.
-        confidence_level: Coverage of the intervals; those of the primary gain are Holm-adjusted.
+        confidence_level: Coverage of the intervals; those of the primary gain are Holm-adjusted
+            over the remedies. The region of practical equivalence is always read at 90 %.
         title: What was compared, in words.
         provenance: Versions, command, times; kept as given.
 
+    Returns:
+        A :class:`Comparison`; per gain, total = ranking_part + operating_part.
+
     Raises:
-        DataError: no baseline, different seeds per method, or different test rows.
+        DataError: no baseline, different seeds per method, different test rows, or a trial without
+            validation or test scores.
+        LeakageError: test rows among the validation rows of a trial.
+        UsageError: an unknown metric or objective.
+
+    Example:
+        >>> from equipoise.artifacts import Labels, Scores
+        >>> def trial(method, seed, strength):
+        ...     scores = {}
+        ...     for part, stream in (("val", 100 + seed), ("test", 7)):
+        ...         rng = np.random.default_rng(stream)
+        ...         y = (rng.random(500) < 0.2).astype(int)
+        ...         labels = Labels.from_array(y, kind="multilabel", names=["A"])
+        ...         logits = strength * y - 4 + rng.normal(size=500)
+        ...         scores[part] = Scores.from_arrays(labels, logits=logits, split=part)
+        ...     return Trial(method, seed, {}, 900, 100, {"A": 180}, {}, [], scores)
+        >>> arms = {"none": 1.5, "better": 2.5}
+        >>> result = compare(trial(m, s, d) for m, d in arms.items() for s in range(3))
+        >>> [(arm.method, arm.gain.verdict) for arm in result.arms if arm.gain]
+        [('none + thresholds', 'threshold only'), ('better', 'ranking gain')]
 
     References:
-        Nadeau and Bengio (2003) for the overlap of training sets; Holm (1979).
+        Nadeau and Bengio (2003), section 3, for the overlap of training sets; Holm (1979).
     """
     by_method = _group(list(trials), baseline)
     labels = by_method[baseline][0].scores["test"].require_labels()
     chosen = primary or ("macro_ap" if labels.kind == "multilabel" else "tuned")
-    if chosen not in METRICS:
-        expected = f"be one of {', '.join(METRICS)}"
-        raise UsageError(say("primary", expected, repr(chosen), closest(chosen, METRICS)))
+    one_of("primary", chosen, PRIMARIES)
+    level = to_fraction("confidence_level", confidence_level)
+    tuned = f"{baseline} + thresholds"
+    if tuned in by_method:
+        do = "That arm is made here, from the baseline: leave it out."
+        raise UsageError(say("trials", f"hold no method called '{tuned}'", "one", do))
     every = [t for group in by_method.values() for t in group]
     overlap = float(np.mean([t.n_val / max(t.n_train, 1) for t in every]))
-    design = Design(chosen, rope, confidence_level, overlap, _codes(labels.groups))
+    width = to_positive("rope", rope, zero=True)
+    design = Design(chosen, width, level, overlap, _codes(labels.groups))
     judged = {
         method: Arm(
             method,
@@ -75,7 +105,6 @@ def compare(
         )
         for method, group in by_method.items()
     }
-    tuned = f"{baseline} + thresholds"
     base = judged.pop(baseline)
     arms = {baseline: base, tuned: _with_thresholds(base, tuned)} | judged
     bought = gains(arms, design, baseline, tuned)
@@ -119,24 +148,46 @@ def _group(trials: Sequence[Trial], baseline: str) -> dict[str, list[Trial]]:
         )
     for group in by_method.values():
         group.sort(key=lambda t: t.seed)
-    seeds = [t.seed for t in by_method[baseline]]
-    test = by_method[baseline][0].scores["test"]
+        for trial in group:
+            _check_parts(trial)
+    base = by_method[baseline]
+    seeds = [t.seed for t in base]
+    if len(set(seeds)) < len(seeds):
+        do = "Keep one trial per method and seed."
+        raise DataError(say("seeds", "be different within a method", seeds, do))
     for method, group in by_method.items():
         if [t.seed for t in group] != seeds:
             got = f"{[t.seed for t in group]} for {method}"
             raise DataError(say("seeds", f"be {seeds} for every method", got, "Train the rest."))
-        for trial in group:
-            other = trial.scores["test"]
-            same = len(other) == len(test) and np.array_equal(
-                other.require_labels().values, test.require_labels().values
-            )
-            if same and test.ids is not None:
-                same = other.ids is not None and np.array_equal(test.ids, other.ids)
-            if not same:
-                raise DataError(
-                    say("test rows", "be the same for all trials", f"others in {method}")
-                )
+        for trial, twin in zip(group, base, strict=True):
+            if not _same_rows(trial.scores["test"], base[0].scores["test"]):
+                do = "Judge all trials on one test set."
+                got = f"others in {method}, seed {trial.seed}"
+                raise DataError(say("test rows", "be the same for all trials", got, do))
+            if not _same_rows(trial.scores["val"], twin.scores["val"]):
+                do = "Redraw validation rows by seed, not by method."
+                got = f"others in {method}, seed {trial.seed}"
+                raise DataError(say("validation rows", "be the same within a seed", got, do))
     return by_method
+
+
+def _check_parts(trial: Trial) -> None:
+    for part in ("val", "test"):
+        if part not in trial.scores:
+            got = f"{sorted(trial.scores)} in {trial.method}, seed {trial.seed}"
+            do = "Write scores of both parts when training."
+            raise DataError(say("scores", f"hold the part '{part}'", got, do))
+        trial.scores[part].require_labels()
+
+
+def _same_rows(one: Scores, other: Scores) -> bool:
+    """Compare names, labels and, where both have them, ids."""
+    if one.names != other.names or len(one) != len(other):
+        return False
+    if not np.array_equal(one.require_labels().values, other.require_labels().values):
+        return False
+    both = one.ids is not None and other.ids is not None
+    return not both or np.array_equal(np.asarray(one.ids), np.asarray(other.ids))
 
 
 def _with_thresholds(base: Arm, method: str) -> Arm:
@@ -193,8 +244,9 @@ def _weight_notes(
     if nominal is None:
         return ()
     expressed = np.mean([s.rule.calibrator.effective_weight for s in seeds], axis=0)
+    asked_for = np.broadcast_to(np.asarray(nominal), expressed.shape)
     return tuple(
         f"{name}: weight {asked:.3g} asked for, {got:.3g} expressed"
-        for name, asked, got in zip(names, nominal, expressed, strict=True)
-        if np.isfinite(got) and abs(np.log(got / asked)) > np.log(1.5)
+        for name, asked, got in zip(names, asked_for, expressed, strict=True)
+        if np.isfinite(got) and 0 < asked < np.inf and abs(np.log(got / asked)) > np.log(1.5)
     )

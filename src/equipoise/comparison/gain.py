@@ -16,8 +16,6 @@ from equipoise.metrics.paired import PairedDifference
 
 __all__ = ["Arm", "Design", "gains"]
 
-ALPHA = 0.05
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arm:
@@ -37,6 +35,11 @@ class Design:
     level: float
     overlap: float
     groups: NDArray[np.int64] | None
+
+    @property
+    def alpha(self) -> float:
+        """Family-wise error rate of the verdicts."""
+        return 1 - self.level
 
     def pair(self, arm: Arm, other: Arm, metric: str) -> PairedDifference:
         """Return the paired difference of two arms."""
@@ -70,12 +73,12 @@ def gains(arms: Mapping[str, Arm], design: Design, baseline: str, tuned: str) ->
     others = [arm for method, arm in arms.items() if method != baseline]
     pairs = {arm.method: design.pair(arm, base, design.primary) for arm in others}
     tested = [arm.method for arm in others if arm.method != tuned]
-    adjusted, levels = holm([pairs[m].p_value for m in tested], alpha=ALPHA)
+    adjusted, levels = holm([pairs[m].p_value for m in tested], alpha=design.alpha)
     by_method = dict(zip(tested, zip(adjusted, levels, strict=True), strict=True))
     out = {}
     for arm in others:
         pair = pairs[arm.method]
-        p_adjusted, alpha = by_method.get(arm.method, (pair.p_value, ALPHA))
+        p_adjusted, alpha = by_method.get(arm.method, (pair.p_value, design.alpha))
         primary, primary_90 = pair.interval(1 - alpha), pair.interval(0.90)
         total = design.pair(arm, base, "default").interval(design.level)
         verdict = decide(primary, primary_90, total, design.rope)

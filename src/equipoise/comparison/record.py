@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
+from equipoise._core.logistic import log_softmax, one_vs_rest
 from equipoise.artifacts import DecisionRule, Labels, Scores, Trial
-from equipoise.comparison.evaluate import check_overlap
+from equipoise.comparison.overlap import check_overlap
 from equipoise.decisions import shift_prior, to_target_prior, tune
 from equipoise.decisions.priors import TargetPrior, smoothed_prior
 from equipoise.metrics import (
@@ -61,7 +61,16 @@ class SeedRecord:
 
 
 def seed_record(trial: Trial, *, objective: str | None, target_prior: TargetPrior) -> SeedRecord:
-    """Tune on the trial's validation scores and judge on its test scores."""
+    """Tune on the trial's validation scores and judge on its test scores.
+
+    Args:
+        trial: With "val" and "test" scores.
+        objective: What the tuner maximises; see :func:`equipoise.tune`.
+        target_prior: What the decisions are for; see :func:`equipoise.tune`.
+
+    Raises:
+        LeakageError: a test row is among the validation rows.
+    """
     val, test = trial.scores["val"], trial.scores["test"]
     rule = tune(val, objective=objective, target_prior=target_prior, seed=trial.seed)
     check_overlap(rule, test)
@@ -107,7 +116,8 @@ def _mean_loss(hot: NDArray[np.int8], log_odds: Floats) -> Influence:
     return macro_influence(parts, hot.shape[0])
 
 
-def _beta_free_default(scores: Scores) -> NDArray[np.bool_]:
+def _default_flags(scores: Scores) -> NDArray[np.bool_]:
+    """Return what the sigmoid calls 0.5 or more; ranking scores say yes above 0."""
     if scores.score_kind == "ranking":
         return scores.values > 0
     return scores.logits() >= 0
@@ -117,7 +127,7 @@ def _labels(
     rule: DecisionRule, val: Scores, test: Scores, labels: Labels
 ) -> tuple[dict[str, Influence], NDArray[np.bool_], NDArray[np.bool_]]:
     hot = labels.values
-    before = _beta_free_default(test)
+    before = _default_flags(test)
     after = rule.apply(test).predictions == 1
     metrics = _ranking(hot, test.values)
     metrics["default"] = _macro_f1(hot, before)
@@ -154,16 +164,16 @@ def _classes(
     def loss(log_posterior: Floats) -> Influence:
         return ratio_influence(-log_posterior[np.arange(n), y], np.ones(n))
 
-    metrics = _ranking(labels.one_hot(), calibrated)
+    metrics = _ranking(labels.one_hot(), one_vs_rest(calibrated))
     metrics["default"] = balanced_accuracy_influence(y, first, width)
     metrics["tuned"] = balanced_accuracy_influence(y, tuned, width)
     undefined = Influence(float("nan"), np.zeros(n))
     metrics["log_loss_raw"] = metrics["log_loss_formula"] = undefined
     if test.score_kind != "ranking":
-        metrics["log_loss_raw"] = loss(np.asarray(log_softmax(test.logits(), axis=1)))
+        metrics["log_loss_raw"] = loss(log_softmax(test.logits()))
     if test.has_probabilities:
         natural = test.log_odds() + _prior_to_target(rule, val)
-        metrics["log_loss_formula"] = loss(np.asarray(log_softmax(natural, axis=1)))
+        metrics["log_loss_formula"] = loss(log_softmax(natural))
     metrics["log_loss_calibrated"] = loss(calibrated)
     classes = np.arange(width)
     return metrics, first[:, None] == classes, tuned[:, None] == classes

@@ -10,8 +10,10 @@ import numpy as np
 
 from equipoise.artifacts import ArmRecord, Trial
 from equipoise.comparison.gain import Arm, Design
+from equipoise.comparison.verdict import decide
 from equipoise.decisions.priors import TargetPrior
 from equipoise.metrics import holm
+from equipoise.metrics.paired import PairedDifference
 
 __all__ = ["describe_data", "recommend"]
 
@@ -19,7 +21,6 @@ METRIC_WORDS = {
     "macro_ap": "macro AP",
     "macro_auroc": "macro AUROC",
     "tuned": "tuned balanced accuracy",
-    "default": "the default-rule metric",
 }
 
 
@@ -51,16 +52,25 @@ def describe_data(trials: Sequence[Trial], target_prior: TargetPrior) -> dict[st
     }
 
 
-def _unbeaten(arms: Mapping[str, Arm], design: Design) -> list[str]:
-    """Return the methods that no other beats on the primary metric, Holm-adjusted per method."""
+def _beats(pair: PairedDifference, alpha: float, rope: float) -> bool:
+    near = pair.interval(0.90)
+    return decide(pair.interval(1 - alpha), near, near, rope) == "ranking gain"
+
+
+def _unbeaten(arms: Mapping[str, Arm], design: Design, tuned: str) -> list[str]:
+    """Return the methods that no other beats on the primary metric, Holm-adjusted per method.
+
+    The baseline with tuned thresholds is the same model as the baseline: it shares its fate. A
+    difference that is practically equal beats nobody.
+    """
+    models = {method: arm for method, arm in arms.items() if method != tuned}
     keep = []
-    for method, arm in arms.items():
-        rivals = [other for name, other in arms.items() if name != method]
+    for method, arm in models.items():
+        rivals = [other for name, other in models.items() if name != method]
         pairs = [design.pair(rival, arm, design.primary) for rival in rivals]
-        adjusted, _ = holm([p.p_value for p in pairs])
+        _, levels = holm([p.p_value for p in pairs], alpha=design.alpha)
         beaten = any(
-            not math.isnan(p) and p < 0.05 and pair.value > 0
-            for p, pair in zip(adjusted, pairs, strict=True)
+            _beats(pair, level, design.rope) for level, pair in zip(levels, pairs, strict=True)
         )
         if not beaten:
             keep.append(method)
@@ -79,7 +89,7 @@ def recommend(
     Simplest first is the order of the arms: the baseline, its thresholds, then the study's order.
     """
     by_method = {r.method: r for r in records}
-    unbeaten = _unbeaten(arms, design)
+    unbeaten = _unbeaten(arms, design, tuned)
     pick = next((m for m in by_method if m in unbeaten), baseline)
     free = by_method[tuned].gain
     if pick == baseline and free is not None and free.verdict == "threshold only":

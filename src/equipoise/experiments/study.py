@@ -110,7 +110,7 @@ class ArmSpec(_Strict):
     """A method of the catalogue with its settings; ``name`` tells two settings apart."""
 
     method: str
-    name: str | None = None
+    name: str | None = Field(None, pattern=r"^[\w .,+=-]{1,60}$")
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @property

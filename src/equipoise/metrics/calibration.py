@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
 from scipy.optimize import isotonic_regression
 
 from equipoise._core.checks import say
@@ -107,11 +106,12 @@ def reliability_curve(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Floats, Flo
         return np.zeros(0), np.zeros(0), np.zeros(0)
     # Ties must share one block: averaging truth within ties first gives the same fit.
     distinct, index, count = np.unique(prob[known], return_inverse=True, return_counts=True)
-    sizes = count.astype(np.float64)
+    sizes: Floats = count.astype(np.float64)
     means = np.bincount(index, weights=truth[known].astype(np.float64)) / sizes
-    fitted = isotonic_regression(means, weights=sizes).x
+    fitted: Floats = np.asarray(isotonic_regression(means, weights=sizes).x, dtype=np.float64)
     blocks = np.cumsum(np.append(0, np.diff(fitted) > 1e-12))
-    rows = np.asarray(np.bincount(blocks, weights=sizes), dtype=np.float64)
-    predicted = np.bincount(blocks, weights=distinct * sizes) / rows
-    observed = np.bincount(blocks, weights=fitted * sizes) / rows
-    return np.asarray(predicted), np.asarray(observed), rows
+    rows, predicted, observed = (
+        np.bincount(blocks, weights=weights).astype(np.float64)
+        for weights in (sizes, sizes * distinct.astype(np.float64), sizes * fitted)
+    )
+    return predicted / rows, observed / rows, rows

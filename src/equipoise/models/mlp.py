@@ -24,6 +24,9 @@ class MLP(nn.Module):
         hidden: Width of each hidden layer; empty for a linear model.
         dropout: Share of hidden units dropped in training, in [0, 1).
 
+    Raises:
+        UsageError: a width below 1, or ``dropout`` outside [0, 1).
+
     Example:
         >>> import torch
         >>> MLP(64, 10, hidden=(32,))(torch.zeros(5, 8, 8)).shape
@@ -41,6 +44,15 @@ class MLP(nn.Module):
         super().__init__()
         if not 0 <= dropout < 1:
             raise UsageError(say("dropout", "lie in [0, 1)", dropout))
+        if isinstance(hidden, int):
+            raise UsageError(say("hidden", "be a sequence of widths", hidden, "Pass (64,) for 64."))
+        for name, size in (
+            ("in_features", in_features),
+            ("num_classes", num_classes),
+            *(("hidden", size) for size in hidden),
+        ):
+            if size < 1:
+                raise UsageError(say(name, "be >= 1", size))
         layers: list[nn.Module] = [nn.Flatten()]
         width = in_features
         for size in hidden:

@@ -16,3 +16,7 @@ def __getattr__(name: str) -> Any:
     from equipoise.report.render import write_report
 
     return write_report
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

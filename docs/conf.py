@@ -1,0 +1,61 @@
+"""How the documentation is built: the README, a page per finding and method, the API."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from equipoise import __version__
+from equipoise.experiments.methods import METHODS
+
+HERE = Path(__file__).parent
+PAGES = HERE.parent / "src" / "equipoise" / "diagnosis" / "pages"
+
+project = "Equipoise"
+author = "The Equipoise authors"
+release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "Equipoise"
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+suppress_warnings = ["myst.xref_missing"]
+
+
+def _findings() -> None:
+    """Copy the pages that ship with the package, so they have one source."""
+    target = HERE / "findings"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(PAGES, target)
+    names = sorted(p.stem for p in PAGES.glob("EQ*.md"))
+    listed = "\n".join(names)
+    (target / "index.md").write_text(
+        f"# Findings\n\nOne page per code; `equipoise diagnose --explain EQ104` prints it.\n\n"
+        f"```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n",
+        encoding="utf-8",
+    )
+
+
+def _methods() -> None:
+    """Write the catalogue as a table, from the same records as ``equipoise methods``."""
+    lines = ["# Methods", "", "| method | labels | settings | undone | what it does | source |"]
+    lines.append("|---|---|---|---|---|---|")
+    for method in METHODS.values():
+        settings = ", ".join(f"`{k}={v}`" for k, v in method.settings.items()) or "-"
+        exact = ", ".join(dict.fromkeys(method.exactness.values()))
+        kinds = ", ".join(method.builders)
+        row = (f"`{method.name}`", kinds, settings, exact, method.summary, method.reference)
+        lines.append("| " + " | ".join(row) + " |")
+    lines += ["", "`none + thresholds` is the untreated model with tuned thresholds; it is always"]
+    lines += ["one of the arms.", ""]
+    (HERE / "methods.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+_findings()
+_methods()

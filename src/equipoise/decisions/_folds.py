@@ -1,0 +1,49 @@
+"""What both kinds of tuning share: the folds of the cross-fitted value and their outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.rng import generator
+from equipoise.artifacts import Calibrator, Labels
+
+__all__ = ["Tuned", "deal_folds"]
+
+Floats = NDArray[np.float64]
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tuned:
+    """The fitted parts of a rule; see :class:`equipoise.artifacts.DecisionRule`."""
+
+    calibrator: Calibrator
+    prior_shift: Floats
+    thresholds: Floats | None
+    class_offset: Floats | None
+    claimed: Floats
+    cross_fitted: Floats
+    notes: tuple[str, ...]
+
+
+def deal_folds(labels: Labels, seed: int) -> list[NDArray[np.int64]]:
+    """Deal rows (or groups) into folds so that rows with rare labels spread evenly.
+
+    Returns:
+        Up to five lists of row positions; none where rows or groups cannot be parted.
+    """
+    rng = generator(seed, "cross-fit")
+    if labels.groups is not None:
+        _, codes = np.unique(labels.groups, return_inverse=True)
+        dealt = rng.permutation(int(codes.max()) + 1)[codes] % FOLDS
+    else:
+        positive = (labels.one_hot() == 1).astype(np.float64)
+        rarity = positive / np.maximum(positive.sum(axis=0), 1.0)
+        order = np.lexsort((rng.random(len(labels)), -rarity.max(axis=1), rarity.argmax(axis=1)))
+        dealt = np.empty(len(labels), dtype=np.int64)
+        dealt[order] = np.arange(len(labels)) % FOLDS
+    folds = [np.flatnonzero(dealt == fold) for fold in range(FOLDS) if (dealt == fold).any()]
+    return folds if len(folds) > 1 else []

@@ -1,0 +1,112 @@
+"""Laws over all metrics: what cannot be judged is NaN, never 0, and unknown rows do not count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equipoise import metrics
+from equipoise.errors import DataError, ShapeError
+
+RANKING = {
+    "average_precision": metrics.average_precision,
+    "roc_auc": metrics.roc_auc,
+    "best_f_beta": metrics.best_f_beta,
+}
+FLAGS = {"precision": metrics.precision, "recall": metrics.recall, "f_beta": metrics.f_beta}
+PROBABILITY = {"log_loss": metrics.log_loss, "brier_score": metrics.brier_score}
+ALL: dict[str, Callable[..., Any]] = RANKING | FLAGS | PROBABILITY
+OTHER = {
+    "balanced_accuracy", "confusion_matrix", "reliability_curve", "sweep", "Sweep", "Influence",
+    "average_precision_influence", "balanced_accuracy_influence", "boyd_interval", "holm",
+    "influence_interval", "macro_influence", "pair_over_seeds", "ratio_influence",
+    "roc_auc_influence", "wilson_interval",
+}  # fmt: skip
+
+every = pytest.mark.parametrize("name", ALL)
+
+
+def inputs(name: str, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    y, p = rng.integers(0, 2, (n, 3)), rng.random((n, 3))
+    return y, (p > 0.5).astype(int) if name in FLAGS else p
+
+
+def test_every_public_metric_is_under_the_laws() -> None:
+    assert set(ALL) | OTHER == set(metrics.__all__)
+
+
+@every
+def test_unknown_rows_do_not_count(name: str) -> None:
+    y, values = inputs(name)
+    hidden = y.copy()
+    hidden[::3] = -1
+    known = np.arange(len(y)) % 3 != 0
+    np.testing.assert_array_equal(ALL[name](hidden, values), ALL[name](y[known], values[known]))
+    as_nan = np.where(hidden < 0, np.nan, hidden)
+    np.testing.assert_array_equal(ALL[name](hidden, values), ALL[name](as_nan, values))
+
+
+@every
+def test_nothing_known_is_nan(name: str) -> None:
+    y, values = inputs(name)
+    assert np.isnan(ALL[name](np.full_like(y, -1), values)).all()
+
+
+@pytest.mark.parametrize("name", [*RANKING, "recall", "f_beta"])
+def test_no_positives_is_nan(name: str) -> None:
+    y, values = inputs(name)
+    assert np.isnan(ALL[name](0 * y, values)).all()
+
+
+@every
+def test_the_order_of_rows_does_not_matter(name: str) -> None:
+    y, values = inputs(name)
+    order = np.random.default_rng(0).permutation(len(y))
+    np.testing.assert_allclose(ALL[name](y, values), ALL[name](y[order], values[order]), rtol=1e-12)
+
+
+@every
+def test_one_label_is_a_column(name: str) -> None:
+    y, values = inputs(name)
+    alone = np.ravel(ALL[name](y[:, 1], values[:, 1]))
+    np.testing.assert_allclose(alone, ALL[name](y, values)[1:2], rtol=1e-14)
+
+
+@every
+def test_inputs_stay_as_they_are(name: str) -> None:
+    y, values = inputs(name)
+    before = y.copy(), values.copy()
+    ALL[name](y, values)
+    assert np.array_equal(y, before[0])
+    assert np.array_equal(values, before[1])
+
+
+@every
+def test_shapes_that_differ_are_refused(name: str) -> None:
+    y, values = inputs(name)
+    with pytest.raises(ShapeError, match=r"must have shape .* entry of `y_true`"):
+        ALL[name](y, values[:-1])
+
+
+@pytest.mark.parametrize(("name", "text"), [*((n, "flags 0 or 1") for n in FLAGS),
+                                            *((n, r"in \[0, 1\]") for n in PROBABILITY)])  # fmt: skip
+def test_other_kinds_of_scores_are_refused(name: str, text: str) -> None:
+    y, _ = inputs(name)
+    with pytest.raises(DataError, match=text):
+        ALL[name](y, np.full(y.shape, 1.5))
+
+
+@pytest.mark.parametrize("bad", [[0, 5], [0, -1], [0.5, 1.0]])
+def test_classes_outside_are_refused(bad: list[float]) -> None:
+    for call in (metrics.confusion_matrix, metrics.balanced_accuracy):
+        with pytest.raises(DataError, match=r"classes in \[0, 3\)"):
+            call([0, 1], bad, num_classes=3)
+    assert np.isnan(metrics.balanced_accuracy([], [], num_classes=3))
+
+
+def test_reliability_of_nothing_is_empty() -> None:
+    assert [part.size for part in metrics.reliability_curve([-1], [0.5])] == [0, 0, 0]

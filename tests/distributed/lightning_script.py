@@ -1,0 +1,63 @@
+"""What each of the two processes of `test_lightning_ddp` runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from equipoise.sampling import ClassBalancedSampler
+
+LABELS = np.repeat([0, 1], [950, 51])
+
+
+class Recorder(pl.LightningModule):
+    """A model of one weight that notes the rows it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Linear(1, 1)
+        self.rows: list[list[int]] = []
+
+    def on_train_epoch_start(self) -> None:
+        self.rows.append([])
+
+    def training_step(self, batch: list[Tensor], _batch_idx: int) -> Tensor:
+        self.rows[-1] += batch[0].int().tolist()
+        return self.model(batch[0][:, None].float()).square().mean() * 1e-9
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=1e-9)
+
+
+def main(folder: str) -> None:
+    sampler = ClassBalancedSampler(LABELS, seed=7)
+    loader = DataLoader(TensorDataset(torch.arange(1001)), batch_size=100, sampler=sampler)
+    module = Recorder()
+    # use_distributed_sampler is left at its default, True: Lightning must see what it has.
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=2,
+        strategy="ddp",
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(module, loader)
+    used = trainer.train_dataloader.sampler
+    record = {"sampler": type(used).__name__, "rows": module.rows}
+    Path(folder, f"{trainer.global_rank}.json").write_text(json.dumps(record))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,372 @@
+"""Many heads at once, against each head alone in plain PyTorch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from equipoise._core.rng import child_seed, generator
+from equipoise.artifacts import Correction, Labels
+from equipoise.errors import DataError, LeakageError, ShapeError, TrainingError, UsageError
+from equipoise.experiments.methods import methods_for, remedy
+from equipoise.training import HeadJob, HeadResult, HeadSettings, Remedy, train_heads
+from equipoise.training.selection import selection_metric
+from equipoise.training.targets import to_target
+
+N, TEST = 320, np.arange(280, 320)
+KINDS = ("multiclass", "multilabel")
+
+
+def make_labels(kind: str, x: np.ndarray, width: int = 4) -> Labels:
+    """Labels that follow the features; of several labels, one is never positive, some unknown."""
+    rng = np.random.default_rng(1)
+    noisy = x @ rng.normal(size=(x.shape[1], width)) + rng.normal(size=(len(x), width))
+    if kind == "multiclass":
+        classes = (noisy - np.log(1.5) * np.arange(width) * 2).argmax(1)
+        return Labels.from_array(classes, kind=kind, names=[f"c{i}" for i in range(width)])
+    hot = (noisy > 1.2).astype(int)
+    if width > 2:
+        hot[:, 2] = 0
+        hot[rng.random(hot.shape) < 0.1] = -1
+    return Labels.from_array(hot, kind="multilabel")
+
+
+def make_problem(
+    kind: str, *, features: int = 6, width: int = 4, train: int = 157, seeds: int = 2
+) -> tuple[np.ndarray, Labels, list[HeadJob]]:
+    x = np.random.default_rng(0).normal(size=(N, features)) * 3 + 5
+    labels = make_labels(kind, x - 5, width)
+    jobs: list[HeadJob] = []
+    for seed in range(seeds):
+        rows = np.random.default_rng(seed + 9).permutation(280)
+        # Validation parts of different length: 60 and 53 rows.
+        part, val = rows[:train], rows[train : train + 60 - 7 * seed]
+        remedies = [remedy(method.name, labels[part]) for method in methods_for(kind)]
+        jobs += [HeadJob(treated, seed, part, val) for treated in remedies]
+    order = np.random.default_rng(5).permutation(len(jobs))
+    return x, labels, [jobs[i] for i in order]
+
+
+def run(x: np.ndarray, labels: Labels, jobs: list[HeadJob], **settings: Any) -> list[HeadResult]:
+    """Results in the order of the jobs."""
+    found = list(train_heads(x, labels, TEST, jobs, settings=HeadSettings(**settings)))
+    by_key = {(r.trial.seed, r.trial.method): r for r in found}
+    assert len(by_key) == len(found) == len(jobs)
+    return [by_key[job.seed, job.remedy.name] for job in jobs]
+
+
+def plain_network(widths: list[int], seed: int) -> nn.Sequential:
+    """The start that `nn.Linear` makes, from one generator per seed."""
+    source = torch.Generator().manual_seed(child_seed(seed, "init"))
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layer = nn.Linear(inputs, outputs, dtype=torch.float64)
+        bound = inputs**-0.5
+        weight = torch.rand((inputs, outputs), generator=source, dtype=torch.float64)
+        bias = torch.rand((1, outputs), generator=source, dtype=torch.float64)
+        layer.weight.data = ((2 * weight - 1) * bound).T.contiguous()
+        layer.bias.data = ((2 * bias - 1) * bound)[0]
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def train_alone(
+    x: np.ndarray, labels: Labels, job: HeadJob, settings: HeadSettings
+) -> tuple[list[float], list[float], np.ndarray, np.ndarray]:
+    """One head, one loop, torch's own optimizer and schedule."""
+    mean, std = x[job.train].mean(0), x[job.train].std(0)
+    inputs, target = torch.from_numpy((x - mean) / std), to_target(labels, torch.float64)
+    hidden = [settings.hidden] if settings.hidden else []
+    net = plain_network([x.shape[1], *hidden, labels.num_classes], job.seed)
+    make = job.remedy.sampler
+    sampler = None if make is None else make(seed=child_seed(job.seed, "order"))
+    steps = -(-job.train.size // settings.batch_size) * settings.epochs
+    optimizer = torch.optim.AdamW(
+        net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    losses, metrics, states = [], [], []
+    for epoch in range(settings.epochs):
+        if sampler is None:
+            order = generator(job.seed, "order", epoch).permutation(job.train.size)
+        else:
+            sampler.set_epoch(epoch)
+            order = np.array(list(sampler))
+        rows, total = job.train[order], 0.0
+        for start in range(0, len(rows), settings.batch_size):
+            batch = rows[start : start + settings.batch_size]
+            optimizer.zero_grad()
+            loss = job.remedy.loss(net(inputs[batch]), target[batch])
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(batch)
+        losses.append(total / len(rows))
+        with torch.no_grad():
+            logits = net(inputs[job.val]).numpy()
+        metrics.append(selection_metric(logits, labels[job.val], job.remedy.correction))
+        states.append({k: v.clone() for k, v in net.state_dict().items()})
+    net.load_state_dict(states[int(np.argmax(metrics))])
+    with torch.no_grad():
+        return losses, metrics, net(inputs[job.val]).numpy(), net(inputs[TEST]).numpy()
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_head_equals_a_plain_torch_loop(kind: str, hidden: int) -> None:
+    x, labels, jobs = make_problem(kind)
+    settings = HeadSettings(hidden=hidden, epochs=4, batch_size=32, lr=0.03, dtype="float64")
+    found = list(train_heads(x, labels, TEST, jobs, settings=settings))
+    assert len(found) == len(jobs)
+    by_key = {(r.trial.seed, r.trial.method): r.trial for r in found}
+    for job in jobs:
+        trial = by_key[job.seed, job.remedy.name]
+        losses, metrics, val, test = train_alone(x, labels, job, settings)
+        np.testing.assert_allclose([row["loss"] for row in trial.history], losses, atol=1e-9)
+        np.testing.assert_allclose([row["val_metric"] for row in trial.history], metrics)
+        np.testing.assert_allclose(trial.scores["val"].values, val, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(trial.scores["test"].values, test, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "features", "width", "hidden", "batch"),
+    [
+        ("multiclass", 6, 4, 0, 32),
+        ("multiclass", 33, 7, 5, 39),  # 157 = 4 * 39 + 1: a last batch of one row
+        ("multilabel", 6, 4, 5, 32),
+        ("multilabel", 13, 1, 0, 52),
+        ("multilabel", 1, 3, 1, 32),
+    ],
+)
+def test_a_head_does_not_depend_on_the_rest_of_the_stack(
+    kind: str, features: int, width: int, hidden: int, batch: int
+) -> None:
+    x, labels, jobs = make_problem(kind, features=features, width=width)
+    x32 = x.astype(np.float32)
+    settings = {"hidden": hidden, "epochs": 3, "batch_size": batch, "lr": 0.03}
+    together = run(x32, labels, jobs, **settings)
+    for subset in (jobs[:1], jobs[1:4], jobs[::-2]):
+        for job, alone in zip(subset, run(x32, labels, subset, **settings), strict=True):
+            joint = together[jobs.index(job)]
+            assert alone.trial.history == joint.trial.history
+            assert alone.trial.selection == joint.trial.selection
+            for part in ("val", "test"):
+                np.testing.assert_array_equal(
+                    alone.trial.scores[part].values, joint.trial.scores[part].values
+                )
+            for key, value in alone.state.items():
+                np.testing.assert_array_equal(value, joint.state[key])
+
+
+def test_arms_of_a_seed_share_start_and_order_and_seeds_do_not() -> None:
+    x, labels, jobs = make_problem("multiclass")
+    job = next(j for j in jobs if j.remedy.name == "none")
+    twin = replace(job, remedy=replace(job.remedy, name="twin"))
+    other = replace(job, seed=7)
+    one, two, three = run(x, labels, [job, twin, other], epochs=1)
+    assert one.trial.history == two.trial.history
+    np.testing.assert_array_equal(one.state["head.weight"], two.state["head.weight"])
+    assert np.abs(one.state["head.weight"] - three.state["head.weight"]).max() > 0.01
+
+
+def test_jobs_of_different_size_and_samplers_of_different_length_all_come_back() -> None:
+    x, labels, jobs = make_problem("multilabel")
+    base = next(j for j in jobs if j.remedy.name == "weighted_sampling")
+    make = base.remedy.sampler
+    longer = replace(
+        base.remedy, name="longer", sampler=lambda seed: make(seed=seed, num_samples=400)
+    )
+    shorter = replace(base, train=base.train[:90], remedy=remedy("none", labels[base.train[:90]]))
+    seen: list[tuple[int, int]] = []
+    mixed = [base, replace(base, remedy=longer), shorter]
+    settings = HeadSettings(epochs=2, batch_size=64)
+    results = list(
+        train_heads(
+            x, labels, TEST, mixed, settings=settings, progress=lambda d, t: seen.append((d, t))
+        )
+    )
+    assert sorted(r.trial.method for r in results) == ["longer", "none", "weighted_sampling"]
+    assert [done for done, _ in seen] == [*range(1, 5), *range(1, 7), *range(1, 15)]
+    assert {total for _, total in seen} == {4, 6, 14}
+
+
+def test_the_best_epoch_is_kept_and_the_last_one_reported() -> None:
+    x, labels, jobs = make_problem("multilabel")
+    for job, result in zip(jobs, run(x, labels, jobs, epochs=8, lr=0.5, hidden=8), strict=True):
+        trial = result.trial
+        values = [row["val_metric"] for row in trial.history]
+        assert [row["epoch"] for row in trial.history] == list(range(8))
+        assert trial.selection["epoch"] == int(np.argmax(values))
+        assert trial.selection["value"] == max(values)
+        assert trial.selection["last_value"] == values[-1]
+        again = selection_metric(
+            trial.scores["val"].values, labels[job.val], trial.scores["val"].correction
+        )
+        assert again == max(values)
+
+
+def test_weights_reproduce_the_scores() -> None:
+    x, labels, jobs = make_problem("multiclass")
+    for result in run(x, labels, jobs[:3], epochs=2, hidden=5, dtype="float64"):
+        w = result.state
+        hidden = (x[TEST] - w["mean"]) / w["std"] @ w["hidden.weight"] + w["hidden.bias"]
+        logits = np.maximum(hidden, 0) @ w["head.weight"] + w["head.bias"]
+        np.testing.assert_allclose(result.trial.scores["test"].values, logits, atol=1e-10)
+        assert result.trial.scores["test"].ids.tolist() == TEST.tolist()
+
+
+def test_histogram_counts_what_the_sampler_drew() -> None:
+    x, labels, jobs = make_problem("multiclass")
+    for job, result in zip(jobs, run(x, labels, jobs, epochs=3), strict=True):
+        drawn = result.trial.histogram
+        assert sum(drawn.values()) == 3 * job.train.size
+        natural = dict(zip(labels.names, (3 * labels[job.train].counts).tolist(), strict=True))
+        if job.remedy.sampler is None:
+            assert drawn == natural
+        else:
+            present = [n for n, count in natural.items() if count]
+            assert max(drawn[n] for n in present) < 1.6 * min(drawn[n] for n in present)
+
+
+def test_without_a_usable_label_in_validation_the_last_epoch_is_kept() -> None:
+    x, labels, jobs = make_problem("multilabel")
+    hot = labels.values.copy()
+    hot[jobs[0].val] = 0
+    result = run(x, Labels.from_array(hot, kind="multilabel"), jobs[:1], epochs=3)[0]
+    assert result.trial.selection["epoch"] == 2
+    assert np.isnan(result.trial.selection["value"])
+
+
+def test_unknown_everywhere_and_batches_longer_than_the_data() -> None:
+    x, labels, jobs = make_problem("multilabel")
+    hot = labels.values.copy()
+    hot[:, 3] = -1
+    unknown = Labels.from_array(hot, kind="multilabel")
+    for result in run(x, unknown, jobs, epochs=2, batch_size=4096):
+        assert np.isfinite(result.trial.scores["test"].values).all()
+        assert all(np.isfinite(row["loss"]) for row in result.trial.history)
+
+
+def test_without_test_rows_there_are_no_test_scores() -> None:
+    x, labels, jobs = make_problem("multiclass")
+    none = np.array([], dtype=np.int64)
+    (result,) = train_heads(x, labels, none, jobs[:1], settings=HeadSettings(epochs=1))
+    assert set(result.trial.scores) == {"val"}
+
+
+def test_read_only_memory_maps_constant_and_whole_number_features(tmp_path: Path) -> None:
+    x, labels, jobs = make_problem("multiclass")
+    x = np.concatenate([x, np.full((N, 1), 1e6)], axis=1).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    one, two = (run(given, labels, jobs[:2], epochs=1) for given in (x, mapped))
+    np.testing.assert_array_equal(one[0].state["head.weight"], two[0].state["head.weight"])
+    assert one[0].state["std"][-1] == 1
+    whole = run(np.rint(x[:, :3]).astype(np.int64), labels, jobs[:1], epochs=1)
+    assert np.isfinite(whole[0].trial.scores["val"].values).all()
+
+
+def test_global_random_state_is_untouched() -> None:
+    x, labels, jobs = make_problem("multiclass")
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    run(x, labels, jobs, epochs=1)
+    assert random.getstate() == before[0]
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+class Broken(nn.Module):
+    """A loss that goes wrong in the second epoch."""
+
+    def __init__(self, bad: float) -> None:
+        super().__init__()
+        self.bad, self.calls = bad, 0
+
+    def forward(self, logits: Tensor, _target: Tensor) -> Tensor:
+        self.calls += 1
+        return logits.square().mean((-2, -1)) * (self.bad if self.calls > 3 else 1.0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_names_method_seed_and_epoch(bad: float) -> None:
+    x, labels, jobs = make_problem("multiclass")
+    broken = Remedy("broken", Broken(bad), Correction.identity("multiclass"))
+    jobs = [*jobs, replace(jobs[0], remedy=broken, seed=1)]
+    with pytest.raises(TrainingError, match=r"loss of 'broken' \(seed 1\) is not finite in epoch"):
+        run(x, labels, jobs, epochs=3, batch_size=64)
+
+
+def test_weights_that_blow_up_in_the_last_step_are_noticed() -> None:
+    class Steep(nn.Module):
+        """Always 0, with an infinite slope."""
+
+        def forward(self, logits: Tensor, _target: Tensor) -> Tensor:
+            return (logits - logits.detach()).sum((-2, -1)).sqrt()
+
+    x, labels, jobs = make_problem("multiclass")
+    job = replace(jobs[0], remedy=Remedy("steep", Steep(), Correction.identity("multiclass")))
+    with pytest.raises(TrainingError, match="output of 'steep'"):
+        run(x, labels, [job], epochs=1, batch_size=400)
+
+
+def test_losses_must_keep_leading_axes() -> None:
+    x, labels, jobs = make_problem("multiclass")
+
+    class Scalar(nn.Module):
+        def forward(self, logits: Tensor, _target: Tensor) -> Tensor:
+            return logits.mean()
+
+    job = replace(jobs[0], remedy=Remedy("own", Scalar(), Correction.identity("multiclass")))
+    with pytest.raises(UsageError, match="`Scalar` must return one value per slice of stacked"):
+        run(x, labels, [job], epochs=1)
+
+
+Change = Callable[[HeadJob], HeadJob]
+WRONG: dict[str, tuple[Change, type[Exception], str]] = {
+    "leak": (lambda j: replace(j, val=j.train[:3]), LeakageError, "`val of seed 0` must share no"),
+    "tested": (lambda j: replace(j, train=TEST), LeakageError, "`test of seed 0` must share no"),
+    "no rows": (lambda j: replace(j, val=j.val[:0]), DataError, "`val of seed 0` must hold at"),
+    "range": (lambda j: replace(j, train=np.array([N])), DataError, r"positions in \[0, 320\)"),
+    "slot": (
+        lambda j: replace(j, remedy=replace(j.remedy, schedule=object())),
+        UsageError,
+        "`train_heads` does not support the slot `schedule`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_jobs_are_refused(name: str) -> None:
+    change, error, message = WRONG[name]
+    x, labels, jobs = make_problem("multiclass", seeds=1)
+    with pytest.raises(error, match=message):
+        list(train_heads(x, labels, TEST, [jobs[0], change(jobs[1])]))
+
+
+def test_wrong_features_and_settings_are_refused() -> None:
+    x, labels, jobs = make_problem("multiclass")
+    holed = x.copy()
+    holed[3, 2] = np.nan
+    with pytest.raises(DataError, match=r"`features` must be finite.*row 3, column 2"):
+        list(train_heads(holed, labels, TEST, jobs))
+    with pytest.raises(ShapeError, match=r"`features` must have shape \(320, any\)"):
+        list(train_heads(x[:-1], labels, TEST, jobs))
+    with pytest.raises(DataError, match="`features` must be numbers"):
+        list(train_heads(x.astype(str), labels, TEST, jobs))
+    for wrong in ({"epochs": 0}, {"batch_size": 1.5}, {"lr": 0}, {"hidden": -1}):
+        with pytest.raises(UsageError, match=f"`{next(iter(wrong))}` must be"):
+            HeadSettings(**wrong)
+    with pytest.raises(UsageError, match="`dtype` must be one of 'float32', 'float64'"):
+        HeadSettings(dtype="float16")

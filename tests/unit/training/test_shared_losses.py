@@ -1,0 +1,74 @@
+"""Which losses count as one, and what a shared call returns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from equipoise import losses
+from equipoise.training.shared_losses import SharedLosses, same_loss
+
+
+class Scaled(nn.Module):
+    """A loss of a user, without a word on its settings."""
+
+    def __init__(self, scale: object) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        factor = self.scale if isinstance(self.scale, float) else 1.0
+        return factor * losses.cross_entropy(logits, target)
+
+
+class Nested(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return self.inner(logits, target)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        (losses.BCELoss(), losses.BCELoss(), True),
+        (losses.BCELoss(), losses.BCELoss(reduction="sum"), False),
+        (losses.SoftmaxFocalLoss(2.0), losses.SoftmaxFocalLoss(2.0), True),
+        # Printed settings look alike: 2 and 2.
+        (losses.SoftmaxFocalLoss(2.0), losses.SoftmaxFocalLoss(2.0 + 1e-9), False),
+        (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0, 3.0]), True),
+        (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0, 3.1]), False),
+        (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0]), False),
+        (losses.CrossEntropyLoss(), losses.SoftmaxFocalLoss(0.0), False),
+        (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1), False),
+        (nn.BCEWithLogitsLoss(), nn.BCEWithLogitsLoss(pos_weight=torch.ones(2)), False),
+        (Scaled(1.0), Scaled(2.0), False),
+        (Scaled([1]), Scaled([1]), False),  # not comparable: two calls, no harm
+        (Nested(Scaled(1.0)), Nested(Scaled(1.0)), True),
+        (Nested(Scaled(1.0)), Nested(Scaled(2.0)), False),
+    ],
+)
+def test_only_equal_losses_are_joined(left: nn.Module, right: nn.Module, same: bool) -> None:
+    assert same_loss(left, right) is same
+    assert same_loss(left, left)
+
+
+def test_values_and_gradients_are_those_of_each_loss_alone() -> None:
+    weights = losses.WeightedCrossEntropyLoss([1.0, 2.0, 5.0])
+    given = [losses.CrossEntropyLoss(), weights, Scaled(3.0), losses.CrossEntropyLoss(), weights]
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 7, 3, generator=random, dtype=torch.float64)
+    targets = torch.randint(3, (2, 7), generator=random)
+    which = torch.tensor([0, 1, 1, 0, 0])
+    shared = SharedLosses(given)
+    assert len(shared.losses) == 3
+    value, slope = shared(logits, targets, which)
+    for head, loss in enumerate(given):
+        leaf = logits[head].clone().requires_grad_()
+        alone = loss(leaf, targets[which[head]])
+        alone.backward()
+        torch.testing.assert_close(value[head], alone.detach())
+        torch.testing.assert_close(slope[head], leaf.grad)
