@@ -10,9 +10,7 @@ import pytest
 from equipoise import artifacts
 
 CLASSES = {
-    name: thing
-    for name in artifacts.__all__
-    if inspect.isclass(thing := getattr(artifacts, name))
+    name: thing for name in artifacts.__all__ if inspect.isclass(thing := getattr(artifacts, name))
 }
 
 

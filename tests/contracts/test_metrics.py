@@ -92,8 +92,10 @@ def test_shapes_that_differ_are_refused(name: str) -> None:
         ALL[name](y, values[:-1])
 
 
-@pytest.mark.parametrize(("name", "text"), [*((n, "flags 0 or 1") for n in FLAGS),
-                                            *((n, r"in \[0, 1\]") for n in PROBABILITY)])  # fmt: skip
+KIND_MESSAGE = dict.fromkeys(FLAGS, "flags 0 or 1") | dict.fromkeys(PROBABILITY, r"in \[0, 1\]")
+
+
+@pytest.mark.parametrize(("name", "text"), KIND_MESSAGE.items())
 def test_other_kinds_of_scores_are_refused(name: str, text: str) -> None:
     y, _ = inputs(name)
     with pytest.raises(DataError, match=text):

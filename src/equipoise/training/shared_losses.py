@@ -1,41 +1,47 @@
-"""Many losses on stacked logits: equal ones are called once."""
+"""Many losses on stacked logits in few calls: equal ones, and ones that differ in weights alone."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
 
-__all__ = ["SharedLosses", "same_loss"]
+__all__ = ["SharedLosses", "same_form"]
 
 # What torch keeps on every module and no loss depends on.
 _BOOKKEEPING = frozenset(vars(nn.Module()))
 
 
 class SharedLosses:
-    """One loss per head, (H,); heads whose losses are equal share a call.
+    """One loss per head, (H,).
 
     Args:
-        losses: One module per head. Each maps logits (h, B, C) to one value per slice, (h,).
+        losses: One module per head, mapping logits (B, C) to a scalar. One without tensors of its
+            own must also map (h, B, C) to (h,).
+
+    Heads whose losses have the same form share a call: with stacked weights where the losses hold
+    tensors. How a head is computed depends on its own loss alone, never on the others.
     """
 
     def __init__(self, losses: Sequence[nn.Module]) -> None:
-        groups: list[tuple[nn.Module, list[int]]] = []
+        groups: list[list[int]] = []
         for head, loss in enumerate(losses):
-            for other, heads in groups:
-                if same_loss(loss, other):
+            for heads in groups:
+                if same_form(loss, losses[heads[0]]):
                     heads.append(head)
                     break
             else:
-                groups.append((loss, [head]))
-        self.losses = [loss for loss, _ in groups]
-        self.sizes = [len(heads) for _, heads in groups]
-        self.order = torch.tensor([head for _, heads in groups for head in heads])
+                groups.append([head])
+        self.groups = [_Group([losses[head] for head in heads]) for heads in groups]
+        self.sizes = [len(heads) for heads in groups]
+        self.order = torch.tensor([head for heads in groups for head in heads])
         self.back = torch.argsort(self.order)
 
     def __call__(self, logits: Tensor, targets: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,20 +57,35 @@ class SharedLosses:
         leaves = [part.detach().requires_grad_() for part in grouped]
         with torch.enable_grad():
             values = [
-                self._value(loss, leaf, target)
-                for loss, leaf, target in zip(self.losses, leaves, wanted, strict=True)
+                group(leaf, target)
+                for group, leaf, target in zip(self.groups, leaves, wanted, strict=True)
             ]
             gradients = torch.autograd.grad([value.sum() for value in values], leaves)
         value = torch.cat([v.detach() for v in values])
         return value[self.back], torch.cat(gradients).index_select(0, self.back)
 
-    @staticmethod
-    def _value(loss: nn.Module, logits: Tensor, target: Tensor) -> Tensor:
-        value: Tensor = loss(logits, target)
+
+class _Group:
+    """Losses of one form: (h, B, C) logits to (h,) values."""
+
+    def __init__(self, losses: Sequence[nn.Module]) -> None:
+        self.losses = losses
+        own = [_tensors(loss) for loss in losses]
+        self.stacked = {key: torch.stack([tensors[key] for tensors in own]) for key in own[0]}
+        self.proven = False
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        if not self.stacked:
+            value: Tensor = self.losses[0](logits, target)
+        elif self.proven or self._can_be_mapped(logits, target):
+            value = self._mapped(logits, target)
+        else:
+            pairs = zip(self.losses, logits, target, strict=True)
+            value = torch.stack([loss(one, truth) for loss, one, truth in pairs])
         if value.shape != logits.shape[:1]:
             raise UsageError(
                 say(
-                    type(loss).__name__,
+                    type(self.losses[0]).__name__,
                     f"return one value per slice of stacked logits, {tuple(logits.shape[:1])}",
                     f"shape {tuple(value.shape)}",
                     "Keep leading axes in the reduction, or train with `fit`.",
@@ -72,28 +93,52 @@ class SharedLosses:
             )
         return value
 
+    def _mapped(self, logits: Tensor, target: Tensor) -> Tensor:
+        def one(tensors: dict[str, Tensor], z: Tensor, truth: Tensor) -> Tensor:
+            value: Tensor = functional_call(self.losses[0], tensors, (z, truth))
+            return value
 
-def same_loss(left: nn.Module, right: nn.Module) -> bool:
-    """Whether two losses give the same value for the same input: same class, same settings.
+        value: Tensor = vmap(one)(self.stacked, logits, target)
+        return value
+
+    def _can_be_mapped(self, logits: Tensor, target: Tensor) -> bool:
+        """Try once; what fails or warns here is called head by head, where true errors show."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                self._mapped(logits, target)
+        except Exception:  # noqa: BLE001, RUF100
+            self.proven = False
+        else:
+            self.proven = True
+        return self.proven
+
+
+def _tensors(loss: nn.Module) -> dict[str, Tensor]:
+    return {**dict(loss.named_parameters()), **dict(loss.named_buffers())}
+
+
+def same_form(left: nn.Module, right: nn.Module) -> bool:
+    """Whether two losses differ in the values of their tensors at most.
 
     Settings that cannot be compared make them differ; this costs time, never correctness.
     """
     if left is right:
         return True
-    if type(left) is not type(right):
+    if type(left) is not type(right) or _settings(left) != _settings(right):
         return False
-    a, b = left.state_dict(), right.state_dict()
-    if a.keys() != b.keys() or not all(torch.equal(a[key], b[key]) for key in a):
+    a, b = _tensors(left), _tensors(right)
+    if a.keys() != b.keys():
         return False
-    inner = list(zip(left.children(), right.children(), strict=False))
-    if len(inner) != len(list(left.children())) or len(inner) != len(list(right.children())):
+    if any(a[k].shape != b[k].shape or a[k].dtype != b[k].dtype for k in a):
         return False
-    return _plain(left) == _plain(right) and all(same_loss(x, y) for x, y in inner)
+    inner, other = dict(left.named_children()), dict(right.named_children())
+    return inner.keys() == other.keys() and all(same_form(inner[k], other[k]) for k in inner)
 
 
-def _plain(loss: nn.Module) -> dict[str, Any]:
-    """Return the settings of a module that are neither tensors nor modules."""
+def _settings(loss: nn.Module) -> dict[str, Any]:
+    """Return what a module holds beside tensors and modules."""
     own = {key: value for key, value in vars(loss).items() if key not in _BOOKKEEPING}
     # A setting of another kind is compared by identity, which no two modules share by chance.
-    simple = (bool, int, float, str, bytes, tuple, type(None))
+    simple = (bool, int, float, str, bytes, type(None))
     return {k: v if isinstance(v, simple) else (type(v).__name__, id(v)) for k, v in own.items()}

@@ -93,7 +93,9 @@ def test_loss_first_then_sampler() -> None:
         prior=(0.5, 0.5),
         nominal_weight=(2.0,),
     )
-    sampler = shift(-1.0, -2.0, exactness="approximate", prior=(0.1, 0.2), nominal_weight=(3.0, 4.0))
+    sampler = shift(
+        -1.0, -2.0, exactness="approximate", prior=(0.1, 0.2), nominal_weight=(3.0, 4.0)
+    )
     both = loss.then(sampler)
     z = np.array([[0.3, -1.0]])
     np.testing.assert_allclose(both.apply(z), sampler.apply(loss.apply(z)))

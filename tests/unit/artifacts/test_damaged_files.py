@@ -167,9 +167,7 @@ def test_nothing_is_half_written(
 
 
 @every
-def test_no_pickle_is_ever_read(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_pickle_is_ever_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, path, _ = saved(name, tmp_path)
 
     def never(*args: object, **kwargs: object) -> None:

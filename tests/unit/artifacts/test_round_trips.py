@@ -210,5 +210,5 @@ def test_float_ids_that_are_whole_are_integers() -> None:
 def test_an_unknown_arm_is_named() -> None:
     comparison = artifact_samples.comparison()
     assert comparison.arm("focal").method == "focal"
-    with pytest.raises(UsageError, match="got 'fokal'. Did you mean `focal`"):
+    with pytest.raises(UsageError, match=r"got 'fokal'\. Did you mean `focal`"):
         comparison.arm("fokal")

@@ -56,11 +56,19 @@ class Unreadable:
     ("call", "error", "text"),
     [
         (lambda: to_array("x", [[1], [1, 2]], ndim=2), ShapeError, "rows of different length"),
-        (lambda: to_array("x", [1], ndim=2), ShapeError, r"have 2 dimension\(s\), got shape \(1,\)"),
+        (
+            lambda: to_array("x", [1], ndim=2),
+            ShapeError,
+            r"have 2 dimension\(s\), got shape \(1,\)",
+        ),
         (lambda: to_array("x", None, ndim=1), ShapeError, "dimension"),
         (lambda: to_array("x", Unreadable(), ndim=1), DataError, "tensor.detach"),
         (lambda: to_floats("x", np.array(["a"])), DataError, "be numbers"),
-        (lambda: require_shape("x", np.zeros(3), (2,), "Do."), ShapeError, r"\(2\), got \(3,\). Do"),
+        (
+            lambda: require_shape("x", np.zeros(3), (2,), "Do."),
+            ShapeError,
+            r"\(2\), got \(3,\). Do",
+        ),
         (lambda: require_finite("x", np.array([1, np.nan]), "Do."), DataError, "first: row 1"),
         (lambda: to_fraction("x", float("nan")), UsageError, "lie in"),
         (lambda: to_fraction("x", 1.0), UsageError, "lie in"),
@@ -134,8 +142,13 @@ def test_a_file_is_complete_or_untouched(tmp_path: Path) -> None:
     target = tmp_path / "new" / "file.txt"
     write_text(target, "first ü\n")
     assert target.read_bytes() == "first ü\n".encode()
-    with pytest.raises(RuntimeError, match="half"), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("half")
+
+    def half() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("half")
+
+    with pytest.raises(RuntimeError, match="half"):
+        half()
     assert target.read_text(encoding="utf-8") == "first ü\n"
     assert [p.name for p in target.parent.iterdir()] == ["file.txt"]

@@ -138,7 +138,9 @@ def test_one_nominal_weight_serves_all_labels() -> None:
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_ranking_scores_get_probabilities_on_any_scale(scale: float) -> None:
     z, y = simulate(4000, 1.0, -1.0, 6)
-    found = fit_label_calibrator(scale * (z[:, None] + 7), y.astype(np.int8)[:, None], verified=False)
+    found = fit_label_calibrator(
+        scale * (z[:, None] + 7), y.astype(np.int8)[:, None], verified=False
+    )
     p = expit(found.apply(scale * (z[:, None] + 7)))[:, 0]
     assert found.method == ("platt",)
     assert p.mean() == pytest.approx(y.mean(), rel=0.02)
@@ -154,9 +156,7 @@ def test_ranking_scores_without_evidence_stay_near_prevalence(positives: int) ->
     assert found.scale[0] > 0
 
 
-def class_data(
-    n: int, temperature: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def class_data(n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(n, 4)) * 2
     p = softmax(z / temperature, axis=1)

@@ -84,12 +84,12 @@ def test_gap_bootstrap_is_the_naive_one(beta: float, decimals: int) -> None:
     z = (rng.normal(size=120) + 1.5 * y).round(decimals)
     points = sweep(y, z)
     assert isinstance(points, Sweep)
-    fast = bagged_threshold(points, rng, beta=beta, rounds=6000)
-    slow = naive_bagged(z, y, rng, 1500, beta)
+    fast = bagged_threshold(points, rng, beta=beta, rounds=4000)
+    slow = naive_bagged(z, y, rng, 1000, beta)
     kept = fast[~np.isnan(fast)]
     options = np.unique(np.concatenate([kept, slow]))
     shares = [np.array([(c == o).mean() for o in options]) for c in (kept, slow)]
-    assert np.abs(np.cumsum(shares[0]) - np.cumsum(shares[1])).max() < 0.05
+    assert np.abs(np.cumsum(shares[0]) - np.cumsum(shares[1])).max() < 0.06
 
 
 def test_rounds_without_positives_say_nothing() -> None:
@@ -106,16 +106,17 @@ def test_a_tuned_cut_lies_between_scores(z: np.ndarray, seed: int) -> None:
     assert cut not in z or cut == z.min()
 
 
-def test_shrinkage_follows_the_positives() -> None:
-    """Scores that say too little: data pull the cut from the plug-in one as positives grow."""
+@pytest.mark.parametrize("n", [5, 20, 200])
+def test_shrinkage_follows_the_positives(n: int) -> None:
+    """The data weigh n / (n + 20) against the plug-in cut; the result is moved into a gap."""
     rng = np.random.default_rng(2)
-    cuts = []
-    for n in (0, 5, 50, 2000):
-        y = np.arange(20 * max(n, 1)) < n
-        z = rng.normal(size=y.size) * 0.5 + 3 * y - 6  # best cut near -4.5, plug-in far below
-        cuts.append(tune_threshold(z, y, rng))
-    assert cuts[0] < cuts[1] < cuts[2] < cuts[3]
-    assert cuts[3] == pytest.approx(-4.2, abs=0.4)
+    y = np.arange(5000) < n
+    z = rng.normal(size=5000) + 2.0 * y - 4
+    order = np.argsort(-z)
+    points = Sweep.from_sorted(z[order], y[order])
+    best = np.nanmedian(bagged_threshold(points, rng, rounds=4000))
+    mix = (n * best + 20 * plug_in_threshold(z)) / (n + 20)
+    assert tune_threshold(z, y, rng, rounds=4000) == pytest.approx(mix, abs=0.15)
 
 
 def test_without_positives_it_is_the_plug_in_cut() -> None:
@@ -126,7 +127,7 @@ def test_without_positives_it_is_the_plug_in_cut() -> None:
 
 @pytest.mark.parametrize("bad", ["f", "f0", "F1", "f-1", "accuracy", "f1.", "macro_f1"])
 def test_objectives_that_are_none(bad: str) -> None:
-    with pytest.raises(UsageError, match="must be f1, f2, f0.5 or another F-beta, got"):
+    with pytest.raises(UsageError, match=r"must be f1, f2, f0\.5 or another F-beta, got"):
         parse_f_beta(bad)
 
 

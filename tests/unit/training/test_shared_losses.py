@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise import losses
-from equipoise.training.shared_losses import SharedLosses, same_loss
+from equipoise.training.shared_losses import SharedLosses, same_form
 
 
 class Scaled(nn.Module):
@@ -40,7 +40,7 @@ class Nested(nn.Module):
         # Printed settings look alike: 2 and 2.
         (losses.SoftmaxFocalLoss(2.0), losses.SoftmaxFocalLoss(2.0 + 1e-9), False),
         (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0, 3.0]), True),
-        (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0, 3.1]), False),
+        (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0, 3.1]), True),
         (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0]), False),
         (losses.CrossEntropyLoss(), losses.SoftmaxFocalLoss(0.0), False),
         (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1), False),
@@ -51,24 +51,58 @@ class Nested(nn.Module):
         (Nested(Scaled(1.0)), Nested(Scaled(2.0)), False),
     ],
 )
-def test_only_equal_losses_are_joined(left: nn.Module, right: nn.Module, same: bool) -> None:
-    assert same_loss(left, right) is same
-    assert same_loss(left, left)
+def test_only_losses_of_one_form_are_joined(left: nn.Module, right: nn.Module, same: bool) -> None:
+    assert same_form(left, right) is same
+    assert same_form(left, left)
+
+
+class Branching(nn.Module):
+    """A loss of a user that looks at values, which cannot be mapped."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.tensor([weight]))
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        value = losses.cross_entropy(logits, target) * self.weight[0]
+        return value if value.item() > 0 else -value
 
 
 def test_values_and_gradients_are_those_of_each_loss_alone() -> None:
-    weights = losses.WeightedCrossEntropyLoss([1.0, 2.0, 5.0])
-    given = [losses.CrossEntropyLoss(), weights, Scaled(3.0), losses.CrossEntropyLoss(), weights]
+    weighted = losses.WeightedCrossEntropyLoss
+    given = [
+        losses.CrossEntropyLoss(),
+        weighted([1.0, 2.0, 5.0]),
+        Scaled(3.0),
+        losses.CrossEntropyLoss(),
+        weighted([3.0, 1.0, 0.5]),
+        weighted([3.0, 1.0, 0.5], normalizer="weights"),
+        Branching(2.0),
+        Branching(-1.0),
+        losses.SoftmaxFocalLoss(1.0, weight=[1.0, 2.0, 3.0]),
+    ]
     random = torch.Generator().manual_seed(0)
-    logits = torch.randn(5, 7, 3, generator=random, dtype=torch.float64)
+    logits = torch.randn(9, 7, 3, generator=random, dtype=torch.float64)
     targets = torch.randint(3, (2, 7), generator=random)
-    which = torch.tensor([0, 1, 1, 0, 0])
+    which = torch.tensor([0, 1, 1, 0, 0, 1, 0, 1, 1])
     shared = SharedLosses(given)
-    assert len(shared.losses) == 3
-    value, slope = shared(logits, targets, which)
+    assert shared.sizes == [2, 2, 1, 1, 2, 1]
+    for _ in range(2):
+        value, slope = shared(logits, targets, which)
+    assert [group.proven for group in shared.groups] == [False, True, False, True, False, True]
     for head, loss in enumerate(given):
         leaf = logits[head].clone().requires_grad_()
         alone = loss(leaf, targets[which[head]])
         alone.backward()
         torch.testing.assert_close(value[head], alone.detach())
         torch.testing.assert_close(slope[head], leaf.grad)
+
+
+def test_unknown_targets_in_mapped_losses() -> None:
+    given = [losses.PosWeightBCELoss([w, 1.0]) for w in (1.0, 4.0)]
+    logits = torch.zeros(2, 3, 2)
+    target = torch.tensor([[[1.0, float("nan")], [0.0, 1.0], [float("nan"), 0.0]]])
+    value, slope = SharedLosses(given)(logits, target, torch.zeros(2, dtype=torch.int64))
+    for head, loss in enumerate(given):
+        torch.testing.assert_close(value[head], loss(logits[head], target[0]))
+    assert slope.isfinite().all()

@@ -1,0 +1,217 @@
+"""Evaluation: leakage, estimates beside scikit-learn, frequency groups, one class against all."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from sklearn import metrics as oracle
+from trial_factory import class_trial, label_trial
+
+from equipoise.artifacts import Labels, Scores
+from equipoise.comparison import evaluate
+from equipoise.decisions import tune
+from equipoise.errors import DataError, LeakageError, ShapeError, UsageError
+
+
+@pytest.fixture(scope="module")
+def labelled() -> tuple[Scores, Scores]:
+    trial = label_trial("none", 0)
+    return trial.scores["val"], trial.scores["test"]
+
+
+@pytest.fixture(scope="module")
+def classed() -> tuple[Scores, Scores]:
+    trial = class_trial("none", 0)
+    return trial.scores["val"], trial.scores["test"]
+
+
+def as_test(scores: Scores) -> Scores:
+    return dataclasses.replace(scores, split="test")
+
+
+def without_ids(scores: Scores) -> Scores:
+    labels = scores.require_labels()
+    bare = Labels.from_array(labels.values, kind=labels.kind, names=labels.names)
+    return Scores.from_arrays(bare, logits=scores.values, split=scores.split)
+
+
+def test_rows_of_the_tuner_are_refused(labelled: tuple[Scores, Scores]) -> None:
+    val, test = labelled
+    rule = tune(val)
+    with pytest.raises(LeakageError, match="the very rows it was tuned on"):
+        evaluate(rule, as_test(val))
+    ids = np.asarray(test.ids).copy()
+    ids[5] = np.asarray(val.ids)[17]
+    truth = dataclasses.replace(test.require_labels(), ids=ids)
+    mixed = dataclasses.replace(test, ids=ids, labels=truth)
+    with pytest.raises(LeakageError, match="got 1 of 600 rows in common"):
+        evaluate(rule, mixed)
+    text = dataclasses.replace(mixed, ids=ids.astype(str))
+    with pytest.raises(LeakageError, match="1 of 600"):
+        evaluate(rule, text)
+
+
+@pytest.mark.parametrize("part", ["train", "val", "oof"])
+def test_parts_that_were_seen_are_refused(labelled: tuple[Scores, Scores], part: str) -> None:
+    val, test = labelled
+    with pytest.raises(LeakageError, match=f"must be 'test', got '{part}'"):
+        evaluate(tune(val), dataclasses.replace(test, split=part))
+
+
+def test_without_ids_the_overlap_is_unchecked(labelled: tuple[Scores, Scores]) -> None:
+    val, test = labelled
+    assert evaluate(tune(val), test).overlap == "none"
+    assert evaluate(tune(val), without_ids(test)).overlap == "unchecked"
+    assert evaluate(tune(without_ids(val)), test).overlap == "unchecked"
+    with pytest.raises(LeakageError, match="very rows"):
+        evaluate(tune(without_ids(val)), as_test(without_ids(val)))
+
+
+def test_estimates_are_those_of_scikit_learn(labelled: tuple[Scores, Scores]) -> None:
+    val, test = labelled
+    rule = tune(val)
+    result, made = evaluate(rule, test), rule.apply(test)
+    y, flags, p = test.require_labels().values, made.predictions, made.probabilities
+    for column, name in enumerate(test.names):
+        t, f, q = y[:, column], flags[:, column], p[:, column]
+        expected = {
+            "prevalence": t.mean(),
+            "flagged": f.mean(),
+            "ap": oracle.average_precision_score(t, test.values[:, column]),
+            "auroc": oracle.roc_auc_score(t, q),
+            "precision": oracle.precision_score(t, f),
+            "recall": oracle.recall_score(t, f),
+            "f1": oracle.f1_score(t, f),
+            "log_loss": oracle.log_loss(t, q),
+            "brier": oracle.brier_score_loss(t, q),
+        }
+        row = result.per_label[name]
+        assert {m: e.value for m, e in row.items()} == pytest.approx(expected)
+        assert all(e.low < e.value < e.high for e in row.values())
+        assert row["ap"].method == ("boyd" if t.sum() < 50 else "influence")
+    averaged = ("ap", "auroc", "f1", "log_loss", "brier")
+    macro = {m: np.mean([result.per_label[n][m].value for n in test.names]) for m in averaged}
+    assert {m: e.value for m, e in result.overall["macro"].items()} == pytest.approx(macro)
+    micro = result.overall["micro"]
+    assert micro["f1"].value == pytest.approx(oracle.f1_score(y, flags, average="micro"))
+    assert micro["precision"].value == pytest.approx(
+        oracle.precision_score(y, flags, average="micro")
+    )
+    assert result.n_evaluable["ap"] == 3
+    assert result.evaluated_on["tuned_on"]["n_rows"] == 600
+
+
+def test_classes_are_judged_one_against_the_rest(classed: tuple[Scores, Scores]) -> None:
+    val, test = classed
+    rule = tune(val, target_prior="uniform")
+    result, p = evaluate(rule, test), rule.apply(test).probabilities
+    y = test.require_labels().values
+    for c, name in enumerate(test.names):
+        row = result.per_label[name]
+        assert row["auroc"].value == pytest.approx(oracle.roc_auc_score(y == c, p[:, c]))
+        assert row["ap"].value == pytest.approx(oracle.average_precision_score(y == c, p[:, c]))
+        assert row["log_loss"].value == pytest.approx(oracle.log_loss(y == c, p[:, c]))
+        assert row["brier"].value == pytest.approx(np.mean((p[:, c] - (y == c)) ** 2))
+    predicted = rule.apply(test).predictions
+    overall = result.overall["overall"]
+    assert overall["accuracy"].value == pytest.approx((predicted == y).mean())
+    assert overall["balanced_accuracy"].value == pytest.approx(
+        oracle.balanced_accuracy_score(y, predicted)
+    )
+    assert overall["log_loss"].value == pytest.approx(oracle.log_loss(y, p))
+
+
+def test_saturated_classes_keep_their_order() -> None:
+    """Rows whose posterior rounds to 1 are still ranked by how sure they are."""
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    z = np.stack([np.zeros(200), np.where(y == 1, 300, 100) + rng.normal(size=200)], axis=1)
+    labels = Labels.from_array(y, kind="multiclass")
+    val = Scores.from_arrays(labels, logits=rng.normal(size=(200, 2)), split="val")
+    result = evaluate(tune(val), Scores.from_arrays(labels, logits=z, split="test"))
+    assert result.per_label["1"]["auroc"].value == 1.0
+    assert logsumexp(z, axis=1).min() > 40
+
+
+def test_frequency_groups_are_macro_averages(labelled: tuple[Scores, Scores]) -> None:
+    val, test = labelled
+    result = evaluate(tune(val), test, train_counts=[500, 100, 5])
+    assert list(result.groups) == ["head", "medium", "tail"]
+    for group, name in zip(result.groups, test.names, strict=True):
+        value = result.per_label[name]["ap"].value
+        assert result.groups[group]["ap"].value == pytest.approx(value)
+    two = evaluate(tune(val), test, train_counts=[500, 400, 5])
+    assert list(two.groups) == ["head", "tail"]
+    mean = (result.groups["head"]["ap"].value + result.groups["medium"]["ap"].value) / 2
+    assert two.groups["head"]["ap"].value == pytest.approx(mean)
+    assert evaluate(tune(val), test).groups == {}
+    with pytest.raises(ShapeError, match="one count per class or label"):
+        evaluate(tune(val), test, train_counts=[1, 2])
+
+
+def test_what_cannot_be_judged_says_why(labelled: tuple[Scores, Scores]) -> None:
+    val, test = labelled
+    y = test.require_labels().values.copy()
+    y[:, 0], y[:, 2] = 0, -1
+    labels = Labels.from_array(y, kind="multilabel", names=test.names)
+    result = evaluate(tune(val), Scores.from_arrays(labels, logits=test.values, split="test"))
+    assert result.not_evaluable == {"L0": "no positives", "L2": "no positives"}
+    assert result.per_label["L0"]["recall"].reason == "no positives"
+    for metric in ("ap", "auroc", "f1"):
+        missing = result.per_label["L0"][metric]
+        assert missing.is_missing
+        assert missing.reason == "no positives"
+        assert result.n_evaluable[metric] == 1
+        assert result.overall["macro"][metric].value == result.per_label["L1"][metric].value
+    assert result.per_label["L0"]["log_loss"].value > 0
+    assert result.per_label["L2"]["log_loss"].reason == "no known rows"
+    micro = result.overall["micro"]["precision"].value
+    assert micro < result.per_label["L1"]["precision"].value
+
+
+def test_few_positives_bring_a_caution(labelled: tuple[Scores, Scores]) -> None:
+    val, test = labelled
+    y = test.require_labels().values.copy()
+    y[np.flatnonzero(y[:, 1] == 1)[4:], 1] = 0
+    labels = Labels.from_array(y, kind="multilabel", names=test.names)
+    row = evaluate(
+        tune(val), Scores.from_arrays(labels, logits=test.values, split="test")
+    ).per_label["L1"]
+    assert row["ap"].method == "boyd"
+    assert "fewer than 10 positives" in str(row["ap"].reason)
+    assert "fewer than 10 positives" in str(row["auroc"].reason)
+
+
+def test_groups_of_rows_widen_the_intervals() -> None:
+    trial = label_trial("none", 0)
+    val, test = trial.scores["val"], trial.scores["test"]
+    twice = np.repeat(np.arange(600), 2)
+    y = test.require_labels().values[twice]
+    plain = Labels.from_array(y, kind="multilabel", names=test.names)
+    grouped = Labels.from_array(y, kind="multilabel", names=test.names, groups=twice)
+    rule = tune(val)
+    results = {}
+    for name, labels in (("plain", plain), ("grouped", grouped)):
+        scores = Scores.from_arrays(labels, logits=test.values[twice], split="test")
+        results[name] = evaluate(rule, scores).overall["macro"]["auroc"]
+    single = evaluate(rule, test).overall["macro"]["auroc"]
+    width = {k: e.high - e.low for k, e in results.items()}
+    assert width["grouped"] == pytest.approx(single.high - single.low, rel=0.01)
+    assert width["plain"] < 0.75 * width["grouped"]
+    assert results["grouped"].n == 600
+
+
+def test_bad_calls(labelled: tuple[Scores, Scores], classed: tuple[Scores, Scores]) -> None:
+    rule = tune(labelled[0])
+    with pytest.raises(UsageError, match=r"confidence_level.* must lie in \(0, 1\)"):
+        evaluate(rule, labelled[1], confidence_level=95)
+    with pytest.raises(DataError, match="multilabel with columns"):
+        evaluate(rule, classed[1])
+    new = Scores.from_arrays(
+        None, logits=labelled[1].values, kind="multilabel", names=labelled[1].names, split="new"
+    )
+    with pytest.raises(DataError, match="carry labels"):
+        evaluate(rule, new)
