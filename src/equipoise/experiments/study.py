@@ -101,7 +101,7 @@ class ComparisonSpec(_Strict):
 
     objective: str | None = None
     target_prior: Literal["validation", "uniform"] | list[float] = "validation"
-    primary: str | None = None
+    primary: Literal["macro_ap", "macro_auroc", "tuned"] | None = None
     rope: float = Field(0.01, gt=0)
     confidence_level: float = Field(0.95, gt=0, lt=1)
 
