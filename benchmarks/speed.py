@@ -265,7 +265,7 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown:
         parser.error(f"--only must name {', '.join(PARTS)}, got {', '.join(unknown)}")
     conditions, rows = facts(), []
-    versions = " ".join(f"{k} {v}" for k, v in {**conditions["versions"]}.items())  # type: ignore[dict-item]
+    versions = " ".join(f"{k} {v}" for k, v in conditions["versions"].items())
     print(f"{conditions['date']}; {conditions['cpu']}, {conditions['cores']} cores, ", end="")
     print(f"{conditions['torch_threads']} torch threads; Python {conditions['python']}; {versions}")
     print("\nTimes faster than the peer: median (range) over interleaved repetitions\n")

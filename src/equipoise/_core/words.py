@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from equipoise.errors import UsageError
 
 __all__ = ["closest", "one_of", "say"]
+
+Word = TypeVar("Word", bound=str)
 
 
 def say(name: str, expected: str, got: object, do: str = "") -> str:
@@ -24,9 +27,10 @@ def closest(name: str, known: Iterable[str]) -> str:
     return "Known: " + ", ".join(options) + "."
 
 
-def one_of(name: str, value: str, known: Sequence[str]) -> str:
-    """Return ``value`` if it is one of ``known``."""
-    if value not in known:
-        listed = ", ".join(f"'{k}'" for k in known)
-        raise UsageError(say(name, f"be one of {listed}", repr(value), closest(str(value), known)))
-    return value
+def one_of(name: str, value: str, known: Sequence[Word]) -> Word:
+    """Return the one of ``known`` that equals ``value``."""
+    for word in known:
+        if word == value:
+            return word
+    listed = ", ".join(f"'{k}'" for k in known)
+    raise UsageError(say(name, f"be one of {listed}", repr(value), closest(str(value), known)))

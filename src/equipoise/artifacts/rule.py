@@ -260,7 +260,7 @@ class DecisionRule:
             hashes, target = body["id_hashes"], body["target_prior"]
             correction = body["correction"]
             return cls(
-                kind=one_of("kind", body["kind"], KINDS),  # type: ignore[arg-type]
+                kind=one_of("kind", body["kind"], KINDS),
                 names=tuple(body["names"]),
                 correction=None if correction is None else Correction.from_dict(correction),
                 calibrator=Calibrator.from_dict(body["calibrator"]),

@@ -100,7 +100,7 @@ class Scores:
             expected = "be given as exactly one of logits=, probabilities=, ranking="
             raise UsageError(say("scores", expected, f"{len(named)} of them", do))
         name, raw = named[0]
-        score_kind: ScoreKind = one_of("score_kind", name, SCORE_KINDS)  # type: ignore[assignment]
+        score_kind: ScoreKind = one_of("score_kind", name, SCORE_KINDS)
         one_of("split", split, PARTS)
         array = to_array(name, raw, ndim=(1, 2))
         if array.size == 0:

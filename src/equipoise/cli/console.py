@@ -15,11 +15,13 @@ from equipoise._core.words import one_of
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Comparison, Estimate, Finding
+    from equipoise.artifacts.labels import Kind
 
 __all__ = [
     "comparison_lines",
     "fail_on",
     "findings_lines",
+    "kind_of",
     "note",
     "print_json",
     "progress",
@@ -45,6 +47,12 @@ def print_json(value: Any) -> None:
 def split_list(text: str | None) -> list[str] | None:
     """Return the parts of "A,B,C", or None."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def kind_of(text: str | None) -> Kind | None:
+    """Return the kind of labels that --kind names, or None."""
+    kinds: tuple[Kind, ...] = ("multiclass", "multilabel")
+    return None if text is None else one_of("--kind", text, kinds)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

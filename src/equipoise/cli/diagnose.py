@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import fail_on, findings_lines, print_json, split_list
+from equipoise.cli.console import fail_on, findings_lines, kind_of, print_json, split_list
 
 EXAMPLE = "Example: equipoise diagnose --positives A=19000,B=65000,C=38000,D=105000 --rows 224000"
 
@@ -43,12 +43,12 @@ def run(
     read = None
     if table is not None:
         read = read_labels(table, label=label, labels=split_list(labels), delimiter=delimiter,
-                           kind=kind, group_column=group)  # type: ignore[arg-type]  # fmt: skip
+                           kind=kind_of(kind), group_column=group)  # fmt: skip
     found = diagnosis.diagnose(
         read,
         counts=None if positives is None else counts_from_text(positives),
         n_rows=rows,
-        kind=kind if table is None else None,  # type: ignore[arg-type]
+        kind=kind_of(kind) if table is None else None,
         scores=None if scores is None else read_scores(scores),
         ignore=tuple(split_list(ignore) or ()),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 import typer
 
@@ -27,10 +28,16 @@ def _wrong_use(error: Exception) -> int:
     return _stop(f"{message} See `equipoise --help`.", 2)
 
 
+def _as_note(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"equipoise: note: {' '.join(str(message).split())}", err=True)
+
+
 def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     try:
-        code = app(arguments, standalone_mode=False, prog_name="equipoise")
+        with warnings.catch_warnings():
+            warnings.showwarning = _as_note
+            code = app(arguments, standalone_mode=False, prog_name="equipoise")
     except EquipoiseError as error:
         return _stop(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import print_json, split_list, table
+from equipoise.cli.console import kind_of, print_json, split_list, table
 
 EXAMPLE = "Example: equipoise split labels.csv --labels A,B,C,D --group patient -o parts"
 
@@ -42,7 +42,7 @@ def run(
     from equipoise.labels import read_labels
 
     found = read_labels(source, label=label, labels=split_list(labels), delimiter=delimiter,
-                        kind=kind, id_column=id_column, group_column=group)  # type: ignore[arg-type]  # fmt: skip
+                        kind=kind_of(kind), id_column=id_column, group_column=group)  # fmt: skip
     made = draw_split(found, fractions, long_tail, ratio, shape, total,
                       (val_per_class, test_per_class), seed)  # fmt: skip
     written = write_parts(made, found, source, out, copy)
