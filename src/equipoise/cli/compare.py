@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import comparison_lines, note, print_json, progress, table
+from equipoise.cli.console import note, print_json, progress, table
+from equipoise.cli.verdict import comparison_lines
 
 EXAMPLE = (
     "Examples: equipoise compare study.yaml --set seeds=10; equipoise compare train.csv --label y"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,10 @@ import typer
 from equipoise._core.words import one_of
 
 if TYPE_CHECKING:
-    from equipoise.artifacts import Comparison, Estimate, Finding
+    from equipoise.artifacts import Finding
     from equipoise.artifacts.labels import Kind
 
 __all__ = [
-    "comparison_lines",
     "fail_on",
     "findings_lines",
     "kind_of",
@@ -83,49 +81,6 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total
         )
-
-
-def _number(estimate: Estimate) -> str:
-    return "-" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
-
-
-def comparison_lines(comparison: Comparison) -> list[str]:
-    """Return the verdict table and the two sentences, at most 30 lines."""
-    short = "AP" if comparison.primary == "macro_ap" else "primary"
-    head = [
-        "arm",
-        "macro AP",
-        "AUROC",
-        "default",
-        "tuned",
-        "log loss",
-        f"d {short} [95 %]",
-        "verdict",
-    ]
-    rows = []
-    for arm in comparison.arms:
-        record, gain = arm.record, arm.gain
-        same = arm.method == f"{comparison.baseline} + thresholds"
-        difference = "" if gain is None else ("same model" if same else _signed(gain.primary))
-        columns = ("macro_ap", "macro_auroc", "default", "tuned", "log_loss_calibrated")
-        numbers = [_number(record[k]) for k in columns]
-        rows.append([arm.method, *numbers, difference, gain.verdict if gain else "baseline"])
-    explained = (
-        f"default, tuned: {comparison.rule_metric} at 0.5 or argmax, and with the rule tuned on "
-        f"validation rows; {comparison.arms[0].n_seeds} seeds; intervals are Holm-adjusted"
-    )
-    return [
-        comparison.title,
-        table(head, rows),
-        explained,
-        *comparison.summary,
-    ]
-
-
-def _signed(estimate: Estimate) -> str:
-    if math.isnan(estimate.low):
-        return f"{estimate.value:+.3f}"
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
 
 
 def findings_lines(findings: Sequence[Finding]) -> list[str]:

@@ -214,6 +214,7 @@ def comparison_view(
         "target_prior": comparison.data.get("target_prior", "validation"),
         "names": comparison.names,
         "positives": comparison.data["positives"],
+        "largest": max(1, *(c["train"] or 0 for c in comparison.data["positives"].values())),
         "arms": [_arm_row(a, comparison.baseline) for a in comparison.arms],
         "losses": ("log_loss_raw", "log_loss_formula", "log_loss_calibrated"),
         "labels": _label_rows(comparison, best),
