@@ -56,7 +56,7 @@ def test_opens_without_messages_or_requests(page: object) -> None:
 
 
 def test_tables_sort_by_mouse_and_key(page: object) -> None:
-    table = page.locator("table.sortable").first
+    table = page.locator("table.sortable", has_text="verdict").first
     head = table.locator("th", has_text="difference").first
     column = lambda: [  # noqa: E731
         float(v) for v in table.locator("tbody tr td:nth-child(3)").evaluate_all(
