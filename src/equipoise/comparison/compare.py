@@ -109,14 +109,15 @@ def compare(
     arms = {baseline: base, tuned: _with_thresholds(base, tuned)} | judged
     bought = gains(arms, design, baseline, tuned)
     records = tuple(_record(arm, design, bought.get(arm.method)) for arm in arms.values())
-    recommended, summary = recommend(records, arms, design, baseline, tuned)
+    rule_metric = "macro F1" if labels.kind == "multilabel" else "balanced accuracy"
+    recommended, summary = recommend(records, arms, design, baseline, tuned, rule_metric)
     return Comparison(
         title=title or "Comparison",
         kind=labels.kind,
         names=labels.names,
         baseline=baseline,
         primary=chosen,
-        rule_metric="macro F1" if labels.kind == "multilabel" else "balanced accuracy",
+        rule_metric=rule_metric,
         rope=rope,
         arms=records,
         recommended=recommended,

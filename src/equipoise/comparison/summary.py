@@ -83,6 +83,7 @@ def recommend(
     design: Design,
     baseline: str,
     tuned: str,
+    rule_metric: str,
 ) -> tuple[str, tuple[str, str]]:
     """Return the simplest arm that no other beats, and the two sentences that go with it.
 
@@ -94,11 +95,17 @@ def recommend(
     free = by_method[tuned].gain
     if pick == baseline and free is not None and free.verdict == "threshold only":
         pick = tuned
-    return pick, (_sentence(pick, by_method, design, baseline, tuned), _doubt(records, design))
+    sentence = _sentence(pick, by_method, design, baseline, tuned, rule_metric)
+    return pick, (sentence, _doubt(records, design))
 
 
 def _sentence(
-    pick: str, by_method: Mapping[str, ArmRecord], design: Design, baseline: str, tuned: str
+    pick: str,
+    by_method: Mapping[str, ArmRecord],
+    design: Design,
+    baseline: str,
+    tuned: str,
+    rule_metric: str,
 ) -> str:
     word = METRIC_WORDS.get(design.primary, design.primary)
     rule = by_method[baseline].record
@@ -116,7 +123,7 @@ def _sentence(
         before, after = rule["default"].value, by_method[tuned].record["tuned"].value
         return (
             f"Use {tuned}: {lead.lower()} the untreated model in {word}, and tuned thresholds "
-            f"alone take its decisions from {before:.3f} to {after:.3f}."
+            f"alone take its {rule_metric} from {before:.3f} to {after:.3f}."
         )
     return f"Use {baseline}: {lead.lower()} the untreated model in {word}."
 
