@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Split,
         Trial,
     )
+    from equipoise.audit import audit_loss
     from equipoise.comparison import compare, evaluate
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose, explain
@@ -44,6 +45,7 @@ _HOME = {
     "Finding": "artifacts",
     "diagnose": "diagnosis",
     "explain": "diagnosis",
+    "audit_loss": "audit",
     "Split": "artifacts",
     "stratified_split": "splits",
     "stratified_kfold": "splits",
@@ -79,6 +81,7 @@ __all__ = [
     "Scores",
     "Split",
     "Trial",
+    "audit_loss",
     "compare",
     "diagnose",
     "evaluate",

@@ -39,6 +39,7 @@ def test_this_check_can_fail() -> None:
             "demo",
             "init",
             "diagnose",
+            "audit",
             "split",
             "compare",
             "tune",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,7 +22,16 @@ ALPHA = torch.tensor([0.25, 0.5, 0.75, 0.9])
 
 @dataclass(frozen=True)
 class LossCase:
-    """A loss, its settings, what it is with neutral settings, and a loop that computes it."""
+    """A loss, its settings, what it is with neutral settings, and a loop that computes it.
+
+    ``unit`` is what "none" returns a value for: an entry (or, for classes, a row), a row of labels,
+    a label over the batch, or nothing smaller than the batch, where "none" is refused.
+    ``counted`` tells which units a mean is over, ``frozen(logits, target, at)`` is the loss with
+    focusing weights taken from ``at``, ``reach`` holds the true probabilities that the outputs
+    can express, and ``learns_when_wrong`` is False where the slope vanishes at a saturated
+    negative. ``by_row`` marks an oracle that takes whole rows and returns a list.
+    ``neutral`` is None where no setting gives a loss of torch.
+    """
 
     name: str
     module: type[Loss]
@@ -33,10 +42,22 @@ class LossCase:
     per_class: tuple[str, ...] = ()
     mean_weight: str | None = None
     same_at_zero: float | None = None
+    clips: bool = False
+    unit: Literal["entry", "row", "label", "batch"] = "entry"
+    counted: Callable[[Tensor], Tensor] | None = None
+    frozen: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    reach: tuple[float, float] = (0.0, 1.0)
+    learns_when_wrong: bool = True
+    by_row: bool = False
 
     @property
     def kind(self) -> str:
         return self.module.kind
+
+    @property
+    def smallest(self) -> Literal["none", "mean"]:
+        """The reduction with the smallest unit."""
+        return "mean" if self.unit == "batch" else "none"
 
     @property
     def width(self) -> int:

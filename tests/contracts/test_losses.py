@@ -6,9 +6,10 @@ import copy
 import inspect
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from cases import CASES, NO_LOSS, LossCase
+from cases import CASES, NO_LOSS, NO_NEUTRAL, LossCase
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,12 +17,26 @@ from equipoise import losses
 from equipoise.errors import DataError, ShapeError, UsageError
 
 NAN = float("nan")
+REDUCTIONS = ["none", "mean", "sum", "batchmean"]
 every_loss = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_label_loss = pytest.mark.parametrize(
     "case", [c for c in CASES if c.kind == "multilabel"], ids=lambda case: case.name
 )
 every_class_loss = pytest.mark.parametrize(
     "case", [c for c in CASES if c.kind == "multiclass"], ids=lambda case: case.name
+)
+
+every_loss_with_a_neutral = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.neutral is not None], ids=lambda case: case.name
+)
+every_smooth_loss = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.frozen is None], ids=lambda case: case.name
+)
+every_frozen_loss = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.frozen is not None], ids=lambda case: case.name
+)
+every_batch_loss = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.unit == "batch"], ids=lambda case: case.name
 )
 
 
@@ -38,7 +53,16 @@ def draw(
 
 
 def unreduced(case: LossCase, logits: Tensor, target: Tensor) -> Tensor:
-    return case.function(logits, target, reduction="none", **case.settings)
+    """Return the loss of the smallest unit that the case has."""
+    return case.function(logits, target, reduction=case.smallest, **case.settings)
+
+
+def is_counted(case: LossCase, target: Tensor) -> Tensor:
+    """Return which units a mean is over."""
+    if case.counted is not None:
+        return case.counted(target)
+    known = ~target.isnan()
+    return known if case.unit == "entry" else known.any(-1)
 
 
 def gradient(case: LossCase, logits: Tensor, target: Tensor) -> Tensor:
@@ -66,9 +90,11 @@ def test_two_tensors_then_keywords(case: LossCase) -> None:
 
 
 @every_loss
-@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_module_is_its_function(case: LossCase, reduction: Any) -> None:
     logits, target = draw(case)
+    if (case.unit, reduction) == ("batch", "none"):
+        return  # refused: test_a_loss_of_the_batch_refuses_none
     by_function = case.function(logits, target, reduction=reduction, **case.settings)
     assert torch.equal(case.build(reduction=reduction)(logits, target), by_function)
 
@@ -77,32 +103,65 @@ def test_module_is_its_function(case: LossCase, reduction: Any) -> None:
 def test_equals_the_slow_loop(case: LossCase) -> None:
     logits, target = draw(case, dtype=torch.float64)
     found = unreduced(case, logits, target)
-    for i, row in enumerate(logits.tolist()):
-        if case.kind == "multiclass":
+    if case.unit == "batch":
+        slow = case.oracle(logits.tolist(), target.tolist(), **case.settings)
+        assert found.item() == pytest.approx(slow, rel=1e-6)
+    elif case.unit in ("row", "label") or case.by_row:
+        by_unit = (logits.T, target.T) if case.unit == "label" else (logits, target)
+        for i, (z, y) in enumerate(zip(*by_unit, strict=True)):
+            slow = case.oracle(z.tolist(), y.tolist(), **case.settings)
+            assert found[i].tolist() == pytest.approx(slow, rel=1e-6)
+    elif case.kind == "multiclass":
+        for i, row in enumerate(logits.tolist()):
             slow = case.oracle(row, int(target[i]), **case.settings)
             assert found[i].item() == pytest.approx(slow, rel=1e-6)
-            continue
-        for label, z in enumerate(row):
-            y = target[i, label].item()
-            slow = 0.0 if y != y else case.oracle(z, y, label, **case.settings)
+    else:
+        for (i, label), y in np.ndenumerate(target.numpy()):
+            slow = (
+                0.0 if y != y else case.oracle(logits[i, label].item(), y, label, **case.settings)
+            )
             assert found[i, label].item() == pytest.approx(slow, rel=1e-6)
 
 
 @every_loss
 def test_none_reduced_by_hand_is_sum_and_mean(case: LossCase) -> None:
     logits, target = draw(case)
+    if case.unit == "batch":
+        assert_batch_reductions(case, logits, target)
+        return
     values = unreduced(case, logits, target)
     torch.testing.assert_close(case.build(reduction="sum")(logits, target), values.sum())
+    by_row = torch.tensor(len(target))
     if case.mean_weight is not None:
         divisor = case.settings[case.mean_weight][target].sum()
     elif case.kind == "multilabel":
-        divisor = (~target.isnan()).sum()
+        divisor = is_counted(case, target).sum()
+        by_row = (~target.isnan()).any(-1).sum() if case.unit == "entry" else divisor
     else:
-        divisor = torch.tensor(target.numel())
+        divisor = by_row
     torch.testing.assert_close(case.build()(logits, target), values.sum() / divisor)
+    by_batch = case.build(reduction="batchmean")(logits, target)
+    torch.testing.assert_close(by_batch, values.sum() / by_row)
 
 
-@every_loss
+def assert_batch_reductions(case: LossCase, logits: Tensor, target: Tensor) -> None:
+    mean = case.build()(logits, target)
+    assert mean.shape == ()
+    torch.testing.assert_close(case.build(reduction="batchmean")(logits, target), mean)
+    assert case.build(reduction="sum")(logits, target) > mean
+
+
+@every_batch_loss
+def test_a_loss_of_the_batch_refuses_none(case: LossCase) -> None:
+    logits, target = draw(case)
+    wanted = "`reduction` must be one of 'mean', 'sum', 'batchmean', got 'none'"
+    with pytest.raises(UsageError, match=wanted):
+        case.function(logits, target, reduction="none", **case.settings)
+    with pytest.raises(UsageError, match=wanted):
+        case.build(reduction="none")
+
+
+@every_loss_with_a_neutral
 def test_neutral_settings_are_the_torch_baseline(case: LossCase) -> None:
     logits, target = draw(case)
     target = target.nan_to_num(0.0) if case.kind == "multilabel" else target
@@ -114,11 +173,27 @@ def test_neutral_settings_are_the_torch_baseline(case: LossCase) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
-@every_loss
+def test_only_these_have_no_neutral_setting() -> None:
+    assert {c.name for c in CASES if c.neutral is None} == NO_NEUTRAL
+
+
+@every_smooth_loss
 def test_gradients_are_right(case: LossCase) -> None:
     logits, target = draw(case, n=4, dtype=torch.float64)
-    loss = case.build(reduction="none").double()
+    loss = case.build(reduction=case.smallest).double()
     assert torch.autograd.gradcheck(lambda z: loss(z, target), logits.requires_grad_())
+
+
+@every_frozen_loss
+def test_gradients_leave_the_frozen_weight_alone(case: LossCase) -> None:
+    logits, target = draw(case, n=4, dtype=torch.float64)
+    target = target.nan_to_num(1.0)
+    leaf = logits.clone().requires_grad_()
+    slow = case.frozen(leaf, target, logits)
+    assert torch.autograd.gradcheck(lambda z: case.frozen(z, target, logits), leaf)
+    (expected,) = torch.autograd.grad(slow.mean(), leaf)
+    torch.testing.assert_close(gradient(case, logits, target), expected)
+    torch.testing.assert_close(unreduced(case, logits, target), slow.detach())
 
 
 @every_loss
@@ -143,14 +218,14 @@ def test_wrong_saturated_rows_still_learn(case: LossCase) -> None:
     z = torch.full((1, case.width), -100.0)
     z[0, 0] = 100.0
     target = torch.tensor([1]) if case.kind == "multiclass" else torch.zeros_like(z)
-    assert gradient(case, z, target)[0, 0] > 1e-3
+    assert (gradient(case, z, target)[0, 0] > 1e-3) == case.learns_when_wrong
 
 
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
 def test_dtype_and_device_are_kept(case: LossCase, dtype: torch.dtype) -> None:
     logits, target = draw(case)
-    for reduction in ("none", "mean"):
+    for reduction in {case.smallest, "mean"}:
         found = case.build(reduction=reduction)(logits.to(dtype), target)
         assert found.dtype == dtype
         assert found.device == logits.device
@@ -161,7 +236,7 @@ def test_dtype_and_device_are_kept(case: LossCase, dtype: torch.dtype) -> None:
 def test_half_precision_is_computed_in_float32(case: LossCase, dtype: torch.dtype) -> None:
     logits, target = draw(case)
     rounded = logits.to(dtype)
-    found = case.build(reduction="none").to(dtype)(rounded, target)
+    found = case.build(reduction=case.smallest).to(dtype)(rounded, target)
     torch.testing.assert_close(found, unreduced(case, rounded.float(), target).to(dtype))
 
 
@@ -186,8 +261,10 @@ def test_names_of_classes_do_not_matter(case: LossCase) -> None:
         expected = unreduced(case, logits, target)
     else:
         moved = target[:, order]
-        expected = unreduced(case, logits, target)[:, order]
-    found = case.function(logits[:, order], moved, reduction="none", **settings)
+        expected = unreduced(case, logits, target)
+        if case.unit in ("entry", "label"):
+            expected = expected[..., order]
+    found = case.function(logits[:, order], moved, reduction=case.smallest, **settings)
     torch.testing.assert_close(found, expected)
 
 
@@ -246,8 +323,10 @@ def test_copy_and_state_dict_round_trip(case: LossCase) -> None:
 
 
 @every_loss
-@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_leading_axes_are_a_loop_over_slices(case: LossCase, reduction: Any) -> None:
+    if (case.unit, reduction) == ("batch", "none"):
+        return  # refused: test_a_loss_of_the_batch_refuses_none
     logits, target = draw(case, 3, 2)
     loss = case.build(reduction=reduction)
     found = loss(logits, target)
@@ -343,7 +422,7 @@ def test_wrong_settings_are_named(case: LossCase) -> None:
             case.function(logits, target, **settings)
         with pytest.raises(DataError, match=rf"`{name}` must be >= 0"):
             case.build(**{name: -torch.ones(case.width)})
-    with pytest.raises(UsageError, match="`reduction` must be one of 'none', 'mean', 'sum'"):
+    with pytest.raises(UsageError, match=r"`reduction` must be one of .*'mean', 'sum'"):
         case.build(reduction="average")
     with pytest.raises(DataError, match="`logits` must be floating"):
         case.function(logits.long(), target, **case.settings)

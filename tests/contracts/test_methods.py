@@ -24,6 +24,9 @@ OTHER = {
     "gamma": 1.0,
     "tau": 0.5,
     "rule": "mean",
+    "epsilon": 2.0,
+    "head": 0.3,
+    "tail": 0.05,
 }
 
 
@@ -145,10 +148,13 @@ def well_specified(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, Lab
     return x, Labels.from_array((logits + gumbel).argmax(1), kind="multiclass")
 
 
-# How far the mean probability may be from the share of positives (counts of the rarest vary by
-# 2.5 %), and 99 % of the probabilities from the untreated model's. The logits that focal loss asks
-# for are no linear function of the true ones, so a linear head comes less close.
-MEAN, EACH = 0.05, {"focal": 0.07}
+# How far the mean probability may be from the share of positives: three standard deviations of the
+# count of the rarest, which varies by 2.5 %.
+MEAN = 0.075
+# How far 99 % of the probabilities may be from the untreated model's. The logits that focal, poly
+# and smoothed losses ask for are no linear function of the true ones: a linear head comes less
+# close.
+EACH = {"focal": 0.07, "poly1": 0.05, "label_aware_smoothing": 0.25}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -174,7 +180,7 @@ def test_exact_remedies_agree_with_the_untreated_model_once_corrected(kind: str)
         assert np.quantile(np.abs(p - plain), 0.99) < EACH.get(name, 0.03), name
         raw = probabilities(kind, scores.values)
         if name in treated - {"focal"}:
-            assert np.abs(raw.mean(0) / share - 1.0).max() > 4 * MEAN, name
+            assert np.abs(raw.mean(0) / share - 1.0).max() > 3 * MEAN, name
 
 
 def probabilities(kind: str, log_odds: np.ndarray) -> np.ndarray:

@@ -31,5 +31,14 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ204": Code("warning", "Rows repeated before the split"),
         "EQ401": Code("warning", "Saturated or tied scores"),
         "EQ402": Code("warning", "Flood or drought of positives"),
+        "EQ501": Code("error", "Not for logits"),
+        "EQ502": Code("tip", "What a second sigmoid would do"),
+        "EQ503": Code("tip", "What an output of 0.5 stands for"),
+        "EQ504": Code("warning", "Weights that only scale the learning rate"),
+        "EQ505": Code("error", "Loss or gradient not finite"),
+        "EQ506": Code("warning", "Gradient lost where it is needed"),
+        "EQ507": Code("warning", "Loss depends on the batch"),
+        "EQ508": Code("warning", "Reduction is not what it says"),
+        "EQ509": Code("error", "Loss with side effects"),
     }
 )

@@ -2,112 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from equipoise._core.checks import one_of, require_shape, say, to_array
-from equipoise._core.logistic import expit, log_expit, log_rest, log_softmax
+from equipoise._core.checks import one_of, say, to_array
+from equipoise._core.logistic import expit, log_softmax
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
+from equipoise.artifacts._steps import STEPS, Floats, check_step
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import DataError, NotRecoverableError, UsageError
 
-__all__ = ["Correction", "Exactness", "focal_log_scale"]
+__all__ = ["Correction", "Exactness"]
 
 Exactness = Literal["exact", "approximate", "none"]
 EXACTNESS: tuple[Exactness, ...] = ("exact", "approximate", "none")
-Floats = NDArray[np.float64]
 _SCHEMA, _VERSION = "equipoise.Correction", 1
-
-
-def focal_log_scale(log_p: Floats, log_q: Floats, gamma: float) -> Floats:
-    """Return log A with A = q^gamma - gamma p q^(gamma-1) log p, for q = 1 - p given apart.
-
-    The gradient of the focal term is A (p - e_y), so the true probability goes with p / A. Where
-    p rounds to 1, the first order A = (1 + gamma) q^gamma holds.
-    """
-    if gamma == 0:
-        return np.zeros_like(log_p)
-    inner = np.exp(log_q) - gamma * np.exp(log_p) * log_p
-    first_order = log_q + np.log1p(gamma)
-    exact = np.log(np.maximum(inner, np.finfo(np.float64).tiny))
-    scale: Floats = (gamma - 1.0) * log_q + np.where(log_q > -30.0, exact, first_order)
-    return scale
-
-
-def _offset(values: Floats, op: Mapping[str, Any], _kind: Kind) -> Floats:
-    offset = np.asarray(op["offset"], dtype=np.float64)
-    if offset.ndim == 1 and offset.size > 1:
-        require_shape("logits", values, (None, offset.size), "One column per class or label.")
-    return values + offset
-
-
-def _monotone_table(values: Floats, op: Mapping[str, Any], _kind: Kind) -> Floats:
-    out = np.empty_like(values)
-    tables = op["tables"]
-    if len(tables) > 1:
-        require_shape("logits", values, (None, len(tables)), "One column per label.")
-    for column in range(values.shape[1]):
-        table = tables[column if len(tables) > 1 else 0]
-        knots, log_odds = np.asarray(table["logit"]), np.asarray(table["log_odds"])
-        z = values[:, column]
-        inside = np.interp(z, knots, log_odds)
-        # Outside the knots the map goes on with slope 1, so order is kept.
-        out[:, column] = inside + np.minimum(z - knots[0], 0) + np.maximum(z - knots[-1], 0)
-    return out
-
-
-def _focal(values: Floats, op: Mapping[str, Any], kind: Kind) -> Floats:
-    gamma = float(op["gamma"])
-    if kind == "multilabel":
-        # l1' = -A(p) (1 - p) and l0' = A(1 - p) p, so eta / (1 - eta) = l0' / -l1'.
-        log_p, log_q = log_expit(values), log_expit(-values)
-        return np.asarray(
-            values + focal_log_scale(log_q, log_p, gamma) - focal_log_scale(log_p, log_q, gamma)
-        )
-    log_p = log_softmax(values)
-    return log_softmax(log_p - focal_log_scale(log_p, log_rest(values), gamma))
-
-
-def _check_op(op: Any, kind: Kind) -> None:
-    """Raise unless ``op`` is one of the closed set with fields that it can run on."""
-    name = op.get("op") if isinstance(op, Mapping) else None
-    do = "Write the correction with the loss or sampler that it undoes."
-    if name not in _OPS:
-        raise DataError(say("ops", f"use only {', '.join(sorted(_OPS))}", repr(name), do))
-    if name == "monotone_table" and kind != "multilabel":
-        raise UsageError(say("ops", "fit classes", f"`{name}`, which corrects labels alone", do))
-    try:
-        if name == "offset":
-            good = bool(np.isfinite(np.asarray(op["offset"], dtype=np.float64)).all())
-        elif name == "focal":
-            good = 0 <= float(op["gamma"]) < np.inf
-        else:
-            good = len(op["tables"]) > 0 and all(_is_table(table) for table in op["tables"])
-    except (KeyError, TypeError, ValueError):
-        good = False
-    if not good:
-        fields = {"offset": "finite `offset`", "focal": "`gamma` >= 0"}
-        need = fields.get(name, "`tables` of increasing `logit` and never falling `log_odds`")
-        raise DataError(say("ops", f"give {need} for `{name}`", "something else", do))
-
-
-def _is_table(table: Mapping[str, Any]) -> bool:
-    x, y = (np.asarray(table[key], dtype=np.float64) for key in ("logit", "log_odds"))
-    finite = bool(np.isfinite(x).all() and np.isfinite(y).all())
-    shaped = x.ndim == 1 and x.size > 0 and x.shape == y.shape
-    return finite and shaped and bool((np.diff(x) > 0).all() and (np.diff(y) >= 0).all())
-
-
-_OPS: dict[str, Callable[[Floats, Mapping[str, Any], Kind], Floats]] = {
-    "offset": _offset,
-    "monotone_table": _monotone_table,
-    "focal": _focal,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +32,11 @@ class Correction:
         kind: "multilabel" (log-odds per label) or "multiclass" (log-posterior over classes).
         ops: Steps applied in order, loss first, then sampler. Each is a mapping with "op":
             "offset" (``offset``: a list of C numbers or one), "monotone_table" (``tables``: per
-            label or one for all, increasing knots ``logit`` and ``log_odds``; labels only) or
-            "focal" (``gamma``: the inverse of the softmax or the sigmoid focal loss).
+            label or one for all, increasing knots ``logit`` and ``log_odds``; labels only),
+            "focal" (``gamma``: the inverse of the softmax or the sigmoid focal loss); and for
+            classes only: "scale" (``scale``: C factors on the logits), "poly" (``epsilon``),
+            "ldam" (``margin``: C numbers, ``scale``: one) and "unmix" (``smoothing``: the share
+            that training spread evenly over all classes, C numbers or one).
         exactness: "exact", "approximate" or "none" (a fitted calibrator is compulsory then).
         valid_range: True probabilities between which the correction holds.
         prior: Class shares of the rows it leads back to, (C,), where known.
@@ -143,7 +60,7 @@ class Correction:
         one_of("kind", self.kind, KINDS)
         one_of("exactness", self.exactness, EXACTNESS)
         for op in self.ops:
-            _check_op(op, self.kind)
+            check_step(op, self.kind)
         low, high = self.valid_range
         if not 0 <= low < high <= 1:
             do = "Give the true probabilities between which the correction holds."
@@ -186,7 +103,7 @@ class Correction:
 
     def _run(self, values: Floats) -> Floats:
         for op in self.ops:
-            values = _OPS[op["op"]](values, op, self.kind)
+            values = STEPS[op["op"]](values, op, self.kind)
         return values
 
     def probabilities(self, logits: ArrayLike) -> Floats:

@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from equipoise.cli import compare, demo, diagnose, evaluate, init, methods, report, split, tune
+from equipoise.cli import (
+    audit,
+    compare,
+    demo,
+    diagnose,
+    evaluate,
+    init,
+    methods,
+    report,
+    split,
+    tune,
+)
 from equipoise.cli.exits import run_app
 
 __all__ = ["app", "main"]
@@ -21,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: equipoise demo",
 )
-for verb in (demo, init, diagnose, split, compare, tune, evaluate, report, methods):
+for verb in (demo, init, diagnose, audit, split, compare, tune, evaluate, report, methods):
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(verb.run)
 
 

@@ -17,6 +17,9 @@ def run(
     kind: Annotated[
         str | None, typer.Option(help="Only methods for multiclass or multilabel.")
     ] = None,
+    points: Annotated[
+        bool, typer.Option("--operating-points", help="What each loss makes of an output of 0.5.")
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
     """List every method with its settings, how exactly it is undone, and its source."""
@@ -24,6 +27,9 @@ def run(
 
     if kind is not None:
         one_of("--kind", kind, ("multiclass", "multilabel"))
+    if points:
+        _print_points(kind, as_json)
+        return
     chosen = [m for m in METHODS.values() if kind is None or kind in m.builders]
     if as_json:
         fields = ("name", "family", "settings", "exactness", "summary", "reference")
@@ -34,7 +40,21 @@ def run(
         settings = ", ".join(f"{k}={v}" for k, v in method.settings.items()) or "-"
         exact = "/".join(dict.fromkeys(method.exactness.values()))
         rows.append([method.name, "+".join(method.builders), settings, exact, method.summary])
-    head = ["method", "labels", "settings", "undone", "what it does"]
+    _echo(["method", "labels", "settings", "undone", "what it does"], rows)
+
+
+def _print_points(kind: str | None, as_json: bool) -> None:
+    from equipoise.experiments.operating_points import EXAMPLES, operating_points
+
+    found = operating_points(kind)
+    if as_json:
+        print_json([p._asdict() for p in found])
+        return
+    rows = [[p.method, EXAMPLES[p.labels], p.settings, p.reach, p.points] for p in found]
+    _echo(["method", "example", "settings", "range", "true probability at output 0.5"], rows)
+
+
+def _echo(head: list[str], rows: list[list[str]]) -> None:
     widths = max(len(row[-1]) for row in [head, *rows])
     lines = table(head, [[*row[:-1], row[-1].ljust(widths)] for row in rows])
     typer.echo("\n".join(line.rstrip() for line in lines.splitlines()))

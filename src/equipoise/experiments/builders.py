@@ -14,15 +14,19 @@ from equipoise.sampling.weights import class_balanced_weights, sampler_correctio
 from equipoise.training.remedy import Remedy
 
 __all__ = [
+    "cdt",
     "class_balanced",
     "class_balanced_sampling",
     "inverse_frequency",
+    "label_aware_smoothing",
     "logit_adjusted",
     "plain_bce",
     "plain_cross_entropy",
+    "poly1",
     "pos_weight",
     "sigmoid_focal",
     "softmax_focal",
+    "vector_scaling",
     "weighted_ce",
     "weighted_sampling",
 ]
@@ -89,11 +93,38 @@ def softmax_focal(labels: Labels, *, gamma: float) -> Remedy:
     return _from_loss("focal", losses.SoftmaxFocalLoss(gamma=gamma), labels, gamma=gamma)
 
 
-def logit_adjusted(labels: Labels, *, tau: float) -> Remedy:
-    """Logit-adjusted cross-entropy with the training prior, half a row added to each class."""
+def _shares(labels: Labels) -> Any:
+    """Return the training prior, with half a row in each empty class."""
     smoothed = labels.counts + 0.5 * (labels.counts == 0)
-    loss = losses.LogitAdjustedLoss(smoothed / smoothed.sum(), tau=tau)
+    return smoothed / smoothed.sum()
+
+
+def logit_adjusted(labels: Labels, *, tau: float) -> Remedy:
+    """Logit-adjusted cross-entropy with the training prior, half a row in each empty class."""
+    loss = losses.LogitAdjustedLoss(_shares(labels), tau=tau)
     return _from_loss("logit_adjusted", loss, labels, tau=tau)
+
+
+def vector_scaling(labels: Labels, *, gamma: float, tau: float) -> Remedy:
+    """Cross-entropy of logits scaled and shifted by class shares."""
+    loss = losses.VectorScalingLoss(_shares(labels), gamma=gamma, tau=tau)
+    return _from_loss("vector_scaling", loss, labels, gamma=gamma, tau=tau)
+
+
+def cdt(labels: Labels, *, gamma: float) -> Remedy:
+    """Cross-entropy with a temperature per class."""
+    return _from_loss("cdt", losses.CDTLoss(_shares(labels), gamma=gamma), labels, gamma=gamma)
+
+
+def label_aware_smoothing(labels: Labels, *, head: float, tail: float) -> Remedy:
+    """Cross-entropy with targets smoothed by class counts."""
+    loss = losses.LabelAwareSmoothingLoss.from_class_counts(labels.counts, head=head, tail=tail)
+    return _from_loss("label_aware_smoothing", loss, labels, head=head, tail=tail)
+
+
+def poly1(labels: Labels, *, epsilon: float) -> Remedy:
+    """Cross-entropy plus epsilon (1 - p)."""
+    return _from_loss("poly1", losses.Poly1CrossEntropyLoss(epsilon), labels, epsilon=epsilon)
 
 
 def _with_sampler(

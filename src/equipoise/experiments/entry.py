@@ -47,7 +47,8 @@ def study_from(
         data["test_path"] = str(test)
     draft = parse_study({"data": data, "arms": ["none"]}, str(source))
     found = load_data(draft).labels
-    arms = ["none", THRESHOLDS, *(m.name for m in methods_for(found.kind) if m.name != "none")]
+    chosen = [m.name for m in methods_for(found.kind) if m.first_choice and m.name != "none"]
+    arms = ["none", THRESHOLDS, *chosen]
     content = {"title": source.stem, "data": data, "arms": arms}
     for assignment in assignments:
         set_value(content, assignment)

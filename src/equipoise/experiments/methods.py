@@ -18,6 +18,7 @@ __all__ = ["METHODS", "THRESHOLDS", "Method", "get_method", "methods_for", "reme
 
 THRESHOLDS = "none + thresholds"
 _BUILDERS = "equipoise.experiments.builders"
+_SECOND_CHOICE = frozenset({"vector_scaling", "cdt", "label_aware_smoothing", "poly1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Method:
     summary: str
     reference: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def first_choice(self) -> bool:
+        """Whether it is an arm by default; each further arm widens everybody's intervals."""
+        return self.name not in _SECOND_CHOICE
 
     def build(self, labels: Labels, **settings: Any) -> Remedy:
         """Return the remedy for the given training labels."""
@@ -134,6 +140,40 @@ METHODS: Mapping[str, Method] = {
             "Add tau times the log prior to the logits in training.",
             "Menon et al., ICLR 2021, eq. 10",
             tau=1.0,
+        ),
+        _method(
+            "vector_scaling",
+            "loss",
+            {"multiclass": "vector_scaling"},
+            "Scale logits by class shares to a power, and shift them by tau log shares.",
+            "Kini et al., NeurIPS 2021, eq. 2",
+            gamma=0.15,
+            tau=1.0,
+        ),
+        _method(
+            "cdt",
+            "loss",
+            {"multiclass": "cdt"},
+            "Divide the logits of rare classes by a temperature in training.",
+            "Ye et al., 2020, eq. 3",
+            gamma=0.2,
+        ),
+        _method(
+            "label_aware_smoothing",
+            "loss",
+            {"multiclass": "label_aware_smoothing"},
+            "Smooth the targets of frequent classes more than those of rare ones.",
+            "Zhong et al., CVPR 2021, eq. 5",
+            head=0.4,
+            tail=0.1,
+        ),
+        _method(
+            "poly1",
+            "loss",
+            {"multiclass": "poly1"},
+            "Add epsilon (1 - p) to cross-entropy.",
+            "Leng et al., ICLR 2022, section 3",
+            epsilon=1.0,
         ),
         _method(
             "class_balanced_sampling",

@@ -58,7 +58,7 @@ def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) 
     for method in methods_for(labels.kind):
         settings = ", ".join(f"{k}={v}" for k, v in method.settings.items())
         remark = method.summary + (f" Settings: {settings}." if settings else "")
-        line = f"  - {method.name:<24}"
+        line = f"  - {method.name:<24}" if method.first_choice else f"  # - {method.name:<22}"
         arms.insert(0 if method.name == "none" else len(arms), f"{line}# {remark}")
     labelled = "labels" if labels.kind == "multilabel" else "classes"
     uniform = labels.kind == "multiclass"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,17 +16,20 @@ from equipoise.errors import DataError, ShapeError, UsageError
 
 __all__ = [
     "Vector",
+    "ZeroPrior",
     "check_classes",
     "check_labels",
     "check_vector",
     "pick",
     "split_known",
+    "to_shares",
     "to_strength",
     "to_vector",
     "upcast",
 ]
 
 Vector = Tensor | ArrayLike | Sequence[float]
+ZeroPrior = Literal["error", "ignore"]
 
 
 def _check_logits(logits: Tensor, shape: str) -> None:
@@ -92,17 +96,44 @@ def to_strength(name: str, value: float) -> float:
     return float(value)
 
 
+def to_shares(name: str, value: Vector, zero: ZeroPrior = "error") -> Tensor:
+    """Return shares or counts as a float32 vector that sums to 1."""
+    vector = to_vector(name, value)
+    total = vector.double().sum()
+    empty = vector == 0
+    if total == 0 or (zero == "error" and bool(empty.any())):
+        listed = ", ".join(str(int(i)) for i in empty.nonzero()[:5, 0])
+        do = 'Smooth it with `priors(counts, zero_counts="smooth")` or leave the class out.'
+        raise DataError(say(name, "be above 0 for every class", f"0 for class {listed}", do))
+    return (vector.double() / total).to(torch.float32)
+
+
 def upcast(logits: Tensor) -> Tensor:
     """Return half-precision logits as float32, others as they are."""
     half = logits.dtype in (torch.float16, torch.bfloat16)
     return logits.float() if half else logits
 
 
-def split_known(target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return targets with NaN replaced by 0, and where they are known."""
+def split_known(target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Return targets with NaN replaced by 0, and where they are known; None where all are.
+
+    One sum answers that on the CPU. Compiled, mapped or on another device, where the answer would
+    break the graph or wait for the device, NaN is looked for entry by entry.
+    """
     truth = target.to(dtype)
+    if target.dtype == torch.bool or _has_no_nan(truth):
+        return truth, None
     known = ~truth.isnan()
     return torch.where(known, truth, 0.0), known
+
+
+def _has_no_nan(values: Tensor) -> bool:
+    if torch.compiler.is_compiling() or values.device.type != "cpu":
+        return False
+    try:
+        return not bool(values.detach().sum().isnan())
+    except RuntimeError:  # inside torch.func.vmap a tensor has no single truth
+        return False
 
 
 def pick(per_class: Tensor, target: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from equipoise._core.checks import one_of
 
-__all__ = ["Reduction", "reduce_entries", "reduce_rows"]
+__all__ = ["Reduction", "reduce_entries", "reduce_rows", "reduce_units"]
 
-Reduction = Literal["none", "mean", "sum"]
-REDUCTIONS: tuple[Reduction, ...] = ("none", "mean", "sum")
+Reduction = Literal["none", "mean", "sum", "batchmean"]
+REDUCTIONS: tuple[Reduction, ...] = ("none", "mean", "sum", "batchmean")
 
 
 def reduce_rows(
@@ -20,33 +20,57 @@ def reduce_rows(
 ) -> Tensor:
     """Reduce (..., N) over N.
 
-    "mean" divides by N, or by ``divisor`` (...) where given; over no rows it is 0.
+    "mean" divides by N, or by ``divisor`` (...) where given; "batchmean" always by N. Over no
+    rows both are 0.
     """
     one_of("reduction", reduction, REDUCTIONS)
     if reduction == "none":
         return values.to(dtype)
     total = values.sum(-1)
-    if reduction == "mean":
-        if divisor is None:
-            total = total / max(values.shape[-1], 1)
-        else:
-            total = total / divisor.clamp_min(torch.finfo(divisor.dtype).tiny)
+    if reduction == "mean" and divisor is not None:
+        total = total / divisor.clamp_min(torch.finfo(divisor.dtype).tiny)
+    elif reduction != "sum":
+        total = total / max(values.shape[-1], 1)
     return total.to(dtype)
 
 
 def reduce_entries(
-    values: Tensor, known: Tensor, reduction: Reduction, *, dtype: torch.dtype
+    values: Tensor, known: Tensor | None, reduction: Reduction, *, dtype: torch.dtype
 ) -> Tensor:
-    """Reduce (..., N, L) over N and L, unknown entries left out.
+    """Reduce (..., N, L) over N and L, unknown entries left out; ``known`` None means all known.
 
-    "none" writes 0 where unknown; "mean" divides by the number of known entries and is 0 where
-    there are none.
+    "none" writes 0 where unknown; "mean" divides by the number of known entries, "batchmean" by
+    the number of rows that have one; both are 0 where there are none.
     """
     one_of("reduction", reduction, REDUCTIONS)
-    kept = torch.where(known, values, 0.0)
+    kept = values if known is None else torch.where(known, values, 0.0)
     if reduction == "none":
         return kept.to(dtype)
-    total = kept.sum((-2, -1))
-    if reduction == "mean":
-        total = total / known.sum((-2, -1)).clamp_min(1)
+    # In one order of memory, so that a slice sums to the same bits alone and in a stack.
+    total = kept.contiguous().sum((-2, -1))
+    if reduction == "sum":
+        return total.to(dtype)
+    if known is None:
+        rows, width = values.shape[-2:]
+        count = rows * width if reduction == "mean" else rows
+        # A tensor: dividing by a number differs in the last bit from dividing by a count.
+        return (total / torch.full_like(total, max(count, 1))).to(dtype)
+    counted = known.sum((-2, -1)) if reduction == "mean" else known.any(-1).sum(-1)
+    return (total / counted.clamp_min(1)).to(dtype)
+
+
+def reduce_units(
+    values: Tensor, counted: Tensor, reduction: Reduction, *, dtype: torch.dtype
+) -> Tensor:
+    """Reduce one value per row (..., N) or per label (..., L); units not ``counted`` are 0.
+
+    "mean" and "batchmean" divide by the number of counted units and are 0 where there are none.
+    """
+    one_of("reduction", reduction, REDUCTIONS)
+    kept = torch.where(counted, values, 0.0)
+    if reduction == "none":
+        return kept.to(dtype)
+    total = kept.sum(-1)
+    if reduction != "sum":
+        total = total / counted.sum(-1).clamp_min(1)
     return total.to(dtype)

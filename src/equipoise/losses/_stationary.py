@@ -11,6 +11,7 @@ __all__ = ["stationary_distribution"]
 
 _BALANCED = 1e-9
 _RESIDUAL = 1e-6
+_ROUNDING = 1e-12
 
 
 def stationary_distribution(gradients: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,4 +90,5 @@ def _solve(gradients: Tensor) -> tuple[Tensor, Tensor]:
         )
     inside = eta.clamp_min(0.0)
     clipped = (inside - eta).sum(1)
+    clipped = torch.where(clipped > _ROUNDING, clipped, 0.0)
     return inside / inside.sum(1, keepdim=True), clipped

@@ -60,6 +60,7 @@ def bce_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") -
     check_labels(logits, target)
     z = upcast(logits)
     truth, known = split_known(target, z.dtype)
+    # Not the fused form of torch: its last bits depend on where in memory an entry lies.
     loss = -truth * logsigmoid(z) - (1.0 - truth) * logsigmoid(-z)
     return reduce_entries(loss, known, reduction, dtype=logits.dtype)
 
@@ -104,8 +105,7 @@ def pos_weight_bce_loss(
     check_vector("pos_weight", pos_weight, logits, _WHY)
     z = upcast(logits)
     truth, known = split_known(target, z.dtype)
-    weight = pos_weight.to(z.dtype)
-    loss = -weight * truth * logsigmoid(z) - (1.0 - truth) * logsigmoid(-z)
+    loss = -pos_weight.to(z.dtype) * truth * logsigmoid(z) - (1.0 - truth) * logsigmoid(-z)
     return reduce_entries(loss, known, reduction, dtype=logits.dtype)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
+from torch import distributed as dist
 
-from equipoise._core.checks import one_of
+from equipoise._core.checks import one_of, say
+from equipoise.errors import UsageError
 from equipoise.labels.weights import Counts, Normalize, WeightMethod, ZeroCounts, class_weights
 from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses._smoothing import smooth, to_smoothing, unmix, unmix_ops
 from equipoise.losses.base import Loss, log_offset, offset_op
 
 __all__ = [
@@ -20,23 +24,30 @@ __all__ = [
     "weighted_cross_entropy",
 ]
 
-Normalizer = Literal["samples", "weights"]
-NORMALIZERS: tuple[Normalizer, ...] = ("samples", "weights")
+Normalizer = Literal["samples", "weights", "global"]
+NORMALIZERS: tuple[Normalizer, ...] = ("samples", "weights", "global")
 _WHY = "Pass one weight per class, e.g. `class_weights(counts)`."
 
 
-def cross_entropy(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+def cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
     r"""Score single-label classification by the negative log-likelihood.
 
     Use as the baseline that every remedy has to beat. Prefer :func:`logit_adjusted_loss` when
     balanced accuracy is the aim.
 
-    .. math:: \ell_i = -\log p_{i,y_i}
+    .. math:: \ell_i = -(1 - \epsilon) \log p_{i,y_i} - \epsilon / C \sum_k \log p_{i,k}
 
     Args:
         logits: Unnormalised scores, (..., N, C), floating. Probabilities are not accepted.
         target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C),
             floating (mixup).
+        label_smoothing: Share of each target that is spread evenly over all classes, in [0, 1).
         reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
 
     Returns:
@@ -48,7 +59,8 @@ def cross_entropy(logits: Tensor, target: Tensor, *, reduction: Reduction = "mea
         DataError: wrong dtypes.
 
     Note:
-        Leaves probabilities as they are. Distributed: no communication; the mean is per rank.
+        Leaves probabilities as they are; with smoothing, p = (1 - e) times the true ones + e / C.
+        Distributed: no communication; the mean is per rank.
 
     Example:
         >>> import torch
@@ -56,7 +68,7 @@ def cross_entropy(logits: Tensor, target: Tensor, *, reduction: Reduction = "mea
         tensor(0.1269)
     """
     check_classes(logits, target)
-    log_p = upcast(logits).log_softmax(-1)
+    log_p = smooth(upcast(logits).log_softmax(-1), to_smoothing(label_smoothing))
     return reduce_rows(-pick(log_p, target), reduction, dtype=logits.dtype)
 
 
@@ -66,6 +78,8 @@ def weighted_cross_entropy(
     *,
     weight: Tensor,
     normalizer: Normalizer = "samples",
+    weight_total: float | Tensor | None = None,
+    label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Weight the cross entropy of each row by the weight of its class.
@@ -73,7 +87,9 @@ def weighted_cross_entropy(
     Use when rare classes are to count more while the network cannot yet separate the training
     rows. Prefer :func:`logit_adjusted_loss` when it can: weights then fade out.
 
-    .. math:: \ell_i = -w_{y_i} \log p_{i,y_i}, \qquad \text{mean} = \sum_i \ell_i / D
+    .. math::
+        \ell_i = -w_{y_i} \left[ (1 - \epsilon) \log p_{i,y_i}
+        + \epsilon / C \sum_k \log p_{i,k} \right], \qquad \text{mean} = \sum_i \ell_i / D
 
     Args:
         logits: Unnormalised scores, (..., N, C), floating. Probabilities are not accepted.
@@ -81,7 +97,13 @@ def weighted_cross_entropy(
         weight: One weight per class, (C,), floating, >= 0.
         normalizer: D of "mean": "samples" is N; "weights" is the sum of the weights of the rows
             (what torch does for class indices: a batch of one row then ignores its weight, and
-            gradient accumulation is no longer exact).
+            gradient accumulation is no longer exact); "global" is the sum of the weights of all
+            rows of an optimiser step, over micro-batches and ranks: see the note.
+        weight_total: For "global": the sum of the weights of this rank's rows in the whole step,
+            all micro-batches together; None is this batch alone.
+        label_smoothing: As for :func:`cross_entropy`. The weight of the row's class counts for
+            the whole smoothed term; weights inside the sum (as torch has them) would draw p
+            towards classes with large weights.
         reduction: "none" gives (..., N); "mean"; "sum". Both keep leading axes.
 
     Returns:
@@ -90,12 +112,15 @@ def weighted_cross_entropy(
 
     Raises:
         ShapeError: ``weight`` is not (C,), or ``target`` does not fit ``logits``.
-        UsageError: an unknown ``normalizer``.
+        UsageError: an unknown ``normalizer``; ``weight_total`` with one that takes none.
 
     Note:
         Softmax then estimates a posterior proportional to w times the true one: divide by w.
-        Hard and one-hot targets give the same value. Distributed: no communication, so with
-        "weights" each rank divides by its own sum.
+        Hard and one-hot targets give the same value. Distributed: "samples" and "weights" do not
+        communicate, so with "weights" each rank divides by its own sum. With "global", totals
+        are summed over ranks where torch.distributed is initialised, and the mean is multiplied
+        by the number of ranks, since DDP averages gradients over them: the step is then the one
+        of a single process with all rows. Add up the micro-batches, do not average them.
 
     Example:
         >>> import torch
@@ -107,30 +132,64 @@ def weighted_cross_entropy(
     check_classes(logits, target)
     check_vector("weight", weight, logits, _WHY)
     one_of("normalizer", normalizer, NORMALIZERS)
+    if weight_total is not None and normalizer != "global":
+        do = "Leave it out, or ask for the normalizer 'global'."
+        raise UsageError(say("weight_total", "come with 'global'", f"'{normalizer}'", do))
     log_p = upcast(logits).log_softmax(-1)
     w = weight.to(log_p.dtype).expand_as(log_p)
-    divisor = pick(w, target).sum(-1) if normalizer == "weights" else None
-    return reduce_rows(pick(-w * log_p, target), reduction, dtype=logits.dtype, divisor=divisor)
+    divisor = None if normalizer == "samples" else pick(w, target).sum(-1)
+    if normalizer == "global" and divisor is not None and reduction == "mean":
+        divisor = _per_rank(divisor, weight_total)
+    loss = -w * smooth(log_p, to_smoothing(label_smoothing))
+    return reduce_rows(pick(loss, target), reduction, dtype=logits.dtype, divisor=divisor)
+
+
+def _rows(target: Tensor) -> torch.Size:
+    return target.shape[:-1] if target.is_floating_point() else target.shape
+
+
+def _per_rank(own: Tensor, weight_total: float | Tensor | None) -> Tensor:
+    """Return the weight total of a whole step over the number of ranks."""
+    total = own.detach()
+    if weight_total is not None:
+        given = torch.as_tensor(weight_total, dtype=own.dtype, device=own.device)
+        total = given.detach().expand_as(own)
+    if dist.is_available() and dist.is_initialized():
+        total = total.clone()
+        dist.all_reduce(total)
+        total = total / dist.get_world_size()
+    return total
 
 
 class CrossEntropyLoss(Loss):
     """The negative log-likelihood of single-label classes. See :func:`cross_entropy`.
 
     Args:
+        label_smoothing: Share of each target spread evenly over all classes, in [0, 1).
         reduction: "none", "mean" or "sum".
     """
 
     kind = "multiclass"
 
+    def __init__(self, *, label_smoothing: float = 0.0, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.label_smoothing = to_smoothing(label_smoothing)
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`cross_entropy`."""
-        return cross_entropy(logits, target, reduction=self.reduction)
+        return cross_entropy(
+            logits, target, label_smoothing=self.label_smoothing, reduction=self.reduction
+        )
 
     def _log_posterior(self, z: Tensor) -> Tensor:
-        return z
+        return unmix(z, self.label_smoothing)
 
     def _ops(self) -> list[dict[str, Any]]:
-        return []
+        return unmix_ops(self.label_smoothing)
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        return f"label_smoothing={self.label_smoothing:g}, {super().extra_repr()}"
 
 
 class WeightedCrossEntropyLoss(Loss):
@@ -138,7 +197,8 @@ class WeightedCrossEntropyLoss(Loss):
 
     Args:
         weight: One weight per class, (C,), >= 0; kept as a float32 buffer.
-        normalizer: "samples" or "weights".
+        normalizer: "samples", "weights" or "global".
+        label_smoothing: Share of each target spread evenly over all classes, in [0, 1).
         reduction: "none", "mean" or "sum".
     """
 
@@ -150,10 +210,12 @@ class WeightedCrossEntropyLoss(Loss):
         weight: Vector,
         *,
         normalizer: Normalizer = "samples",
+        label_smoothing: float = 0.0,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
         one_of("normalizer", normalizer, NORMALIZERS)
+        self.label_smoothing = to_smoothing(label_smoothing)
         self.normalizer: Normalizer = normalizer
         self.register_buffer("weight", to_vector("weight", weight))
         self.num_classes = self.weight.shape[0]
@@ -169,6 +231,7 @@ class WeightedCrossEntropyLoss(Loss):
         normalize: Normalize | None = "samples",
         zero_counts: ZeroCounts = "error",
         normalizer: Normalizer = "samples",
+        label_smoothing: float = 0.0,
         reduction: Reduction = "mean",
     ) -> WeightedCrossEntropyLoss:
         """Weigh by counts; see :func:`equipoise.labels.weights.class_weights`."""
@@ -180,25 +243,38 @@ class WeightedCrossEntropyLoss(Loss):
             normalize=normalize,
             zero_counts=zero_counts,
         )
-        return cls(weight, normalizer=normalizer, reduction=reduction)
+        return cls(
+            weight, normalizer=normalizer, label_smoothing=label_smoothing, reduction=reduction
+        )
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+    def weight_total(self, *targets: Tensor) -> Tensor:
+        """Return the sum of the weights of all rows of these targets, for ``weight_total``."""
+        width = self.weight.shape[0]
+        sums = [pick(self.weight.expand(*_rows(t), width), t).sum() for t in targets]
+        return torch.stack(sums).sum()
+
+    def forward(
+        self, logits: Tensor, target: Tensor, weight_total: float | Tensor | None = None
+    ) -> Tensor:
         """See :func:`weighted_cross_entropy`."""
         return weighted_cross_entropy(
             logits,
             target,
             weight=self.weight,
             normalizer=self.normalizer,
+            weight_total=weight_total,
+            label_smoothing=self.label_smoothing,
             reduction=self.reduction,
         )
 
     def _log_posterior(self, z: Tensor) -> Tensor:
-        return z + log_offset("weight", self.weight)
+        return unmix(z, self.label_smoothing) + log_offset("weight", self.weight)
 
     def _ops(self) -> list[dict[str, Any]]:
-        return [offset_op(log_offset("weight", self.weight))]
+        return [*unmix_ops(self.label_smoothing), offset_op(log_offset("weight", self.weight))]
 
     def extra_repr(self) -> str:
         """Name the settings."""
         settings = f"weight={tuple(self.weight.shape)}, normalizer={self.normalizer!r}"
+        settings += f", label_smoothing={self.label_smoothing:g}"
         return f"{settings}, {super().extra_repr()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -22,6 +23,7 @@ from equipoise.losses._checks import (
     to_vector,
     upcast,
 )
+from equipoise.losses._entries import entrywise, focal_rule
 from equipoise.losses._focal import log_one_minus, log_scale
 from equipoise.losses._reduction import Reduction, reduce_entries, reduce_rows
 from equipoise.losses.base import Loss, log_offset, offset_op
@@ -108,7 +110,7 @@ def sigmoid_focal_loss(
         gamma: Focusing strength, >= 0; 0 is (alpha-weighted) BCE exactly.
         alpha: Weight of positives against 1 - alpha for negatives, in (0, 1): a number, (L,), or
             None for no weights at all. The published 0.25 weakens positives: for rare positives
-            use None or more than 0.5.
+            use None or more than 0.5. A setting: no gradient flows to it.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "sum". Both keep leading axes.
 
@@ -135,16 +137,16 @@ def sigmoid_focal_loss(
     exponent = to_strength("gamma", gamma)
     z = upcast(logits)
     truth, known = split_known(target, z.dtype)
-    log_p, log_q = logsigmoid(z), logsigmoid(-z)
-    positive = -truth * log_p * torch.exp(exponent * log_q)
-    negative = -(1.0 - truth) * log_q * torch.exp(exponent * log_p)
     if isinstance(alpha, Tensor):
         check_vector("alpha", alpha, logits, "Pass one number per label, or one for all.")
-        positive, negative = alpha * positive, (1.0 - alpha) * negative
+        one = alpha.to(z.dtype)
+        loss = entrywise(partial(focal_rule, gamma=exponent), z, truth, one, 1.0 - one)
     elif alpha is not None:
         a = _open_fraction(alpha)
-        positive, negative = a * positive, (1.0 - a) * negative
-    return reduce_entries(positive + negative, known, reduction, dtype=logits.dtype)
+        loss = entrywise(partial(focal_rule, one=a, zero=1.0 - a, gamma=exponent), z, truth)
+    else:
+        loss = entrywise(partial(focal_rule, gamma=exponent), z, truth)
+    return reduce_entries(loss, known, reduction, dtype=logits.dtype)
 
 
 def _open_fraction(alpha: float) -> float:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from equipoise._core.checks import one_of, say
-from equipoise.errors import DataError
+from equipoise._core.checks import one_of
 from equipoise.labels.weights import Counts, ZeroCounts, priors
 from equipoise.losses._checks import (
     Vector,
+    ZeroPrior,
     check_classes,
     check_vector,
     pick,
+    to_shares,
     to_strength,
-    to_vector,
     upcast,
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses.base import Loss, offset_op
 
-__all__ = ["LogitAdjustedLoss", "ZeroPrior", "logit_adjusted_loss"]
+__all__ = [
+    "BalancedSoftmaxLoss",
+    "LogitAdjustedLoss",
+    "balanced_softmax_loss",
+    "logit_adjusted_loss",
+]
 
-ZeroPrior = Literal["error", "ignore"]
 _FLOOR = 1e-30
 _WHY = "Pass one share per class, e.g. `priors(counts)`."
 
@@ -88,6 +91,44 @@ def logit_adjusted_loss(
     return reduce_rows(-pick(z.log_softmax(-1), target), reduction, dtype=logits.dtype)
 
 
+def balanced_softmax_loss(
+    logits: Tensor, target: Tensor, *, prior: Tensor, reduction: Reduction = "mean"
+) -> Tensor:
+    r"""Weigh each class of the softmax by its share of rows (Ren et al., 2020).
+
+    Use as :func:`logit_adjusted_loss`, of which it is the case tau = 1 under its own name. Prefer
+    that one to choose tau or a target prior.
+
+    .. math:: \ell_i = -\log \frac{\pi_{y_i} e^{z_{i,y_i}}}{\sum_k \pi_k e^{z_{i,k}}}
+
+    Args:
+        logits: Unnormalised scores, (..., N, C), floating. Probabilities are not accepted.
+        target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
+        prior: Class shares or counts of the training rows, (C,), floating.
+        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+
+    Returns:
+        A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch.
+
+    Raises:
+        ShapeError: ``prior`` is not (C,), or ``target`` does not fit ``logits``.
+
+    Note:
+        As for :func:`logit_adjusted_loss`.
+
+    Example:
+        >>> import torch
+        >>> balanced_softmax_loss(
+        ...     torch.tensor([[0.0, 0.0]]), torch.tensor([1]), prior=torch.tensor([0.9, 0.1])
+        ... )
+        tensor(2.3026)
+
+    References:
+        Ren et al., Balanced Meta-Softmax for Long-Tailed Visual Recognition, NeurIPS 2020, eq. 4.
+    """
+    return logit_adjusted_loss(logits, target, prior=prior, reduction=reduction)
+
+
 def _log_ratio(prior: Tensor, target_prior: Tensor | None) -> Tensor:
     """Return log prior - log target_prior in float32 or wider."""
     log_prior = upcast(prior).clamp_min(_FLOOR).log()
@@ -121,8 +162,8 @@ class LogitAdjustedLoss(Loss):
         super().__init__(reduction=reduction)
         one_of("zero_prior", zero_prior, ("error", "ignore"))
         self.tau = to_strength("tau", tau)
-        self.register_buffer("prior", _shares("prior", prior, zero_prior))
-        aim = None if target_prior is None else _shares("target_prior", target_prior, "error")
+        self.register_buffer("prior", to_shares("prior", prior, zero_prior))
+        aim = None if target_prior is None else to_shares("target_prior", target_prior)
         self.register_buffer("target_prior", aim)
         self.num_classes = self.prior.shape[0]
 
@@ -177,12 +218,24 @@ class LogitAdjustedLoss(Loss):
         return f"prior={shape}, tau={self.tau:g}, target_prior={aim}, {super().extra_repr()}"
 
 
-def _shares(name: str, value: Vector, zero: ZeroPrior) -> Tensor:
-    vector = to_vector(name, value)
-    total = vector.double().sum()
-    empty = vector == 0
-    if total == 0 or (zero == "error" and bool(empty.any())):
-        listed = ", ".join(str(int(i)) for i in empty.nonzero()[:5, 0])
-        do = 'Smooth it with `priors(counts, zero_counts="smooth")` or leave the class out.'
-        raise DataError(say(name, "be above 0 for every class", f"0 for class {listed}", do))
-    return (vector.double() / total).to(torch.float32)
+class BalancedSoftmaxLoss(LogitAdjustedLoss):
+    """Logit adjustment with tau = 1. See :func:`balanced_softmax_loss`.
+
+    Args:
+        prior: Class shares (or counts) of the training rows, (C,); a float32 buffer, normalised.
+        zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
+        reduction: "none", "mean" or "sum".
+    """
+
+    def __init__(
+        self, prior: Vector, *, zero_prior: ZeroPrior = "error", reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(prior, zero_prior=zero_prior, reduction=reduction)
+
+    @classmethod
+    def from_class_counts(  # type: ignore[override]
+        cls, counts: Counts, *, zero_counts: ZeroCounts = "error", reduction: Reduction = "mean"
+    ) -> BalancedSoftmaxLoss:
+        """Take the prior from counts; see :func:`equipoise.labels.weights.priors`."""
+        zero: ZeroPrior = "ignore" if zero_counts == "ignore" else "error"
+        return cls(priors(counts, zero_counts=zero_counts), zero_prior=zero, reduction=reduction)

@@ -118,7 +118,7 @@ CASES: dict[str, tuple[Callable[[], object], type[EquipoiseError], str]] = {
     "unknown op": (
         lambda: Correction("multilabel", ({"op": "exec"},)),
         DataError,
-        "use only focal, monotone_table, offset",
+        "use only focal, ldam, monotone_table, offset, poly, scale, unmix",
     ),
     "offset NaN": (
         lambda: Correction("multilabel", ({"op": "offset", "offset": [np.nan]},)),

@@ -1,0 +1,272 @@
+"""Class-balanced losses of labels: weights from effective numbers of examples."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from equipoise._core.checks import one_of
+from equipoise.errors import NoEffectWarning
+from equipoise.labels._count_input import positives_and_known, refuse_zeros
+from equipoise.labels.weights import Counts, ZeroCounts, class_weights
+from equipoise.losses._checks import (
+    Vector,
+    check_labels,
+    check_vector,
+    split_known,
+    to_strength,
+    to_vector,
+    upcast,
+)
+from equipoise.losses._entries import entrywise, focal_rule
+from equipoise.losses._focal import log_scale
+from equipoise.losses._reduction import Reduction, reduce_entries
+from equipoise.losses.base import Loss, log_offset, offset_op
+
+__all__ = [
+    "ClassBalancedBCELoss",
+    "ClassBalancedFocalLoss",
+    "class_balanced_bce_loss",
+    "class_balanced_focal_loss",
+]
+
+Beta = float | Literal["(N-1)/N"]
+WeightOn = Literal["positives", "label"]
+_ON: tuple[WeightOn, ...] = ("positives", "label")
+_WHY = "Pass one weight per label, e.g. `ClassBalancedBCELoss.from_label_counts(...)`."
+
+
+def class_balanced_bce_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor,
+    weight_on: WeightOn,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Weigh binary cross entropy by the effective number of examples (Cui et al., 2019).
+
+    Use when counts differ by orders of magnitude and near-duplicates make frequent labels less
+    informative than they count. Prefer :func:`pos_weight_bce_loss` for the plain ratio.
+
+    .. math:: \ell = -a_l\, y \log p - b_l (1 - y) \log(1 - p)
+
+    Args:
+        logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        weight: One weight per label, (L,), floating, >= 0; a setting, no gradient flows to it.
+        weight_on: "positives": a = weight, b = 1, which moves the operating point. "label":
+            a = b = weight, which only sets the share of a label in the whole and its learning
+            rate, never its operating point.
+        reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
+            entries, never by weights; "batchmean" by the number of rows with one; "sum".
+
+    Returns:
+        A scalar for (N, L) logits, (...) with leading axes; 0 where nothing is known. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        ShapeError: ``weight`` is not (L,), or ``target`` does not fit ``logits``.
+        UsageError: an unknown ``weight_on``.
+
+    Note:
+        On positives the output 0.5 means 1 / (1 + w); on the label it means 0.5. No second
+        derivatives.
+
+    Example:
+        >>> import torch
+        >>> z, y, w = torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), torch.tensor([3.0, 3.0])
+        >>> class_balanced_bce_loss(z, y, weight=w, weight_on="positives", reduction="none")
+        tensor([[2.0794, 0.6931]])
+        >>> class_balanced_bce_loss(z, y, weight=w, weight_on="label", reduction="none")
+        tensor([[2.0794, 2.0794]])
+
+    References:
+        Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019, eq. 4.
+    """
+    return class_balanced_focal_loss(
+        logits, target, weight=weight, weight_on=weight_on, gamma=0.0, reduction=reduction
+    )
+
+
+def class_balanced_focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor,
+    weight_on: WeightOn,
+    gamma: float = 2.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Weigh the sigmoid focal loss by the effective number of examples (Cui et al., 2019).
+
+    Use when class-balanced weights help and easy entries still drown the rest. Prefer
+    :func:`class_balanced_bce_loss` first: it has one setting less.
+
+    .. math:: \ell = -a_l\, y (1-p)^\gamma \log p - b_l (1-y)\, p^\gamma \log(1-p)
+
+    Args:
+        logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        weight: One weight per label, (L,), floating, >= 0; a setting, no gradient flows to it.
+        weight_on: "positives" (a = weight, b = 1) or "label" (a = b = weight); see
+            :func:`class_balanced_bce_loss`.
+        gamma: Focusing strength, >= 0; 0 is class-balanced BCE.
+        reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
+            entries, never by weights; "batchmean" by the number of rows with one; "sum".
+
+    Returns:
+        A scalar for (N, L) logits, (...) with leading axes; 0 where nothing is known. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        ShapeError: ``weight`` is not (L,), or ``target`` does not fit ``logits``.
+        UsageError: an unknown ``weight_on``, or ``gamma`` < 0.
+
+    Note:
+        On positives the output 0.5 means 1 / (1 + w). No second derivatives.
+
+    Example:
+        >>> import torch
+        >>> z, y, w = torch.zeros(1, 1), torch.ones(1, 1), torch.tensor([3.0])
+        >>> class_balanced_focal_loss(z, y, weight=w, weight_on="positives")
+        tensor(0.5199)
+
+    References:
+        Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019, eq. 12.
+    """
+    check_labels(logits, target)
+    check_vector("weight", weight, logits, _WHY)
+    z = upcast(logits)
+    truth, known = split_known(target, z.dtype)
+    w = weight.to(z.dtype)
+    zero = torch.ones_like(w) if one_of("weight_on", weight_on, _ON) == "positives" else w
+    rule = partial(focal_rule, gamma=to_strength("gamma", gamma))
+    return reduce_entries(entrywise(rule, z, truth, w, zero), known, reduction, dtype=logits.dtype)
+
+
+def _effective_weights(
+    n_positive: Counts,
+    n_known: ArrayLike | None,
+    weight_on: WeightOn,
+    beta: Beta,
+    zero_counts: ZeroCounts,
+) -> NDArray[np.float64]:
+    """Return E(negatives) / E(positives) per label, or 1 / E(positives) with mean 1."""
+    weigh = partial(class_weights, method="effective_number", beta=beta, zero_counts=zero_counts)
+    if one_of("weight_on", weight_on, _ON) == "label":
+        return weigh(n_positive, normalize="classes")
+    positive, known, names = positives_and_known(n_positive, n_known)
+    if zero_counts == "error":
+        refuse_zeros("n_positive", positive == 0, names, "label")
+        refuse_zeros("n_known - n_positive", positive == known, names, "label")
+    weight = np.ones_like(positive)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoEffectWarning)  # one label without effect is no news
+        for label, pair in enumerate(np.stack([positive, known - positive], axis=1)):
+            if pair.all() or zero_counts == "smooth":
+                one, zero = weigh(pair, normalize=None)
+                weight[label] = one / zero
+    return weight
+
+
+class ClassBalancedBCELoss(Loss):
+    """Class-balanced binary cross entropy. See :func:`class_balanced_bce_loss`.
+
+    Args:
+        weight: One weight per label, (L,), >= 0; kept as a float32 buffer.
+        weight_on: "positives" or "label".
+        reduction: "none", "mean", "sum" or "batchmean".
+    """
+
+    kind = "multilabel"
+    weight: Tensor
+    gamma: float = 0.0
+
+    def __init__(
+        self, weight: Vector, *, weight_on: WeightOn, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.register_buffer("weight", to_vector("weight", weight))
+        self.weight_on: WeightOn = one_of("weight_on", weight_on, _ON)
+        self.num_classes = self.weight.shape[0]
+
+    @classmethod
+    def from_label_counts(
+        cls,
+        n_positive: Counts,
+        n_known: ArrayLike | None = None,
+        *,
+        weight_on: WeightOn,
+        beta: Beta = 0.999,
+        zero_counts: ZeroCounts = "error",
+        **settings: Any,
+    ) -> ClassBalancedBCELoss:
+        """Weigh by effective numbers; see :func:`equipoise.labels.weights.class_weights`.
+
+        "positives" takes the effective number of negatives over that of positives, "label" one
+        over that of positives, with mean 1 over labels. ``settings`` go to the class.
+        """
+        weight = _effective_weights(n_positive, n_known, weight_on, beta, zero_counts)
+        return cls(weight, weight_on=weight_on, **settings)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`class_balanced_bce_loss`."""
+        return class_balanced_focal_loss(
+            logits,
+            target,
+            weight=self.weight,
+            weight_on=self.weight_on,
+            gamma=self.gamma,
+            reduction=self.reduction,
+        )
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        offset = log_offset("weight", self.weight)
+        log_p, log_q = logsigmoid(z), logsigmoid(-z)
+        bend = log_scale(log_q, log_p, self.gamma) - log_scale(log_p, log_q, self.gamma)
+        return z + bend + (offset if self.weight_on == "positives" else 0.0)
+
+    def _ops(self) -> list[dict[str, Any]]:
+        ops: list[dict[str, Any]] = []
+        if self.gamma > 0:
+            ops.append({"op": "focal", "gamma": self.gamma})
+        offset = log_offset("weight", self.weight)
+        return [*ops, offset_op(offset)] if self.weight_on == "positives" else ops
+
+    def _nominal_weight(self) -> tuple[float, ...] | None:
+        return tuple(self.weight.tolist()) if self.weight_on == "positives" else None
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        own = f"weight={tuple(self.weight.shape)}, weight_on={self.weight_on!r}"
+        return f"{own}, gamma={self.gamma:g}, {super().extra_repr()}"
+
+
+class ClassBalancedFocalLoss(ClassBalancedBCELoss):
+    """Class-balanced sigmoid focal loss. See :func:`class_balanced_focal_loss`.
+
+    Args:
+        weight: One weight per label, (L,), >= 0; kept as a float32 buffer.
+        weight_on: "positives" or "label".
+        gamma: Focusing strength, >= 0.
+        reduction: "none", "mean", "sum" or "batchmean".
+    """
+
+    def __init__(
+        self,
+        weight: Vector,
+        *,
+        weight_on: WeightOn,
+        gamma: float = 2.0,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(weight, weight_on=weight_on, reduction=reduction)
+        self.gamma = to_strength("gamma", gamma)

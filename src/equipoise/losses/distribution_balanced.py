@@ -1,0 +1,252 @@
+"""Distribution-balanced loss: re-balanced weights and negative-tolerant regularisation."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from equipoise._core.checks import say
+from equipoise.errors import DataError, UsageError
+from equipoise.losses._checks import (
+    Vector,
+    check_labels,
+    check_vector,
+    split_known,
+    to_strength,
+    to_vector,
+    upcast,
+)
+from equipoise.losses._entries import entrywise, focal_term, mix
+from equipoise.losses._focal import log_scale
+from equipoise.losses._reduction import Reduction, reduce_entries
+from equipoise.losses.base import Loss, offset_op
+from equipoise.losses.posterior import log_odds_tables
+
+__all__ = ["DistributionBalancedLoss", "distribution_balanced_loss"]
+
+_WHY = "Pass the positives of each label among the training rows, e.g. `labels.counts`."
+
+
+def distribution_balanced_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    n_positive: Tensor,
+    num_rows: float,
+    alpha: float = 0.1,
+    beta: float = 10.0,
+    mu: float = 0.2,
+    kappa: float = 0.05,
+    scale: float = 2.0,
+    gamma: float = 2.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Undo the over-sampling of labels that come together, spare negatives (Wu et al., 2020).
+
+    Use when labels co-occur and the training rows were re-sampled by label. Prefer
+    :func:`pos_weight_bce_loss` where rows carry about one label each.
+
+    .. math::
+        \ell = \hat r \left[ -y (1-p)^\gamma \log p
+        - \tfrac{1 - y}{\lambda} p_\lambda^\gamma \log(1-p_\lambda) \right], \quad
+        p = \sigma(z - v), \; p_\lambda = \sigma(\lambda (z - v))
+
+    with :math:`v_l = \kappa \log(N / n_l - 1)`,
+    :math:`\hat r = \alpha + \sigma(\beta (r - \mu))` and
+    :math:`r_{il} = n_l^{-1} / \sum_k y_{ik} n_k^{-1}`.
+
+    Args:
+        logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown, left out, and
+            counts as no positive of its row.
+        n_positive: Positives per label in the training set, (L,), floating, >= 0. A label without
+            any is taken to have one.
+        num_rows: Rows N of the training set.
+        alpha: Lowest weight, >= 0.
+        beta: Steepness of the weights, >= 0.
+        mu: Ratio r in the middle of the weights. A row without positives, whose r is not defined,
+            gets r = mu, so the weight alpha + 1/2.
+        kappa: Size of the shift v, >= 0.
+        scale: Lambda, > 0: how steep negatives are, and how little they weigh.
+        gamma: Focusing, >= 0. With alpha 0.5, beta 0, kappa 0, scale 1 and gamma 0 the loss is BCE.
+        reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
+            entries, never by weights; "batchmean" by the number of rows with one; "sum".
+
+    Returns:
+        A scalar for (N, L) logits, (...) with leading axes; 0 where nothing is known. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        ShapeError: ``n_positive`` is not (L,), or ``target`` does not fit ``logits``.
+        UsageError: a setting out of range.
+
+    Note:
+        The weight of an entry depends on the other labels of its row, so the way back to
+        probabilities is approximate. No second derivatives.
+
+    Example:
+        >>> import torch
+        >>> z, y, n = torch.zeros(1, 1), torch.ones(1, 1), torch.tensor([50.0])
+        >>> distribution_balanced_loss(z, y, n_positive=n, num_rows=100)
+        tensor(0.1906)
+
+    References:
+        Wu et al., Distribution-Balanced Loss for Multi-Label Classification in Long-Tailed
+        Datasets, ECCV 2020, eq. 3 to 9.
+    """
+    check_labels(logits, target)
+    check_vector("n_positive", n_positive, logits, _WHY)
+    z = upcast(logits)
+    truth, known = split_known(target, z.dtype)
+    counts = n_positive.to(z.dtype)
+    weight = _rebalanced(truth, counts, to_strength("alpha", alpha), to_strength("beta", beta), mu)
+    moved = z - _shift(counts, num_rows, to_strength("kappa", kappa))
+    rule = partial(_tolerant_rule, scale=_positive_scale(scale), gamma=to_strength("gamma", gamma))
+    loss = weight * entrywise(rule, moved, truth)
+    return reduce_entries(loss, known, reduction, dtype=logits.dtype)
+
+
+def _positive_scale(scale: float) -> float:
+    if not 0.0 < scale < math.inf:
+        raise UsageError(say("scale", "be finite and > 0", scale, "1 leaves negatives alone."))
+    return float(scale)
+
+
+def _rebalanced(truth: Tensor, counts: Tensor, alpha: float, beta: float, mu: float) -> Tensor:
+    inverse = 1.0 / counts.clamp_min(1.0)
+    total = (truth * inverse).sum(-1, keepdim=True)
+    tiny = torch.finfo(truth.dtype).tiny
+    ratio = torch.where(total > 0, inverse / total.clamp_min(tiny), mu)
+    return alpha + torch.sigmoid(beta * (ratio - mu))
+
+
+def _shift(counts: Tensor, num_rows: float, kappa: float) -> Tensor:
+    """Return v, with at least one positive and one negative per label."""
+    positive = counts.clamp(1.0, max(float(num_rows) - 1.0, 1.0))
+    return kappa * torch.log((num_rows - positive).clamp_min(1.0) / positive)
+
+
+def _tolerant_rule(
+    z: Tensor, target: Tensor, *, scale: float, gamma: float
+) -> tuple[Tensor, Tensor]:
+    positive, rise = focal_term(logsigmoid(z), z.sigmoid(), (-z).sigmoid(), gamma)
+    steep = scale * z
+    negative, fall = focal_term(logsigmoid(-steep), (-steep).sigmoid(), steep.sigmoid(), gamma)
+    return mix(target, positive, negative / scale), mix(target, rise, -fall)
+
+
+class DistributionBalancedLoss(Loss):
+    """Distribution-balanced loss. See :func:`distribution_balanced_loss`.
+
+    Args:
+        n_positive: Positives per label in the training set, (L,), >= 0; a float32 buffer.
+        num_rows: Rows of the training set.
+        alpha: Lowest weight, >= 0.
+        beta: Steepness of the weights, >= 0.
+        mu: Ratio in the middle of the weights.
+        kappa: Size of the shift by rarity, >= 0.
+        scale: Lambda, > 0: how steep negatives are, and how little they weigh.
+        gamma: Focusing, >= 0.
+        weight_ratio: Mean weight of positives over mean weight of negatives, (L,), which the way
+            back undoes; :meth:`from_targets` measures it. None takes rows to have one label each.
+        reduction: "none", "mean", "sum" or "batchmean".
+    """
+
+    kind = "multilabel"
+    exactness = "approximate"
+    n_positive: Tensor
+    weight_ratio: Tensor
+
+    def __init__(
+        self,
+        n_positive: Vector,
+        num_rows: float,
+        *,
+        alpha: float = 0.1,
+        beta: float = 10.0,
+        mu: float = 0.2,
+        kappa: float = 0.05,
+        scale: float = 2.0,
+        gamma: float = 2.0,
+        weight_ratio: Vector | None = None,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.register_buffer("n_positive", to_vector("n_positive", n_positive))
+        self.num_classes = self.n_positive.shape[0]
+        self.num_rows = float(num_rows)
+        if not self.num_rows >= float(self.n_positive.max()):
+            most = f"be at least {float(self.n_positive.max()):g}, the positives of a label"
+            raise DataError(say("num_rows", most, num_rows, "Count all training rows."))
+        self.alpha, self.beta = to_strength("alpha", alpha), to_strength("beta", beta)
+        self.mu, self.kappa = float(mu), to_strength("kappa", kappa)
+        self.scale, self.gamma = _positive_scale(scale), to_strength("gamma", gamma)
+        ratio = self._single_label_ratio() if weight_ratio is None else weight_ratio
+        self.register_buffer("weight_ratio", to_vector("weight_ratio", ratio))
+
+    @classmethod
+    def from_targets(cls, target: Tensor, **settings: Any) -> DistributionBalancedLoss:
+        """Count positives in the training targets, (N, L), and measure the weight ratio there.
+
+        ``settings`` go to the class.
+        """
+        truth, known = split_known(target, torch.float64)
+        seen = torch.ones_like(truth) if known is None else known.double()
+        loss = cls(truth.sum(0), target.shape[0], **settings)
+        weight = _rebalanced(truth, loss.n_positive.double(), loss.alpha, loss.beta, loss.mu)
+        one, zero = truth * seen, (1.0 - truth) * seen
+        ratio = (weight * one).sum(0) / one.sum(0) / ((weight * zero).sum(0) / zero.sum(0))
+        good = ratio.isfinite() & (ratio > 0)
+        loss.weight_ratio.copy_(torch.where(good, ratio, 1.0))
+        return loss
+
+    def _single_label_ratio(self) -> Tensor:
+        """Return the ratio if every row had exactly one label, drawn by the counts."""
+        counts = self.n_positive.double().clamp_min(1.0)
+        # Entry (l, k): the weight of label l in a row of label k, whose ratio is n_k / n_l.
+        weight = self.alpha + torch.sigmoid(self.beta * (counts / counts[:, None] - self.mu))
+        share = counts.expand_as(weight).clone().fill_diagonal_(0.0)
+        total = share.sum(1)
+        zero = (share * weight).sum(1) / total.clamp_min(1.0)
+        return weight.diagonal() / torch.where(total > 0, zero, self.alpha + 0.5)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`distribution_balanced_loss`."""
+        return distribution_balanced_loss(
+            logits,
+            target,
+            n_positive=self.n_positive,
+            num_rows=self.num_rows,
+            alpha=self.alpha,
+            beta=self.beta,
+            mu=self.mu,
+            kappa=self.kappa,
+            scale=self.scale,
+            gamma=self.gamma,
+            reduction=self.reduction,
+        )
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        u = z - _shift(self.n_positive.double(), self.num_rows, self.kappa)
+        log_p, log_q = logsigmoid(u), logsigmoid(-u)
+        steep_p, steep_q = logsigmoid(self.scale * u), logsigmoid(-self.scale * u)
+        zero = log_scale(steep_q, steep_p, self.gamma) + steep_p
+        one = log_scale(log_p, log_q, self.gamma) + log_q
+        return zero - one - self.weight_ratio.double().log()
+
+    def _ops(self) -> list[dict[str, Any]]:
+        rule = partial(_tolerant_rule, scale=self.scale, gamma=self.gamma)
+        tables, _ = log_odds_tables(lambda z, y: entrywise(rule, z, y), 1)
+        shift = _shift(self.n_positive.double(), self.num_rows, self.kappa)
+        table = {"op": "monotone_table", "tables": tables}
+        return [offset_op(-shift), table, offset_op(-self.weight_ratio.double().log())]
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        own = f"alpha={self.alpha:g}, beta={self.beta:g}, mu={self.mu:g}, kappa={self.kappa:g}"
+        return f"{own}, scale={self.scale:g}, gamma={self.gamma:g}, {super().extra_repr()}"

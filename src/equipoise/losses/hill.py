@@ -1,0 +1,281 @@
+"""Losses for labels whose positives are partly missing: Hill and SPLC."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from equipoise._core.checks import say
+from equipoise.errors import NotRecoverableError, UsageError
+from equipoise.losses._checks import check_labels, split_known, to_strength, upcast
+from equipoise.losses._entries import entrywise, focal_term, mix
+from equipoise.losses._focal import log_scale
+from equipoise.losses._reduction import Reduction, reduce_entries
+from equipoise.losses.base import Loss
+
+__all__ = ["HillLoss", "SPLCLoss", "hill_loss", "splc_loss"]
+
+
+def hill_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    gamma: float = 2.0,
+    shift: float = 1.0,
+    hill: float = 1.5,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Trust negatives less the surer the model is that they are positive (Zhang et al., 2021).
+
+    Use only when many positives were never marked. Prefer :func:`bce_loss` with clean labels:
+    there this silences the hard negatives that teach most.
+
+    .. math::
+        \ell = -y (1-p')^\gamma \log p' + (1-y) (\lambda - p)\, p^2, \quad p' = \sigma(z - m)
+
+    Args:
+        logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        gamma: Focusing of positives, >= 0.
+        shift: Margin m of positives, subtracted from the logit, >= 0.
+        hill: Lambda, >= 0. Below 1.5 sure negatives are pushed up, as if they were positive.
+        reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
+            entries; "batchmean" by the number of rows with one; "sum". All keep leading axes.
+
+    Returns:
+        A scalar for (N, L) logits, (...) with leading axes; 0 where nothing is known. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        UsageError: a negative setting.
+        ShapeError: ``target`` does not fit ``logits``.
+
+    Note:
+        With the defaults the output 0.5 means 0.196. With ``hill`` below 1.5 there is no inverse.
+        A negative at a very high logit has no gradient. No second derivatives.
+
+    Example:
+        >>> import torch
+        >>> hill_loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), reduction="none")
+        tensor([[0.7019, 0.2500]])
+
+    References:
+        Zhang et al., Simple and Robust Loss Design for Multi-Label Learning with Missing Labels,
+        arXiv 2112.07368.
+    """
+    check_labels(logits, target)
+    z = upcast(logits)
+    truth, known = split_known(target, z.dtype)
+    focus, move = to_strength("gamma", gamma), to_strength("shift", shift)
+    rule = partial(_hill_rule, gamma=focus, shift=move, hill=to_strength("hill", hill))
+    return reduce_entries(entrywise(rule, z, truth), known, reduction, dtype=logits.dtype)
+
+
+def _shifted_focal(z: Tensor, gamma: float, shift: float) -> tuple[Tensor, Tensor]:
+    moved = z - shift
+    return focal_term(logsigmoid(moved), moved.sigmoid(), (-moved).sigmoid(), gamma)
+
+
+def _hill_rule(
+    z: Tensor, target: Tensor, *, gamma: float, shift: float, hill: float
+) -> tuple[Tensor, Tensor]:
+    positive, rise = _shifted_focal(z, gamma, shift)
+    p, q = z.sigmoid(), (-z).sigmoid()
+    square = p * p
+    fall = square * q * ((2.0 * hill - 3.0) + 3.0 * q)
+    return mix(target, positive, (hill - p) * square), mix(target, rise, fall)
+
+
+def splc_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    correcting: bool,
+    cut: float = 0.6,
+    gamma: float = 2.0,
+    shift: float = 1.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Take negatives for positives where the model is sure of it (Zhang et al., 2021).
+
+    Use only when many positives were never marked, and after the first epoch. Prefer
+    :func:`bce_loss` with clean labels: there this removes the hard negatives.
+
+    .. math::
+        \ell_1 = -(1-p')^\gamma \log p', \; p' = \sigma(z - m), \qquad
+        \ell_0 = \begin{cases} -p^\gamma \log(1-p) & p \le \tau \\ \ell_1 & p > \tau
+        \end{cases}
+
+    Args:
+        logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        correcting: Whether negatives above the cut count as positives: False in the first epoch,
+            True afterwards. False with ``gamma`` and ``shift`` 0 is BCE exactly.
+        cut: Probability tau above which a negative is not believed, in (0, 1).
+        gamma: Focusing, >= 0.
+        shift: Margin m of positives, subtracted from the logit, >= 0.
+        reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
+            entries; "batchmean" by the number of rows with one; "sum". All keep leading axes.
+
+    Returns:
+        A scalar for (N, L) logits, (...) with leading axes; 0 where nothing is known. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        UsageError: ``cut`` outside (0, 1), or a negative setting.
+        ShapeError: ``target`` does not fit ``logits``.
+
+    Note:
+        No inverse: above the cut both targets pull alike. Scores rank, and probabilities need a
+        fitted calibrator. No second derivatives.
+
+    Example:
+        >>> import torch
+        >>> z, y = torch.tensor([[2.0]]), torch.tensor([[0.0]])
+        >>> splc_loss(z, y, correcting=False), splc_loss(z, y, correcting=True)
+        (tensor(1.6501), tensor(0.0227))
+
+    References:
+        Zhang et al., arXiv 2112.07368, eq. 8.
+    """
+    check_labels(logits, target)
+    z = upcast(logits)
+    truth, known = split_known(target, z.dtype)
+    height = _open_cut(cut) if correcting else None
+    focus, move = to_strength("gamma", gamma), to_strength("shift", shift)
+    rule = partial(_splc_rule, gamma=focus, shift=move, cut=height)
+    return reduce_entries(entrywise(rule, z, truth), known, reduction, dtype=logits.dtype)
+
+
+def _open_cut(cut: float) -> float:
+    if not 0.0 < cut < 1.0:
+        raise UsageError(say("cut", "lie in (0, 1)", cut, "The published cut is 0.6."))
+    return float(cut)
+
+
+def _splc_rule(
+    z: Tensor, target: Tensor, *, gamma: float, shift: float, cut: float | None
+) -> tuple[Tensor, Tensor]:
+    positive, rise = _shifted_focal(z, gamma, shift)
+    negative, fall = focal_term(logsigmoid(-z), (-z).sigmoid(), z.sigmoid(), gamma)
+    fall = -fall
+    if cut is not None:
+        doubted = z > math.log(cut / (1.0 - cut))
+        negative, fall = torch.where(doubted, positive, negative), torch.where(doubted, rise, fall)
+    return mix(target, positive, negative), mix(target, rise, fall)
+
+
+class HillLoss(Loss):
+    """Hill loss of independent labels. See :func:`hill_loss`.
+
+    Args:
+        gamma: Focusing of positives, >= 0.
+        shift: Margin of positives on the logit, >= 0.
+        hill: Height lambda of the loss of negatives; no inverse below 1.5.
+        reduction: "none", "mean", "sum" or "batchmean".
+    """
+
+    kind = "multilabel"
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        shift: float = 1.0,
+        hill: float = 1.5,
+        *,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.gamma = to_strength("gamma", gamma)
+        self.shift = to_strength("shift", shift)
+        self.hill = to_strength("hill", hill)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`hill_loss`."""
+        return hill_loss(
+            logits,
+            target,
+            gamma=self.gamma,
+            shift=self.shift,
+            hill=self.hill,
+            reduction=self.reduction,
+        )
+
+    def _require_recoverable(self) -> None:
+        if self.hill < 1.5:
+            raise NotRecoverableError(
+                f"HillLoss with hill {self.hill:g} pushes sure negatives up, so one output can "
+                "stand for two probabilities. Set hill to 1.5 or more, or fit a calibrator."
+            )
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        moved = z - self.shift
+        log_p, log_q = logsigmoid(moved), logsigmoid(-moved)
+        one = log_scale(log_p, log_q, self.gamma) + log_q
+        bend = torch.log((2.0 * self.hill - 3.0) + 3.0 * (-z).sigmoid())
+        return 2.0 * logsigmoid(z) + logsigmoid(-z) + bend - one
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        own = f"gamma={self.gamma:g}, shift={self.shift:g}, hill={self.hill:g}"
+        return f"{own}, {super().extra_repr()}"
+
+
+class SPLCLoss(Loss):
+    """Self-paced correction of missing positives. See :func:`splc_loss`.
+
+    Call :meth:`set_epoch` at the start of every epoch: correction begins at ``first_epoch``.
+
+    Args:
+        cut: Probability above which a negative is not believed, in (0, 1).
+        gamma: Focusing, >= 0.
+        shift: Margin of positives on the logit, >= 0.
+        correcting: Whether correction has begun, until :meth:`set_epoch` says so.
+        first_epoch: Epoch, counted from 0, at which correction begins.
+        reduction: "none", "mean", "sum" or "batchmean".
+    """
+
+    kind = "multilabel"
+    exactness = "none"
+
+    def __init__(
+        self,
+        cut: float = 0.6,
+        gamma: float = 2.0,
+        shift: float = 1.0,
+        *,
+        correcting: bool = False,
+        first_epoch: int = 1,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.cut = _open_cut(cut)
+        self.gamma = to_strength("gamma", gamma)
+        self.shift = to_strength("shift", shift)
+        self.correcting = bool(correcting)
+        self.first_epoch = int(first_epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch, counted from 0, begins."""
+        self.correcting = epoch >= self.first_epoch
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`splc_loss`."""
+        return splc_loss(
+            logits,
+            target,
+            correcting=self.correcting,
+            cut=self.cut,
+            gamma=self.gamma,
+            shift=self.shift,
+            reduction=self.reduction,
+        )
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        own = f"cut={self.cut:g}, gamma={self.gamma:g}, shift={self.shift:g}"
+        return f"{own}, first_epoch={self.first_epoch}, {super().extra_repr()}"

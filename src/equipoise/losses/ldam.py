@@ -1,0 +1,148 @@
+"""LDAM: a larger margin for rarer classes, on the cosines of a normalised head."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from equipoise._core.checks import say, to_positive
+from equipoise.errors import UsageError
+from equipoise.labels.weights import Counts, ZeroCounts, priors
+from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
+from equipoise.losses._focal import log_one_minus
+from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses.base import Loss
+
+__all__ = ["LDAMLoss", "ldam_loss"]
+
+_WHY = "Pass one margin per class, e.g. of `LDAMLoss.from_class_counts(counts)`."
+
+
+def ldam_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    margin: Tensor,
+    scale: float = 30.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Ask for a larger margin where a class is rarer (Cao et al., 2019).
+
+    Use with a cosine head (:class:`equipoise.models.CosineHead` with ``scale=1``), with or without
+    deferred re-weighting. Prefer :func:`logit_adjusted_loss` with any other head: on plain logits
+    a margin of 0.5 is next to nothing, and a scale of 30 only raises the learning rate.
+
+    .. math::
+        \ell_i = -\log \frac{e^{s (z_{i,y_i} - \Delta_{y_i})}}
+        {e^{s (z_{i,y_i} - \Delta_{y_i})} + \sum_{k \ne y_i} e^{s z_{i,k}}}
+
+    Args:
+        logits: Cosines, (..., N, C), floating, C >= 2; not yet multiplied by the scale.
+        target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C):
+            the mixture of the losses of the classes.
+        margin: One margin per class, (C,), floating, >= 0.
+        scale: s > 0; with margin 0 and scale 1 this is cross entropy exactly.
+        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+
+    Returns:
+        A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        UsageError: ``scale`` is not above 0.
+        ShapeError: ``margin`` is not (C,), or ``target`` does not fit ``logits``.
+
+    Note:
+        With p = softmax(s z) the true posterior is proportional to
+        p_k (1 - p_k (1 - exp(-s margin_k))). Distributed: no communication.
+
+    Example:
+        >>> import torch
+        >>> ldam_loss(
+        ...     torch.tensor([[0.9, 0.4]]), torch.tensor([0]), margin=torch.tensor([0.5, 0.1])
+        ... )
+        tensor(0.6931)
+
+    References:
+        Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss,
+        NeurIPS 2019, eq. 13 and 14.
+    """
+    check_classes(logits, target)
+    check_vector("margin", margin, logits, _WHY)
+    z = _to_scale(scale) * upcast(logits)
+    # The loss of class k alone is log(1 + (1 - p_k) / p_k e^(s margin_k)).
+    log_p = z.log_softmax(-1)
+    log_odds = log_p - log_one_minus(z, log_p) - scale * margin.to(z.dtype)
+    return reduce_rows(pick(softplus(-log_odds), target), reduction, dtype=logits.dtype)
+
+
+def _to_scale(value: float) -> float:
+    if not 0.0 < value < math.inf:
+        raise UsageError(say("scale", "be finite and > 0", value, "Start with 30."))
+    return float(value)
+
+
+class LDAMLoss(Loss):
+    """Cross entropy of scaled cosines with a margin per class. See :func:`ldam_loss`.
+
+    Args:
+        margin: One margin per class, (C,), >= 0; kept as a float32 buffer.
+        scale: s > 0. Where the head multiplies by it already, pass 1 here and margins times s.
+        reduction: "none", "mean" or "sum".
+    """
+
+    kind = "multiclass"
+    margin: Tensor
+
+    def __init__(
+        self, margin: Vector, *, scale: float = 30.0, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.scale = _to_scale(scale)
+        self.register_buffer("margin", to_vector("margin", margin))
+        self.num_classes = self.margin.shape[0]
+
+    @classmethod
+    def from_class_counts(
+        cls,
+        counts: Counts,
+        *,
+        max_margin: float = 0.5,
+        scale: float = 30.0,
+        zero_counts: ZeroCounts = "error",
+        reduction: Reduction = "mean",
+    ) -> LDAMLoss:
+        """Take margins that go with count^(-1/4), the largest being ``max_margin``.
+
+        A class without rows is an error; "smooth" adds one to each count; "ignore" gives it the
+        largest margin.
+        """
+        share = priors(counts, zero_counts=zero_counts)
+        largest = to_positive("max_margin", max_margin, zero=True)
+        known = np.where(share > 0, share, share[share > 0].min())
+        return cls(largest * (known.min() / known) ** 0.25, scale=scale, reduction=reduction)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`ldam_loss`."""
+        return ldam_loss(
+            logits, target, margin=self.margin, scale=self.scale, reduction=self.reduction
+        )
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        z = self.scale * z
+        log_p = z.log_softmax(-1)
+        lowered = log_p - self.scale * self.margin.double()
+        return log_p + torch.logaddexp(log_one_minus(z, log_p), lowered)
+
+    def _ops(self) -> list[dict[str, Any]]:
+        return [{"op": "ldam", "margin": self.margin.tolist(), "scale": self.scale}]
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        shape = tuple(self.margin.shape)
+        return f"margin={shape}, scale={self.scale:g}, {super().extra_repr()}"

@@ -1,0 +1,128 @@
+"""Label-aware smoothing: frequent classes are smoothed more than rare ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from equipoise._core.checks import say
+from equipoise.errors import UsageError
+from equipoise.labels._count_input import read_counts
+from equipoise.labels.weights import Counts
+from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
+from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses._smoothing import smooth, unmix
+from equipoise.losses.base import Loss
+
+__all__ = ["LabelAwareSmoothingLoss", "label_aware_smoothing_loss"]
+
+_WHY = "Pass one share per class, e.g. of `LabelAwareSmoothingLoss.from_class_counts(counts)`."
+
+
+def label_aware_smoothing_loss(
+    logits: Tensor, target: Tensor, *, smoothing: Tensor, reduction: Reduction = "mean"
+) -> Tensor:
+    r"""Smooth the targets of each class by its own share (Zhong et al., 2021).
+
+    Use in a second stage, against over-confidence on frequent classes. Prefer
+    :func:`cross_entropy` and a calibrator where only the probabilities matter.
+
+    .. math::
+        \ell_i = -(1 - \epsilon_{y_i}) \log p_{i,y_i}
+        - \frac{\epsilon_{y_i}}{C - 1} \sum_{k \ne y_i} \log p_{i,k}
+
+    Args:
+        logits: Unnormalised scores, (..., N, C), floating, C >= 2.
+        target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
+        smoothing: Share that leaves each class, (C,), in [0, (C - 1) / C); the ranges of values
+            are checked by the Module. 0 is cross entropy exactly.
+        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+
+    Returns:
+        A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        ShapeError: ``smoothing`` is not (C,), or ``target`` does not fit ``logits``.
+
+    Note:
+        p is the mixture of the smoothed targets by the true posterior, and linear in it: solved
+        in closed form. Logits surer than the targets are outside its range and clipped.
+        Distributed: no communication.
+
+    Example:
+        >>> import torch
+        >>> label_aware_smoothing_loss(
+        ...     torch.tensor([[2.0, 0.0]]), torch.tensor([0]), smoothing=torch.tensor([0.4, 0.1])
+        ... )
+        tensor(0.9269)
+
+    References:
+        Zhong et al., Improving Calibration for Long-Tailed Recognition, CVPR 2021, eq. 5 to 7.
+    """
+    check_classes(logits, target)
+    check_vector("smoothing", smoothing, logits, _WHY)
+    log_p = upcast(logits).log_softmax(-1)
+    loss = -smooth(log_p, _spread(smoothing).to(log_p.dtype))
+    return reduce_rows(pick(loss, target), reduction, dtype=logits.dtype)
+
+
+def _spread(smoothing: Tensor) -> Tensor:
+    """Return the share spread over all classes, where ``smoothing`` goes to the others alone."""
+    width = smoothing.shape[0]
+    return upcast(smoothing) * (width / max(width - 1, 1))
+
+
+class LabelAwareSmoothingLoss(Loss):
+    """Cross entropy with a smoothing per class. See :func:`label_aware_smoothing_loss`.
+
+    Args:
+        smoothing: Share that leaves each class, (C,), in [0, (C - 1) / C); a float32 buffer.
+        reduction: "none", "mean" or "sum".
+    """
+
+    kind = "multiclass"
+    smoothing: Tensor
+
+    def __init__(self, smoothing: Vector, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.register_buffer("smoothing", to_vector("smoothing", smoothing))
+        self.num_classes = self.smoothing.shape[0]
+        most = 1.0 - 1.0 / self.num_classes
+        if float(self.smoothing.max()) >= most:
+            wanted = f"stay below (C - 1) / C = {most:.3g}"
+            do = "Above it a class would lend the others more than it keeps."
+            raise UsageError(say("smoothing", wanted, f"{float(self.smoothing.max()):.3g}", do))
+
+    @classmethod
+    def from_class_counts(
+        cls,
+        counts: Counts,
+        *,
+        head: float = 0.4,
+        tail: float = 0.1,
+        reduction: Reduction = "mean",
+    ) -> LabelAwareSmoothingLoss:
+        """Go from ``tail`` for the rarest class to ``head`` for the most frequent, by a sine."""
+        values, _ = read_counts("counts", counts)
+        low, high = float(values.min()), float(values.max())
+        rank = (values - low) / (high - low) if high > low else np.ones_like(values)
+        return cls(tail + (head - tail) * np.sin(0.5 * np.pi * rank), reduction=reduction)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`label_aware_smoothing_loss`."""
+        return label_aware_smoothing_loss(
+            logits, target, smoothing=self.smoothing, reduction=self.reduction
+        )
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        return unmix(z, _spread(self.smoothing.double()))
+
+    def _ops(self) -> list[dict[str, Any]]:
+        return [{"op": "unmix", "smoothing": _spread(self.smoothing.double()).tolist()}]
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        return f"smoothing={tuple(self.smoothing.shape)}, {super().extra_repr()}"

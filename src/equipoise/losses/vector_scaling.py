@@ -1,0 +1,252 @@
+"""Vector scaling: a factor, a shift and a weight per class inside cross entropy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equipoise.labels.weights import Counts, priors
+from equipoise.losses._checks import (
+    Vector,
+    check_classes,
+    check_vector,
+    pick,
+    to_shares,
+    to_strength,
+    to_vector,
+    upcast,
+)
+from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses.base import Loss, log_offset, offset_op
+
+__all__ = ["CDTLoss", "VectorScalingLoss", "cdt_loss", "vector_scaling_loss"]
+
+_FLOOR = 1e-30
+_WHY = "Pass one share per class, e.g. `priors(counts)`."
+
+
+def vector_scaling_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    prior: Tensor,
+    gamma: float = 0.15,
+    tau: float = 1.0,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Scale and shift the logits of each class by its share of rows (Kini et al., 2021).
+
+    Use when a network separates its training rows, where shifts and weights fade out and only
+    factors keep acting. Prefer :func:`logit_adjusted_loss` before that: it has one setting less.
+
+    .. math::
+        \ell_i = -\omega_{y_i} \log \mathrm{softmax}(\Delta \odot z_i + \tau \log \pi)_{y_i},
+        \qquad \Delta_k = (\pi_k / \max_j \pi_j)^\gamma
+
+    Args:
+        logits: Unnormalised scores, (..., N, C), floating. Probabilities are not accepted.
+        target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
+        prior: Class shares of the training rows, (C,), floating; counts do as well. A share of 0
+            is floored at 1e-30.
+        gamma: Strength of the factors, >= 0; 0 is logit adjustment exactly.
+        tau: Strength of the shift, >= 0; 0 leaves the factors alone.
+        weight: One weight per class, (C,), >= 0, or None.
+        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+
+    Returns:
+        A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
+        device of ``logits``; computed in float32 where they are half precision.
+
+    Raises:
+        UsageError: ``gamma`` or ``tau`` below 0.
+        ShapeError: ``prior`` or ``weight`` is not (C,), or ``target`` does not fit ``logits``.
+
+    Note:
+        The true posterior is softmax(factors * z + tau log prior) / weight, normalised; a constant
+        added to all logits changes it. Decide by z itself, as the paper does, or by the posterior;
+        not by softmax(z). Distributed: no communication.
+
+    Example:
+        >>> import torch
+        >>> vector_scaling_loss(
+        ...     torch.tensor([[0.0, 0.0]]), torch.tensor([1]), prior=torch.tensor([0.9, 0.1])
+        ... )
+        tensor(2.3026)
+
+    References:
+        Kini et al., Label-Imbalanced and Group-Sensitive Classification under
+        Overparameterization, NeurIPS 2021, eq. 2.
+    """
+    check_classes(logits, target)
+    check_vector("prior", prior, logits, _WHY)
+    z = upcast(logits)
+    log_p = _adjusted(z, prior, to_strength("gamma", gamma), to_strength("tau", tau))
+    loss = -log_p.log_softmax(-1)
+    if weight is not None:
+        check_vector("weight", weight, logits, "Pass one weight per class.")
+        loss = loss * weight.to(loss.dtype)
+    return reduce_rows(pick(loss, target), reduction, dtype=logits.dtype)
+
+
+def cdt_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    prior: Tensor,
+    gamma: float = 0.2,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""Divide the logit of each class by a temperature that grows with rarity (Ye et al., 2020).
+
+    Use when rare classes are fitted in training and missed in testing: their logits have to be
+    larger to be believed. Prefer :func:`logit_adjusted_loss` as the first thing to try.
+
+    .. math:: \ell_i = -\log \mathrm{softmax}(z_i / a)_{y_i}, \qquad
+        a_k = (\max_j \pi_j / \pi_k)^\gamma
+
+    Args:
+        logits: Unnormalised scores, (..., N, C), floating. Probabilities are not accepted.
+        target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
+        prior: Class shares of the training rows, (C,), floating; counts do as well.
+        gamma: Strength, >= 0; 0 is cross entropy exactly.
+        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+
+    Returns:
+        A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch.
+
+    Raises:
+        UsageError: ``gamma`` < 0.
+        ShapeError: ``prior`` is not (C,), or ``target`` does not fit ``logits``.
+
+    Note:
+        This is :func:`vector_scaling_loss` with tau = 0: the true posterior is softmax(z / a).
+
+    Example:
+        >>> import torch
+        >>> cdt_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1]), prior=torch.tensor([0.9, 0.1]))
+        tensor(0.6931)
+
+    References:
+        Ye et al., Identifying and Compensating for Feature Deviation in Imbalanced Deep Learning,
+        2020, eq. 3.
+    """
+    return vector_scaling_loss(
+        logits, target, prior=prior, gamma=gamma, tau=0.0, reduction=reduction
+    )
+
+
+def _adjusted(z: Tensor, prior: Tensor, gamma: float, tau: float) -> Tensor:
+    """Return the logits that softmax sees."""
+    log_prior = upcast(prior).clamp_min(_FLOOR).log().to(z.dtype)
+    factor = torch.exp(gamma * (log_prior - log_prior.amax()))
+    return factor * z + tau * log_prior
+
+
+class VectorScalingLoss(Loss):
+    """Cross entropy of scaled and shifted logits. See :func:`vector_scaling_loss`.
+
+    Args:
+        prior: Class shares (or counts) of the training rows, (C,), > 0; a float32 buffer.
+        gamma: Strength of the factors, >= 0.
+        tau: Strength of the shift, >= 0.
+        weight: One weight per class, (C,), or None; kept as a float32 buffer.
+        reduction: "none", "mean" or "sum".
+    """
+
+    kind = "multiclass"
+    prior: Tensor
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        prior: Vector,
+        *,
+        gamma: float = 0.15,
+        tau: float = 1.0,
+        weight: Vector | None = None,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.gamma, self.tau = to_strength("gamma", gamma), to_strength("tau", tau)
+        self.register_buffer("prior", to_shares("prior", prior))
+        self.register_buffer("weight", None if weight is None else to_vector("weight", weight))
+        self.num_classes = self.prior.shape[0]
+
+    @classmethod
+    def from_class_counts(
+        cls,
+        counts: Counts,
+        *,
+        gamma: float = 0.15,
+        tau: float = 1.0,
+        smooth: bool = False,
+        reduction: Reduction = "mean",
+    ) -> VectorScalingLoss:
+        """Take the prior from counts; ``smooth`` adds one to each, else none may be empty."""
+        prior = priors(counts, zero_counts="smooth" if smooth else "error")
+        return cls(prior, gamma=gamma, tau=tau, reduction=reduction)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """See :func:`vector_scaling_loss`."""
+        return vector_scaling_loss(
+            logits,
+            target,
+            prior=self.prior,
+            gamma=self.gamma,
+            tau=self.tau,
+            weight=self.weight,
+            reduction=self.reduction,
+        )
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        log_eta = _adjusted(z, self.prior.double(), self.gamma, self.tau)
+        return log_eta if self.weight is None else log_eta + log_offset("weight", self.weight)
+
+    def _ops(self) -> list[dict[str, Any]]:
+        prior = self.prior.double()
+        ops: list[dict[str, Any]] = []
+        if self.gamma > 0:
+            ops.append({"op": "scale", "scale": ((prior / prior.max()) ** self.gamma).tolist()})
+        if self.tau > 0:
+            ops.append(offset_op(self.tau * (prior / prior.max()).log()))
+        if self.weight is not None:
+            ops.append(offset_op(log_offset("weight", self.weight)))
+        return ops
+
+    def _prior(self) -> tuple[float, ...]:
+        return tuple(self.prior.tolist())
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        shape = tuple(self.prior.shape)
+        settings = f"prior={shape}, gamma={self.gamma:g}, tau={self.tau:g}"
+        return f"{settings}, weighted={self.weight is not None}, {super().extra_repr()}"
+
+
+class CDTLoss(VectorScalingLoss):
+    """Cross entropy with a temperature per class. See :func:`cdt_loss`.
+
+    Args:
+        prior: Class shares (or counts) of the training rows, (C,), > 0; a float32 buffer.
+        gamma: Strength, >= 0.
+        reduction: "none", "mean" or "sum".
+    """
+
+    def __init__(self, prior: Vector, *, gamma: float = 0.2, reduction: Reduction = "mean") -> None:
+        super().__init__(prior, gamma=gamma, tau=0.0, reduction=reduction)
+
+    @classmethod
+    def from_class_counts(  # type: ignore[override]
+        cls,
+        counts: Counts,
+        *,
+        gamma: float = 0.2,
+        smooth: bool = False,
+        reduction: Reduction = "mean",
+    ) -> CDTLoss:
+        """Take the prior from counts; ``smooth`` adds one to each, else none may be empty."""
+        prior = priors(counts, zero_counts="smooth" if smooth else "error")
+        return cls(prior, gamma=gamma, reduction=reduction)
