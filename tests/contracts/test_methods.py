@@ -25,6 +25,10 @@ OTHER = {
     "tau": 0.5,
     "rule": "mean",
     "epsilon": 2.0,
+    "gamma_positive": 1.0,
+    "gamma_negative": 2.0,
+    "margin": 0.1,
+    "detach_focus": True,
     "head": 0.3,
     "tail": 0.05,
 }
@@ -136,11 +140,18 @@ def test_unknown_methods_are_answered_with_the_closest() -> None:
         assert methods_for(kind)[0].name == "none"
 
 
+CELLS = 12
+UNBENT = {"none"}
+
+
 def well_specified(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, Labels]:
-    """Rows whose true log-odds are linear in the features, with rare classes or labels."""
-    x = rng.normal(size=(80_500, 4))
-    weight, bias = rng.normal(size=(4, 3)), np.array([0.0, -1.5, -2.5])
-    logits = x @ weight + bias
+    """Rows in a few cells, one feature each: a linear head can give every cell any logits.
+
+    So it can follow whatever bent logits a loss asks for, and only the correction is tested.
+    """
+    cell = rng.integers(0, CELLS, 80_500)
+    logits = (rng.normal(size=(CELLS, 3)) + np.array([0.0, -1.0, -1.5]))[cell]
+    x = np.eye(CELLS)[cell]
     if kind == "multilabel":
         hot = rng.random(logits.shape) < expit(logits)
         return x, Labels.from_array(hot.astype(int), kind="multilabel")
@@ -148,39 +159,33 @@ def well_specified(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, Lab
     return x, Labels.from_array((logits + gumbel).argmax(1), kind="multiclass")
 
 
-# How far the mean probability may be from the share of positives: three standard deviations of the
-# count of the rarest, which varies by 2.5 %.
-MEAN = 0.075
-# How far 99 % of the probabilities may be from the untreated model's. The logits that focal, poly
-# and smoothed losses ask for are no linear function of the true ones: a linear head comes less
-# close.
-EACH = {"focal": 0.07, "poly1": 0.05, "label_aware_smoothing": 0.25}
+# The share of the rarest in the test rows varies by 1.5 %. In a cell of 3,300 rows a share varies
+# by up to 0.009, drawn anew by a sampler by as much again, and training stops near the optimum.
+MEAN, EACH = 0.05, 0.035
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_exact_remedies_agree_with_the_untreated_model_once_corrected(kind: str) -> None:
     x, labels = well_specified(kind, np.random.default_rng(8))
     rows = np.arange(len(x))
-    # Three passes as one epoch, so that no early epoch is chosen.
-    train, val, test = np.tile(rows[:40_000], 3), rows[40_000:40_500], rows[40_500:]
+    # Six passes as one epoch, so that no early epoch is chosen.
+    train, val, test = np.tile(rows[:40_000], 6), rows[40_000:40_500], rows[40_500:]
     names = [m.name for m in methods_for(kind) if m.exactness[kind] == "exact"]
     strong = {"class_balanced": {"beta": "(N-1)/N"}}  # a beta of 0.999 does nothing here
     remedies = [remedy(name, labels[train], **strong.get(name, {})) for name in names]
     jobs = [HeadJob(treated, 0, train, val) for treated in remedies]
-    settings = HeadSettings(epochs=1, batch_size=500, lr=0.05, weight_decay=0.0)
+    settings = HeadSettings(epochs=1, batch_size=2000, lr=0.1, weight_decay=0.0)
     found = {r.trial.method: r for r in train_heads(x, labels, test, jobs, settings=settings)}
     plain = probabilities(kind, found["none"].trial.scores["test"].log_odds())
     share = labels[test].prevalence if kind == "multilabel" else labels[test].counts / test.size
-    treated = set(names) - {"none"}
-    assert len(treated) >= 3
+    assert len(names) >= 4
     for name in names:
         scores = found[name].trial.scores["test"]
         p = probabilities(kind, scores.log_odds())
         np.testing.assert_allclose(p.mean(0) / share, 1.0, atol=MEAN, err_msg=name)
-        assert np.quantile(np.abs(p - plain), 0.99) < EACH.get(name, 0.03), name
-        raw = probabilities(kind, scores.values)
-        if name in treated - {"focal"}:
-            assert np.abs(raw.mean(0) / share - 1.0).max() > 3 * MEAN, name
+        assert np.abs(p - plain).max() < EACH, (name, np.abs(p - plain).max())
+        raw = np.abs(probabilities(kind, scores.values).mean(0) / share - 1.0).max()
+        assert (raw > 2 * MEAN) == (name not in UNBENT), (name, raw)
 
 
 def probabilities(kind: str, log_odds: np.ndarray) -> np.ndarray:

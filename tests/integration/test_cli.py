@@ -64,11 +64,11 @@ def test_adding_an_arm_trains_only_what_is_new(
     text = (tables / "study.yaml").read_text()
     (tables / "study.yaml").write_text(text.replace("  - focal ", "  # - focal "))
     assert run("compare", "study.yaml", *FAST, "-o", "out") == 0
-    assert "8 trials trained, 0 re-used" in capsys.readouterr().err
+    assert "10 trials trained, 0 re-used" in capsys.readouterr().err
     (tables / "study.yaml").write_text(text)
     assert run("compare", "study.yaml", *FAST, "-o", "out", "--json") == 0
     captured = capsys.readouterr()
-    assert "2 trials trained, 8 re-used" in captured.err
+    assert "2 trials trained, 10 re-used" in captured.err
     assert json.loads(captured.out)["arms"]["none"] == "baseline"
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from equipoise import losses, sampling
 from equipoise.artifacts import Correction, Labels
@@ -14,9 +15,12 @@ from equipoise.sampling.weights import class_balanced_weights, sampler_correctio
 from equipoise.training.remedy import Remedy
 
 __all__ = [
+    "asymmetric",
     "cdt",
     "class_balanced",
+    "class_balanced_labels",
     "class_balanced_sampling",
+    "distribution_balanced",
     "inverse_frequency",
     "label_aware_smoothing",
     "logit_adjusted",
@@ -86,6 +90,41 @@ def class_balanced(labels: Labels, *, beta: Any) -> Remedy:
         labels.counts, method="effective_number", beta=beta, zero_counts="smooth"
     )
     return _from_loss("class_balanced", losses.WeightedCrossEntropyLoss(weight), labels, beta=beta)
+
+
+def class_balanced_labels(labels: Labels, *, beta: Any) -> Remedy:
+    """Positives of each label weighted by effective number."""
+    loss = losses.ClassBalancedBCELoss.from_label_counts(
+        labels.counts, labels.known, weight_on="positives", beta=beta, zero_counts="smooth"
+    )
+    return _from_loss("class_balanced", loss, labels, beta=beta)
+
+
+def asymmetric(
+    labels: Labels,
+    *,
+    gamma_positive: float,
+    gamma_negative: float,
+    margin: float,
+    detach_focus: bool,
+) -> Remedy:
+    """Asymmetric loss."""
+    settings = {
+        "gamma_positive": gamma_positive,
+        "gamma_negative": gamma_negative,
+        "margin": margin,
+        "detach_focus": detach_focus,
+    }
+    loss = losses.AsymmetricLoss(gamma_positive, gamma_negative, margin, detach_focus=detach_focus)
+    return _from_loss("asymmetric", loss, labels, **settings)
+
+
+def distribution_balanced(labels: Labels) -> Remedy:
+    """Distribution-balanced loss, its weight ratio measured on the training rows."""
+    target = torch.from_numpy(labels.values.astype(np.float64))
+    target[target < 0] = torch.nan
+    loss = losses.DistributionBalancedLoss.from_targets(target)
+    return _from_loss("distribution_balanced", loss, labels)
 
 
 def softmax_focal(labels: Labels, *, gamma: float) -> Remedy:

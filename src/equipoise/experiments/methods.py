@@ -18,7 +18,16 @@ __all__ = ["METHODS", "THRESHOLDS", "Method", "get_method", "methods_for", "reme
 
 THRESHOLDS = "none + thresholds"
 _BUILDERS = "equipoise.experiments.builders"
-_SECOND_CHOICE = frozenset({"vector_scaling", "cdt", "label_aware_smoothing", "poly1"})
+_SECOND_CHOICE = frozenset(
+    {
+        "asymmetric",
+        "cdt",
+        "distribution_balanced",
+        "label_aware_smoothing",
+        "poly1",
+        "vector_scaling",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +129,8 @@ METHODS: Mapping[str, Method] = {
         _method(
             "class_balanced",
             "loss",
-            {"multiclass": "class_balanced"},
-            "Weight each class by the inverse effective number of its rows.",
+            {"multiclass": "class_balanced", "multilabel": "class_balanced_labels"},
+            "Weight classes, or the positives of labels, by inverse effective numbers.",
             "Cui et al., CVPR 2019, eq. 2",
             beta=0.999,
         ),
@@ -132,6 +141,25 @@ METHODS: Mapping[str, Method] = {
             "Down-weight easy examples by (1 - p)^gamma.",
             "Lin et al., ICCV 2017, eq. 5",
             gamma=2.0,
+        ),
+        _method(
+            "asymmetric",
+            "loss",
+            {"multilabel": "asymmetric"},
+            "Focus on hard negatives and drop those below a margin.",
+            "Ridnik et al., ICCV 2021, eq. 7",
+            gamma_positive=0.0,
+            gamma_negative=4.0,
+            margin=0.05,
+            detach_focus=False,
+        ),
+        _method(
+            "distribution_balanced",
+            "loss",
+            {"multilabel": "distribution_balanced"},
+            "Re-balance positives by how rows carry several labels; go easy on negatives.",
+            "Wu et al., ECCV 2020, eqs. 5 and 9",
+            "approximate",
         ),
         _method(
             "logit_adjusted",

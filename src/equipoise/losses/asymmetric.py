@@ -120,8 +120,11 @@ def margin_term(
 def _rule(
     z: Tensor, target: Tensor, *, gammas: tuple[float, float], margin: float, detach: bool
 ) -> tuple[Tensor, Tensor]:
-    p, q = z.sigmoid(), (-z).sigmoid()
-    positive, rise = focal_term(logsigmoid(z), p, q, gammas[0], detach=detach)
+    # exp of logsigmoid: sigmoid rounds by the place in memory, so a head would not train in a
+    # stack as it does alone.
+    log_p = logsigmoid(z)
+    p, q = log_p.exp(), logsigmoid(-z).exp()
+    positive, rise = focal_term(log_p, p, q, gammas[0], detach=detach)
     negative, fall = margin_term(z, p, q, gammas[1], margin, detach=detach)
     return mix(target, positive, negative), mix(target, rise, fall)
 

@@ -122,7 +122,8 @@ def _rebalanced(truth: Tensor, counts: Tensor, alpha: float, beta: float, mu: fl
     total = (truth * inverse).sum(-1, keepdim=True)
     tiny = torch.finfo(truth.dtype).tiny
     ratio = torch.where(total > 0, inverse / total.clamp_min(tiny), mu)
-    return alpha + torch.sigmoid(beta * (ratio - mu))
+    # exp of logsigmoid: sigmoid rounds by the place in memory.
+    return alpha + logsigmoid(beta * (ratio - mu)).exp()
 
 
 def _shift(counts: Tensor, num_rows: float, kappa: float) -> Tensor:
@@ -134,9 +135,11 @@ def _shift(counts: Tensor, num_rows: float, kappa: float) -> Tensor:
 def _tolerant_rule(
     z: Tensor, target: Tensor, *, scale: float, gamma: float
 ) -> tuple[Tensor, Tensor]:
-    positive, rise = focal_term(logsigmoid(z), z.sigmoid(), (-z).sigmoid(), gamma)
+    log_p = logsigmoid(z)
+    positive, rise = focal_term(log_p, log_p.exp(), logsigmoid(-z).exp(), gamma)
     steep = scale * z
-    negative, fall = focal_term(logsigmoid(-steep), (-steep).sigmoid(), steep.sigmoid(), gamma)
+    log_q = logsigmoid(-steep)
+    negative, fall = focal_term(log_q, log_q.exp(), logsigmoid(steep).exp(), gamma)
     return mix(target, positive, negative / scale), mix(target, rise, -fall)
 
 
