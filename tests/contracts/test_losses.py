@@ -184,6 +184,13 @@ def test_gradients_are_right(case: LossCase) -> None:
     assert torch.autograd.gradcheck(lambda z: loss(z, target), logits.requires_grad_())
 
 
+@every_loss
+def test_second_derivatives_are_right(case: LossCase) -> None:
+    logits, target = draw(case, n=4, dtype=torch.float64)
+    loss = case.build(reduction=case.smallest).double()
+    assert torch.autograd.gradgradcheck(lambda z: loss(z, target), logits.requires_grad_())
+
+
 @every_frozen_loss
 def test_gradients_leave_the_frozen_weight_alone(case: LossCase) -> None:
     logits, target = draw(case, n=4, dtype=torch.float64)

@@ -20,6 +20,7 @@ __all__ = [
     "check_classes",
     "check_labels",
     "check_vector",
+    "is_mapped",
     "pick",
     "split_known",
     "to_shares",
@@ -134,6 +135,12 @@ def _has_no_nan(values: Tensor) -> bool:
         return not bool(values.detach().sum().isnan())
     except RuntimeError:  # inside torch.func.vmap a tensor has no single truth
         return False
+
+
+def is_mapped(*tensors: Tensor | None) -> bool:
+    """Return whether one is inside torch.func, where values may not steer the code."""
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    return any(tensor is not None and wrapped(tensor) for tensor in tensors)
 
 
 def pick(per_class: Tensor, target: Tensor) -> Tensor:

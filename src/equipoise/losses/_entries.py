@@ -1,102 +1,285 @@
 """One pass for elementwise losses: value and slope together, in blocks that stay in the cache.
 
-A rule maps (logits, target, *vectors) to the loss of every entry and its derivative by the logit.
-Written out by hand, the slope states what training sees: a frozen focusing weight is left out of
-it, and no power of zero turns into NaN.
+A term maps logits to the loss of every entry and its derivative by the logit, for target 1 or for
+target 0. Written out by hand, the slope states what training sees: a frozen focusing weight is
+left out of it, and no power of zero turns into NaN. Where negatives are the rule, the term of
+positives is evaluated at positives alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-__all__ = ["Rule", "entrywise", "focal_rule", "focal_term", "mix"]
+from equipoise.losses._checks import is_mapped
+from equipoise.losses._reduction import Reduction, reduce_entries
 
-Rule = Callable[..., tuple[Tensor, Tensor]]
+__all__ = [
+    "Entrywise",
+    "Term",
+    "focal_term",
+    "negative_focal",
+    "positive_focal",
+    "power",
+    "reduce_loss",
+    "sigmoids",
+    "tails",
+]
+
+Term = Callable[[Tensor], tuple[Tensor, Tensor]]
 _BLOCK = 65_536
 
 
-def entrywise(rule: Rule, logits: Tensor, target: Tensor, *vectors: Tensor) -> Tensor:
-    """Return the loss of every entry; only ``logits`` get a gradient, and no second one.
+@dataclass(frozen=True)
+class Entrywise:
+    """A loss of single entries: a term for positives, one for negatives, and their weights.
 
-    Args:
-        rule: Pure; ``vectors`` (L,) or (1,) reach it as they are.
-        logits: (..., N, L) in the dtype to compute in.
-        target: The same shape and dtype, free of NaN.
-        vectors: Settings per label.
+    Attributes:
+        one: Term at target 1.
+        zero: Term at target 0.
+        row_weight: Maps targets (N, L), unknown as 0, to weights of entries, or None.
     """
-    if torch.compiler.is_compiling():
-        # The same value and slope without a Function, which dynamo traces with a warning.
-        value, slope = rule(logits.detach(), target, *vectors)
-        return value + (logits - logits.detach()) * slope
-    made: tuple[Tensor, Tensor] = _Entrywise.apply(logits, target, rule, *vectors)  # type: ignore[no-untyped-call]
-    return made[0]
+
+    one: Term
+    zero: Term
+    row_weight: Callable[[Tensor], Tensor] | None = None
+
+    def __call__(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        known: Tensor | None = None,
+        one_weight: Tensor | None = None,
+        zero_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss of every entry, 0 where unknown; only logits get a gradient.
+
+        Args:
+            logits: (..., N, L) in the dtype to compute in.
+            target: The same shape, bool or the same dtype.
+            known: Where targets are known, bool; None where all are.
+            one_weight: Factor of the term of positives, (L,) or (1,).
+            zero_weight: Factor of the term of negatives, (L,) or (1,).
+        """
+        if torch.compiler.is_compiling():
+            # The same value and slope without a Function, which dynamo traces with a warning.
+            value, slope = _dense(self, logits.detach(), target, known, one_weight, zero_weight)
+            return value + (logits - logits.detach()) * slope
+        made: tuple[Tensor, Tensor] = _Pass.apply(  # type: ignore[no-untyped-call]
+            logits, target, self, known, one_weight, zero_weight
+        )
+        return made[0]
 
 
-class _Entrywise(torch.autograd.Function):
+def reduce_loss(
+    loss: Entrywise,
+    logits: Tensor,
+    target: Tensor,
+    reduction: Reduction,
+    *,
+    dtype: torch.dtype,
+    one_weight: Tensor | None = None,
+    zero_weight: Tensor | None = None,
+) -> Tensor:
+    """Reduce the loss of entries over those that are known; ``dtype`` is that of the result."""
+    truth = target if target.dtype == torch.bool else target.to(logits.dtype)
+    known = _known(truth)
+    values = loss(logits, truth, known, one_weight, zero_weight)
+    return reduce_entries(values, known, reduction, dtype=dtype)
+
+
+def _known(target: Tensor) -> Tensor | None:
+    """Return where targets are known; None where all are.
+
+    One sum answers that on the CPU. Compiled, mapped or on another device, where the answer would
+    break the graph or wait for the device, NaN is looked for entry by entry.
+    """
+    if target.dtype == torch.bool:
+        return None
+    steered = torch.compiler.is_compiling() or target.device.type != "cpu" or is_mapped(target)
+    if not steered and not bool(target.detach().sum().isnan()):
+        return None
+    if steered:
+        return target == target
+    values = target.detach().numpy()
+    return torch.from_numpy(values == values)
+
+
+class _Pass(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(z: Tensor, y: Tensor, rule: Rule, *vectors: Tensor) -> tuple[Tensor, Tensor]:
-        width = z.shape[-1]
-        step = max(1, _BLOCK // max(width, 1))
-        if z.device.type != "cpu" or z.numel() <= 2 * _BLOCK:
-            return rule(z, y, *vectors)
+    def forward(
+        z: Tensor,
+        y: Tensor,
+        loss: Entrywise,
+        known: Tensor | None,
+        one: Tensor | None,
+        zero: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        if z.device.type != "cpu" or is_mapped(z, y, known, one, zero):
+            return _dense(loss, z, y, known, one, zero)
+        width = max(z.shape[-1], 1)
         flat, truth = z.reshape(-1, width), y.reshape(-1, width)
+        seen = None if known is None else known.reshape(-1, width)
         value, slope = torch.empty_like(flat), torch.empty_like(flat)
+        step = max(1, _BLOCK // width)
         for start in range(0, flat.shape[0], step):
             part = slice(start, start + step)
-            value[part], slope[part] = rule(flat[part], truth[part], *vectors)
+            into, holes = (value[part], slope[part]), None if seen is None else seen[part]
+            _block(loss, flat[part], truth[part], one, zero, holes, into)
         return value.view(z.shape), slope.view(z.shape)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        z, y, ctx.loss, known, one, zero = inputs
         _, slope = output
         ctx.mark_non_differentiable(slope)
-        ctx.save_for_backward(slope)
-        ctx.unused = len(inputs) - 1
+        ctx.save_for_backward(z, y, known, one, zero, slope)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> Any:
-        (slope,) = ctx.saved_tensors
-        return gradient * slope, *([None] * ctx.unused)
+        *given, slope = ctx.saved_tensors
+        if torch.is_grad_enabled() and not is_mapped(*given):
+            # Someone wants a second derivative: give the slope a graph of its own.
+            slope = _dense(ctx.loss, *given)[1]
+        return gradient * slope, None, None, None, None, None
 
 
-def mix(target: Tensor, one: Tensor, zero: Tensor) -> Tensor:
-    """Return y one + (1 - y) zero, exact at y = 0 and y = 1."""
-    return target * one + (1.0 - target) * zero
-
-
-def focal_term(
-    log_p: Tensor, p: Tensor, q: Tensor, gamma: float, *, detach: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Return -q^gamma log p and its slope along log(p / q), for q = 1 - p given apart."""
-    if gamma == 0:
-        return -log_p, -q
-    weight = q.pow(gamma)
-    inner = q if detach else q - gamma * p * log_p
-    return -(weight * log_p), -(weight * inner)
-
-
-def focal_rule(
+def _dense(
+    loss: Entrywise,
     z: Tensor,
-    target: Tensor,
-    one: Tensor | float = 1.0,
-    zero: Tensor | float = 1.0,
-    *,
-    gamma: float,
+    y: Tensor,
+    known: Tensor | None,
+    one: Tensor | None,
+    zero: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Return value and slope with weight ``one`` on positives and ``zero`` on negatives."""
-    # exp of logsigmoid, not sigmoid: its last bits do not depend on where an entry lies in memory.
-    log_p, log_q = logsigmoid(z), logsigmoid(-z)
-    p, q = log_p.exp(), log_q.exp()
-    positive, rise = focal_term(log_p, p, q, gamma)
-    negative, fall = focal_term(log_q, q, p, gamma)
-    if isinstance(one, Tensor) or isinstance(zero, Tensor) or one != 1.0 or zero != 1.0:
-        positive, rise = one * positive, one * rise
-        negative, fall = zero * negative, zero * fall
-    return mix(target, positive, negative), mix(target, rise, -fall)
+    """Return value and slope with both terms evaluated everywhere."""
+    truth = y.to(z.dtype)
+    if known is not None:
+        truth = torch.where(known, truth, 0.0)
+    positive, negative = loss.one(z), loss.zero(z)
+    weights = loss.row_weight(truth) if loss.row_weight is not None else None
+    found = []
+    for up, down in zip(positive, negative, strict=True):
+        up = up if one is None else one * up
+        down = down if zero is None else zero * down
+        mixed = truth * up + (1.0 - truth) * down
+        mixed = mixed if weights is None else weights * mixed
+        found.append(mixed if known is None else torch.where(known, mixed, 0.0))
+    return found[0], found[1]
+
+
+def _block(
+    loss: Entrywise,
+    z: Tensor,
+    y: Tensor,
+    one: Tensor | None,
+    zero: Tensor | None,
+    known: Tensor | None,
+    into: tuple[Tensor, Tensor],
+) -> None:
+    """Write value and slope: all entries as negatives, then those that are not once more."""
+    made = loss.zero(z)
+    if zero is not None:
+        made = made[0] * zero, made[1] * zero
+    at = _places(y.numpy() > 0)  # NaN is not among them
+    if at.numel():
+        truth = y.reshape(-1).index_select(0, at).to(z.dtype)
+        whole = bool((truth == 1.0).all())
+        weight = None if one is None else one.expand(z.shape[1])[at % z.shape[1]]
+        positive = loss.one(z.reshape(-1).index_select(0, at))
+        for part, up in zip(made, positive, strict=True):
+            up = up if weight is None else weight * up
+            if not whole:
+                up = truth * up + (1.0 - truth) * part.view(-1).index_select(0, at)
+            part.view(-1).index_put_((at,), up)
+    if loss.row_weight is not None:
+        weights = loss.row_weight(y.to(z.dtype) if known is None else torch.where(known, y, 0.0))
+        for out, part in zip(into, made, strict=True):
+            torch.mul(part, weights, out=out)
+    else:
+        for out, part in zip(into, made, strict=True):
+            out.copy_(part)
+    if known is not None:
+        unknown = _places(~known.numpy())
+        for out in into:
+            out.view(-1).index_fill_(0, unknown, 0.0)
+
+
+def _places(mask: NDArray[np.bool_]) -> Tensor:
+    """Return where a mask is True; NumPy is several times as fast at this as torch."""
+    return torch.from_numpy(np.flatnonzero(mask))
+
+
+def tails(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sigmoid(u), sigmoid(-u) and softplus(u) with one exponential and one logarithm.
+
+    Each to full relative precision, with derivatives, and with the same last bits wherever in
+    memory an entry lies, which torch.sigmoid does not promise: a model trained in a stack is to be
+    the model trained alone.
+    """
+    c, e = _lower(u)
+    return e * c, c, torch.maximum(e.log1p(), u)
+
+
+def sigmoids(u: Tensor) -> tuple[Tensor, Tensor]:
+    """Return sigmoid(u) and sigmoid(-u); see :func:`tails`."""
+    c, e = _lower(u)
+    return e * c, c
+
+
+def _lower(u: Tensor) -> tuple[Tensor, Tensor]:
+    limit = 80.0 if u.dtype == torch.float32 else 700.0
+    e = u.clamp(-limit, limit).exp()
+    return (e + 1.0).reciprocal(), e
+
+
+def power(base: Tensor, exponent: float) -> Tensor:
+    """Return base ** exponent for base >= 0, with products for small whole exponents."""
+    if exponent == 0.0:
+        return torch.ones_like(base)
+    if exponent in (1.0, 2.0, 3.0, 4.0):
+        square = base * base
+        return {1.0: base, 2.0: square, 3.0: square * base, 4.0: square * square}[exponent]
+    tiny = torch.finfo(base.dtype).tiny
+    # exp and log round alike everywhere in memory; pow does not.
+    return (base.clamp_min(tiny).log() * exponent).exp()
+
+
+def focal_term(u: Tensor, gamma: float, *, detach: bool = False) -> tuple[Tensor, Tensor]:
+    """Return s^gamma softplus(u), s = sigmoid(u) the chance given to the wrong answer, and slope.
+
+    The slope is by ``u``: the logit of a negative, minus the logit of a positive.
+    """
+    s, c, loss = tails(u)
+    if gamma == 0.0:
+        return loss, s
+    weight = power(s, gamma)
+    inner = s if detach else (c * loss).mul_(gamma).add_(s)
+    return weight * loss, weight * inner
+
+
+def positive_focal(gamma: float, *, shift: float = 0.0, detach: bool = False) -> Term:
+    """Return the focal term of positives, whose logit is lowered by ``shift``."""
+
+    def term(z: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = focal_term(shift - z, gamma, detach=detach)
+        return value, -slope
+
+    return term
+
+
+def negative_focal(gamma: float, *, detach: bool = False) -> Term:
+    """Return the focal term of negatives."""
+
+    def term(z: Tensor) -> tuple[Tensor, Tensor]:
+        return focal_term(z, gamma, detach=detach)
+
+    return term

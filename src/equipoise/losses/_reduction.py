@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from equipoise._core.checks import one_of
+from equipoise.losses._checks import is_mapped
 
 __all__ = ["Reduction", "reduce_entries", "reduce_rows", "reduce_units"]
 
@@ -37,17 +39,16 @@ def reduce_rows(
 def reduce_entries(
     values: Tensor, known: Tensor | None, reduction: Reduction, *, dtype: torch.dtype
 ) -> Tensor:
-    """Reduce (..., N, L) over N and L, unknown entries left out; ``known`` None means all known.
+    """Reduce (..., N, L), 0 where unknown, over N and L; ``known`` None means all known.
 
-    "none" writes 0 where unknown; "mean" divides by the number of known entries, "batchmean" by
+    "mean" divides by the number of known entries, "batchmean" by
     the number of rows that have one; both are 0 where there are none.
     """
     one_of("reduction", reduction, REDUCTIONS)
-    kept = values if known is None else torch.where(known, values, 0.0)
     if reduction == "none":
-        return kept.to(dtype)
+        return values.to(dtype)
     # In one order of memory, so that a slice sums to the same bits alone and in a stack.
-    total = kept.contiguous().sum((-2, -1))
+    total = values.contiguous().sum((-2, -1))
     if reduction == "sum":
         return total.to(dtype)
     if known is None:
@@ -55,8 +56,16 @@ def reduce_entries(
         count = rows * width if reduction == "mean" else rows
         # A tensor: dividing by a number differs in the last bit from dividing by a count.
         return (total / torch.full_like(total, max(count, 1))).to(dtype)
-    counted = known.sum((-2, -1)) if reduction == "mean" else known.any(-1).sum(-1)
+    counted = _count(known) if reduction == "mean" else known.any(-1).sum(-1)
     return (total / counted.clamp_min(1)).to(dtype)
+
+
+def _count(known: Tensor) -> Tensor:
+    """Return how many entries are True, over the last two axes."""
+    if torch.compiler.is_compiling() or known.device.type != "cpu" or is_mapped(known):
+        return known.sum((-2, -1))
+    # NumPy counts booleans ten times as fast.
+    return torch.from_numpy(np.asarray(np.count_nonzero(known.numpy(), axis=(-2, -1))))
 
 
 def reduce_units(

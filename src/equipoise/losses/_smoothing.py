@@ -9,8 +9,9 @@ from torch import Tensor
 
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
+from equipoise.losses._checks import pick
 
-__all__ = ["smooth", "to_smoothing", "unmix", "unmix_ops"]
+__all__ = ["smoothed", "to_smoothing", "unmix", "unmix_ops"]
 
 _ORDER = 1e-10
 
@@ -22,14 +23,24 @@ def to_smoothing(value: float) -> float:
     return float(value)
 
 
-def smooth(log_p: Tensor, smoothing: float | Tensor) -> Tensor:
-    """Return the expected log p under each class's smoothed target, the shape of ``log_p``.
+def smoothed(
+    log_p: Tensor, target: Tensor, smoothing: float | Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Return the log p of every row under its smoothed target, times the weight of its class.
 
     The target of class k is (1 - e_k) on k plus e_k / C on every class.
     """
-    if not isinstance(smoothing, Tensor) and smoothing == 0:
-        return log_p
-    return (1.0 - smoothing) * log_p + smoothing * log_p.mean(-1, keepdim=True)
+    none = not isinstance(smoothing, Tensor) and smoothing == 0
+    if target.is_floating_point():
+        every = log_p
+        if not none:
+            every = (1.0 - smoothing) * log_p + smoothing * log_p.mean(-1, keepdim=True)
+        return pick(every if weight is None else weight * every, target)
+    found = pick(log_p, target)
+    if not none:
+        share = smoothing[target] if isinstance(smoothing, Tensor) else smoothing
+        found = (1.0 - share) * found + share * log_p.mean(-1)
+    return found if weight is None else weight[target] * found
 
 
 def unmix(log_p: Tensor, smoothing: float | Tensor) -> Tensor:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
-from equipoise.losses._checks import check_labels, split_known, to_strength, upcast
-from equipoise.losses._entries import entrywise, focal_term, mix
+from equipoise.losses._checks import check_labels, to_strength, upcast
+from equipoise.losses._entries import (
+    Entrywise,
+    Term,
+    negative_focal,
+    positive_focal,
+    power,
+    reduce_loss,
+    sigmoids,
+)
 from equipoise.losses._focal import log_scale
-from equipoise.losses._reduction import Reduction, reduce_entries
+from equipoise.losses._reduction import Reduction
 from equipoise.losses.base import Loss
 
-__all__ = ["AsymmetricLoss", "asymmetric_loss", "margin_term", "to_margin"]
+__all__ = ["AsymmetricLoss", "asymmetric_loss", "negative_margin", "to_margin"]
 
 
 def asymmetric_loss(
@@ -63,8 +69,7 @@ def asymmetric_loss(
         The output 0.5 means, with settings (0, 4, 0.05), 0.128, and detached 0.036; with
         (1, 4, 0.05) 0.147 and 0.069; with (0, 2, 0.05) 0.312 and 0.156. With (0, 4, 0.05) no
         output means more than 0.964 (detached 0.942), and every output below the margin means 0.
-        With a margin a negative at a very high logit has no gradient either. No second
-        derivatives.
+        With a margin a negative at a very high logit has no gradient either.
 
     Example:
         >>> import torch
@@ -77,17 +82,14 @@ def asymmetric_loss(
     """
     check_labels(logits, target)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
-    rule = partial(
-        _rule,
-        gammas=(
-            to_strength("gamma_positive", gamma_positive),
-            to_strength("gamma_negative", gamma_negative),
+    focus = to_strength("gamma_positive", gamma_positive)
+    loss = Entrywise(
+        positive_focal(focus, detach=detach_focus),
+        negative_margin(
+            to_strength("gamma_negative", gamma_negative), to_margin(margin), detach=detach_focus
         ),
-        margin=to_margin(margin),
-        detach=detach_focus,
     )
-    return reduce_entries(entrywise(rule, z, truth), known, reduction, dtype=logits.dtype)
+    return reduce_loss(loss, z, target, reduction, dtype=logits.dtype)
 
 
 def to_margin(margin: float) -> float:
@@ -97,36 +99,26 @@ def to_margin(margin: float) -> float:
     return float(margin)
 
 
-def margin_term(
-    z: Tensor, p: Tensor, q: Tensor, gamma: float, margin: float, *, detach: bool
-) -> tuple[Tensor, Tensor]:
-    """Return -p_m^gamma log(1 - p_m) with p_m = max(p - m, 0), and its slope by the logit."""
+def negative_margin(gamma: float, margin: float, *, detach: bool) -> Term:
+    """Return the term -p_m^gamma log(1 - p_m) of negatives, with p_m = max(p - m, 0)."""
     if margin == 0.0:
-        value, slope = focal_term(logsigmoid(-z), q, p, gamma, detach=detach)
-        return value, -slope
-    shifted = (p - margin).clamp_min(0.0)
-    minus_log = -torch.log1p(-shifted)
-    if gamma == 0.0:
-        return minus_log, torch.where(shifted > 0, p * q / (1.0 - shifted), 0.0)
-    tiny = torch.finfo(p.dtype).tiny
-    safe = shifted if gamma >= 1.0 else shifted.clamp_min(tiny)
-    weight = safe.pow(gamma - 1.0) * shifted
-    rise = shifted / (1.0 - shifted)
-    if not detach:
-        rise = torch.add(rise, minus_log, alpha=gamma)
-    return weight * minus_log, safe.pow(gamma - 1.0) * rise * (p * q)
+        return negative_focal(gamma, detach=detach)
 
+    def term(z: Tensor) -> tuple[Tensor, Tensor]:
+        p, q = sigmoids(z)
+        shifted = (p - margin).clamp_min(0.0)
+        minus_log = -torch.log1p(-shifted)
+        if gamma == 0.0:
+            return minus_log, torch.where(shifted > 0, p * q / (1.0 - shifted), 0.0)
+        # One factor of p_m stays outside, so that a small gamma divides nothing by zero.
+        tiny = torch.finfo(p.dtype).tiny
+        weight = power(shifted if gamma >= 1.0 else shifted.clamp_min(tiny), gamma - 1.0)
+        rise = shifted / (1.0 - shifted)
+        if not detach:
+            rise = rise + gamma * minus_log
+        return weight * (shifted * minus_log), weight * (rise * (p * q))
 
-def _rule(
-    z: Tensor, target: Tensor, *, gammas: tuple[float, float], margin: float, detach: bool
-) -> tuple[Tensor, Tensor]:
-    # exp of logsigmoid: sigmoid rounds by the place in memory, so a head would not train in a
-    # stack as it does alone.
-    log_p = logsigmoid(z)
-    p, q = log_p.exp(), logsigmoid(-z).exp()
-    positive, rise = focal_term(log_p, p, q, gammas[0], detach=detach)
-    negative, fall = margin_term(z, p, q, gammas[1], margin, detach=detach)
-    return mix(target, positive, negative), mix(target, rise, fall)
+    return term
 
 
 class AsymmetricLoss(Loss):

@@ -6,22 +6,22 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from equipoise.labels.weights import Counts, ZeroCounts, pos_weights
 from equipoise.losses._checks import (
     Vector,
     check_labels,
     check_vector,
-    split_known,
     to_vector,
     upcast,
 )
-from equipoise.losses._reduction import Reduction, reduce_entries
+from equipoise.losses._entries import Entrywise, negative_focal, positive_focal, reduce_loss
+from equipoise.losses._reduction import Reduction
 from equipoise.losses.base import Loss, log_offset, offset_op
 
 __all__ = ["BCELoss", "PosWeightBCELoss", "bce_loss", "pos_weight_bce_loss"]
 
+_BCE = Entrywise(positive_focal(0.0), negative_focal(0.0))
 _WHY = "Pass one weight per label, e.g. `pos_weights(n_positive, n_known)`."
 
 
@@ -59,10 +59,7 @@ def bce_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") -
     """
     check_labels(logits, target)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
-    # Not the fused form of torch: its last bits depend on where in memory an entry lies.
-    loss = -truth * logsigmoid(z) - (1.0 - truth) * logsigmoid(-z)
-    return reduce_entries(loss, known, reduction, dtype=logits.dtype)
+    return reduce_loss(_BCE, z, target, reduction, dtype=logits.dtype)
 
 
 def pos_weight_bce_loss(
@@ -104,9 +101,8 @@ def pos_weight_bce_loss(
     check_labels(logits, target)
     check_vector("pos_weight", pos_weight, logits, _WHY)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
-    loss = -pos_weight.to(z.dtype) * truth * logsigmoid(z) - (1.0 - truth) * logsigmoid(-z)
-    return reduce_entries(loss, known, reduction, dtype=logits.dtype)
+    one = pos_weight.to(z.dtype)
+    return reduce_loss(_BCE, z, target, reduction, dtype=logits.dtype, one_weight=one)
 
 
 class BCELoss(Loss):

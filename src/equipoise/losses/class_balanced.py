@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -20,14 +19,13 @@ from equipoise.losses._checks import (
     Vector,
     check_labels,
     check_vector,
-    split_known,
     to_strength,
     to_vector,
     upcast,
 )
-from equipoise.losses._entries import entrywise, focal_rule
+from equipoise.losses._entries import Entrywise, negative_focal, positive_focal, reduce_loss
 from equipoise.losses._focal import log_scale
-from equipoise.losses._reduction import Reduction, reduce_entries
+from equipoise.losses._reduction import Reduction
 from equipoise.losses.base import Loss, log_offset, offset_op
 
 __all__ = [
@@ -77,8 +75,7 @@ def class_balanced_bce_loss(
         UsageError: an unknown ``weight_on``.
 
     Note:
-        On positives the output 0.5 means 1 / (1 + w); on the label it means 0.5. No second
-        derivatives.
+        On positives the output 0.5 means 1 / (1 + w); on the label it means 0.5.
 
     Example:
         >>> import torch
@@ -131,7 +128,7 @@ def class_balanced_focal_loss(
         UsageError: an unknown ``weight_on``, or ``gamma`` < 0.
 
     Note:
-        On positives the output 0.5 means 1 / (1 + w). No second derivatives.
+        On positives the output 0.5 means 1 / (1 + w).
 
     Example:
         >>> import torch
@@ -145,11 +142,13 @@ def class_balanced_focal_loss(
     check_labels(logits, target)
     check_vector("weight", weight, logits, _WHY)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
-    w = weight.to(z.dtype)
-    zero = torch.ones_like(w) if one_of("weight_on", weight_on, _ON) == "positives" else w
-    rule = partial(focal_rule, gamma=to_strength("gamma", gamma))
-    return reduce_entries(entrywise(rule, z, truth, w, zero), known, reduction, dtype=logits.dtype)
+    one = weight.to(z.dtype)
+    zero = None if one_of("weight_on", weight_on, _ON) == "positives" else one
+    exponent = to_strength("gamma", gamma)
+    loss = Entrywise(positive_focal(exponent), negative_focal(exponent))
+    return reduce_loss(
+        loss, z, target, reduction, dtype=logits.dtype, one_weight=one, zero_weight=zero
+    )
 
 
 def _effective_weights(
@@ -207,15 +206,15 @@ class ClassBalancedBCELoss(Loss):
         weight_on: WeightOn,
         beta: Beta = 0.999,
         zero_counts: ZeroCounts = "error",
-        **settings: Any,
+        reduction: Reduction = "mean",
     ) -> ClassBalancedBCELoss:
         """Weigh by effective numbers; see :func:`equipoise.labels.weights.class_weights`.
 
         "positives" takes the effective number of negatives over that of positives, "label" one
-        over that of positives, with mean 1 over labels. ``settings`` go to the class.
+        over that of positives, with mean 1 over labels.
         """
         weight = _effective_weights(n_positive, n_known, weight_on, beta, zero_counts)
-        return cls(weight, weight_on=weight_on, **settings)
+        return cls(weight, weight_on=weight_on, reduction=reduction)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`class_balanced_bce_loss`."""
@@ -270,3 +269,19 @@ class ClassBalancedFocalLoss(ClassBalancedBCELoss):
     ) -> None:
         super().__init__(weight, weight_on=weight_on, reduction=reduction)
         self.gamma = to_strength("gamma", gamma)
+
+    @classmethod
+    def from_label_counts(
+        cls,
+        n_positive: Counts,
+        n_known: ArrayLike | None = None,
+        *,
+        weight_on: WeightOn,
+        beta: Beta = 0.999,
+        zero_counts: ZeroCounts = "error",
+        gamma: float = 2.0,
+        reduction: Reduction = "mean",
+    ) -> ClassBalancedFocalLoss:
+        """Weigh as :meth:`ClassBalancedBCELoss.from_label_counts` does."""
+        weight = _effective_weights(n_positive, n_known, weight_on, beta, zero_counts)
+        return cls(weight, weight_on=weight_on, gamma=gamma, reduction=reduction)

@@ -13,7 +13,7 @@ from equipoise.errors import UsageError
 from equipoise.labels.weights import Counts, Normalize, WeightMethod, ZeroCounts, class_weights
 from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses._smoothing import smooth, to_smoothing, unmix, unmix_ops
+from equipoise.losses._smoothing import smoothed, to_smoothing, unmix, unmix_ops
 from equipoise.losses.base import Loss, log_offset, offset_op
 
 __all__ = [
@@ -68,8 +68,9 @@ def cross_entropy(
         tensor(0.1269)
     """
     check_classes(logits, target)
-    log_p = smooth(upcast(logits).log_softmax(-1), to_smoothing(label_smoothing))
-    return reduce_rows(-pick(log_p, target), reduction, dtype=logits.dtype)
+    log_p = upcast(logits).log_softmax(-1)
+    loss = -smoothed(log_p, target, to_smoothing(label_smoothing))
+    return reduce_rows(loss, reduction, dtype=logits.dtype)
 
 
 def weighted_cross_entropy(
@@ -136,12 +137,12 @@ def weighted_cross_entropy(
         do = "Leave it out, or ask for the normalizer 'global'."
         raise UsageError(say("weight_total", "come with 'global'", f"'{normalizer}'", do))
     log_p = upcast(logits).log_softmax(-1)
-    w = weight.to(log_p.dtype).expand_as(log_p)
-    divisor = None if normalizer == "samples" else pick(w, target).sum(-1)
+    w = weight.to(log_p.dtype)
+    divisor = None if normalizer == "samples" else pick(w.expand_as(log_p), target).sum(-1)
     if normalizer == "global" and divisor is not None and reduction == "mean":
         divisor = _per_rank(divisor, weight_total)
-    loss = -w * smooth(log_p, to_smoothing(label_smoothing))
-    return reduce_rows(pick(loss, target), reduction, dtype=logits.dtype, divisor=divisor)
+    loss = -smoothed(log_p, target, to_smoothing(label_smoothing), w)
+    return reduce_rows(loss, reduction, dtype=logits.dtype, divisor=divisor)
 
 
 def _rows(target: Tensor) -> torch.Size:

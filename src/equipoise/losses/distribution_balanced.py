@@ -21,9 +21,15 @@ from equipoise.losses._checks import (
     to_vector,
     upcast,
 )
-from equipoise.losses._entries import entrywise, focal_term, mix
+from equipoise.losses._entries import (
+    Entrywise,
+    Term,
+    focal_term,
+    positive_focal,
+    reduce_loss,
+)
 from equipoise.losses._focal import log_scale
-from equipoise.losses._reduction import Reduction, reduce_entries
+from equipoise.losses._reduction import Reduction
 from equipoise.losses.base import Loss, offset_op
 from equipoise.losses.posterior import log_odds_tables
 
@@ -87,7 +93,7 @@ def distribution_balanced_loss(
 
     Note:
         The weight of an entry depends on the other labels of its row, so the way back to
-        probabilities is approximate. No second derivatives.
+        probabilities is approximate.
 
     Example:
         >>> import torch
@@ -102,13 +108,14 @@ def distribution_balanced_loss(
     check_labels(logits, target)
     check_vector("n_positive", n_positive, logits, _WHY)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
     counts = n_positive.to(z.dtype)
-    weight = _rebalanced(truth, counts, to_strength("alpha", alpha), to_strength("beta", beta), mu)
+    strengths = to_strength("alpha", alpha), to_strength("beta", beta), float(mu)
+    loss = Entrywise(
+        *_tolerant_terms(_positive_scale(scale), to_strength("gamma", gamma)),
+        row_weight=partial(_rebalanced, counts=counts, settings=strengths),
+    )
     moved = z - _shift(counts, num_rows, to_strength("kappa", kappa))
-    rule = partial(_tolerant_rule, scale=_positive_scale(scale), gamma=to_strength("gamma", gamma))
-    loss = weight * entrywise(rule, moved, truth)
-    return reduce_entries(loss, known, reduction, dtype=logits.dtype)
+    return reduce_loss(loss, moved, target, reduction, dtype=logits.dtype)
 
 
 def _positive_scale(scale: float) -> float:
@@ -117,13 +124,16 @@ def _positive_scale(scale: float) -> float:
     return float(scale)
 
 
-def _rebalanced(truth: Tensor, counts: Tensor, alpha: float, beta: float, mu: float) -> Tensor:
+def _rebalanced(truth: Tensor, *, counts: Tensor, settings: tuple[float, float, float]) -> Tensor:
+    """Return alpha + sigmoid(beta (r - mu)); rows without positives have r = mu."""
+    alpha, beta, mu = settings
     inverse = 1.0 / counts.clamp_min(1.0)
     total = (truth * inverse).sum(-1, keepdim=True)
-    tiny = torch.finfo(truth.dtype).tiny
-    ratio = torch.where(total > 0, inverse / total.clamp_min(tiny), mu)
-    # exp of logsigmoid: sigmoid rounds by the place in memory.
-    return alpha + logsigmoid(beta * (ratio - mu)).exp()
+    empty = total == 0
+    share = (beta / total).masked_fill(empty, 0.0)
+    middle = torch.full_like(total, beta * mu).masked_fill(empty, 0.0)
+    steep = middle - share * inverse
+    return steep.exp_().add_(1.0).reciprocal_().add_(alpha)
 
 
 def _shift(counts: Tensor, num_rows: float, kappa: float) -> Tensor:
@@ -132,15 +142,12 @@ def _shift(counts: Tensor, num_rows: float, kappa: float) -> Tensor:
     return kappa * torch.log((num_rows - positive).clamp_min(1.0) / positive)
 
 
-def _tolerant_rule(
-    z: Tensor, target: Tensor, *, scale: float, gamma: float
-) -> tuple[Tensor, Tensor]:
-    log_p = logsigmoid(z)
-    positive, rise = focal_term(log_p, log_p.exp(), logsigmoid(-z).exp(), gamma)
-    steep = scale * z
-    log_q = logsigmoid(-steep)
-    negative, fall = focal_term(log_q, log_q.exp(), logsigmoid(steep).exp(), gamma)
-    return mix(target, positive, negative / scale), mix(target, rise, -fall)
+def _tolerant_terms(scale: float, gamma: float) -> tuple[Term, Term]:
+    def zero(z: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = focal_term(scale * z, gamma)
+        return value * (1.0 / scale), slope
+
+    return positive_focal(gamma), zero
 
 
 class DistributionBalancedLoss(Loss):
@@ -193,15 +200,34 @@ class DistributionBalancedLoss(Loss):
         self.register_buffer("weight_ratio", to_vector("weight_ratio", ratio))
 
     @classmethod
-    def from_targets(cls, target: Tensor, **settings: Any) -> DistributionBalancedLoss:
-        """Count positives in the training targets, (N, L), and measure the weight ratio there.
-
-        ``settings`` go to the class.
-        """
+    def from_targets(
+        cls,
+        target: Tensor,
+        *,
+        alpha: float = 0.1,
+        beta: float = 10.0,
+        mu: float = 0.2,
+        kappa: float = 0.05,
+        scale: float = 2.0,
+        gamma: float = 2.0,
+        reduction: Reduction = "mean",
+    ) -> DistributionBalancedLoss:
+        """Count positives in the training targets, (N, L), and measure the weight ratio there."""
         truth, known = split_known(target, torch.float64)
         seen = torch.ones_like(truth) if known is None else known.double()
-        loss = cls(truth.sum(0), target.shape[0], **settings)
-        weight = _rebalanced(truth, loss.n_positive.double(), loss.alpha, loss.beta, loss.mu)
+        loss = cls(
+            truth.sum(0),
+            target.shape[0],
+            alpha=alpha,
+            beta=beta,
+            mu=mu,
+            kappa=kappa,
+            scale=scale,
+            gamma=gamma,
+            reduction=reduction,
+        )
+        counts, settings = loss.n_positive.double(), (loss.alpha, loss.beta, loss.mu)
+        weight = _rebalanced(truth, counts=counts, settings=settings)
         one, zero = truth * seen, (1.0 - truth) * seen
         ratio = (weight * one).sum(0) / one.sum(0) / ((weight * zero).sum(0) / zero.sum(0))
         good = ratio.isfinite() & (ratio > 0)
@@ -243,8 +269,7 @@ class DistributionBalancedLoss(Loss):
         return zero - one - self.weight_ratio.double().log()
 
     def _ops(self) -> list[dict[str, Any]]:
-        rule = partial(_tolerant_rule, scale=self.scale, gamma=self.gamma)
-        tables, _ = log_odds_tables(lambda z, y: entrywise(rule, z, y), 1)
+        tables, _ = log_odds_tables(Entrywise(*_tolerant_terms(self.scale, self.gamma)), 1)
         shift = _shift(self.n_positive.double(), self.num_rows, self.kappa)
         table = {"op": "monotone_table", "tables": tables}
         return [offset_op(-shift), table, offset_op(-self.weight_ratio.double().log())]

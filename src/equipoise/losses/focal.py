@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -18,14 +17,14 @@ from equipoise.losses._checks import (
     check_labels,
     check_vector,
     pick,
-    split_known,
     to_strength,
     to_vector,
     upcast,
 )
-from equipoise.losses._entries import entrywise, focal_rule
+from equipoise.losses._entries import Entrywise, negative_focal, positive_focal, reduce_loss
 from equipoise.losses._focal import log_one_minus, log_scale
-from equipoise.losses._reduction import Reduction, reduce_entries, reduce_rows
+from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses._rows import rowwise
 from equipoise.losses.base import Loss, log_offset, offset_op
 
 __all__ = ["SigmoidFocalLoss", "SoftmaxFocalLoss", "sigmoid_focal_loss", "softmax_focal_loss"]
@@ -77,15 +76,28 @@ def softmax_focal_loss(
     """
     check_classes(logits, target)
     exponent = to_strength("gamma", gamma)
-    z = upcast(logits)
-    log_p = z.log_softmax(-1)
-    loss = -log_p
-    if exponent > 0:
-        loss = loss * torch.exp(exponent * log_one_minus(z, log_p))
     if weight is not None:
         check_vector("weight", weight, logits, _WHY)
-        loss = loss * weight.to(loss.dtype)
-    return reduce_rows(pick(loss, target), reduction, dtype=logits.dtype)
+    z = upcast(logits)
+    if target.is_floating_point():
+        log_p = z.log_softmax(-1)
+        every = -log_p if exponent == 0 else -log_p * (exponent * log_one_minus(z, log_p)).exp()
+        loss = pick(every if weight is None else every * weight.to(z.dtype), target)
+    else:
+        loss = _hard_focal(z, target, exponent)
+        loss = loss if weight is None else loss * weight.to(z.dtype)[target]
+    return reduce_rows(loss, reduction, dtype=logits.dtype)
+
+
+def _hard_focal(z: Tensor, target: Tensor, gamma: float) -> Tensor:
+    if gamma == 0:
+        return -pick(z.log_softmax(-1), target)
+
+    def rule(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        weight = (gamma * log_q).exp()
+        return -log_p * weight, weight * (log_q.exp() - gamma * log_p.exp() * log_p)
+
+    return rowwise(rule, z, target)
 
 
 def sigmoid_focal_loss(
@@ -136,17 +148,18 @@ def sigmoid_focal_loss(
     check_labels(logits, target)
     exponent = to_strength("gamma", gamma)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
+    one = zero = None
     if isinstance(alpha, Tensor):
         check_vector("alpha", alpha, logits, "Pass one number per label, or one for all.")
         one = alpha.to(z.dtype)
-        loss = entrywise(partial(focal_rule, gamma=exponent), z, truth, one, 1.0 - one)
     elif alpha is not None:
-        a = _open_fraction(alpha)
-        loss = entrywise(partial(focal_rule, one=a, zero=1.0 - a, gamma=exponent), z, truth)
-    else:
-        loss = entrywise(partial(focal_rule, gamma=exponent), z, truth)
-    return reduce_entries(loss, known, reduction, dtype=logits.dtype)
+        one = torch.full((1,), _open_fraction(alpha), dtype=z.dtype, device=z.device)
+    if one is not None:
+        zero = 1.0 - one
+    loss = Entrywise(positive_focal(exponent), negative_focal(exponent))
+    return reduce_loss(
+        loss, z, target, reduction, dtype=logits.dtype, one_weight=one, zero_weight=zero
+    )
 
 
 def _open_fraction(alpha: float) -> float:

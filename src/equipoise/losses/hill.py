@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,10 +10,18 @@ from torch.nn.functional import logsigmoid
 
 from equipoise._core.checks import say
 from equipoise.errors import NotRecoverableError, UsageError
-from equipoise.losses._checks import check_labels, split_known, to_strength, upcast
-from equipoise.losses._entries import entrywise, focal_term, mix
+from equipoise.losses._checks import check_labels, to_strength, upcast
+from equipoise.losses._entries import (
+    Entrywise,
+    Term,
+    focal_term,
+    negative_focal,
+    positive_focal,
+    reduce_loss,
+    sigmoids,
+)
 from equipoise.losses._focal import log_scale
-from equipoise.losses._reduction import Reduction, reduce_entries
+from equipoise.losses._reduction import Reduction
 from equipoise.losses.base import Loss
 
 __all__ = ["HillLoss", "SPLCLoss", "hill_loss", "splc_loss"]
@@ -56,7 +63,7 @@ def hill_loss(
 
     Note:
         With the defaults the output 0.5 means 0.196. With ``hill`` below 1.5 there is no inverse.
-        A negative at a very high logit has no gradient. No second derivatives.
+        A negative at a very high logit has no gradient.
 
     Example:
         >>> import torch
@@ -69,25 +76,19 @@ def hill_loss(
     """
     check_labels(logits, target)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
     focus, move = to_strength("gamma", gamma), to_strength("shift", shift)
-    rule = partial(_hill_rule, gamma=focus, shift=move, hill=to_strength("hill", hill))
-    return reduce_entries(entrywise(rule, z, truth), known, reduction, dtype=logits.dtype)
+    positive = positive_focal(focus, shift=move)
+    loss = Entrywise(positive, _hill_term(to_strength("hill", hill)))
+    return reduce_loss(loss, z, target, reduction, dtype=logits.dtype)
 
 
-def _shifted_focal(z: Tensor, gamma: float, shift: float) -> tuple[Tensor, Tensor]:
-    moved = z - shift
-    return focal_term(logsigmoid(moved), moved.sigmoid(), (-moved).sigmoid(), gamma)
+def _hill_term(hill: float) -> Term:
+    def term(z: Tensor) -> tuple[Tensor, Tensor]:
+        p, q = sigmoids(z)
+        square = p * p
+        return (hill - p) * square, square * q * ((2.0 * hill - 3.0) + 3.0 * q)
 
-
-def _hill_rule(
-    z: Tensor, target: Tensor, *, gamma: float, shift: float, hill: float
-) -> tuple[Tensor, Tensor]:
-    positive, rise = _shifted_focal(z, gamma, shift)
-    p, q = z.sigmoid(), (-z).sigmoid()
-    square = p * p
-    fall = square * q * ((2.0 * hill - 3.0) + 3.0 * q)
-    return mix(target, positive, (hill - p) * square), mix(target, rise, fall)
+    return term
 
 
 def splc_loss(
@@ -131,7 +132,7 @@ def splc_loss(
 
     Note:
         No inverse: above the cut both targets pull alike. Scores rank, and probabilities need a
-        fitted calibrator. No second derivatives.
+        fitted calibrator.
 
     Example:
         >>> import torch
@@ -144,11 +145,13 @@ def splc_loss(
     """
     check_labels(logits, target)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
     height = _open_cut(cut) if correcting else None
     focus, move = to_strength("gamma", gamma), to_strength("shift", shift)
-    rule = partial(_splc_rule, gamma=focus, shift=move, cut=height)
-    return reduce_entries(entrywise(rule, z, truth), known, reduction, dtype=logits.dtype)
+    negative = negative_focal(focus)
+    if height is not None:
+        negative = _doubting(focus, move, math.log(height / (1.0 - height)))
+    loss = Entrywise(positive_focal(focus, shift=move), negative)
+    return reduce_loss(loss, z, target, reduction, dtype=logits.dtype)
 
 
 def _open_cut(cut: float) -> float:
@@ -157,16 +160,16 @@ def _open_cut(cut: float) -> float:
     return float(cut)
 
 
-def _splc_rule(
-    z: Tensor, target: Tensor, *, gamma: float, shift: float, cut: float | None
-) -> tuple[Tensor, Tensor]:
-    positive, rise = _shifted_focal(z, gamma, shift)
-    negative, fall = focal_term(logsigmoid(-z), (-z).sigmoid(), z.sigmoid(), gamma)
-    fall = -fall
-    if cut is not None:
-        doubted = z > math.log(cut / (1.0 - cut))
-        negative, fall = torch.where(doubted, positive, negative), torch.where(doubted, rise, fall)
-    return mix(target, positive, negative), mix(target, rise, fall)
+def _doubting(gamma: float, shift: float, cut: float) -> Term:
+    """Return the term of negatives that takes those above ``cut`` for positives."""
+
+    def term(z: Tensor) -> tuple[Tensor, Tensor]:
+        doubted = (z > cut).to(z.dtype)
+        sign = 1.0 - 2.0 * doubted
+        value, slope = focal_term(z * sign + shift * doubted, gamma)
+        return value, slope * sign
+
+    return term
 
 
 class HillLoss(Loss):

@@ -75,10 +75,15 @@ def ldam_loss(
     check_classes(logits, target)
     check_vector("margin", margin, logits, _WHY)
     z = _to_scale(scale) * upcast(logits)
-    # The loss of class k alone is log(1 + (1 - p_k) / p_k e^(s margin_k)).
-    log_p = z.log_softmax(-1)
-    log_odds = log_p - log_one_minus(z, log_p) - scale * margin.to(z.dtype)
-    return reduce_rows(pick(softplus(-log_odds), target), reduction, dtype=logits.dtype)
+    shift = scale * margin.to(z.dtype)
+    if target.is_floating_point():
+        # The loss of class k alone is log(1 + (1 - p_k) / p_k e^(s margin_k)).
+        log_p = z.log_softmax(-1)
+        loss = pick(softplus(log_one_minus(z, log_p) + shift - log_p), target)
+    else:
+        lowered = z.scatter_add(-1, target.unsqueeze(-1), -shift[target].unsqueeze(-1))
+        loss = -pick(lowered.log_softmax(-1), target)
+    return reduce_rows(loss, reduction, dtype=logits.dtype)
 
 
 def _to_scale(value: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from equipoise._core.checks import say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_classes, pick, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses._rows import rowwise
 from equipoise.losses.base import Loss
 
 __all__ = ["Poly1CrossEntropyLoss", "poly1_cross_entropy_loss"]
@@ -55,9 +57,18 @@ def poly1_cross_entropy_loss(
     """
     check_classes(logits, target)
     strength = _to_epsilon(epsilon)
-    log_p = upcast(logits).log_softmax(-1)
-    loss = -log_p - strength * torch.expm1(log_p)
-    return reduce_rows(pick(loss, target), reduction, dtype=logits.dtype)
+    z = upcast(logits)
+    if target.is_floating_point():
+        log_p = z.log_softmax(-1)
+        loss = pick(-log_p - strength * torch.expm1(log_p), target)
+    else:
+        loss = rowwise(partial(_rule, epsilon=strength), z, target)
+    return reduce_rows(loss, reduction, dtype=logits.dtype)
+
+
+def _rule(log_p: Tensor, log_q: Tensor, *, epsilon: float) -> tuple[Tensor, Tensor]:
+    q = log_q.exp()
+    return epsilon * q - log_p, q * (1.0 + epsilon * log_p.exp())
 
 
 def _to_epsilon(value: float) -> float:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
-from equipoise.losses._checks import check_labels, split_known, to_strength, upcast
-from equipoise.losses._entries import entrywise, mix
-from equipoise.losses._reduction import Reduction, reduce_entries
-from equipoise.losses.asymmetric import margin_term, to_margin
+from equipoise.losses._checks import check_labels, to_strength, upcast
+from equipoise.losses._entries import Entrywise, Term, power, reduce_loss, tails
+from equipoise.losses._reduction import Reduction
+from equipoise.losses.asymmetric import negative_margin, to_margin
 from equipoise.losses.base import Loss
 
 __all__ = [
@@ -69,7 +67,7 @@ def asymmetric_polynomial_loss(
         ShapeError: ``target`` does not fit ``logits``.
 
     Note:
-        The inverse comes from the slopes. No second derivatives.
+        The inverse comes from the slopes.
 
     Example:
         >>> import torch
@@ -81,18 +79,12 @@ def asymmetric_polynomial_loss(
     """
     check_labels(logits, target)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
     focus = to_strength("gamma_positive", gamma_positive)
-    gammas = focus, to_strength("gamma_negative", gamma_negative)
-    series = _series(first, second)
-    rule = partial(
-        _asymmetric_rule,
-        series=series,
-        gammas=gammas,
-        margin=to_margin(margin),
-        detach=detach_focus,
+    negative = negative_margin(
+        to_strength("gamma_negative", gamma_negative), to_margin(margin), detach=detach_focus
     )
-    return reduce_entries(entrywise(rule, z, truth), known, reduction, dtype=logits.dtype)
+    positive = _series_term(_series(first, second), focus, detach=detach_focus)
+    return reduce_loss(Entrywise(positive, negative), z, target, reduction, dtype=logits.dtype)
 
 
 def _series(first: float, second: float) -> tuple[float, float]:
@@ -103,26 +95,22 @@ def _series(first: float, second: float) -> tuple[float, float]:
     return float(first), float(second)
 
 
-def _asymmetric_rule(
-    z: Tensor,
-    target: Tensor,
-    *,
-    series: tuple[float, float],
-    gammas: tuple[float, float],
-    margin: float,
-    detach: bool,
-) -> tuple[Tensor, Tensor]:
-    p, q = z.sigmoid(), (-z).sigmoid()
+def _series_term(series: tuple[float, float], gamma: float, *, detach: bool) -> Term:
     first, second = series
-    positive = -(logsigmoid(z) + q * (first + second * q))
-    # 1 - first p - 2 second p q, with 1 - p = q, so that nothing cancels at first = 1.
-    rise = -q * ((1.0 - first) + q * (first - 2.0 * second * p))
-    if gammas[0] > 0:
-        weight = q.pow(gammas[0])
-        bend = 0.0 if detach else gammas[0] * p * positive
-        positive, rise = weight * positive, weight * (rise - bend)
-    negative, fall = margin_term(z, p, q, gammas[1], margin, detach=detach)
-    return mix(target, positive, negative), mix(target, rise, fall)
+
+    def term(z: Tensor) -> tuple[Tensor, Tensor]:
+        q, p, minus_log = tails(-z)
+        value = minus_log - q * (first + second * q)
+        # 1 - first p - 2 second p q, with 1 - p = q, so that nothing cancels at first = 1.
+        slope = -q * ((1.0 - first) + q * (first - 2.0 * second * p))
+        if gamma == 0.0:
+            return value, slope
+        weight = power(q, gamma)
+        if not detach:
+            slope = slope - gamma * (p * value)
+        return weight * value, weight * slope
+
+    return term
 
 
 def poly1_bce_loss(
@@ -163,23 +151,23 @@ def poly1_bce_loss(
     """
     check_labels(logits, target)
     z = upcast(logits)
-    truth, known = split_known(target, z.dtype)
-    loss = entrywise(partial(_poly1_rule, epsilon=_coefficient(epsilon)), z, truth)
-    return reduce_entries(loss, known, reduction, dtype=logits.dtype)
+    extra = _coefficient(epsilon)
+
+    def wrong(u: Tensor) -> tuple[Tensor, Tensor]:
+        s, c, value = tails(u)
+        return value + extra * s, s + extra * (s * c)
+
+    def right(z: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = wrong(-z)
+        return value, -slope
+
+    return reduce_loss(Entrywise(right, wrong), z, target, reduction, dtype=logits.dtype)
 
 
 def _coefficient(epsilon: float) -> float:
     if not -1.0 < epsilon < math.inf:
         raise UsageError(say("epsilon", "be finite and > -1", epsilon, "0 is plain BCE."))
     return float(epsilon)
-
-
-def _poly1_rule(z: Tensor, target: Tensor, *, epsilon: float) -> tuple[Tensor, Tensor]:
-    p, q = z.sigmoid(), (-z).sigmoid()
-    positive = torch.sub(epsilon * q, logsigmoid(z))
-    negative = torch.sub(epsilon * p, logsigmoid(-z))
-    bend = epsilon * p * q
-    return mix(target, positive, negative), mix(target, -(q + bend), p + bend)
 
 
 class AsymmetricPolynomialLoss(Loss):

@@ -11,9 +11,9 @@ from equipoise._core.checks import say
 from equipoise.errors import UsageError
 from equipoise.labels._count_input import read_counts
 from equipoise.labels.weights import Counts
-from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
+from equipoise.losses._checks import Vector, check_classes, check_vector, to_vector, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses._smoothing import smooth, unmix
+from equipoise.losses._smoothing import smoothed, unmix
 from equipoise.losses.base import Loss
 
 __all__ = ["LabelAwareSmoothingLoss", "label_aware_smoothing_loss"]
@@ -65,8 +65,8 @@ def label_aware_smoothing_loss(
     check_classes(logits, target)
     check_vector("smoothing", smoothing, logits, _WHY)
     log_p = upcast(logits).log_softmax(-1)
-    loss = -smooth(log_p, _spread(smoothing).to(log_p.dtype))
-    return reduce_rows(pick(loss, target), reduction, dtype=logits.dtype)
+    loss = -smoothed(log_p, target, _spread(smoothing).to(log_p.dtype))
+    return reduce_rows(loss, reduction, dtype=logits.dtype)
 
 
 def _spread(smoothing: Tensor) -> Tensor:
