@@ -7,6 +7,7 @@ from pathlib import Path
 
 from equipoise import __version__
 from equipoise.experiments.methods import METHODS
+from equipoise.sampling.rule_table import rule_tables
 
 HERE = Path(__file__).parent
 PAGES = HERE.parent / "src" / "equipoise" / "diagnosis" / "pages"
@@ -15,7 +16,7 @@ project = "Equipoise"
 author = "The Equipoise authors"
 release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "sampling_rules.md"]
 html_theme = "furo"
 html_title = "Equipoise"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -57,5 +58,11 @@ def _methods() -> None:
     (HERE / "methods.md").write_text("\n".join(lines), encoding="utf-8")
 
 
+def _sampling_rules() -> None:
+    """Write the tables that sampling.md includes, from the rules themselves."""
+    (HERE / "sampling_rules.md").write_text(rule_tables(), encoding="utf-8")
+
+
 _findings()
 _methods()
+_sampling_rules()

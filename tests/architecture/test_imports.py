@@ -69,6 +69,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         "comparison",
         "diagnosis",
         "report.render",
+        "sampling.rule_table",
         "sampling.weights",
         "experiments.study",
         "experiments.methods",

@@ -6,6 +6,7 @@ from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.evaluation import Evaluation
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
+from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.artifacts.rule import Calibrator, DecisionRule, Decisions
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
@@ -24,7 +25,9 @@ __all__ = [
     "Finding",
     "Gain",
     "Labels",
+    "Resampled",
     "Scores",
     "Split",
+    "TrainingRows",
     "Trial",
 ]

@@ -11,7 +11,8 @@ import torch
 from equipoise import losses, sampling
 from equipoise.artifacts import Correction, Labels
 from equipoise.labels import class_weights, pos_weights
-from equipoise.sampling.weights import class_balanced_weights, sampler_correction
+from equipoise.sampling.effect import sampler_correction
+from equipoise.sampling.weights import class_balanced_weights
 from equipoise.training.remedy import Remedy
 
 __all__ = [

@@ -20,12 +20,8 @@ from equipoise._core.rng import generator
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
-from equipoise.sampling.weights import (
-    _check_weights,
-    class_balanced_weights,
-    sampler_correction,
-    to_labels,
-)
+from equipoise.sampling.effect import sampler_correction
+from equipoise.sampling.weights import _check_weights, class_balanced_weights, to_labels
 
 __all__ = ["ClassBalancedSampler", "WeightedSampler"]
 

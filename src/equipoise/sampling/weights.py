@@ -1,4 +1,4 @@
-"""Row weights for samplers, and what sampling by them does to the probabilities (NumPy only)."""
+"""Row weights from the frequency of classes and labels, for samplers (NumPy only)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from equipoise._core.checks import (
     to_array,
     to_positive,
 )
-from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
-from equipoise.errors import DataError, NotRecoverableError, ShapeError
+from equipoise.errors import DataError, ShapeError, UsageError
+from equipoise.labels.weights import class_weights
 
 __all__ = [
-    "RowRule",
+    "Join",
     "class_balanced_weights",
-    "effective_sample_size",
-    "implied_pos_weight",
+    "effective_number_weights",
     "instance_weights",
-    "sampler_correction",
+    "power_weights",
+    "progressive_weights",
     "to_labels",
 ]
 
-RowRule = Literal["max", "mean", "sum"]
-ROW_RULES: tuple[RowRule, ...] = ("max", "mean", "sum")
+Join = Literal["max", "mean", "sum"]
+JOINS: tuple[Join, ...] = ("max", "mean", "sum")
 Floats = NDArray[np.float64]
 
 
@@ -57,7 +57,7 @@ def instance_weights(
     labels: Labels | ArrayLike,
     weight: ArrayLike | None = None,
     *,
-    rule: RowRule = "max",
+    rule: Join = "max",
     empty_weight: float = 1.0,
 ) -> Floats:
     """Turn weights per class or label into one weight per row.
@@ -72,7 +72,7 @@ def instance_weights(
             1 treats it as a row of the most frequent label, 0 never draws it.
 
     Returns:
-        (N,) float64 with mean 1.
+        (N,) float64 with mean 1. Unknown entries count as not present.
 
     Raises:
         ShapeError: ``weight`` is not (C,).
@@ -82,7 +82,7 @@ def instance_weights(
         >>> instance_weights([0, 0, 0, 1], [1.0, 3.0]).round(3).tolist()
         [0.667, 0.667, 0.667, 2.0]
     """
-    one_of("rule", rule, ROW_RULES)
+    one_of("rule", rule, JOINS)
     given = to_labels(labels)
     if weight is None:
         return np.ones(len(given))
@@ -98,7 +98,7 @@ def instance_weights(
     return np.asarray(checked / checked.mean())
 
 
-def _join(labels: Labels, weight: Floats, rule: RowRule, empty: float) -> Floats:
+def _join(labels: Labels, weight: Floats, rule: Join, empty: float) -> Floats:
     """Join the weights of each row's positive labels; column by column, so memory stays (N,)."""
     n, hot = len(labels), labels.values
     largest, total, count = np.zeros(n), np.zeros(n), np.zeros(n)
@@ -118,7 +118,7 @@ def class_balanced_weights(
     labels: Labels | ArrayLike,
     *,
     power: float = 1.0,
-    rule: RowRule = "max",
+    rule: Join = "max",
     empty_weight: float = 1.0,
 ) -> Floats:
     r"""Weigh rows by the inverse frequency of their class or labels.
@@ -130,7 +130,8 @@ def class_balanced_weights(
 
     Args:
         labels: `Labels`, or class indices (N,), or multi-hot (N, L) with -1 unknown.
-        power: 1 balances classes exactly; 0.5 is square-root sampling; 0 leaves rows alike.
+        power: 1 balances classes exactly; 0.5 is square-root sampling; 0 leaves rows alike; 2 is
+            the reversed sampler. It is 1 - q of :func:`power_weights`.
         rule: For several labels a row: "max", "mean" or "sum"; see :func:`instance_weights`.
         empty_weight: Of rows without any label; see :func:`instance_weights`.
 
@@ -143,8 +144,8 @@ def class_balanced_weights(
     Note:
         Labels cannot be balanced exactly: a row with a rare label brings its frequent ones along,
         so with correlated labels the frequent label may even rise. State the effect with
-        :func:`sampler_correction`, and do not add class weights or a logit adjustment on top:
-        the effects multiply.
+        :func:`equipoise.sampling.sampler_correction`, and do not add class weights or a logit
+        adjustment on top: the effects multiply.
 
     Example:
         >>> class_balanced_weights([0, 0, 0, 1]).round(3).tolist()
@@ -152,130 +153,129 @@ def class_balanced_weights(
         >>> class_balanced_weights([[1, 1], [0, 1], [0, 1], [0, 0]]).round(3).tolist()
         [2.0, 0.667, 0.667, 0.667]
     """
+    q = 1.0 - to_positive("power", power, zero=True)
+    return power_weights(labels, q=q, rule=rule, empty_weight=empty_weight)
+
+
+def power_weights(
+    labels: Labels | ArrayLike,
+    *,
+    q: float = 0.5,
+    rule: Join = "max",
+    empty_weight: float = 1.0,
+) -> Floats:
+    r"""Draw classes in proportion to a power of their counts (Kang et al., 2020).
+
+    Use ``q`` 0.5 (square root) as a milder balance. Prefer :func:`equipoise.sampling.rake` for
+    labels: it says which rates are wanted and reaches them.
+
+    .. math:: p_k \propto n_k^q, \qquad w_i = n_{y_i}^{q - 1}
+
+    Args:
+        labels: `Labels`, or class indices (N,), or multi-hot (N, L) with -1 unknown.
+        q: 1 draws rows alike, 0.5 is the square root, 0 draws classes alike, -1 is the reversed
+            sampler of BBN (Zhou et al., 2020).
+        rule: For several labels a row: "max", "mean" or "sum"; see :func:`instance_weights`.
+        empty_weight: Of rows without any label; see :func:`instance_weights`.
+
+    Returns:
+        (N,) float64 with mean 1. Classes without rows are left out.
+
+    Raises:
+        UsageError: ``q`` is not finite.
+        DataError: no row is left with a weight.
+
+    Example:
+        >>> power_weights([0, 0, 0, 0, 1], q=0.5).round(3).tolist()
+        [0.833, 0.833, 0.833, 0.833, 1.667]
+        >>> power_weights([0, 0, 0, 0, 1], q=-1.0).round(3).tolist()
+        [0.25, 0.25, 0.25, 0.25, 4.0]
+    """
+    if not np.isfinite(q):
+        raise UsageError(say("q", "be finite", q, "Start with 0.5."))
     given = to_labels(labels)
     counts = given.counts.astype(np.float64)
     weight = np.zeros(given.num_classes)
-    np.power(counts, -to_positive("power", power, zero=True), out=weight, where=counts > 0)
+    largest = max(float(counts.max()), 1.0)
+    np.power(counts / largest, float(q) - 1.0, out=weight, where=counts > 0)
     return instance_weights(given, weight, rule=rule, empty_weight=empty_weight)
 
 
-def implied_pos_weight(weights: ArrayLike, labels: Labels | ArrayLike) -> Floats:
-    r"""Return the weight on positives that sampling rows by ``weights`` amounts to.
+def effective_number_weights(
+    labels: Labels | ArrayLike,
+    *,
+    beta: float | Literal["(N-1)/N"] = "(N-1)/N",
+    rule: Join = "max",
+    empty_weight: float = 1.0,
+) -> Floats:
+    r"""Weigh rows by the inverse effective number of their class or labels (Cui et al., 2019).
 
-    .. math:: \rho_l = E[w \mid y_l = 1] / E[w \mid y_l = 0]
+    Use when rows of a class repeat one another. Prefer :func:`power_weights`: its strength does
+    not depend on how large the counts are.
 
-    Args:
-        weights: (N,), >= 0.
-        labels: Multi-hot (N, L) with -1 unknown, or `Labels`; classes count as one label each.
-
-    Returns:
-        (L,) float64; NaN for labels without positives or without negatives.
-
-    Example:
-        >>> implied_pos_weight([3.0, 1.0, 1.0, 1.0], [[1], [0], [0], [0]]).tolist()
-        [3.0]
-    """
-    given = to_labels(labels)
-    w = _check_weights(weights, len(given))
-    rho = np.full(given.num_classes, np.nan)
-    for column, values in enumerate(given.one_hot().T):
-        one, zero = w[values == 1], w[values == 0]
-        if one.size and zero.any():
-            rho[column] = one.mean() / zero.mean()
-    return rho
-
-
-def effective_sample_size(weights: ArrayLike) -> float:
-    """Return (sum w)^2 / sum w^2: how many rows of equal weight are worth these.
+    .. math:: w_k = (1 - \beta) / (1 - \beta^{n_k})
 
     Args:
-        weights: (N,), >= 0.
+        labels: `Labels`, or class indices (N,), or multi-hot (N, L) with -1 unknown.
+        beta: In [0, 1), or "(N-1)/N" with N the sum of all counts. It acts only where counts are
+            of the order of 1 / (1 - beta).
+        rule: For several labels a row: "max", "mean" or "sum"; see :func:`instance_weights`.
+        empty_weight: Of rows without any label; see :func:`instance_weights`.
 
     Returns:
-        Between 1 and N.
-
-    Example:
-        >>> effective_sample_size([1.0, 1.0, 1.0, 1.0]), round(effective_sample_size([9.0, 1.0]), 2)
-        (4.0, 1.22)
-    """
-    w = _check_weights(weights)
-    w = w / w.max()
-    return float(w.sum() ** 2 / (w**2).sum())
-
-
-def sampler_correction(weights: ArrayLike, labels: Labels | ArrayLike) -> Correction:
-    """Return the correction for a model trained on rows drawn by ``weights``.
-
-    Classes: offset -log(q_k / pi_k), with q_k the drawn and pi_k the natural share; exact where
-    rows of a class weigh the same. Labels: offset -log rho_l; exact only where a weight depends on
-    that label alone, so stated as approximate.
-
-    Args:
-        weights: (N,), >= 0.
-        labels: The labels of the same rows.
-
-    Returns:
-        A `Correction` with ``prior`` the natural shares; for labels ``nominal_weight`` is rho.
-        Absent classes and labels without positives or negatives are left as they are.
+        (N,) float64 with mean 1. Warns where the weights are all but equal.
 
     Raises:
-        NotRecoverableError: a class or label that occurs is never drawn.
+        UsageError: ``beta`` outside [0, 1).
+        DataError: no class or label has a row.
 
     Example:
-        >>> correction = sampler_correction([1.0, 1.0, 1.0, 3.0], [0, 0, 0, 1])
-        >>> correction.probabilities([[0.0, 0.0]]).round(3).tolist()
-        [[0.75, 0.25]]
+        >>> effective_number_weights([0, 0, 0, 1], beta=0.5).round(3).tolist()
+        [0.842, 0.842, 0.842, 1.474]
     """
     given = to_labels(labels)
-    w = _check_weights(weights, len(given))
-    return _for_classes(w, given) if given.kind == "multiclass" else _for_labels(w, given)
-
-
-def _never_drawn(labels: Labels, lost: NDArray[np.bool_]) -> None:
-    if lost.any():
-        names = ", ".join(repr(labels.names[i]) for i in np.flatnonzero(lost)[:5])
-        raise NotRecoverableError(
-            f"Rows of {names} have weight 0 and are never drawn, so their probability cannot be "
-            "recovered. Give them a weight above 0 or leave the class out."
-        )
-
-
-def _for_classes(w: Floats, labels: Labels) -> Correction:
-    classes, width = labels.values, labels.num_classes
-    counts = labels.counts.astype(np.float64)
-    present = counts > 0
-    drawn = np.bincount(classes, weights=w, minlength=width)
-    _never_drawn(labels, present & (drawn == 0))
-    mean = np.ones(width)
-    np.divide(drawn, counts, out=mean, where=present)
-    offset = -np.log(mean / w.mean())
-    offset[~present] = 0.0
-    same = bool(np.allclose(w, mean[classes], rtol=1e-9, atol=0.0))
-    return Correction(
-        "multiclass",
-        ({"op": "offset", "offset": offset.tolist()},),
-        "exact" if same else "approximate",
-        prior=tuple(counts / counts.sum()),
+    weight = class_weights(
+        given, method="effective_number", beta=beta, normalize=None, zero_counts="ignore"
     )
+    return instance_weights(given, weight, rule=rule, empty_weight=empty_weight)
 
 
-def _for_labels(w: Floats, labels: Labels) -> Correction:
-    rho = implied_pos_weight(w, labels)
-    hot = labels.values
-    never = [
-        any((hot[:, c] == v).any() and not w[hot[:, c] == v].any() for v in (0, 1))
-        for c in range(labels.num_classes)
-    ]
-    _never_drawn(labels, np.asarray(never))
-    rho = np.where(np.isnan(rho), 1.0, rho)
-    alone = labels.num_classes == 1 and all(
-        np.ptp(w[hot[:, 0] == v]) <= 1e-9 * w.max() for v in (0, 1) if (hot[:, 0] == v).any()
-    )
-    known = bool(np.isfinite(labels.prevalence).all())
-    return Correction(
-        "multilabel",
-        ({"op": "offset", "offset": (-np.log(rho)).tolist()},),
-        "exact" if alone else "approximate",
-        prior=tuple(labels.prevalence) if known else None,
-        nominal_weight=tuple(rho),
-    )
+def progressive_weights(
+    labels: Labels | ArrayLike,
+    *,
+    epoch: int,
+    num_epochs: int,
+    rule: Join = "max",
+    empty_weight: float = 1.0,
+) -> Floats:
+    r"""Move from rows alike to classes alike while training goes on (Kang et al., 2020).
+
+    Use when balanced draws from the start spoil the features. Prefer a second stage (balanced
+    draws for the last layer alone) when it is at hand.
+
+    .. math:: p_k(t) = (1 - t / T)\, n_k / N + (t / T) / C
+
+    Args:
+        labels: `Labels`, or class indices (N,), or multi-hot (N, L) with -1 unknown.
+        epoch: t, 0 to ``num_epochs``.
+        num_epochs: T, at least 1. Epoch 0 is untreated, epoch T balanced.
+        rule: For several labels a row: "max", "mean" or "sum"; see :func:`instance_weights`.
+        empty_weight: Of rows without any label, in the balanced part.
+
+    Returns:
+        (N,) float64 with mean 1.
+
+    Raises:
+        UsageError: ``epoch`` or ``num_epochs`` out of range.
+
+    Example:
+        >>> progressive_weights([0, 0, 0, 1], epoch=1, num_epochs=2).round(3).tolist()
+        [0.833, 0.833, 0.833, 1.5]
+    """
+    if num_epochs < 1:
+        raise UsageError(say("num_epochs", "be >= 1", num_epochs))
+    if not 0 <= epoch <= num_epochs:
+        raise UsageError(say("epoch", f"lie in 0 to num_epochs = {num_epochs}", epoch))
+    share = epoch / num_epochs
+    balanced = class_balanced_weights(labels, rule=rule, empty_weight=empty_weight)
+    return np.asarray((1.0 - share) + share * balanced)

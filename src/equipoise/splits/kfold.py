@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.checks import say
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import Labels
+from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
 from equipoise.splits._proof import count_parts, crossing_groups, make_proof
@@ -80,6 +81,7 @@ def stratified_kfold(
 
     Raises:
         InfeasibleSplitError: a label has enough rows, but groups keep it from some fold.
+        LeakageError: labels that were resampled.
         DataError: fewer rows (or groups) than folds.
 
     Example:
@@ -87,6 +89,7 @@ def stratified_kfold(
         >>> [s.proof["counts"]["val"] for s in stratified_kfold(labels)]
         [[8, 2], [8, 2], [8, 2], [8, 2], [8, 2]]
     """
+    refuse_resampled("labels", labels)
     for name, value, least in (("n_splits", n_splits, 2), ("n_repeats", n_repeats, 1)):
         if value < least:
             raise UsageError(say(name, f"be at least {least}", value))

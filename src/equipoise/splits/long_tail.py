@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from equipoise._core.checks import closest, one_of, say
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import Labels
+from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
 
@@ -188,6 +189,7 @@ def long_tail_split(
 
     Raises:
         DataError: a class has too few rows (named, with what it needs), or labels have groups.
+        LeakageError: labels that were resampled.
         UsageError: settings that do not belong together.
 
     Example:
@@ -196,6 +198,7 @@ def long_tail_split(
         >>> split.proof["counts"]["train"], split.proof["counts"]["test"]
         ([90, 30, 10], [10, 10, 10])
     """
+    refuse_resampled("labels", labels)
     if labels.kind != "multiclass":
         raise UsageError(say("labels", "be classes for a long tail", "several labels per row"))
     if labels.groups is not None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.checks import say
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import Labels, to_ids
+from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, InfeasibleSplitError, UsageError
 from equipoise.splits._allocate import allocate_classes, allocate_iteratively
@@ -179,6 +180,7 @@ def stratified_split(
 
     Raises:
         InfeasibleSplitError: a label has enough rows, but groups keep it from some part.
+        LeakageError: labels that were resampled.
         DataError: fewer rows than parts.
         UsageError: fractions that are not three shares.
 
@@ -192,6 +194,7 @@ def stratified_split(
         Sechidis, Tsoumakas, Vlahavas. On the stratification of multi-label data. ECML PKDD 2011,
         algorithm 1.
     """
+    refuse_resampled("labels", labels)
     shares = _fractions(fractions)
     if min_per_part < 0:
         raise UsageError(say("min_per_part", "be >= 0", min_per_part))
@@ -260,6 +263,7 @@ def redraw_validation(
         >>> (again.test == first.test).all(), (again.val == first.val).all()
         (np.True_, np.False_)
     """
+    refuse_resampled("labels", labels)
     rows = np.sort(np.concatenate([split.train, split.val]))
     codes = group_codes(labels, groups)
     part = split.val.size / rows.size

@@ -14,13 +14,12 @@ from scipy.special import logit
 import equipoise.sampling as sampling
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import DataError, NotRecoverableError, ShapeError, UsageError
-from equipoise.sampling.weights import (
-    class_balanced_weights,
+from equipoise.sampling.effect import (
     effective_sample_size,
     implied_pos_weight,
-    instance_weights,
     sampler_correction,
 )
+from equipoise.sampling.weights import class_balanced_weights, instance_weights
 
 PREVALENCE = np.array([0.085, 0.29, 0.17, 0.469])
 

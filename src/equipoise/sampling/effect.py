@@ -1,0 +1,167 @@
+"""What drawing rows by weights does: the effective sample, the implied weight, the way back."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from equipoise.artifacts.correction import Correction
+from equipoise.artifacts.labels import Labels
+from equipoise.errors import NotRecoverableError
+from equipoise.sampling.weights import Floats, _check_weights, to_labels
+
+__all__ = [
+    "effective_sample_size",
+    "implied_pos_weight",
+    "sampler_correction",
+    "weighted_rates",
+]
+
+
+def implied_pos_weight(weights: ArrayLike, labels: Labels | ArrayLike) -> Floats:
+    r"""Return the weight on positives that sampling rows by ``weights`` amounts to.
+
+    .. math:: \rho_l = E[w \mid y_l = 1] / E[w \mid y_l = 0]
+
+    Args:
+        weights: (N,), >= 0.
+        labels: Multi-hot (N, L) with -1 unknown, or `Labels`; classes count as one label each.
+
+    Returns:
+        (L,) float64; NaN for labels without positives or without negatives.
+
+    Example:
+        >>> implied_pos_weight([3.0, 1.0, 1.0, 1.0], [[1], [0], [0], [0]]).tolist()
+        [3.0]
+    """
+    given = to_labels(labels)
+    w = _check_weights(weights, len(given))
+    rho = np.full(given.num_classes, np.nan)
+    for column, values in enumerate(given.one_hot().T):
+        one, zero = w[values == 1], w[values == 0]
+        if one.size and zero.any():
+            rho[column] = one.mean() / zero.mean()
+    return rho
+
+
+def weighted_rates(labels: Labels | ArrayLike, weights: ArrayLike) -> Floats:
+    """Return the rate of each class or label when rows are drawn by ``weights``.
+
+    Args:
+        labels: `Labels`, or class indices (N,), or multi-hot (N, L) with -1 unknown.
+        weights: (N,), >= 0.
+
+    Returns:
+        (C,) float64, among known rows; NaN where none of weight is known.
+
+    Example:
+        >>> weighted_rates([[1, 1], [0, -1], [0, 0]], [2.0, 1.0, 1.0]).round(3).tolist()
+        [0.5, 0.667]
+    """
+    given = to_labels(labels)
+    w = _check_weights(weights, len(given))
+    if given.kind == "multiclass":
+        drawn = np.bincount(given.values, w, minlength=given.num_classes)
+        return np.asarray(drawn / w.sum())
+    rates = np.full(given.num_classes, np.nan)
+    for column, values in enumerate(given.values.T):
+        known = float(w[values >= 0].sum())
+        if known > 0:
+            rates[column] = float(w[values == 1].sum()) / known
+    return rates
+
+
+def effective_sample_size(weights: ArrayLike) -> float:
+    """Return (sum w)^2 / sum w^2: how many rows of equal weight are worth these.
+
+    Args:
+        weights: (N,), >= 0.
+
+    Returns:
+        Between 1 and N.
+
+    Example:
+        >>> effective_sample_size([1.0, 1.0, 1.0, 1.0]), round(effective_sample_size([9.0, 1.0]), 2)
+        (4.0, 1.22)
+    """
+    w = _check_weights(weights)
+    w = w / w.max()
+    return float(w.sum() ** 2 / (w**2).sum())
+
+
+def sampler_correction(weights: ArrayLike, labels: Labels | ArrayLike) -> Correction:
+    """Return the correction for a model trained on rows drawn by ``weights``.
+
+    Classes: offset -log(q_k / pi_k), with q_k the drawn and pi_k the natural share; exact where
+    rows of a class weigh the same. Labels: offset -log rho_l; exact only where a weight depends on
+    that label alone, so stated as approximate.
+
+    Args:
+        weights: (N,), >= 0.
+        labels: The labels of the same rows.
+
+    Returns:
+        A `Correction` with ``prior`` the natural shares; for labels ``nominal_weight`` is rho.
+        Absent classes and labels without positives or negatives are left as they are.
+
+    Raises:
+        NotRecoverableError: a class or label that occurs is never drawn.
+
+    Example:
+        >>> correction = sampler_correction([1.0, 1.0, 1.0, 3.0], [0, 0, 0, 1])
+        >>> correction.probabilities([[0.0, 0.0]]).round(3).tolist()
+        [[0.75, 0.25]]
+    """
+    given = to_labels(labels)
+    w = _check_weights(weights, len(given))
+    return _for_classes(w, given) if given.kind == "multiclass" else _for_labels(w, given)
+
+
+def _never_drawn(labels: Labels, lost: NDArray[np.bool_]) -> None:
+    if lost.any():
+        names = ", ".join(repr(labels.names[i]) for i in np.flatnonzero(lost)[:5])
+        raise NotRecoverableError(
+            f"Rows of {names} have weight 0 and are never drawn, so their probability cannot be "
+            "recovered. Give them a weight above 0 or leave the class out."
+        )
+
+
+def _for_classes(w: Floats, labels: Labels) -> Correction:
+    classes, width = labels.values, labels.num_classes
+    counts = labels.counts.astype(np.float64)
+    present = counts > 0
+    drawn = np.bincount(classes, weights=w, minlength=width)
+    _never_drawn(labels, present & (drawn == 0))
+    mean = np.ones(width)
+    np.divide(drawn, counts, out=mean, where=present)
+    offset = -np.log(mean / w.mean())
+    offset[~present] = 0.0
+    same = bool(np.allclose(w, mean[classes], rtol=1e-9, atol=0.0))
+    return Correction(
+        "multiclass",
+        ({"op": "offset", "offset": offset.tolist()},),
+        "exact" if same else "approximate",
+        prior=tuple(counts / counts.sum()),
+    )
+
+
+def _for_labels(w: Floats, labels: Labels) -> Correction:
+    rho = implied_pos_weight(w, labels)
+    hot = labels.values
+    never = [
+        any((hot[:, c] == v).any() and not w[hot[:, c] == v].any() for v in (0, 1))
+        for c in range(labels.num_classes)
+    ]
+    _never_drawn(labels, np.asarray(never))
+    rho = np.where(np.isnan(rho), 1.0, rho)
+    alone = labels.num_classes == 1 and all(
+        np.ptp(w[hot[:, 0] == v]) <= 1e-9 * w.max() for v in (0, 1) if (hot[:, 0] == v).any()
+    )
+    known = bool(np.isfinite(labels.prevalence).all())
+    return Correction(
+        "multilabel",
+        ({"op": "offset", "offset": (-np.log(rho)).tolist()},),
+        "exact" if alone else "approximate",
+        prior=tuple(labels.prevalence) if known else None,
+        nominal_weight=tuple(rho),
+    )
