@@ -4,6 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from equipoise.sampling.batches import (
+        BalancedBatchSampler,
+        PKBatchSampler,
+        StratifiedBatchSampler,
+    )
     from equipoise.sampling.effect import (
         effective_sample_size,
         implied_pos_weight,
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     )
     from equipoise.sampling.rows import ClassBalancedSampler, WeightedSampler
     from equipoise.sampling.rules import ROW_RULES, RowRule, row_weights
+    from equipoise.sampling.varying import ProgressiveSampler, RepeatFactorSampler
     from equipoise.sampling.weights import (
         class_balanced_weights,
         effective_number_weights,
@@ -43,10 +49,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROW_RULES",
+    "BalancedBatchSampler",
     "ClassBalancedSampler",
+    "PKBatchSampler",
+    "ProgressiveSampler",
     "Raking",
+    "RepeatFactorSampler",
     "RowRule",
     "SamplingReport",
+    "StratifiedBatchSampler",
     "WeightedSampler",
     "class_balanced_weights",
     "effective_number_weights",
@@ -80,11 +91,16 @@ __all__ = [
 ]
 
 _HOME = {
+    "BalancedBatchSampler": "batches",
     "ClassBalancedSampler": "rows",
+    "PKBatchSampler": "batches",
+    "ProgressiveSampler": "varying",
     "ROW_RULES": "rules",
     "Raking": "raking",
+    "RepeatFactorSampler": "varying",
     "RowRule": "rules",
     "SamplingReport": "report",
+    "StratifiedBatchSampler": "batches",
     "WeightedSampler": "rows",
     "class_balanced_weights": "weights",
     "effective_number_weights": "weights",
@@ -116,7 +132,7 @@ _HOME = {
     "target_rates": "raking",
     "undersample_majority_rows": "resample",
 }
-_NEEDS_TORCH = frozenset({"rows"})
+_NEEDS_TORCH = frozenset({"batches", "rows", "varying"})
 
 
 def __getattr__(name: str) -> object:

@@ -1,131 +1,92 @@
-"""Samplers that draw rows: the same sequence on every rank, sliced by rank.
+"""Samplers that draw rows: the same sequence on every rank, dealt out to the ranks.
 
-Both are `DistributedSampler`s, so trainers leave them in place, and both work in one process.
-They never touch the global random state, and they draw by inverse CDF in float64, so millions of
+All are `DistributedSampler`s, so trainers leave them in place, and all work in one process. They
+never touch the global random state, and they draw by inverse CDF in float64, so a hundred million
 rows are no limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import DistributedSampler
 
 from equipoise._core.checks import say
-from equipoise._core.rng import generator
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
+from equipoise.sampling._place import Placed, Sharding, positive_int
 from equipoise.sampling.effect import sampler_correction
 from equipoise.sampling.weights import _check_weights, class_balanced_weights, to_labels
 
-__all__ = ["ClassBalancedSampler", "WeightedSampler"]
+__all__ = ["ClassBalancedSampler", "RowSampler", "WeightedSampler", "draw_by_weight"]
 
 _BLOCK = 65_536
 Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
-def _positive_int(name: str, value: int) -> int:
-    if int(value) != value or value < 1:
-        raise UsageError(say(name, "be a whole number >= 1", value))
-    return int(value)
-
-
-class _RowSampler(DistributedSampler[int]):
-    """Rank and world size at iteration time, epochs, state; subclasses draw."""
+class RowSampler(Placed, DistributedSampler[int]):
+    """Base of the samplers of rows; subclasses draw an epoch."""
 
     def __init__(
         self,
         rows: int,
         num_samples: int | None,
+        *,
         seed: int,
+        sharding: Sharding,
         num_replicas: int | None,
         rank: int | None,
     ) -> None:
-        super().__init__(range(rows), num_replicas=1, rank=0, shuffle=True, seed=seed)  # type: ignore[arg-type]
-        if (num_replicas is None) != (rank is None):
-            raise UsageError("`num_replicas` and `rank` must be given together, or neither.")
-        self._place: tuple[int, int] | None = None
-        if num_replicas is not None and rank is not None:
-            world = _positive_int("num_replicas", num_replicas)
-            if not 0 <= rank < world:
-                raise UsageError(say("rank", f"lie in 0 to {world - 1}", rank))
-            self._place = (rank, world)
-        draws = rows if num_samples is None else num_samples
-        self.global_num_samples = _positive_int("num_samples", draws)
-        self._resolve()
+        DistributedSampler.__init__(
+            self,
+            range(rows),  # type: ignore[arg-type]
+            num_replicas=1,
+            rank=0,
+            shuffle=True,
+            seed=seed,
+        )
+        draws = positive_int("num_samples", rows if num_samples is None else num_samples)
+        self.global_num_samples = draws
+        self._settle(draws, sharding, num_replicas, rank)
 
     def _resolve(self) -> tuple[int, int]:
-        """Find rank and world size now, and keep torch's attributes in step."""
-        rank, world = 0, 1
-        if self._place is not None:
-            rank, world = self._place
-        elif torch.distributed.is_available() and torch.distributed.is_initialized():
-            rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        self.rank, self.num_replicas = rank, world
+        rank, world = super()._resolve()
+        # torch's own attributes, which some trainers read.
         self.num_samples = -(-self.global_num_samples // world)
         self.total_size = self.num_samples * world
         return rank, world
 
     def _draw(self, size: int) -> Rows:
-        """Return ``size`` rows for the current seed and epoch; a longer draw starts alike."""
+        """Return the ``size`` rows of the current seed and epoch."""
         raise NotImplementedError
 
     def global_rows(self) -> Rows:
         """Return what all ranks together draw in this epoch, (total_size,) int64."""
         self._resolve()
-        return self._draw(self.total_size)
+        return np.resize(self._draw(self.global_num_samples), self.total_size)
 
     def __iter__(self) -> Iterator[int]:
-        rank, world = self._resolve()
-        return _ints(self._draw(self.total_size)[rank::world])
+        rank, world, used, size = self._begin()
+        drawn = self._draw(self.global_num_samples)
+        share = np.resize(drawn[used:], size)[rank::world]
+        for start in range(0, share.size, _BLOCK):
+            block = share[start : start + _BLOCK].tolist()
+            yield from self._count(block, used + start * world)
+        self._live = None
 
     def __len__(self) -> int:
-        self._resolve()
-        return self.num_samples
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; each has its own draw, and without this call all are alike."""
-        self.epoch = int(epoch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return seed and epoch, all that a draw depends on."""
-        return {"seed": self.seed, "epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
-        self.seed, self.epoch = int(state["seed"]), int(state["epoch"])
-
-    def _stream(self, name: str) -> np.random.Generator:
-        return generator(self.seed, "sampling", name, self.epoch)
+        return self._left()
 
 
-def _ints(rows: Rows) -> Iterator[int]:
-    for start in range(0, rows.size, _BLOCK):
-        yield from rows[start : start + _BLOCK].tolist()
-
-
-class _InverseCdf:
-    """Draw rows in proportion to weights; rows of weight zero never come."""
-
-    def __init__(self, weights: NDArray[np.float64]) -> None:
-        self.edges = np.cumsum(weights)
-        self.last = int(np.flatnonzero(weights)[-1])
-
-    def __call__(self, uniform: NDArray[np.float64]) -> Rows:
-        rows = np.searchsorted(self.edges, uniform * self.edges[-1], side="right")
-        return np.asarray(np.minimum(rows, self.last), dtype=np.int64)
-
-
-class WeightedSampler(_RowSampler):
+class WeightedSampler(RowSampler):
     """Draw rows in proportion to their weights.
 
-    Use with weights of your own or from :mod:`equipoise.sampling.weights`. Prefer
-    :class:`ClassBalancedSampler` for equal classes.
+    Use with weights of your own or from :mod:`equipoise.sampling.weights`, e.g. of
+    :func:`equipoise.sampling.rake`. Prefer :class:`ClassBalancedSampler` for equal classes.
 
     Args:
         weights: One per row, (N,), finite and >= 0.
@@ -134,8 +95,10 @@ class WeightedSampler(_RowSampler):
         replacement: False draws each row at most once per epoch, by decreasing luck times weight
             (Efraimidis and Spirakis, 2006); ``num_samples`` may then not exceed the rows with a
             weight above 0.
-        num_replicas: World size; None asks torch.distributed when iteration starts. Give 1, with
-            ``rank`` 0, where something else shards the data.
+        sharding: "auto" gives each rank its share; "none" yields the whole sequence everywhere,
+            for engines that deal rows or batches out to the ranks themselves (accelerate, the
+            Hugging Face Trainer).
+        num_replicas: World size; None asks torch.distributed when iteration starts.
         rank: This process; given together with ``num_replicas``.
 
     Raises:
@@ -144,8 +107,9 @@ class WeightedSampler(_RowSampler):
 
     Note:
         Each rank yields ceil(num_samples / ranks) rows of one global sequence. Call
-        ``set_epoch``, as with any `DistributedSampler`; without it all epochs repeat one draw. A
-        model trained so needs :func:`equipoise.sampling.sampler_correction`.
+        ``set_epoch``, as with any `DistributedSampler`; without it all epochs repeat one draw.
+        ``state_dict`` inside an epoch lets the next iteration go on where this one stood. A model
+        trained so needs :func:`equipoise.sampling.sampler_correction`.
 
     Example:
         >>> sampler = WeightedSampler([0.0, 1.0, 0.0], num_samples=4)
@@ -160,32 +124,55 @@ class WeightedSampler(_RowSampler):
         num_samples: int | None = None,
         seed: int = 0,
         replacement: bool = True,
+        sharding: Sharding = "auto",
         num_replicas: int | None = None,
         rank: int | None = None,
     ) -> None:
         self.weights = _check_weights(weights)
         self.replacement = replacement
-        self._cdf = _InverseCdf(self.weights)
         self._usable = int(np.count_nonzero(self.weights))
         if not replacement and num_samples is None:
             num_samples = self._usable
-        super().__init__(self.weights.size, num_samples, seed, num_replicas, rank)
+        super().__init__(
+            self.weights.size,
+            num_samples,
+            seed=seed,
+            sharding=sharding,
+            num_replicas=num_replicas,
+            rank=rank,
+        )
         if not replacement and self.global_num_samples > self._usable:
             do = "Draw with replacement=True or fewer rows."
             wanted = f"be at most {self._usable}, the rows with a weight above 0"
             raise UsageError(say("num_samples", wanted, self.global_num_samples, do))
 
     def _draw(self, size: int) -> Rows:
+        random = self._stream("rows")
         if self.replacement:
-            return self._cdf(self._stream("rows").random(size))
-        luck = self._stream("rows").standard_exponential(self.weights.size)
+            return draw_by_weight(self.weights, size, random)
+        luck = random.standard_exponential(self.weights.size)
         with np.errstate(divide="ignore"):
             order = np.argsort(luck / self.weights, kind="stable").astype(np.int64)
-        # Ranks of equal length may need a few rows more than asked for: go round again.
-        return np.resize(order[: self.global_num_samples], size)
+        return order[:size]
 
 
-class ClassBalancedSampler(_RowSampler):
+def draw_by_weight(weights: Floats, size: int, random: np.random.Generator) -> Rows:
+    """Return ``size`` rows with replacement, in random order.
+
+    The order statistics of uniform numbers are drawn directly, as sums of exponential gaps, and
+    merged with the cumulated weights: sorted look-ups stay in the cache, random ones do not.
+    """
+    edges = np.cumsum(weights)
+    points = random.standard_exponential(size + 1)
+    np.cumsum(points, out=points)
+    points *= edges[-1] / points[-1]
+    rows = np.searchsorted(edges, points[:-1], side="right").astype(np.int64, copy=False)
+    np.minimum(rows, np.flatnonzero(weights)[-1], out=rows)
+    random.shuffle(rows)
+    return rows
+
+
+class ClassBalancedSampler(RowSampler):
     """Draw every class equally often: first a class, then one of its rows.
 
     Use when rare classes are hardly seen in an epoch. Prefer a loss that adjusts for the prior
@@ -198,6 +185,7 @@ class ClassBalancedSampler(_RowSampler):
             equalise them.
         num_samples: Draws per epoch over all ranks; None draws N, so epochs stay comparable.
         seed: The same on every rank.
+        sharding: As for :class:`WeightedSampler`.
         num_replicas: World size; None asks torch.distributed when iteration starts.
         rank: This process; given together with ``num_replicas``.
 
@@ -220,6 +208,7 @@ class ClassBalancedSampler(_RowSampler):
         *,
         num_samples: int | None = None,
         seed: int = 0,
+        sharding: Sharding = "auto",
         num_replicas: int | None = None,
         rank: int | None = None,
     ) -> None:
@@ -227,23 +216,44 @@ class ClassBalancedSampler(_RowSampler):
         if len(given) == 0:
             raise DataError(say("labels", "have at least one row", "none"))
         self.labels = given
-        self._cdf: _InverseCdf | None = None
         if given.kind == "multilabel":
-            self._cdf = _InverseCdf(class_balanced_weights(given))
+            self._weights = class_balanced_weights(given)
         else:
-            self._order = np.argsort(given.values, kind="stable").astype(np.int64)
-            self._sizes = given.counts[given.counts > 0]
-            self._starts = np.cumsum(self._sizes) - self._sizes
-        super().__init__(len(given), num_samples, seed, num_replicas, rank)
+            self._by_class = _rows_by_class(given)
+        super().__init__(
+            len(given),
+            num_samples,
+            seed=seed,
+            sharding=sharding,
+            num_replicas=num_replicas,
+            rank=rank,
+        )
 
     def correction(self) -> Correction:
         """Return the way back to the natural prior for a model trained on these draws."""
         return sampler_correction(class_balanced_weights(self.labels), self.labels)
 
     def _draw(self, size: int) -> Rows:
-        if self._cdf is not None:
-            return self._cdf(self._stream("rows").random(size))
-        which = self._stream("classes").integers(0, self._sizes.size, size)
-        share = self._stream("rows").random(size)
-        within = np.minimum((share * self._sizes[which]).astype(np.int64), self._sizes[which] - 1)
-        return np.asarray(self._order[self._starts[which] + within])
+        if self.labels.kind == "multilabel":
+            return draw_by_weight(self._weights, size, self._stream("rows"))
+        present = np.flatnonzero(self._by_class[1])
+        which = present[self._stream("classes").integers(0, present.size, size)]
+        return _draw_classes(self._by_class, which, self._stream("rows"))
+
+
+def _rows_by_class(labels: Labels) -> tuple[Rows, Rows]:
+    """Return the rows sorted by class, and the rows per class, (C,)."""
+    order = np.argsort(labels.values, kind="stable").astype(np.int64)
+    return order, labels.counts.astype(np.int64)
+
+
+def _draw_classes(by_class: tuple[Rows, Rows], which: Rows, random: np.random.Generator) -> Rows:
+    """Return one row, each alike, of every class in ``which``."""
+    order, sizes = by_class
+    starts = np.cumsum(sizes) - sizes
+    size = sizes[which]
+    within = (random.random(which.size) * size).astype(np.int64)
+    # The product may round up to the size itself.
+    np.minimum(within, size - 1, out=within)
+    within += starts[which]
+    return np.asarray(order[within])
