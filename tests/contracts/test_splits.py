@@ -110,6 +110,27 @@ def test_folds_are_as_even_as_the_peer(labels: Labels, n_splits: int, seed: int)
     assert worst(ours) <= worst(theirs) + 1.5
 
 
+@given(multilabel(rows=(200, 600)), st.sampled_from([3, 5, 10]))
+def test_mean_deviation_is_not_worse_than_the_peers(labels: Labels, n_splits: int) -> None:
+    """Mean over labels, folds and eight seeds of |positives - share|, with 5 % for chance."""
+    hot = (labels.values == 1).astype(np.int8)
+    hot = hot[:, hot.any(axis=0)]
+    labels = Labels.from_array(hot, kind="multilabel")
+
+    def mean(folds: list[np.ndarray]) -> float:
+        exact = hot.sum(axis=0) / n_splits
+        return float(np.mean([np.abs(hot[fold].sum(axis=0) - exact) for fold in folds]))
+
+    ours, theirs = [], []
+    for seed in range(8):
+        made = stratified_kfold(labels, n_splits=n_splits, seed=seed, min_per_part=0)
+        ours.append(mean([f.val for f in made]))
+        peer = MultilabelStratifiedKFold(n_splits, shuffle=True, random_state=seed)
+        padded = np.c_[hot, 1 - hot[:, :1]]  # the peer takes no single column
+        theirs.append(mean([rows for _, rows in peer.split(np.zeros(len(hot)), padded)]))
+    assert np.mean(ours) <= 1.05 * np.mean(theirs) + 0.01
+
+
 @given(multilabel(rows=(40, 150)), st.integers(0, 99))
 def test_a_label_with_enough_rows_stands_in_each_part(labels: Labels, seed: int) -> None:
     split = stratified_split(labels, seed=seed)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from equipoise.sampling import ClassBalancedSampler
+from equipoise.sampling import ClassBalancedSampler, StratifiedBatchSampler
 
 LABELS = np.repeat([0, 1], [950, 51])
 
@@ -37,9 +37,15 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1e-9)
 
 
-def main(folder: str) -> None:
-    sampler = ClassBalancedSampler(LABELS, seed=7)
-    loader = DataLoader(TensorDataset(torch.arange(1001)), batch_size=100, sampler=sampler)
+def loader(kind: str) -> DataLoader[Any]:
+    rows = TensorDataset(torch.arange(1001))
+    if kind == "rows":
+        return DataLoader(rows, batch_size=100, sampler=ClassBalancedSampler(LABELS, seed=7))
+    batches = StratifiedBatchSampler(LABELS, batch_size=20, min_positives=5, seed=7)
+    return DataLoader(rows, batch_sampler=batches)
+
+
+def main(folder: str, kind: str) -> None:
     module = Recorder()
     # use_distributed_sampler is left at its default, True: Lightning must see what it has.
     trainer = pl.Trainer(
@@ -52,12 +58,13 @@ def main(folder: str) -> None:
         enable_model_summary=False,
         enable_progress_bar=False,
     )
-    trainer.fit(module, loader)
-    used = trainer.train_dataloader.sampler
-    record = {"sampler": type(used).__name__, "rows": module.rows}
+    trainer.fit(module, loader(kind))
+    used = trainer.train_dataloader
+    sampler = used.sampler if kind == "rows" else used.batch_sampler
+    record = {"sampler": type(sampler).__name__, "rows": module.rows}
     Path(folder, f"{trainer.global_rank}.json").write_text(json.dumps(record))
     torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

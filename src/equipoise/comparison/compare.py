@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.checks import one_of, say, to_fraction, to_positive
 from equipoise.artifacts import ArmRecord, Comparison, Estimate, Gain, Scores, Trial
+from equipoise.artifacts.correction import Exactness
 from equipoise.comparison.curves import label_curves
 from equipoise.comparison.evaluate import evaluate
 from equipoise.comparison.gain import Arm, Design, gains
@@ -230,12 +231,18 @@ def _record(arm: Arm, design: Design, gain: Gain | None) -> ArmRecord:
         record=record,
         flagged={n: tuple(flagged[i].tolist()) for i, n in enumerate(names)},
         recall={n: tuple(recall[i].tolist()) for i, n in enumerate(names)},
-        exactness="exact" if correction is None else correction.exactness,
+        exactness=_exactness(test),
         gain=gain,
         evaluation=evaluation,
         curves=label_curves(first.rule, test),
         notes=_weight_notes(arm.seeds, correction.nominal_weight if correction else None, names),
     )
+
+
+def _exactness(scores: Scores) -> Exactness:
+    if not scores.has_probabilities:
+        return "none"
+    return "exact" if scores.correction is None else scores.correction.exactness
 
 
 def _weight_notes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from equipoise import losses, sampling
 from equipoise.artifacts import Correction, Labels
+from equipoise.experiments.ranking_builders import ranking_remedy
 from equipoise.labels import class_weights, pos_weights
 from equipoise.sampling.effect import sampler_correction
 from equipoise.sampling.weights import class_balanced_weights
@@ -17,17 +19,22 @@ from equipoise.training.remedy import Remedy
 
 __all__ = [
     "asymmetric",
+    "asymmetric_polynomial",
     "cdt",
     "class_balanced",
+    "class_balanced_focal",
     "class_balanced_labels",
     "class_balanced_sampling",
     "distribution_balanced",
+    "hill",
     "inverse_frequency",
     "label_aware_smoothing",
+    "ldam",
     "logit_adjusted",
     "plain_bce",
     "plain_cross_entropy",
     "poly1",
+    "poly1_labels",
     "pos_weight",
     "sigmoid_focal",
     "softmax_focal",
@@ -101,6 +108,19 @@ def class_balanced_labels(labels: Labels, *, beta: Any) -> Remedy:
     return _from_loss("class_balanced", loss, labels, beta=beta)
 
 
+def class_balanced_focal(labels: Labels, *, beta: Any, gamma: float) -> Remedy:
+    """Sigmoid focal loss with the positives of each label weighted by effective number."""
+    loss = losses.ClassBalancedFocalLoss.from_label_counts(
+        labels.counts,
+        labels.known,
+        weight_on="positives",
+        beta=beta,
+        gamma=gamma,
+        zero_counts="smooth",
+    )
+    return _from_loss("class_balanced_focal", loss, labels, beta=beta, gamma=gamma)
+
+
 def asymmetric(
     labels: Labels,
     *,
@@ -118,6 +138,36 @@ def asymmetric(
     }
     loss = losses.AsymmetricLoss(gamma_positive, gamma_negative, margin, detach_focus=detach_focus)
     return _from_loss("asymmetric", loss, labels, **settings)
+
+
+def asymmetric_polynomial(
+    labels: Labels,
+    *,
+    first: float,
+    second: float,
+    gamma_positive: float,
+    gamma_negative: float,
+    margin: float,
+    detach_focus: bool,
+) -> Remedy:
+    """Asymmetric loss with the first terms of positives re-weighted."""
+    settings: dict[str, Any] = {
+        "first": first,
+        "second": second,
+        "gamma_positive": gamma_positive,
+        "gamma_negative": gamma_negative,
+        "margin": margin,
+        "detach_focus": detach_focus,
+    }
+    loss = losses.AsymmetricPolynomialLoss(**settings)
+    return _from_loss("asymmetric_polynomial", loss, labels, **settings)
+
+
+def hill(labels: Labels, *, gamma: float, shift: float, hill: float) -> Remedy:
+    """Hill loss; with ``hill`` below 1.5 its outputs only rank."""
+    make = _from_loss if hill >= 1.5 else ranking_remedy
+    loss = losses.HillLoss(gamma, shift, hill)
+    return make("hill", loss, labels, gamma=gamma, shift=shift, hill=hill)
 
 
 def distribution_balanced(labels: Labels) -> Remedy:
@@ -165,6 +215,20 @@ def label_aware_smoothing(labels: Labels, *, head: float, tail: float) -> Remedy
 def poly1(labels: Labels, *, epsilon: float) -> Remedy:
     """Cross-entropy plus epsilon (1 - p)."""
     return _from_loss("poly1", losses.Poly1CrossEntropyLoss(epsilon), labels, epsilon=epsilon)
+
+
+def poly1_labels(labels: Labels, *, epsilon: float) -> Remedy:
+    """Binary cross-entropy plus epsilon times the probability missed."""
+    return _from_loss("poly1", losses.Poly1BCELoss(epsilon), labels, epsilon=epsilon)
+
+
+def ldam(labels: Labels, *, max_margin: float, scale: float) -> Remedy:
+    """Margins that go with count^(-1/4), on cosines; empty classes get the largest."""
+    loss = losses.LDAMLoss.from_class_counts(
+        labels.counts, max_margin=max_margin, scale=scale, zero_counts="ignore"
+    )
+    made = _from_loss("ldam", loss, labels, max_margin=max_margin, scale=scale)
+    return replace(made, head="cosine")
 
 
 def _with_sampler(

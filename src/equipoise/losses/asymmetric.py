@@ -69,7 +69,10 @@ def asymmetric_loss(
         The output 0.5 means, with settings (0, 4, 0.05), 0.128, and detached 0.036; with
         (1, 4, 0.05) 0.147 and 0.069; with (0, 2, 0.05) 0.312 and 0.156. With (0, 4, 0.05) no
         output means more than 0.964 (detached 0.942), and every output below the margin means 0.
-        With a margin a negative at a very high logit has no gradient either.
+        With a margin a negative at a very high logit has no gradient either. With
+        ``gamma_negative`` 0 and a margin m the loss is continuous, but its slope jumps at p = m
+        from 0 to m (1 - m): no output means a probability between 0 and that of the jump,
+        m (1 - m) / (m (1 - m) + 1 - m) = m / (1 + m).
 
     Example:
         >>> import torch

@@ -266,6 +266,14 @@ class SPLCLoss(Loss):
         """Say which epoch, counted from 0, begins."""
         self.correcting = epoch >= self.first_epoch
 
+    def get_extra_state(self) -> Tensor:
+        """Return whether correction has begun, as a tensor: no file needs a pickle."""
+        return torch.tensor(self.correcting)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take up what :meth:`get_extra_state` returned."""
+        self.correcting = bool(state)
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`splc_loss`."""
         return splc_loss(

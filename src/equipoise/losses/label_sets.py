@@ -106,8 +106,9 @@ def two_way_loss(
         ShapeError: ``target`` does not fit ``logits``.
 
     Note:
-        Depends on the batch; distributed, each rank sees its own rows alone. Scores rank, and
-        probabilities need a fitted calibrator.
+        Depends on the batch; distributed, each rank sees its own rows alone. Scores rank: a
+        constant added to all changes nothing, so 0 means nothing. Probabilities need a fitted
+        calibrator, decisions a tuned threshold.
 
     Example:
         >>> import torch

@@ -114,9 +114,8 @@ class StratifiedBatchSampler(BatchesFromLabels):
 class PKBatchSampler(BatchesFromLabels):
     """Fill every batch with P classes and K rows of each, as metric learning needs them.
 
-    Use for contrastive and triplet losses and for prototypes. Prefer
-    :class:`equipoise.sampling.ClassBalancedSampler` for plain classification: the same balance
-    without fixed groups.
+    Use for contrastive and triplet losses. Prefer :class:`ClassBalancedSampler` for plain
+    classification: the same balance without fixed groups.
 
     Args:
         labels: `Labels` of classes, or class indices (N,).
@@ -292,10 +291,10 @@ def _rows_with(labels: Labels, rare: Sequence[str | int]) -> NDArray[np.bool_]:
             if wanted not in labels.names:
                 raise UsageError(say("rare", "name labels", wanted, closest(wanted, labels.names)))
             columns.append(labels.names.index(wanted))
-        elif 0 <= wanted < labels.num_classes:
-            columns.append(int(wanted))
-        else:
+            continue
+        if not 0 <= wanted < labels.num_classes:
             raise UsageError(say("rare", f"lie in 0 to {labels.num_classes - 1}", wanted))
+        columns.append(int(wanted))
     if labels.kind == "multiclass":
         return np.isin(labels.values, columns)
     return np.asarray((labels.values[:, columns] == 1).any(1))

@@ -20,6 +20,7 @@ from equipoise._core.rng import child_seed
 from equipoise.artifacts import Labels, Scores, Split, Trial
 from equipoise.artifacts.scores import Part
 from equipoise.errors import DataError, MissingExtraError, ShapeError, UsageError
+from equipoise.models import CosineHead
 from equipoise.training.order import Counted, Shuffle
 from equipoise.training.remedy import Remedy
 from equipoise.training.selection import METRIC_NAMES, realised_histogram
@@ -102,7 +103,8 @@ def fit(
         MissingExtraError: Lightning is not installed.
         DataError: no training or validation rows, or labels that do not match data set and split.
         TrainingError: a loss or an output is no longer finite.
-        UsageError: the remedy fills a slot that this engine does not support.
+        UsageError: the remedy fills a slot that this engine does not support, or is made for
+            cosines and the model's last module is no :class:`equipoise.models.CosineHead`.
 
     Note:
         Trains on one device. The global random state is as before when this returns.
@@ -120,7 +122,7 @@ def fit(
     sampler = Counted(make(seed=child_seed(seed, "order")), split.train.size)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
-        module = RemedyModule(_network(model), remedy, truth[split.val], lr, weight_decay)
+        module = RemedyModule(_network(model, remedy), remedy, truth[split.val], lr, weight_decay)
         run_trainer(
             module,
             _loader(dataset, split.train, chosen, sampler),
@@ -162,10 +164,20 @@ def _truth(dataset: Dataset[Any], labels: Labels | None, split: Split) -> Labels
     return truth
 
 
-def _network(model: Model) -> nn.Module:
+def _network(model: Model, remedy: Remedy) -> nn.Module:
     net = copy.deepcopy(model) if isinstance(model, nn.Module) else model()
     if not isinstance(net, nn.Module):
         raise UsageError(say("model", "be a module or a callable that returns one", type(net)))
+    *_, last = net.modules()
+    if remedy.head == "cosine" and not (isinstance(last, CosineHead) and last.scale == 1.0):
+        raise UsageError(
+            say(
+                "model",
+                "end in `equipoise.models.CosineHead(width, num_classes, scale=1)`",
+                f"{last} last",
+                f"'{remedy.name}' is made for cosines.",
+            )
+        )
     return net
 
 
@@ -221,13 +233,8 @@ def _scores(
             batches: list[Tensor] = [
                 net(x.to(device)).cpu() for x, _ in _loader(dataset, rows, settings)
             ]
-            scores[part] = Scores.from_arrays(
-                with_ids(labels, rows),
-                logits=torch.cat(batches).double().numpy(),
-                split=part,
-                correction=remedy.correction,
-                check_kind=False,
-            )
+            outputs = torch.cat(batches).double().numpy()
+            scores[part] = remedy.to_scores(with_ids(labels, rows), outputs, part)
     return scores
 
 

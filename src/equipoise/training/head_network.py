@@ -11,13 +11,15 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.linalg import vector_norm
+from torch.nn.functional import normalize, pad
 
 from equipoise._core.rng import child_seed
 
-__all__ = ["HeadNetwork", "product"]
+__all__ = ["CosineNetwork", "HeadNetwork", "product"]
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+TINY = 1e-12  # the shortest length that `normalize` divides by
 
 
 class HeadNetwork:
@@ -90,6 +92,53 @@ class HeadNetwork:
             m.lerp_(g, 1 - BETA1)
             v.mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
             p.addcdiv_(m, (v / correct2).sqrt_().add_(EPS), value=-lr / correct1)
+
+
+class CosineNetwork(HeadNetwork):
+    """The same networks with cosines as outputs: of the last layer's inputs and its weights.
+
+    ``params`` holds no bias of the last layer; all else starts where it does with a linear one.
+    """
+
+    def __init__(self, widths: Sequence[int], seeds: Sequence[int], dtype: torch.dtype) -> None:
+        super().__init__(widths, seeds, dtype)
+        for tensors in (self.params, self.first, self.second):
+            del tensors[-1]
+
+    def forward(
+        self, x: Tensor, heads: slice, params: Sequence[Tensor] | None = None
+    ) -> list[Tensor]:
+        """Return the output of each layer; see :meth:`HeadNetwork.forward`."""
+        own = [p[heads] for p in (self.params if params is None else params)]
+        out: list[Tensor] = []
+        inputs = x.expand(own[0].shape[0], *x.shape)
+        if len(own) > 1:
+            out.append(product(inputs, own[0]).add_(own[1]).relu_())
+            inputs = out[0]
+        out.append(product(normalize(inputs, dim=2), normalize(own[-1], dim=1)))
+        return out
+
+    def backward(
+        self, x: Tensor, heads: slice, outputs: Sequence[Tensor], slope: Tensor
+    ) -> list[Tensor]:
+        """Return the gradients of the weights; see :meth:`HeadNetwork.backward`."""
+        weight = self.params[-1][heads]
+        inputs = outputs[0] if len(outputs) > 1 else x.expand(slope.shape[0], *x.shape)
+        rows, columns = normalize(inputs, dim=2), normalize(weight, dim=1)
+        last = _undo_length(product(rows.transpose(1, 2), slope), weight, columns, 1)
+        if len(outputs) == 1:
+            return [last]
+        slope = _undo_length(product(slope, columns.transpose(1, 2)), inputs, rows, 2)
+        slope = slope * (inputs > 0)
+        turned = x.T.expand(slope.shape[0], *x.T.shape)
+        return [product(turned, slope), slope.sum(1, keepdim=True), last]
+
+
+def _undo_length(slope: Tensor, vector: Tensor, unit: Tensor, dim: int) -> Tensor:
+    """Return the gradient with respect to a vector, given that with respect to its direction."""
+    along = (slope * unit).sum(dim, keepdim=True)
+    length: Tensor = vector_norm(vector, dim=dim, keepdim=True).clamp_min(TINY)
+    return (slope - along * unit) / length
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Heads that draw equally many rows per epoch as one batched tensor program.
+"""Heads of one form that draw equally many rows per epoch, as one batched tensor program.
 
 One stacked weight tensor, each slice its own loss. Heads of one seed that share an order of rows
 share mini-batches; seeds never do. Each slice ends where it would end if it were trained alone
@@ -24,7 +24,7 @@ from equipoise._core.rng import child_seed, generator
 from equipoise.artifacts import Labels
 from equipoise.errors import TrainingError, UsageError
 from equipoise.training.head_jobs import HeadJob, HeadSettings, Progress, Rows
-from equipoise.training.head_network import HeadNetwork
+from equipoise.training.head_network import CosineNetwork, HeadNetwork
 from equipoise.training.remedy import RowSampler
 from equipoise.training.selection import selection_metric
 from equipoise.training.shared_losses import SharedLosses
@@ -66,7 +66,7 @@ def make_sampler(job: HeadJob) -> RowSampler | None:
 
 
 class Stack:
-    """Heads that draw equally many rows per epoch, as one batched tensor program."""
+    """Heads of one form that draw equally many rows per epoch, as one batched tensor program."""
 
     def __init__(
         self,
@@ -86,7 +86,8 @@ class Stack:
         self.places = self._places()
         width = [settings.hidden] if settings.hidden else []
         widths = [self.x.shape[1], *width, labels.num_classes]
-        self.net = HeadNetwork(widths, [job.seed for job in self.jobs], self.dtype)
+        network = CosineNetwork if self.jobs[0].remedy.head == "cosine" else HeadNetwork
+        self.net = network(widths, [job.seed for job in self.jobs], self.dtype)
         self.losses = SharedLosses([job.remedy.loss for job in self.jobs])
         sampler = self.samplers[0]
         self.draws = self.jobs[0].train.size if sampler is None else len(sampler)
@@ -140,6 +141,7 @@ class Stack:
     def _epoch(self, epoch: int, done: Progress | None) -> Tensor:
         """Train one epoch and return the mean loss per head, (H,)."""
         orders = self._orders(epoch)
+        self.losses.start_epoch(epoch)
         lengths = torch.tensor([heads.stop - heads.start for heads, _, _ in orders])
         which = torch.repeat_interleave(torch.arange(len(orders)), lengths)
         total = torch.zeros(len(self.jobs), dtype=torch.float64)
@@ -228,7 +230,8 @@ class Stack:
         self, head: int, params: Sequence[Tensor], place: _Place
     ) -> dict[str, NDArray[np.floating]]:
         names = ("hidden.weight", "hidden.bias", "head.weight", "head.bias")
-        own = names if self.settings.hidden else names[2:]
+        first = 0 if self.settings.hidden else 2
+        own = names[first : first + len(params)]  # a cosine head has no bias
         state = {n: p[head].numpy().copy() for n, p in zip(own, params, strict=True)}
         return state | {"mean": place.mean.numpy(), "std": place.std.numpy()}
 

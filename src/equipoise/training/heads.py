@@ -26,7 +26,8 @@ class HeadResult:
 
     ``state`` holds ``mean`` and ``std`` of the training rows and each layer's ``weight``
     (inputs, outputs) and ``bias`` (1, outputs): logits are
-    ``(x - mean) / std @ head.weight + head.bias``.
+    ``(x - mean) / std @ head.weight + head.bias``. A cosine head has no bias: its inputs and the
+    columns of ``head.weight`` are divided by their lengths first.
     """
 
     trial: Trial
@@ -42,7 +43,7 @@ def train_heads(
     settings: HeadSettings | None = None,
     progress: Progress | None = None,
 ) -> Iterator[HeadResult]:
-    """Train all jobs at once, those that draw equally many rows per epoch together.
+    """Train all jobs at once, those of one form that draw equally many rows per epoch together.
 
     Args:
         features: (N, D) fixed features, or a memory map; each seed standardises them by its
@@ -71,10 +72,11 @@ def train_heads(
     """
     check_jobs(features, labels, test, jobs)
     chosen = settings or HeadSettings()
-    stacks: dict[int, list[HeadJob]] = {}
+    stacks: dict[tuple[int, str], list[HeadJob]] = {}
     for job in jobs:
         sampler = make_sampler(job)
-        stacks.setdefault(job.train.size if sampler is None else len(sampler), []).append(job)
+        draws = job.train.size if sampler is None else len(sampler)
+        stacks.setdefault((draws, job.remedy.head), []).append(job)
     for _, stack in sorted(stacks.items()):
         for outcome in Stack(features, labels, stack, chosen).run(test, progress):
             yield _result(labels, test, chosen, outcome)
@@ -87,15 +89,9 @@ def _result(labels: Labels, test: Rows, settings: HeadSettings, done: StackOutco
         ("val", job.val, done.val_logits),
         ("test", test, done.test_logits),
     )
-    for part, rows, logits in parts:
+    for part, rows, outputs in parts:
         if rows.size:
-            scores[part] = Scores.from_arrays(
-                with_ids(labels, rows),
-                logits=logits,
-                split=part,
-                correction=job.remedy.correction,
-                check_kind=False,
-            )
+            scores[part] = job.remedy.to_scores(with_ids(labels, rows), outputs, part)
     facts = {
         "engine": "heads",
         "method": job.remedy.name,

@@ -21,7 +21,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from equipoise.artifacts import Labels
 from equipoise.errors import TrainingError
-from equipoise.training.remedy import Remedy
+from equipoise.training.remedy import Remedy, start_epoch
 from equipoise.training.selection import selection_metric
 
 __all__ = ["RemedyModule", "run_trainer"]
@@ -53,6 +53,10 @@ class RemedyModule(pl.LightningModule):
         self._outputs: list[Tensor] = []
         self._losses: list[Tensor] = []
         self._sizes: list[int] = []
+
+    def on_train_epoch_start(self) -> None:
+        """Say which epoch begins to a loss that asks for it."""
+        start_epoch(self.loss, self.current_epoch)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _batch_idx: int) -> Tensor:
         """Return the loss of one batch."""

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
-from equipoise.artifacts import Correction
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.checks import one_of
+from equipoise.artifacts import Correction, Labels, Scores
+from equipoise.artifacts.scores import Part, ScoreKind
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Remedy", "RowSampler"]
+__all__ = ["Head", "Remedy", "RowSampler", "start_epoch"]
+
+Head = Literal["linear", "cosine"]
 
 
 @runtime_checkable
@@ -32,14 +39,18 @@ class Remedy:
     Args:
         name: The method, as in the catalogue.
         loss: Module called as ``loss(logits, target)`` and returning a scalar, or one value per
-            leading slice for stacked logits.
+            leading slice for stacked logits. Where it has ``set_epoch``, engines say which epoch
+            begins.
         sampler: Called as ``sampler(seed=...)``; returns a sampler of positions within the
             training rows. None shuffles all rows once per epoch.
         mixing: Changes a batch of inputs and targets.
         schedule: Switches loss and sampler during training.
         second_stage: A remedy for a second stage of training.
-        correction: The way back to natural-prior probabilities, loss first, then sampler.
+        correction: The way back to natural-prior probabilities, loss first, then sampler; of
+            exactness "none" where outputs only rank.
         settings: The method's parameters, as they enter the trial's config.
+        head: What the last layer must return: "linear" for plain outputs, "cosine" for cosines of
+            rows and class weights, not scaled.
 
     An engine that does not support a slot that is filled raises; it never ignores it.
     """
@@ -52,6 +63,22 @@ class Remedy:
     schedule: object | None = None
     second_stage: Remedy | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    head: Head = "linear"
+
+    def __post_init__(self) -> None:
+        one_of("head", self.head, get_args(Head))
+
+    @property
+    def score_kind(self) -> ScoreKind:
+        """The kind of the scores that a model trained with it gives."""
+        return "ranking" if self.correction.exactness == "none" else "logits"
+
+    def to_scores(self, labels: Labels, outputs: NDArray[np.floating], part: Part) -> Scores:
+        """Return what a model trained with it says about labelled rows, (N, C), as an artifact."""
+        given: dict[str, Any] = {self.score_kind: outputs}
+        return Scores.from_arrays(
+            labels, split=part, correction=self.correction, check_kind=False, **given
+        )
 
     def require_supported(self, engine: str, slots: Iterable[str]) -> None:
         """Raise if a slot outside ``slots`` is filled."""
@@ -61,3 +88,11 @@ class Remedy:
                     f"`{engine}` does not support the slot `{slot}` that remedy '{self.name}' "
                     "fills. Train it with an engine that does."
                 )
+
+
+def start_epoch(loss: nn.Module, epoch: int) -> None:
+    """Say which epoch, counted from 0, begins to a loss (or a part of it) that asks for it."""
+    for part in loss.modules():
+        tell = getattr(part, "set_epoch", None)
+        if callable(tell):
+            tell(epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from torch.func import functional_call, vmap
 
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
+from equipoise.training.remedy import start_epoch
 
 __all__ = ["SharedLosses", "same_form"]
 
@@ -27,10 +29,14 @@ class SharedLosses:
             own must also map (h, B, C) to (h,).
 
     Heads whose losses have the same form share a call: with stacked weights where the losses hold
-    tensors. How a head is computed depends on its own loss alone, never on the others.
+    tensors. How a head is computed depends on its own loss alone, never on the others. Copies of
+    the losses are used, so that telling them the epoch changes nothing outside.
     """
 
     def __init__(self, losses: Sequence[nn.Module]) -> None:
+        losses = copy.deepcopy(list(losses))
+        for loss in losses:
+            start_epoch(loss, 0)
         groups: list[list[int]] = []
         for head, loss in enumerate(losses):
             for heads in groups:
@@ -43,6 +49,12 @@ class SharedLosses:
         self.sizes = [len(heads) for heads in groups]
         self.order = torch.tensor([head for heads in groups for head in heads])
         self.back = torch.argsort(self.order)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Say which epoch, counted from 0, begins to the losses that ask for it."""
+        for group in self.groups:
+            for loss in group.losses:
+                start_epoch(loss, epoch)
 
     def __call__(self, logits: Tensor, targets: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
         """Return the losses (H,) and their gradients with respect to the logits, (H, B, C).

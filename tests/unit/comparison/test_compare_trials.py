@@ -218,6 +218,7 @@ def test_ranking_scores_have_no_log_loss_before_calibration() -> None:
     record = result.arm("rank").record
     assert record["log_loss_raw"].is_missing
     assert record["log_loss_raw"].reason
+    assert (result.arm("none").exactness, result.arm("rank").exactness) == ("exact", "none")
     none = result.arm("none").record["log_loss_calibrated"].value
     assert record["log_loss_calibrated"].value == pytest.approx(none, abs=0.01)
     assert result.arm("rank").gain.primary.value == 0.0  # type: ignore[union-attr]

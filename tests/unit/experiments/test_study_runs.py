@@ -134,6 +134,21 @@ def test_two_tables_are_joined_and_leakage_between_them_refused(tmp_path: Path) 
         running.load_data(load_study(tmp_path / "study.yaml"))
 
 
+def test_an_arm_with_a_cosine_head_stands_beside_the_baseline(tmp_path: Path) -> None:
+    content = {
+        "data": {"source": "digits"},
+        "arms": ["none", "ldam"],
+        "seeds": 2,
+        "training": {"hidden": 16, "epochs": 3},
+    }
+    result = running.run_study(parse_study(content), out=tmp_path).comparison
+    assert result.arm("ldam").exactness == "exact"
+    assert np.isfinite(result.arm("ldam").record["log_loss_formula"].value)
+    trial = Trial.load(next((tmp_path / "trials").glob("ldam-s0-*")))
+    assert np.abs(trial.scores["test"].values).max() <= 1.0 + 1e-6
+    assert trial.scores["test"].has_probabilities
+
+
 def test_words_of_the_command_line() -> None:
     assert counts_from_text("A=3, B=4") == {"A": 3, "B": 4}
     assert parse_prior("0.2,0.8") == [0.2, 0.8]

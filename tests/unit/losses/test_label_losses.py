@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from equipoise.errors import DataError, NotRecoverableError, UsageError
@@ -12,9 +15,14 @@ from equipoise.losses import (
     ClassBalancedBCELoss,
     DistributionBalancedLoss,
     HillLoss,
+    Loss,
     PairwiseAUCLoss,
     SigmoidFocalLoss,
+    SmoothAPLoss,
+    SoftFBetaLoss,
     SPLCLoss,
+    TwoWayLoss,
+    ZLPRLoss,
     asymmetric_loss,
     bce_loss,
     class_balanced_focal_loss,
@@ -147,6 +155,56 @@ def test_splc_begins_to_correct_at_its_epoch() -> None:
     assert torch.equal(loss(z, y), first)
     loss.set_epoch(2)
     assert loss(z, y) < first
+
+
+def test_splc_keeps_through_a_file_whether_it_corrects(tmp_path: Path) -> None:
+    begun, fresh = SPLCLoss(), SPLCLoss()
+    begun.set_epoch(1)
+    torch.save(begun.state_dict(), tmp_path / "loss.pt")
+    fresh.load_state_dict(torch.load(tmp_path / "loss.pt", weights_only=True))
+    assert fresh.correcting
+    assert torch.equal(fresh(LOGITS, HOT), begun(LOGITS, HOT))
+    fresh.load_state_dict(SPLCLoss().state_dict())
+    assert not fresh.correcting
+    save_file(begun.state_dict(), tmp_path / "loss.safetensors")
+    fresh.load_state_dict(load_file(tmp_path / "loss.safetensors"))
+    assert fresh.correcting
+
+
+@pytest.mark.parametrize("margin", [0.05, 0.3])
+def test_without_focusing_the_slope_jumps_at_the_margin_and_the_value_does_not(
+    margin: float,
+) -> None:
+    at = torch.tensor(margin, dtype=torch.float64).logit()
+    z = (at + torch.tensor([[-1e-7, 1e-7]], dtype=torch.float64)).requires_grad_()
+    loss = AsymmetricLoss(0.0, 0.0, margin, reduction="none")
+    value = loss(z, torch.zeros_like(z))
+    (slope,) = torch.autograd.grad(value.sum(), z)
+    assert value[0].tolist() == pytest.approx([0.0, 0.0], abs=1e-7)
+    assert slope[0].tolist() == pytest.approx([0.0, margin * (1 - margin)], abs=1e-6)
+    known = loss.posterior(z.detach())[0].tolist()
+    assert known == pytest.approx([0.0, margin / (1 + margin)], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "has_zero"),
+    [
+        (ZLPRLoss(), True),
+        (SPLCLoss(correcting=True), True),
+        (SoftFBetaLoss(), True),
+        (TwoWayLoss(), False),
+        (PairwiseAUCLoss(), False),
+        (SmoothAPLoss(), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_some_ranking_losses_give_the_output_zero_a_meaning(
+    loss: Loss, has_zero: bool
+) -> None:
+    value, moved = loss(LOGITS.double(), HOT), loss(LOGITS.double() + 2.0, HOT)
+    assert (abs(moved.item() - value.item()) > 0.01) == has_zero
+    if not has_zero:
+        torch.testing.assert_close(moved, value)
 
 
 @pytest.mark.parametrize("margin", [-0.1, 1.0])

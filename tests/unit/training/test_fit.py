@@ -12,7 +12,7 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from equipoise import Correction, Labels, Remedy, Split, Trial, fit
+from equipoise import Correction, Labels, Remedy, Split, Trial, fit, tune
 from equipoise._core.rng import child_seed, generator
 from equipoise.data import ArrayDataset
 from equipoise.errors import (
@@ -31,7 +31,8 @@ from equipoise.errors import (
     UsageError,
 )
 from equipoise.experiments.methods import remedy
-from equipoise.models import MLP
+from equipoise.losses import SPLCLoss
+from equipoise.models import MLP, CosineHead
 from equipoise.training.selection import selection_metric
 from equipoise.training.targets import to_target
 
@@ -258,6 +259,42 @@ def test_unsupported_slots_are_refused(slot: str) -> None:
     filled = replace(plain, **{slot: plain})
     with pytest.raises(UsageError, match=f"`fit` does not support the slot `{slot}`"):
         fit(network, data, SPLIT, filled)
+
+
+def test_a_loss_that_asks_is_told_the_epoch_and_its_scores_only_rank() -> None:
+    class Noting(SPLCLoss):
+        """Keeps the epochs it was told."""
+
+        epochs: ClassVar[list[int]] = []
+
+        def set_epoch(self, epoch: int) -> None:
+            super().set_epoch(epoch)
+            self.epochs.append(epoch)
+
+    data = make_data("multilabel")
+    given = Noting()
+    treated = replace(remedy("splc", data.labels[SPLIT.train]), loss=given)
+    trial = fit(network, data, SPLIT, treated, epochs=3, accelerator="cpu")
+    assert Noting.epochs == [0, 1, 2]
+    assert not given.correcting  # a copy was told
+    for part in ("val", "test"):
+        assert trial.scores[part].score_kind == "ranking"
+        assert not trial.scores[part].has_probabilities
+    rule = tune(trial.scores["val"])
+    assert np.isfinite(rule.log_odds(trial.scores["test"])).all()
+
+
+def test_cosines_need_a_cosine_head_and_give_exact_probabilities() -> None:
+    data = make_data("multiclass")
+    treated = remedy("ldam", data.labels[SPLIT.train])
+    scaled = nn.Sequential(nn.Linear(5, 6), CosineHead(6, 3, scale=16.0))
+    for wrong in (network, scaled, nn.Sequential(CosineHead(5, 3), nn.ReLU())):
+        with pytest.raises(UsageError, match=r"`model` must end in `equipoise\.models\.CosineHead"):
+            fit(wrong, data, SPLIT, treated)
+    good = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), CosineHead(6, 3))
+    trial = fit(good, data, SPLIT, treated, epochs=2, accelerator="cpu")
+    assert np.abs(trial.scores["val"].values).max() <= 1.0 + 1e-6
+    assert trial.scores["val"].has_probabilities
 
 
 def test_data_that_do_not_fit_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,8 @@ from equipoise._core.rng import child_seed, generator
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import DataError, LeakageError, ShapeError, TrainingError, UsageError
 from equipoise.experiments.methods import methods_for, remedy
+from equipoise.losses import SPLCLoss
+from equipoise.models import CosineHead
 from equipoise.training import HeadJob, HeadResult, HeadSettings, Remedy, train_heads
 from equipoise.training.selection import selection_metric
 from equipoise.training.targets import to_target
@@ -87,6 +90,11 @@ def train_alone(
     inputs, target = torch.from_numpy((x - mean) / std), to_target(labels, torch.float64)
     hidden = [settings.hidden] if settings.hidden else []
     net = plain_network([x.shape[1], *hidden, labels.num_classes], job.seed)
+    if job.remedy.head == "cosine":
+        cosines = CosineHead(net[-1].in_features, labels.num_classes).double()
+        cosines.weight.data = net[-1].weight.data
+        net[-1] = cosines
+    own_loss = copy.deepcopy(job.remedy.loss)
     make = job.remedy.sampler
     sampler = None if make is None else make(seed=child_seed(job.seed, "order"))
     steps = -(-job.train.size // settings.batch_size) * settings.epochs
@@ -96,6 +104,8 @@ def train_alone(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     losses, metrics, states = [], [], []
     for epoch in range(settings.epochs):
+        if isinstance(own_loss, SPLCLoss):
+            own_loss.set_epoch(epoch)
         if sampler is None:
             order = generator(job.seed, "order", epoch).permutation(job.train.size)
         else:
@@ -105,7 +115,7 @@ def train_alone(
         for start in range(0, len(rows), settings.batch_size):
             batch = rows[start : start + settings.batch_size]
             optimizer.zero_grad()
-            loss = job.remedy.loss(net(inputs[batch]), target[batch])
+            loss = own_loss(net(inputs[batch]), target[batch])
             loss.backward()
             optimizer.step()
             schedule.step()
@@ -222,6 +232,38 @@ def test_weights_reproduce_the_scores() -> None:
         logits = np.maximum(hidden, 0) @ w["head.weight"] + w["head.bias"]
         np.testing.assert_allclose(result.trial.scores["test"].values, logits, atol=1e-10)
         assert result.trial.scores["test"].ids.tolist() == TEST.tolist()
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_weights_of_a_cosine_head_reproduce_the_scores(hidden: int) -> None:
+    x, labels, jobs = make_problem("multiclass")
+    job = next(j for j in jobs if j.remedy.head == "cosine")
+    (result,) = run(x, labels, [job], epochs=2, hidden=hidden, dtype="float64")
+    w = result.state
+    rows = (x[TEST] - w["mean"]) / w["std"]
+    if hidden:
+        rows = np.maximum(rows @ w["hidden.weight"] + w["hidden.bias"], 0)
+    assert "head.bias" not in w
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    columns = w["head.weight"] / np.linalg.norm(w["head.weight"], axis=0)
+    cosines = rows / np.maximum(lengths, 1e-12) @ columns
+    np.testing.assert_allclose(result.trial.scores["test"].values, cosines, atol=1e-10)
+
+
+def test_the_engine_says_the_epoch_to_copies_of_the_losses() -> None:
+    x, labels, jobs = make_problem("multilabel")
+    job = next(j for j in jobs if j.remedy.name == "splc")
+    never = replace(job.remedy, name="never", loss=SPLCLoss(first_epoch=9))
+    begun = replace(job.remedy, name="begun", loss=SPLCLoss(correcting=True))
+    made = [job, *(replace(job, remedy=r) for r in (never, begun))]
+    splc, without, twin = run(x, labels, made, epochs=3, lr=0.3)
+    assert splc.trial.history[0] == without.trial.history[0]
+    assert splc.trial.history[1]["loss"] < without.trial.history[1]["loss"]
+    assert splc.trial.history == twin.trial.history  # the engine's word counts
+    assert not job.remedy.loss.correcting
+    assert begun.loss.correcting
+    assert splc.trial.scores["val"].score_kind == "ranking"
+    assert splc.trial.scores["val"].correction.exactness == "none"
 
 
 def test_histogram_counts_what_the_sampler_drew() -> None:

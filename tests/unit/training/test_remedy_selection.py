@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -102,3 +104,10 @@ def test_a_slot_that_an_engine_cannot_serve_is_an_error() -> None:
     treated.require_supported("engine", ("sampler",))
     with pytest.raises(UsageError, match="`engine` does not support the slot `sampler` that"):
         treated.require_supported("engine", ())
+
+
+def test_an_unknown_head_is_an_error() -> None:
+    plain = remedy("none", Labels.from_array([0, 1, 1], kind="multiclass"))
+    assert (plain.head, plain.score_kind) == ("linear", "logits")
+    with pytest.raises(UsageError, match="`head` must be one of 'linear', 'cosine'"):
+        replace(plain, head="cosin")

@@ -106,3 +106,37 @@ def test_unknown_targets_in_mapped_losses() -> None:
     for head, loss in enumerate(given):
         torch.testing.assert_close(value[head], loss(logits[head], target[0]))
     assert slope.isfinite().all()
+
+
+class Counting(nn.Module):
+    """A loss of a user that asks for the epoch, in a part of it."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.inner = losses.SPLCLoss(first_epoch=first)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return self.inner(logits, target)
+
+
+def test_losses_are_told_the_epoch_each_by_its_own_setting() -> None:
+    given = [
+        losses.SPLCLoss(),
+        losses.SPLCLoss(first_epoch=2),
+        losses.SPLCLoss(correcting=True),
+        Counting(1),
+        losses.BCELoss(),
+    ]
+    random = torch.Generator().manual_seed(0)
+    logits = 3.0 * torch.randn(1, 7, 3, generator=random, dtype=torch.float64)
+    logits = logits.expand(5, 7, 3)
+    targets = torch.randint(2, (1, 7, 3), generator=random).double()
+    shared = SharedLosses(given)
+    assert shared.sizes == [2, 1, 1, 1]
+    for epoch in (0, 1, 2, 0):
+        shared.start_epoch(epoch)
+        value, _ = shared(logits, targets, torch.zeros(5, dtype=torch.int64))
+        for head, first in ((0, 1), (1, 2), (2, 1), (3, 1)):
+            alone = losses.splc_loss(logits[0], targets[0], correcting=epoch >= first)
+            torch.testing.assert_close(value[head], alone)
+    assert [loss.correcting for loss in given[:3]] == [False, False, True]  # copies were told

@@ -1,0 +1,93 @@
+"""One row of the catalogue: a method, what it needs, and how it becomes a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from equipoise._core.words import closest, say
+from equipoise.errors import UsageError
+
+if TYPE_CHECKING:
+    from equipoise.artifacts import Labels
+    from equipoise.training.remedy import Remedy
+
+__all__ = ["CLASSES", "LABELS", "Method", "entry"]
+
+CLASSES, LABELS = "multiclass", "multilabel"
+_PLACE = "equipoise.experiments"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to treat imbalance.
+
+    Args:
+        name: As used in studies and on the command line.
+        family: "baseline", "loss" or "sampler".
+        builders: Kind of labels -> "module:function" that makes the remedy.
+        exactness: Kind of labels -> how exactly its effect on probabilities is undone.
+        settings: Parameters and their defaults.
+        summary: One sentence.
+        reference: Where it comes from.
+        first_choice: Whether it is an arm by default; each further arm widens everybody's
+            intervals.
+    """
+
+    name: str
+    family: str
+    builders: Mapping[str, str]
+    exactness: Mapping[str, str]
+    summary: str
+    reference: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    first_choice: bool = True
+
+    def build(self, labels: Labels, **settings: Any) -> Remedy:
+        """Return the remedy for the given training labels."""
+        if labels.kind not in self.builders:
+            expected = f"be used on {' or '.join(self.builders)} labels"
+            do = f"Take one of `equipoise methods --kind {labels.kind}`."
+            raise UsageError(say(self.name, expected, labels.kind, do))
+        for key in settings:
+            if key not in self.settings:
+                raise UsageError(
+                    say(f"{self.name}.{key}", "be a setting", key, closest(key, self.settings))
+                    if self.settings
+                    else f"`{self.name}` has no settings, got `{key}`. Remove it."
+                )
+        module, name = self.builders[labels.kind].split(":")
+        builder: Callable[..., Remedy] = getattr(import_module(module), name)
+        return builder(labels, **{**self.settings, **settings})
+
+
+def entry(
+    name: str,
+    family: str,
+    kinds: Mapping[str, str],
+    summary: str,
+    reference: str,
+    exactness: str | Mapping[str, str] = "exact",
+    *,
+    module: str = "builders",
+    first_choice: bool = True,
+    **settings: Any,
+) -> Method:
+    """Return a method whose builders stand in one module beside this one.
+
+    Args:
+        name: As used in studies and on the command line.
+        family: "baseline", "loss" or "sampler".
+        kinds: Kind of labels -> name of the builder.
+        summary: One sentence.
+        reference: Where it comes from.
+        exactness: One for all kinds of labels, or one for each.
+        module: Where the builders stand.
+        first_choice: Whether it is an arm by default.
+        **settings: Parameters of the method and their defaults.
+    """
+    exact = exactness if isinstance(exactness, Mapping) else dict.fromkeys(kinds, exactness)
+    builders = {kind: f"{_PLACE}.{module}:{builder}" for kind, builder in kinds.items()}
+    return Method(name, family, builders, exact, summary, reference, settings, first_choice)
