@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         Split,
         Trial,
     )
-    from equipoise.audit import audit_loss
+    from equipoise.audit import audit_loss, audit_sampler
     from equipoise.comparison import compare, evaluate
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose, explain
@@ -46,6 +46,7 @@ _HOME = {
     "diagnose": "diagnosis",
     "explain": "diagnosis",
     "audit_loss": "audit",
+    "audit_sampler": "audit",
     "Split": "artifacts",
     "stratified_split": "splits",
     "stratified_kfold": "splits",
@@ -82,6 +83,7 @@ __all__ = [
     "Split",
     "Trial",
     "audit_loss",
+    "audit_sampler",
     "compare",
     "diagnose",
     "evaluate",

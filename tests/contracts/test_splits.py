@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
@@ -110,9 +110,10 @@ def test_folds_are_as_even_as_the_peer(labels: Labels, n_splits: int, seed: int)
     assert worst(ours) <= worst(theirs) + 1.5
 
 
+@settings(max_examples=20)
 @given(multilabel(rows=(200, 600)), st.sampled_from([3, 5, 10]))
 def test_mean_deviation_is_not_worse_than_the_peers(labels: Labels, n_splits: int) -> None:
-    """Mean over labels, folds and eight seeds of |positives - share|, with 5 % for chance."""
+    """Mean over labels, folds and eight seeds of |positives - share|, with 1 % for chance."""
     hot = (labels.values == 1).astype(np.int8)
     hot = hot[:, hot.any(axis=0)]
     labels = Labels.from_array(hot, kind="multilabel")
@@ -128,7 +129,7 @@ def test_mean_deviation_is_not_worse_than_the_peers(labels: Labels, n_splits: in
         peer = MultilabelStratifiedKFold(n_splits, shuffle=True, random_state=seed)
         padded = np.c_[hot, 1 - hot[:, :1]]  # the peer takes no single column
         theirs.append(mean([rows for _, rows in peer.split(np.zeros(len(hot)), padded)]))
-    assert np.mean(ours) <= 1.05 * np.mean(theirs) + 0.01
+    assert np.mean(ours) <= 1.01 * np.mean(theirs) + 0.01
 
 
 @given(multilabel(rows=(40, 150)), st.integers(0, 99))

@@ -40,5 +40,16 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ507": Code("warning", "Loss depends on the batch"),
         "EQ508": Code("warning", "Reduction is not what it says"),
         "EQ509": Code("error", "Loss with side effects"),
+        "EQ601": Code("warning", "Length is not what is yielded"),
+        "EQ602": Code("error", "Rows that do not exist"),
+        "EQ603": Code("warning", "Every epoch draws the same"),
+        "EQ604": Code("warning", "Draws hang on global generators"),
+        "EQ605": Code("warning", "Not made for several ranks"),
+        "EQ606": Code("warning", "A few rows carry the epoch"),
+        "EQ607": Code("warning", "Rows that are hardly seen"),
+        "EQ608": Code("warning", "Frequent labels rise as well"),
+        "EQ609": Code("tip", "What the sampler does to probabilities"),
+        "EQ610": Code("error", "A label is never drawn"),
+        "EQ611": Code("warning", "Sampler and loss do the same twice"),
     }
 )

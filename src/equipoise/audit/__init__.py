@@ -1,7 +1,18 @@
-"""Black-box checks of any loss: what it expects, what its outputs mean, where it breaks."""
+"""Black-box checks of any loss or sampler: what it does, what it means, where it breaks."""
 
 import equipoise.audit._torch  # noqa: F401  # comes first: says which extra brings torch
-from equipoise.audit.entry import load_loss, read_settings
+from equipoise.audit.batches import BatchFacts
+from equipoise.audit.entry import audit_path, load_loss, read_label_names, read_settings
 from equipoise.audit.loss import audit_loss
+from equipoise.audit.sampler import SamplerAudit, audit_sampler
 
-__all__ = ["audit_loss", "load_loss", "read_settings"]
+__all__ = [
+    "BatchFacts",
+    "SamplerAudit",
+    "audit_loss",
+    "audit_path",
+    "audit_sampler",
+    "load_loss",
+    "read_label_names",
+    "read_settings",
+]

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import copy
 import inspect
-import random
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from equipoise.artifacts.finding import Finding
 from equipoise.audit.probe import Probe, finding
+from equipoise.audit.state import changed_state, global_state
 
-__all__ = ["batch_findings", "guest", "reduction_findings", "side_effect_findings"]
+__all__ = ["batch_findings", "reduction_findings", "side_effect_findings"]
 
 _ROWS = 6
 
@@ -120,56 +116,26 @@ def _reduced(probe: Probe, name: str) -> Probe | None:
     return Probe(twin, probe.kind, probe.names, probe.scale)
 
 
-@contextmanager
-def guest() -> Iterator[None]:
-    """Put random states, grad mode and default dtype back; keep warnings of the loss quiet."""
-    before = _state()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        torch.set_rng_state(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
-        random.setstate(before[2])
-        torch.set_grad_enabled(before[3])
-        torch.set_default_dtype(before[4])
-
-
-def _state() -> tuple[Any, ...]:
-    return (
-        torch.get_rng_state(),
-        np.random.get_state(legacy=True),  # noqa: NPY002
-        random.getstate(),
-        torch.is_grad_enabled(),
-        torch.get_default_dtype(),
-    )
-
-
 def side_effect_findings(probe: Probe) -> list[Finding]:
     """Return what a call changed beside returning a value."""
     logits, target = probe.draw(_ROWS)
     outputs, given = probe.squash(logits).detach().clone(), target.clone()
     kept = copy.deepcopy(probe.loss.state_dict()) if isinstance(probe.loss, nn.Module) else {}
-    before = _state()
+    before = global_state()
     try:
         first = probe.loss(outputs, given)
         second = probe.loss(outputs, given)
     except Exception:
         return []  # what it fails on is said elsewhere
-    after = _state()
-    changed = [
+    own = {
+        "its outputs argument": torch.equal(outputs, probe.squash(logits)),
+        "its target argument": torch.equal(given, target),
+    }
+    changed = [name for name, same in own.items() if not same]
+    changed += changed_state(before, global_state())
+    changed += [
         name
         for name, same in {
-            "its outputs argument": torch.equal(outputs, probe.squash(logits)),
-            "its target argument": torch.equal(given, target),
-            "torch's random state": torch.equal(before[0], after[0]),
-            "NumPy's random state": bool(
-                np.array_equal(before[1][1], after[1][1]) and before[1][2] == after[1][2]
-            ),
-            "Python's random state": before[2] == after[2],
-            "the grad mode": before[3] == after[3],
-            "the default dtype": before[4] == after[4],
             "its own buffers": _same_state(probe.loss, kept),
             "its value from call to call": torch.equal(first, second),
         }.items()

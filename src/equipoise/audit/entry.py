@@ -1,9 +1,10 @@
-"""From ``module:name`` and settings as text to a loss: this runs foreign code."""
+"""From ``module:name`` and settings as text to a loss or sampler: this runs foreign code."""
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +12,20 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
-from equipoise._core.checks import say
+from equipoise._core.checks import one_of, say
+from equipoise.artifacts.finding import Finding
+from equipoise.artifacts.labels import Kind, Labels
+from equipoise.audit.loss import audit_loss
+from equipoise.audit.sampler import SamplerAudit, audit_sampler
+from equipoise.audit.source import build_sampler
 from equipoise.errors import UsageError
+from equipoise.labels import read_labels
 
-__all__ = ["load_loss", "read_settings"]
+__all__ = ["audit_path", "load_loss", "read_label_names", "read_settings"]
+
+_TABLES = (".csv", ".tsv", ".parquet", ".pq", ".npy", ".npz")
 
 
 def read_settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -33,6 +43,109 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def load_object(path: str) -> tuple[Any, str]:
+    """Import ``module:name``, the current folder included, and return it with its name.
+
+    Raises:
+        UsageError: nothing of that name.
+    """
+    module, _, name = path.partition(":")
+    if not module or not name:
+        raise UsageError(say("loss or sampler", "be given as module:name", repr(path)))
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return getattr(import_module(module), name), name
+    except (ImportError, AttributeError) as error:
+        do = "It is imported from the current folder or an installed package."
+        raise UsageError(say("loss or sampler", "exist", f"{path!r} ({error})", do)) from error
+
+
+def read_label_names(
+    text: str | None, columns: Sequence[str] | None, label: str | None, kind: Kind | None
+) -> Labels | list[str] | int | None:
+    """Return the labels of a table, or the names or number that the text lists.
+
+    Example:
+        >>> read_label_names("A,B", None, None, None), read_label_names("4", None, None, None)
+        (['A', 'B'], 4)
+    """
+    if text is None:
+        return None
+    path = Path(text)
+    if path.suffix.lower() in _TABLES or path.is_dir():
+        return read_labels(path, label=label, labels=columns, kind=kind)
+    if columns is not None or label is not None:
+        do = "For example --labels labels.csv --columns A,B,C,D."
+        raise UsageError(say("--labels", "be a table where columns are named", repr(text), do))
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    return int(names[0]) if len(names) == 1 and names[0].isdigit() else names
+
+
+def audit_path(
+    path: str,
+    settings: Mapping[str, Any],
+    *,
+    labels: Labels | Sequence[str] | int | None = None,
+    kind: Kind | None = None,
+    what: str | None = None,
+    weight: Sequence[float] | None = None,
+) -> list[Finding] | SamplerAudit:
+    """Audit what ``module:name`` names, as a loss or as a sampler.
+
+    Args:
+        path: A class, function or instance.
+        settings: For its constructor, or to be kept as keywords.
+        labels: The labels of all rows for a sampler; for a loss their names or number do.
+        kind: "multiclass" or "multilabel", for a loss.
+        what: "loss" or "sampler"; None looks at the object.
+        weight: For a sampler, the weights of the loss it is trained with.
+
+    Raises:
+        UsageError: nothing of that name, or a sampler without the labels of its rows.
+    """
+    made, _ = load_object(path)
+    if what is None:
+        what = "sampler" if looks_like_sampler(made, settings) else "loss"
+    if one_of("--as", what, ("loss", "sampler")) == "loss":
+        if weight is not None:
+            raise UsageError("--loss-weight belongs to a sampler. Leave it out for a loss.")
+        return audit_loss(load_loss(path, settings), labels=labels, kind=kind)
+    if not isinstance(labels, Labels):
+        do = "E.g. --labels labels.csv --columns A,B,C,D, or --as loss if it is no sampler."
+        got = "nothing" if labels is None else repr(labels)
+        raise UsageError(say("--labels", "name a table of all rows for a sampler", got, do))
+    if not isinstance(made, type) and isinstance(made, Iterable):
+        return audit_sampler(made, labels, weight=weight)
+    return audit_sampler(lambda: build_sampler(made, labels, settings), labels, weight=weight)
+
+
+def looks_like_sampler(made: Any, settings: Mapping[str, Any]) -> bool:
+    """Whether an object is a sampler or builds one: by its class, else by how much it asks for.
+
+    A loss is called with two things; a function that asks for one more at most builds a sampler.
+
+    Example:
+        >>> looks_like_sampler(nn.BCELoss, {}), looks_like_sampler(lambda labels: range(2), {})
+        (False, True)
+    """
+    if isinstance(made, type):
+        return hasattr(made, "__iter__") and not issubclass(made, nn.Module)
+    if isinstance(made, nn.Module):
+        return False
+    if isinstance(made, Iterable):
+        return True
+    try:
+        known = inspect.signature(made).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    if any(item.kind is item.VAR_POSITIONAL for item in known):
+        return False
+    asked = [i for i in known if i.default is i.empty and i.kind is not i.VAR_KEYWORD]
+    return sum(item.name not in settings for item in asked) < 2
+
+
 def load_loss(path: str, settings: Mapping[str, Any] | None = None) -> Callable[..., Any]:
     """Import ``module:name`` (the current folder counts) and return it with its settings.
 
@@ -42,17 +155,7 @@ def load_loss(path: str, settings: Mapping[str, Any] | None = None) -> Callable[
     Raises:
         UsageError: nothing of that name, or it does not take these settings.
     """
-    module, _, name = path.partition(":")
-    if not module or not name:
-        raise UsageError(say("loss", "be given as module:name", repr(path)))
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        made = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        do = "It is imported from the current folder or an installed package."
-        raise UsageError(say("loss", "exist", f"{path!r} ({error})", do)) from error
+    made, name = load_object(path)
     given = dict(settings or {})
     if not isinstance(made, type):
         return partial(made, **as_tensors(given)) if given else made

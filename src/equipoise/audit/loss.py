@@ -8,16 +8,12 @@ from typing import Any
 from equipoise._core.checks import one_of, say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import KINDS, Kind, Labels
-from equipoise.audit.conduct import (
-    batch_findings,
-    guest,
-    reduction_findings,
-    side_effect_findings,
-)
+from equipoise.audit.conduct import batch_findings, reduction_findings, side_effect_findings
 from equipoise.audit.gradients import gradient_findings
 from equipoise.audit.meaning import meaning_findings
 from equipoise.audit.probe import Probe
 from equipoise.audit.scale import find_scale, scale_findings
+from equipoise.audit.state import guest
 from equipoise.errors import UsageError
 
 __all__ = ["audit_loss"]

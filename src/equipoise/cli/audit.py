@@ -1,4 +1,4 @@
-"""``equipoise audit``: what anyone's loss does."""
+"""``equipoise audit``: what anyone's loss or sampler does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import fail_on, findings_lines, kind_of, print_json, split_list
+from equipoise.cli.console import fail_on, findings_lines, kind_of, numbers, print_json, split_list
 
 EXAMPLE = (
     "Example: equipoise audit my_pkg.losses:FocalLoss --allow-code --labels A,B,C,D "
@@ -16,39 +16,45 @@ EXAMPLE = (
 
 
 def run(
-    loss: Annotated[str, typer.Argument(help="A class or function, as module:name.")],
+    target: Annotated[str, typer.Argument(help="A loss or sampler: class, function, module:name.")],
     labels: Annotated[
-        str | None, typer.Option(help="Their names, A,B,C, or their number; else from the loss.")
+        str | None, typer.Option(help="Loss: names A,B,C or number. Sampler: table of all rows.")
     ] = None,
-    arg: Annotated[
-        list[str] | None, typer.Option(help="A setting of the loss, NAME=VALUE; repeat it.")
-    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Label columns of that table, A,B,C.")] = None,
+    label: o.LabelColumn = None,
+    arg: Annotated[list[str] | None, typer.Option(help="A setting, NAME=VALUE; repeat it.")] = None,
     kind: o.KindOption = None,
-    allow_code: Annotated[
-        bool, typer.Option("--allow-code", help="Import and run the loss: this runs its code.")
-    ] = False,
+    what: Annotated[
+        str | None, typer.Option("--as", help="loss or sampler, where the object does not tell.")
+    ] = None,
+    loss_weight: Annotated[
+        str | None, typer.Option(help="Weights of the loss beside a sampler: 10.8,2.5,4.9,1.1.")
+    ] = None,
+    allow_code: o.AllowCode = False,
     as_json: o.Json = False,
     fail: o.FailOn = None,
 ) -> None:
-    """Ask a loss what it expects, what its outputs mean, and where it breaks."""
+    """Ask a loss or sampler what it does, what that means for outputs, and where it breaks."""
     from equipoise.errors import UsageError
 
     if not allow_code:
         raise UsageError(
-            f"`audit` imports and runs {loss}, so it needs --allow-code. Pass it if you trust "
+            f"`audit` imports and runs {target}, so it needs --allow-code. Pass it if you trust "
             "that code."
         )
     from equipoise import audit
 
-    names = split_list(labels)
-    alone = names[0] if names is not None and len(names) == 1 else ""
-    found = audit.audit_loss(
-        audit.load_loss(loss, audit.read_settings(arg or [])),
-        labels=int(alone) if alone.isdigit() else names,
-        kind=kind_of(kind),
-    )
-    if as_json:
-        print_json([f.to_dict() for f in found])
+    body: object
+    given = audit.read_label_names(labels, split_list(columns), label, kind_of(kind))
+    weight = numbers("--loss-weight", loss_weight)
+    done = audit.audit_path(target, audit.read_settings(arg or []), labels=given, what=what,
+                            kind=kind_of(kind), weight=weight)  # fmt: skip
+    if isinstance(done, audit.SamplerAudit):
+        head, found, body = [done.text(), ""], list(done.findings), done.to_dict()
     else:
-        typer.echo("\n".join(findings_lines(found)))
+        head, found, body = [], done, [f.to_dict() for f in done]
+    if as_json:
+        print_json(body)
+    else:
+        typer.echo("\n".join([*head, *findings_lines(found)]))
     fail_on(found, fail)

@@ -21,6 +21,7 @@ __all__ = [
     "findings_lines",
     "kind_of",
     "note",
+    "numbers",
     "print_json",
     "progress",
     "split_list",
@@ -45,6 +46,20 @@ def print_json(value: Any) -> None:
 def split_list(text: str | None) -> list[str] | None:
     """Return the parts of "A,B,C", or None."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(name: str, text: str | None, separator: str = ",") -> list[float] | None:
+    """Return the numbers of "10,2.5", or None."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(separator)]
+    except ValueError:
+        from equipoise._core.words import say
+        from equipoise.errors import UsageError
+
+        what = f"be numbers separated by '{separator}'"
+        raise UsageError(say(name, what, repr(text))) from None
 
 
 def kind_of(text: str | None) -> Kind | None:

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 __all__ = [
+    "AllowCode",
+    "CopyFiles",
     "Delimiter",
+    "DryRun",
     "FailOn",
+    "Folds",
+    "Fractions",
     "GroupColumn",
     "IdColumn",
     "Json",
     "KindOption",
     "LabelColumn",
     "LabelColumns",
+    "LongTail",
+    "MinPerPart",
+    "OutFolder",
     "Seed",
     "Settings",
+    "TailOrder",
+    "TailRatio",
+    "TailShape",
+    "TailTotal",
+    "TestPerClass",
+    "ValPerClass",
 ]
 
 LabelColumn = Annotated[
@@ -33,14 +48,47 @@ KindOption = Annotated[
 IdColumn = Annotated[str | None, typer.Option("--id", help="Column of row ids.")]
 GroupColumn = Annotated[
     str | None,
-    typer.Option("--group", help="Column of groups that stay together (patient, video)."),
+    typer.Option(
+        "--group", "--groups", help="Column of groups that stay together (patient, video)."
+    ),
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Change a value: training.epochs=50.")
 ]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Import and run the object: this runs its code.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 FailOn = Annotated[
     str | None,
     typer.Option("--fail-on", help="Exit 4 on a finding at or above: tip, warning or error."),
 ]
+Fractions = Annotated[
+    str | None, typer.Option("--fractions", help="Shares of train,val,test; 0.7,0.15,0.15.")
+]
+Folds = Annotated[
+    int | None, typer.Option("--folds", help="Cut into this many folds instead of parts.")
+]
+MinPerPart = Annotated[
+    int, typer.Option(help="Positives of each label that a part must hold; 0 promises none.")
+]
+LongTail = Annotated[bool, typer.Option("--long-tail", help="Thin to a long tail.")]
+TailRatio = Annotated[
+    str | None,
+    typer.Option("--ratio", help="Imbalance ratio (20), or one number per class: 19:17:...:1."),
+]
+TailShape = Annotated[
+    str | None, typer.Option("--shape", help="exp (default) or step, for one imbalance ratio.")
+]
+TailTotal = Annotated[int | None, typer.Option("--total", help="Training rows of the long tail.")]
+TailOrder = Annotated[
+    str | None, typer.Option("--order", help="Classes from head to tail, as dog,cat,owl.")
+]
+TestPerClass = Annotated[int | None, typer.Option(help="Balanced test rows of a long tail.")]
+ValPerClass = Annotated[int | None, typer.Option(help="Balanced validation rows of a long tail.")]
+CopyFiles = Annotated[
+    Path | None, typer.Option("--copy", help="Copy a class folder's files into DIR/part/class.")
+]
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]

@@ -1,4 +1,4 @@
-"""``equipoise split``: stratified, grouped or long-tailed parts with their proof."""
+"""``equipoise split``: stratified, grouped, folded or long-tailed parts with their proof."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import kind_of, print_json, split_list, table
+from equipoise.cli.console import kind_of, numbers, print_json, split_list
+from equipoise.cli.proof import proof_lines
 
-EXAMPLE = "Example: equipoise split labels.csv --labels A,B,C,D --group patient -o parts"
+EXAMPLE = "Example: equipoise split labels.csv --labels A,B,C,D --groups patient -o parts"
 
 
 def run(
@@ -21,36 +22,39 @@ def run(
     kind: o.KindOption = None,
     id_column: o.IdColumn = None,
     group: o.GroupColumn = None,
-    fractions: Annotated[str, typer.Option(help="Shares of train,val,test.")] = "0.7,0.15,0.15",
-    long_tail: Annotated[bool, typer.Option("--long-tail", help="Thin to a long tail.")] = False,
-    ratio: Annotated[
-        str | None, typer.Option(help="Imbalance ratio (20), or one number per class: 19:17:...:1.")
-    ] = None,
-    shape: Annotated[str, typer.Option(help="exp or step, for one imbalance ratio.")] = "exp",
-    total: Annotated[int | None, typer.Option(help="Training rows of the long tail.")] = None,
-    test_per_class: Annotated[int | None, typer.Option(help="Balanced test rows.")] = None,
-    val_per_class: Annotated[int | None, typer.Option(help="Balanced validation rows.")] = None,
-    copy: Annotated[
-        Path | None, typer.Option(help="Copy a class folder's files into DIR/part/class.")
-    ] = None,
+    fractions: o.Fractions = None,
+    folds: o.Folds = None,
+    min_per_part: o.MinPerPart = 1,
+    long_tail: o.LongTail = False,
+    ratio: o.TailRatio = None,
+    shape: o.TailShape = None,
+    total: o.TailTotal = None,
+    order: o.TailOrder = None,
+    test_per_class: o.TestPerClass = None,
+    val_per_class: o.ValPerClass = None,
+    copy: o.CopyFiles = None,
     seed: o.Seed = 0,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = Path("split"),
+    out: o.OutFolder = Path("split"),
+    dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
     """Split a label table (or class folder) and write the parts with the proof."""
-    from equipoise.experiments.parts import draw_split, write_parts
+    from equipoise.experiments.parts import LongTail, draw_splits, splits_dict, write_splits
     from equipoise.labels import read_labels
+    from equipoise.splits import split_summary
 
+    shares, ratios = numbers("--fractions", fractions), numbers("--ratio", ratio, ":")
+    each = (val_per_class, test_per_class)
+    tail = LongTail.from_options(long_tail, ratios, shape, total, each, split_list(order))
     found = read_labels(source, label=label, labels=split_list(labels), delimiter=delimiter,
                         kind=kind_of(kind), id_column=id_column, group_column=group)  # fmt: skip
-    made = draw_split(found, fractions, long_tail, ratio, shape, total,
-                      (val_per_class, test_per_class), seed)  # fmt: skip
-    written = write_parts(made, found, source, out, copy)
+    made = draw_splits(found, fractions=shares, folds=folds, min_per_part=min_per_part,
+                       long_tail=tail, seed=seed)  # fmt: skip
+    summary = split_summary(made, found)
+    written = [] if dry_run else write_splits(made, found, source, out, copy)
     if as_json:
-        print_json({"sizes": made.sizes, "fingerprint": made.fingerprint, "proof": made.proof})
+        print_json(splits_dict(made) | {"summary": summary.to_dict(), "written": written})
         return
-    parts = {part: found[getattr(made, part)].counts for part, n in made.sizes.items() if n}
-    counts = [[n, *(str(c[i]) for c in parts.values())] for i, n in enumerate(found.names)]
-    counts.append(["rows", *(str(made.sizes[part]) for part in parts)])
-    typer.echo(table(["", *parts], counts))
-    typer.echo(f"fingerprint {made.fingerprint}; written: {', '.join(str(p) for p in written)}")
+    prints = " ".join(s.fingerprint for s in made)
+    end = f"written: {', '.join(map(str, written))}" if written else "dry run: nothing written"
+    typer.echo("\n".join([*proof_lines(summary, long_tail), f"fingerprint {prints}", end]))

@@ -6,60 +6,144 @@ import csv
 import io
 import shutil
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.checks import say
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.checks import one_of, say
 from equipoise._core.files import atomic_path, write_text
 from equipoise.artifacts import Labels, Split
 from equipoise.errors import DataError, UsageError
-from equipoise.splits import long_tail_split, stratified_split
+from equipoise.splits import long_tail_split, stratified_kfold, stratified_split
+from equipoise.splits.long_tail import Shape
 
-__all__ = ["draw_split", "write_parts"]
+__all__ = ["LongTail", "draw_splits", "splits_dict", "write_parts", "write_splits"]
 
 PARTS = ("train", "val", "test")
+DEFAULT = (0.7, 0.15, 0.15)
 
 
-def _numbers(text: str, name: str, separator: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(separator)]
-    except ValueError:
-        raise UsageError(say(name, f"be numbers separated by '{separator}'", repr(text))) from None
-
-
-def draw_split(
+def draw_splits(
     labels: Labels,
-    fractions: str,
-    long_tail: bool,
-    ratio: str | None,
-    shape: str,
-    total: int | None,
-    per_class: tuple[int | None, int | None],
-    seed: int,
-) -> Split:
-    """Return the split that the command line asks for."""
-    if not long_tail:
-        if ratio is not None or total is not None or per_class != (None, None):
-            raise UsageError(
-                "--ratio, --total, --test-per-class and --val-per-class belong to --long-tail. "
-                "Add --long-tail, or leave them out."
-            )
-        shares = _numbers(fractions, "--fractions", ",")
-        return stratified_split(labels, fractions=shares, seed=seed)
-    if ratio is None:
-        raise UsageError(say("--ratio", "be given with --long-tail", None, "E.g. --ratio 20."))
-    ratios = _numbers(ratio, "--ratio", ":")
-    settings: dict[str, Any] = {"imbalance_ratio": ratios[0], "shape": shape}
-    if len(ratios) > 1:
-        settings = {"ratios": ratios, "shape": "custom"}
-    return long_tail_split(
-        labels,
-        total=total,
-        val_per_class=per_class[0],
-        test_per_class=per_class[1],
-        seed=seed,
-        **settings,
-    )
+    *,
+    fractions: Sequence[float] | None = None,
+    folds: int | None = None,
+    min_per_part: int = 1,
+    long_tail: LongTail | None = None,
+    seed: int = 0,
+) -> list[Split]:
+    """Return the split, or one per fold, that the command line asks for."""
+    asked = {"--fractions": fractions, "--folds": folds, "--long-tail": long_tail}
+    both = [name for name, value in asked.items() if value is not None]
+    if len(both) > 1:
+        raise UsageError(say(" and ".join(both), "not be given together", "both", "Choose one."))
+    if long_tail is not None:
+        return [long_tail.draw(labels, seed)]
+    if folds is not None:
+        if folds < 2:
+            raise UsageError(say("--folds", "be at least 2", folds))
+        return stratified_kfold(labels, n_splits=folds, seed=seed, min_per_part=min_per_part)
+    shares = DEFAULT if fractions is None else fractions
+    return [stratified_split(labels, fractions=shares, seed=seed, min_per_part=min_per_part)]
+
+
+@dataclass(frozen=True, slots=True)
+class LongTail:
+    """The settings of a long tail, as the command line has them.
+
+    Args:
+        ratios: One imbalance ratio, or one number per class.
+        shape: "exp" or "step", for one ratio.
+        total: Training rows, or None for as many as there are.
+        val_per_class: Balanced validation rows.
+        test_per_class: Balanced test rows.
+        order: Class names from head to tail; label order by default.
+    """
+
+    ratios: Sequence[float]
+    shape: Shape = "exp"
+    total: int | None = None
+    val_per_class: int | None = None
+    test_per_class: int | None = None
+    order: Sequence[str] | None = None
+
+    @classmethod
+    def from_options(
+        cls,
+        wanted: bool,
+        ratios: Sequence[float] | None,
+        shape: str | None,
+        total: int | None,
+        per_class: tuple[int | None, int | None],
+        order: Sequence[str] | None,
+    ) -> LongTail | None:
+        """Return the settings, or None without --long-tail; then none of the rest may be given."""
+        rest = (ratios, shape, total, *per_class, order)
+        if not wanted:
+            if any(value is not None for value in rest):
+                raise UsageError(
+                    "--ratio, --shape, --total, --test-per-class, --val-per-class and --order "
+                    "belong to --long-tail. Add --long-tail, or leave them out."
+                )
+            return None
+        if ratios is None:
+            raise UsageError(say("--ratio", "be given with --long-tail", None, "E.g. --ratio 20."))
+        known: tuple[Shape, ...] = ("exp", "step")
+        form = one_of("--shape", shape or "exp", known)
+        return cls(ratios, form, total, *per_class, order)
+
+    def draw(self, labels: Labels, seed: int) -> Split:
+        """Draw the split."""
+        settings: dict[str, Any] = {"imbalance_ratio": self.ratios[0], "shape": self.shape}
+        if len(self.ratios) > 1:
+            settings = {"ratios": self.ratios, "shape": "custom"}
+        return long_tail_split(
+            labels,
+            total=self.total,
+            val_per_class=self.val_per_class,
+            test_per_class=self.test_per_class,
+            order=self.order,
+            seed=seed,
+            **settings,
+        )
+
+
+def splits_dict(splits: Sequence[Split]) -> dict[str, Any]:
+    """Return sizes, fingerprint and proof of one split, or of each fold under "folds"."""
+    bodies = [{"sizes": s.sizes, "fingerprint": s.fingerprint, "proof": s.proof} for s in splits]
+    return bodies[0] if len(bodies) == 1 else {"folds": bodies}
+
+
+def write_splits(
+    splits: Sequence[Split], labels: Labels, source: Path, out: Path, copy: Path | None
+) -> list[Path]:
+    """Write one split as :func:`write_parts` does, or each fold's JSON and one table of folds.
+
+    ``fold_0.json`` and so on are read by ``Split.load``; ``folds`` is the source table with one
+    more column, the fold in which a row is validated.
+
+    Raises:
+        DataError: the table has a column "fold" already, or ``out`` holds more folds than these.
+        UsageError: ``copy`` with folds.
+    """
+    if len(splits) == 1:
+        return write_parts(splits[0], labels, source, out, copy)
+    if copy is not None:
+        do = "Write the folds, and copy what fold_0.json names."
+        raise UsageError(say("--copy", "go with one split", "folds", do))
+    stale = out / f"fold_{len(splits)}.json"
+    if stale.exists():
+        do = "Give another --out: folds of two runs do not mix."
+        raise DataError(say("--out", f"hold no more than {len(splits)} folds", stale.name, do))
+    fold = np.empty(len(labels), dtype=np.int64)
+    for k, split in enumerate(splits):
+        fold[split.val] = k
+    written = [_write_folds(labels, source, out, fold)]
+    return written + [s.save(out / f"fold_{k}.json") for k, s in enumerate(splits)]
 
 
 def write_parts(
@@ -86,11 +170,18 @@ def write_parts(
 
 def _write_rows(source: Path, rows: Any, out: Path, part: str) -> Path:
     """Write the original rows of one part, all columns kept, in the format of the source."""
+    return _write_frame(_read_source(source)[rows], source, out / part)
+
+
+def _read_source(source: Path) -> Any:
     from equipoise.labels import read_table
 
-    frame = read_table(source)[rows]
+    return read_table(source)
+
+
+def _write_frame(frame: Any, source: Path, stem: Path) -> Path:
     suffix = ".parquet" if source.suffix == ".parquet" else ".csv"
-    path = out / f"{part}{suffix}"
+    path = stem.with_suffix(suffix)
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
             frame.write_parquet(temporary)
@@ -99,12 +190,29 @@ def _write_rows(source: Path, rows: Any, out: Path, part: str) -> Path:
     return path
 
 
-def _write_paths(labels: Labels, path: Path) -> Path:
+def _write_folds(labels: Labels, source: Path, out: Path, fold: NDArray[np.int64]) -> Path:
+    if source.is_dir():
+        return _write_paths(labels, out / "folds.csv", fold)
+    frame = _read_source(source)
+    if "fold" in frame.columns:
+        do = "Rename it: the fold of each row is written there."
+        raise DataError(say(str(source), "hold no column `fold`", "one", do))
+    import polars as pl
+
+    return _write_frame(frame.with_columns(pl.Series("fold", fold)), source, out / "folds")
+
+
+def _write_paths(labels: Labels, path: Path, fold: NDArray[np.int64] | None = None) -> Path:
     ids = labels.ids if labels.ids is not None else range(len(labels))
+    rows = [[i, labels.names[v]] for i, v in zip(ids, labels.values, strict=True)]
+    head = ["path", "label"]
+    if fold is not None:
+        head = [*head, "fold"]
+        rows = [[*row, k] for row, k in zip(rows, fold.tolist(), strict=True)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label"])
-    writer.writerows([i, labels.names[v]] for i, v in zip(ids, labels.values, strict=True))
+    writer.writerow(head)
+    writer.writerows(rows)
     return write_text(path, text.getvalue())
 
 

@@ -4,13 +4,16 @@ from equipoise.splits.kfold import stratified_kfold
 from equipoise.splits.leakage import audit_split, row_hashes
 from equipoise.splits.long_tail import long_tail_counts, long_tail_split
 from equipoise.splits.stratified import redraw_validation, stratified_split
+from equipoise.splits.summary import SplitSummary, split_summary
 
 __all__ = [
+    "SplitSummary",
     "audit_split",
     "long_tail_counts",
     "long_tail_split",
     "redraw_validation",
     "row_hashes",
+    "split_summary",
     "stratified_kfold",
     "stratified_split",
 ]

@@ -278,7 +278,7 @@ def test_errors_come_first_and_codes_can_be_muted() -> None:
     [
         (lambda: diagnose(), "at least one, got nothing"),
         (lambda: diagnose(hot([1, 0]), counts=FOUR), "not be given both"),
-        (lambda: diagnose(counts=FOUR, ignore=["EQ1O1"]), "Did you mean `EQ101`"),
+        (lambda: diagnose(counts=FOUR, ignore=["EQ1O4"]), "Did you mean `EQ104`"),
         (lambda: diagnose(counts=FOUR, split=split_of(hot([1, 0]), [0])), "given with a split"),
         (lambda: explain("EQ10"), "Did you mean"),
     ],
