@@ -20,17 +20,7 @@ from torch import Tensor
 from equipoise.losses._checks import is_mapped
 from equipoise.losses._reduction import Reduction, reduce_entries
 
-__all__ = [
-    "Entrywise",
-    "Term",
-    "focal_term",
-    "negative_focal",
-    "positive_focal",
-    "power",
-    "reduce_loss",
-    "sigmoids",
-    "tails",
-]
+__all__ = ["Entrywise", "Term", "reduce_loss"]
 
 Term = Callable[[Tensor], tuple[Tensor, Tensor]]
 _BLOCK = 65_536
@@ -216,70 +206,3 @@ def _block(
 def _places(mask: NDArray[np.bool_]) -> Tensor:
     """Return where a mask is True; NumPy is several times as fast at this as torch."""
     return torch.from_numpy(np.flatnonzero(mask))
-
-
-def tails(u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return sigmoid(u), sigmoid(-u) and softplus(u) with one exponential and one logarithm.
-
-    Each to full relative precision, with derivatives, and with the same last bits wherever in
-    memory an entry lies, which torch.sigmoid does not promise: a model trained in a stack is to be
-    the model trained alone.
-    """
-    c, e = _lower(u)
-    return e * c, c, torch.maximum(e.log1p(), u)
-
-
-def sigmoids(u: Tensor) -> tuple[Tensor, Tensor]:
-    """Return sigmoid(u) and sigmoid(-u); see :func:`tails`."""
-    c, e = _lower(u)
-    return e * c, c
-
-
-def _lower(u: Tensor) -> tuple[Tensor, Tensor]:
-    limit = 80.0 if u.dtype == torch.float32 else 700.0
-    e = u.clamp(-limit, limit).exp()
-    return (e + 1.0).reciprocal(), e
-
-
-def power(base: Tensor, exponent: float) -> Tensor:
-    """Return base ** exponent for base >= 0, with products for small whole exponents."""
-    if exponent == 0.0:
-        return torch.ones_like(base)
-    if exponent in (1.0, 2.0, 3.0, 4.0):
-        square = base * base
-        return {1.0: base, 2.0: square, 3.0: square * base, 4.0: square * square}[exponent]
-    tiny = torch.finfo(base.dtype).tiny
-    # exp and log round alike everywhere in memory; pow does not.
-    return (base.clamp_min(tiny).log() * exponent).exp()
-
-
-def focal_term(u: Tensor, gamma: float, *, detach: bool = False) -> tuple[Tensor, Tensor]:
-    """Return s^gamma softplus(u), s = sigmoid(u) the chance given to the wrong answer, and slope.
-
-    The slope is by ``u``: the logit of a negative, minus the logit of a positive.
-    """
-    s, c, loss = tails(u)
-    if gamma == 0.0:
-        return loss, s
-    weight = power(s, gamma)
-    inner = s if detach else (c * loss).mul_(gamma).add_(s)
-    return weight * loss, weight * inner
-
-
-def positive_focal(gamma: float, *, shift: float = 0.0, detach: bool = False) -> Term:
-    """Return the focal term of positives, whose logit is lowered by ``shift``."""
-
-    def term(z: Tensor) -> tuple[Tensor, Tensor]:
-        value, slope = focal_term(shift - z, gamma, detach=detach)
-        return value, -slope
-
-    return term
-
-
-def negative_focal(gamma: float, *, detach: bool = False) -> Term:
-    """Return the focal term of negatives."""
-
-    def term(z: Tensor) -> tuple[Tensor, Tensor]:
-        return focal_term(z, gamma, detach=detach)
-
-    return term

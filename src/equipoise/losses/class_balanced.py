@@ -23,9 +23,10 @@ from equipoise.losses._checks import (
     to_vector,
     upcast,
 )
-from equipoise.losses._entries import Entrywise, negative_focal, positive_focal, reduce_loss
+from equipoise.losses._entries import Entrywise, reduce_loss
 from equipoise.losses._focal import log_scale
 from equipoise.losses._reduction import Reduction
+from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import Loss, log_offset, offset_op
 
 __all__ = [

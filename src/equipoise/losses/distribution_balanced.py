@@ -21,15 +21,10 @@ from equipoise.losses._checks import (
     to_vector,
     upcast,
 )
-from equipoise.losses._entries import (
-    Entrywise,
-    Term,
-    focal_term,
-    positive_focal,
-    reduce_loss,
-)
+from equipoise.losses._entries import Entrywise, Term, reduce_loss
 from equipoise.losses._focal import log_scale
 from equipoise.losses._reduction import Reduction
+from equipoise.losses._terms import focal_term, positive_focal
 from equipoise.losses.base import Loss, offset_op
 from equipoise.losses.posterior import log_odds_tables
 

@@ -21,10 +21,11 @@ from equipoise.losses._checks import (
     to_vector,
     upcast,
 )
-from equipoise.losses._entries import Entrywise, negative_focal, positive_focal, reduce_loss
+from equipoise.losses._entries import Entrywise, reduce_loss
 from equipoise.losses._focal import log_one_minus, log_scale
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._rows import rowwise
+from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import Loss, log_offset, offset_op
 
 __all__ = ["SigmoidFocalLoss", "SoftmaxFocalLoss", "sigmoid_focal_loss", "softmax_focal_loss"]

@@ -11,8 +11,9 @@ from torch import Tensor
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_labels, to_strength, upcast
-from equipoise.losses._entries import Entrywise, Term, power, reduce_loss, tails
+from equipoise.losses._entries import Entrywise, Term, reduce_loss
 from equipoise.losses._reduction import Reduction
+from equipoise.losses._terms import power, tails
 from equipoise.losses.asymmetric import negative_margin, to_margin
 from equipoise.losses.base import Loss
 
@@ -99,7 +100,7 @@ def _series_term(series: tuple[float, float], gamma: float, *, detach: bool) -> 
     first, second = series
 
     def term(z: Tensor) -> tuple[Tensor, Tensor]:
-        q, p, minus_log = tails(-z)
+        q, p, minus_log = tails(z, mirrored=True)
         value = minus_log - q * (first + second * q)
         # 1 - first p - 2 second p q, with 1 - p = q, so that nothing cancels at first = 1.
         slope = -q * ((1.0 - first) + q * (first - 2.0 * second * p))
@@ -153,21 +154,23 @@ def poly1_bce_loss(
     z = upcast(logits)
     extra = _coefficient(epsilon)
 
-    def wrong(u: Tensor) -> tuple[Tensor, Tensor]:
-        s, c, value = tails(u)
-        return value + extra * s, s + extra * (s * c)
-
-    def right(z: Tensor) -> tuple[Tensor, Tensor]:
-        value, slope = wrong(-z)
-        return value, -slope
-
-    return reduce_loss(Entrywise(right, wrong), z, target, reduction, dtype=logits.dtype)
+    loss = Entrywise(
+        lambda z: _poly1_term(z, extra, positive=True),
+        lambda z: _poly1_term(z, extra, positive=False),
+    )
+    return reduce_loss(loss, z, target, reduction, dtype=logits.dtype)
 
 
 def _coefficient(epsilon: float) -> float:
     if not -1.0 < epsilon < math.inf:
         raise UsageError(say("epsilon", "be finite and > -1", epsilon, "0 is plain BCE."))
     return float(epsilon)
+
+
+def _poly1_term(z: Tensor, epsilon: float, *, positive: bool) -> tuple[Tensor, Tensor]:
+    s, c, value = tails(z, mirrored=positive)
+    slope = s + epsilon * (s * c)
+    return value + epsilon * s, -slope if positive else slope
 
 
 class AsymmetricPolynomialLoss(Loss):
