@@ -1,6 +1,6 @@
 """Speed beside the peers, as ratios: both sides in one process, repetitions interleaved.
 
-    python -m benchmarks.speed [--only heads,metrics,folds,losses] [--out speed.json]
+    python -m benchmarks.speed [--only heads,metrics,folds] [--out speed.json]
 
 A ratio is the peer's time divided by ours within one repetition; the table states the median and
 the range over repetitions. Above 1 means that Equipoise is faster.
@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from equipoise import Labels, losses, stratified_kfold
+from benchmarks.machine import facts
+from equipoise import Labels, stratified_kfold
 from equipoise.experiments.methods import remedy
 from equipoise.metrics import average_precision, best_f_beta, roc_auc, sweep
 from equipoise.training import HeadJob, HeadSettings, train_heads
 
-PACKAGES = ("equipoise", "torch", "numpy", "scipy", "scikit-learn", "iterative-stratification")
 Call = Callable[[], object]
 
 
@@ -189,70 +184,11 @@ def folds() -> Iterator[Row]:
     )
 
 
-def loss_functions() -> Iterator[Row]:
-    """Forward and backward on (4096, 100) logits against what torch has."""
-    random = torch.Generator().manual_seed(0)
-    logits = torch.randn(4096, 100, generator=random)
-    classes = torch.randint(100, (4096,), generator=random)
-    hot = (torch.rand(4096, 100, generator=random) < 0.1).float()
-    weight = torch.rand(100, generator=random) + 0.5
-
-    def both(loss: Callable[[Tensor, Tensor], Tensor], target: Tensor) -> Call:
-        def call() -> None:
-            for _ in range(10):
-                leaf = logits.clone().requires_grad_()
-                loss(leaf, target).backward()
-
-        return call
-
-    ce, bce = functional.cross_entropy, functional.binary_cross_entropy_with_logits
-    plain_ce = {"torch cross_entropy": both(ce, classes)}
-    plain_bce = {"torch BCE with logits": both(bce, hot)}
-    cases: list[tuple[str, Call, dict[str, Call]]] = [
-        ("cross entropy", both(losses.cross_entropy, classes), plain_ce),
-        (
-            "weighted cross entropy",
-            both(losses.WeightedCrossEntropyLoss(weight), classes),
-            {"torch, weight=": both(nn.CrossEntropyLoss(weight=weight), classes)},
-        ),
-        ("softmax focal", both(losses.softmax_focal_loss, classes), plain_ce),
-        ("logit adjusted", both(losses.LogitAdjustedLoss(weight), classes), plain_ce),
-        ("BCE with unknowns", both(losses.bce_loss, hot), plain_bce),
-        (
-            "BCE with pos_weight",
-            both(losses.PosWeightBCELoss(weight), hot),
-            {"torch, pos_weight=": both(nn.BCEWithLogitsLoss(pos_weight=weight), hot)},
-        ),
-        ("sigmoid focal", both(losses.sigmoid_focal_loss, hot), plain_bce),
-    ]
-    for name, ours, peers in cases:
-        yield from measure("losses", f"{name}, 4,096 x 100", ours, peers, times=15)
-
-
 PARTS: dict[str, Callable[[], Iterator[Row]]] = {
     "heads": heads,
     "metrics": metrics,
     "folds": folds,
-    "losses": loss_functions,
 }
-
-
-def facts() -> dict[str, object]:
-    """Return what the numbers depend on."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].split(":", 1)[1].strip() if names else cpu
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
-    }
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -70,7 +70,8 @@ class _Pass(torch.autograd.Function):
 
 
 def _mask(z: Tensor, at: Tensor) -> Tensor:
-    own = torch.zeros_like(z, dtype=torch.bool).scatter(-1, at, True)
+    # Compared, not scattered: a compiler can fuse that with what follows.
+    own = torch.arange(z.shape[-1], device=z.device) == at
     return z.masked_fill(own, -torch.inf)
 
 

@@ -68,7 +68,11 @@ def focal_term(
     s, c, loss = tails(u, mirrored=mirrored)
     if gamma == 0.0:
         return loss, s
-    weight = power(s, gamma)
+    if torch.compiler.is_compiling() and not gamma.is_integer():
+        # log s is at hand: minus the softplus of the other side.
+        weight = (-gamma * tails(u, mirrored=not mirrored)[2]).exp()
+    else:
+        weight = power(s, gamma)
     inner = s if detach else (c * loss).mul_(gamma).add_(s)
     return weight * loss, weight * inner
 
