@@ -1,6 +1,6 @@
 """Drawing an epoch beside torch.multinomial, 100,000,000 rows in memory, and raking.
 
-    python -m benchmarks.sampling_speed [--only draw,rank,memory,raking] [--out sampling.json]
+    python -m benchmarks.sampling_speed [--only draw,rank,memory,raking,resampling] [--out FILE]
 
 Ratios are the peer's time over ours, median and range over interleaved repetitions in one process;
 above 1 means that Equipoise is faster. Seconds are given where a bound is stated in seconds.
@@ -22,7 +22,17 @@ import numpy as np
 import torch
 
 from benchmarks.machine import facts
-from equipoise.sampling import ClassBalancedSampler, WeightedSampler, rake, target_rates
+from equipoise import Labels, Split
+from equipoise.artifacts import TrainingRows
+from equipoise.sampling import (
+    ClassBalancedSampler,
+    WeightedSampler,
+    mlsmote,
+    mlsol,
+    rake,
+    smote,
+    target_rates,
+)
 
 MEMORY_PROBE = """
 import resource
@@ -134,7 +144,24 @@ def raking() -> Iterator[Row]:
         yield seconds("raking", f"{name}, square-root rates", partial(rake, hot, target), 3)
 
 
-PARTS = {"draw": draw, "rank": rank, "memory": memory, "raking": raking}
+def resampling() -> Iterator[Row]:
+    """Synthetic rows for 5,000 rare rows among 200,000 x 64."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200_000, 64))
+    hot = np.zeros((200_000, 1), dtype=np.int8)
+    hot[rng.choice(200_000, 5000, replace=False)] = 1
+    split = Split.from_parts(range(200_000), [], [], n_rows=200_000, seed=0, method="all")
+    one = TrainingRows.of(Labels.from_array(hot, kind="multilabel"), split)
+    classes = TrainingRows.of(Labels.from_array(hot[:, 0], kind="multiclass"), split)
+    yield seconds("resampling", "SMOTE, 200,000 x 64", partial(smote, classes, x), 1)
+    # One label: MLSMOTE knows no minority label among one, so a frequent one stands beside it.
+    two = np.column_stack([hot[:, 0], rng.random(200_000) < 0.4]).astype(np.int8)
+    both = TrainingRows.of(Labels.from_array(two, kind="multilabel"), split)
+    yield seconds("resampling", "MLSMOTE, 200,000 x 64", partial(mlsmote, both, x), 1)
+    yield seconds("resampling", "MLSOL, 200,000 x 64", partial(mlsol, one, x), 1)
+
+
+PARTS = {"draw": draw, "rank": rank, "memory": memory, "raking": raking, "resampling": resampling}
 
 
 def main(arguments: list[str] | None = None) -> None:

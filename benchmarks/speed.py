@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -168,20 +169,26 @@ def metrics() -> Iterator[Row]:
 
 
 def folds() -> Iterator[Row]:
-    """Five stratified folds of 224,000 rows and 4 labels."""
+    """Five stratified folds, ours with and without groups; the peer knows no groups."""
     from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
     rng = np.random.default_rng(0)
-    hot = (rng.random((224_000, 4)) < (0.085, 0.29, 0.17, 0.469)).astype(np.int8)
-    labels = Labels.from_array(hot, kind="multilabel")
+    few = (rng.random((224_000, 4)) < (0.085, 0.29, 0.17, 0.469)).astype(np.int8)
+    many = (rng.random((50_000, 80)) < np.geomspace(0.002, 0.3, 80)).astype(np.int8)
     peer = MultilabelStratifiedKFold(n_splits=5, shuffle=True, random_state=0)
-    yield from measure(
-        "folds",
-        "5 folds of 224,000 x 4",
-        lambda: stratified_kfold(labels, n_splits=5, seed=0),
-        {"iterative-stratification": lambda: list(peer.split(np.zeros((len(hot), 1)), hot))},
-        times=5,
-    )
+    for hot, times in ((few, 5), (many, 3)):
+        name = f"5 folds of {hot.shape[0]:,} x {hot.shape[1]}"
+        labels = Labels.from_array(hot, kind="multilabel")
+        patients = rng.integers(0, len(hot) // 4, len(hot))
+        other = {"iterative-stratification": partial(_all_folds, peer, hot)}
+        plain = partial(stratified_kfold, labels, n_splits=5, seed=0)
+        yield from measure("folds", name, plain, other, times=times)
+        grouped = partial(stratified_kfold, labels, n_splits=5, seed=0, groups=patients)
+        yield from measure("folds", f"{name}, grouped", grouped, other, times=times)
+
+
+def _all_folds(peer: object, hot: np.ndarray) -> object:
+    return list(peer.split(np.zeros((len(hot), 1)), hot))  # type: ignore[attr-defined]
 
 
 PARTS: dict[str, Callable[[], Iterator[Row]]] = {

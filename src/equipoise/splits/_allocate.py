@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.splits._units import Units
+from equipoise.splits._units import Units, product
 
 __all__ = ["allocate_classes", "allocate_iteratively", "lifted_demand"]
 
@@ -80,10 +80,11 @@ class _Ledger:
     def __init__(self, units: Units, fractions: Floats, need: Ints, noise: Floats) -> None:
         self.demand = lifted_demand(units.positives, fractions, need).tolist()
         self.room = (units.n_rows * fractions).tolist()
-        self.shares = fractions.tolist()
+        self.shares, self.ones = fractions.tolist(), [1.0] * fractions.size
+        self.equal = bool(np.ptp(fractions) <= 1e-12)
         self.noise = noise.tolist()
         self.table: list[list[int]] = [[0] * fractions.size for _ in range(units.sizes.size)]
-        rows, columns = np.nonzero(units.vectors)
+        rows, columns = np.nonzero(units.vectors > 0)
         self.starts = np.searchsorted(rows, np.arange(units.sizes.size + 1)).tolist()
         self.values = units.vectors[rows, columns].tolist()
         self.columns = columns.tolist()
@@ -130,10 +131,37 @@ class _Ledger:
             given[best] += 1
         return given
 
+    def _place_one(self, kind: int, span: range, demand: list[float], step: int) -> None:
+        """Hand out the only unit of a type: what :meth:`_fill` would do, without its sums."""
+        shares, half = self.shares, step / 2
+        if self.equal:
+            shares = self.ones
+            least = max(demand) - half - 1e-9
+            near = [p for p, d in enumerate(demand) if d >= least]
+        else:
+            least = max([(d - half) / f for d, f in zip(demand, shares, strict=True)]) - 1e-9
+            near = [p for p, f in enumerate(shares) if demand[p] / f >= least]
+        best, columns = near[0], self.columns[span.start : span.stop]
+        if len(near) > 1:
+            lacks = [self.demand[c] for c in columns] if len(columns) > 1 else [self.room]
+            room, noise = self.room, self.noise[kind]
+            keys = [
+                (sum([lack[p] for lack in lacks]) / shares[p], room[p] / shares[p], noise[p], p)
+                for p in near
+            ]
+            best = max(keys)[3]
+        self.table[kind][best] = 1
+        self.room[best] -= self.sizes[kind]
+        for column, value in zip(columns, self.values[span.start : span.stop], strict=True):
+            self.demand[column][best] -= value
+
     def place(self, kind: int, demand: list[float], step: int) -> None:
         """Hand out all units of one type by ``demand`` and write down what they fulfil."""
         size = self.sizes[kind]
         span = range(self.starts[kind], self.starts[kind + 1])
+        if self.number[kind] == 1:
+            self._place_one(kind, span, demand, step)
+            return
         given = self._fill(kind, span, demand, step)
         self.table[kind] = given
         for part, units in enumerate(given):
@@ -178,7 +206,7 @@ def allocate_iteratively(
         for kind, step in zip(kinds.tolist(), steps, strict=True):
             ledger.place(kind, ledger.demand[label], step)
         waiting[kinds] = False
-        remaining -= vectors[kinds].T @ units.number[kinds]
+        remaining -= product(units.vectors[kinds], units.number[kinds])
     kinds = np.flatnonzero(waiting)
     for kind in kinds[np.argsort(-units.sizes[kinds] * jitter[kinds], kind="stable")].tolist():
         ledger.place(kind, ledger.room, ledger.sizes[kind])

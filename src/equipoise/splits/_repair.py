@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.splits._units import Units
+from equipoise.splits._units import Units, product
 
 __all__ = ["repair", "shortfall"]
 
@@ -17,7 +17,8 @@ _TRIES = 64
 
 def shortfall(units: Units, table: Ints, need: Ints) -> Ints:
     """Return (L, P) positives that each part lacks."""
-    return np.maximum(need - units.vectors.T @ table, 0)
+    lack: Ints = np.maximum(need - product(units.vectors, table), 0)
+    return lack
 
 
 class _Search:
@@ -25,7 +26,7 @@ class _Search:
 
     def __init__(self, units: Units, table: Ints, need: Ints, weight: Ints) -> None:
         self.units, self.table, self.need, self.weight = units, table.copy(), need, weight
-        self.have = units.vectors.T @ table
+        self.have = product(units.vectors, table)
 
     def _cost(self, labels: Ints, have: Ints) -> int:
         lack = np.maximum(self.need[labels] - have, 0)
