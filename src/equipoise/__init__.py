@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         stratified_kfold,
         stratified_split,
     )
-    from equipoise.training import Remedy, fit
+    from equipoise.training import Remedy, add_sampler, fit
 
 __version__ = "0.1.0"
 
@@ -54,6 +54,7 @@ _HOME = {
     "redraw_validation": "splits",
     "Remedy": "training",
     "remedy": "experiments",
+    "add_sampler": "training",
     "fit": "training",
     "Trial": "artifacts",
     "Correction": "artifacts",
@@ -82,6 +83,7 @@ __all__ = [
     "Scores",
     "Split",
     "Trial",
+    "add_sampler",
     "audit_loss",
     "audit_sampler",
     "compare",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "DataError",
+    "DoubleCorrectionWarning",
     "EquipoiseError",
     "InfeasibleSplitError",
     "LeakageError",
@@ -73,3 +74,7 @@ class MissingExtraError(EquipoiseError, ImportError):
 
 class NoEffectWarning(UserWarning):
     """A setting changes nothing on these data."""
+
+
+class DoubleCorrectionWarning(UserWarning):
+    """Loss and sampler both move the same class or label the same way; their effects multiply."""

@@ -9,12 +9,14 @@ import pytest
 import torch
 from scipy.special import expit, softmax
 from torch import nn
+from torch.utils.data import BatchSampler, Sampler
 
-from equipoise import losses
+from equipoise import losses, sampling
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import NotRecoverableError, UsageError
 from equipoise.experiments.methods import METHODS, THRESHOLDS, get_method, methods_for, remedy
 from equipoise.experiments.operating_points import operating_points
+from equipoise.sampling import ROW_RULES, sampler_correction
 from equipoise.training import HeadJob, HeadSettings, Remedy, train_heads
 from equipoise.training.remedy import RowSampler, start_epoch
 
@@ -46,6 +48,18 @@ OTHER = {
     "temperature": 0.2,
     "temperature_positive": 2.0,
     "temperature_negative": 2.0,
+    "empty_weight": 0.5,
+    "several_weight": 0.5,
+    "q": 0.2,
+    "num_epochs": 2,
+    "threshold": 0.3,
+    "target": "equal",
+    "min_ess": 0.95,
+    "ratio": 0.7,
+    "max_repeat": 2,
+    "fraction": 0.05,
+    "keep_empty": True,
+    "seed": 1,
 }
 
 
@@ -135,8 +149,18 @@ def test_settings_are_kept_and_change_something(name: str, kind: str) -> None:
         assert dict(changed.settings) == {**method.settings, key: OTHER[key]}
         if usual.score_kind == "ranking":  # no correction tells them apart
             assert losses_of_epochs(changed) != losses_of_epochs(usual)
-        else:
-            assert changed.correction.to_dict() != usual.correction.to_dict()
+        elif changed.correction.to_dict() == usual.correction.to_dict():
+            assert drawn_in_epochs(changed) != drawn_in_epochs(usual)
+
+
+def drawn_in_epochs(treated: Remedy) -> list[list[int]]:
+    """The rows of three epochs, none where they are shuffled."""
+    drawn = []
+    sampler = treated.sampler(seed=0) if treated.sampler else None
+    for epoch in range(3 if sampler else 0):
+        sampler.set_epoch(epoch)
+        drawn.append(list(sampler))
+    return drawn
 
 
 def losses_of_epochs(treated: Remedy) -> list[float]:
@@ -204,7 +228,89 @@ def test_balanced_softmax_is_logit_adjustment_as_it_is_in_the_catalogue() -> Non
     assert "balanced softmax" in METHODS["logit_adjusted"].summary
 
 
-def test_later_losses_are_second_choice() -> None:
+# Batch samplers fill whole batches, and the slot of a remedy takes rows.
+NO_ROWS = {"BalancedBatchSampler", "PKBatchSampler", "StratifiedBatchSampler"}
+
+
+def test_every_row_sampler_of_the_package_is_reached() -> None:
+    reached = set()
+    for name, kind in CASES:
+        treated = remedy(name, make_labels(kind))
+        assert (treated.sampler is not None) == (METHODS[name].family == "sampler")
+        if treated.sampler is not None:
+            reached.add(type(treated.sampler(seed=0)).__name__)
+    public = {
+        name
+        for name in sampling.__all__
+        if isinstance(getattr(sampling, name), type)
+        and issubclass(getattr(sampling, name), Sampler)
+    }
+    assert reached == public - NO_ROWS
+    assert all(issubclass(getattr(sampling, name), BatchSampler) for name in NO_ROWS)
+
+
+# Where a rule of `sampling` stands in the catalogue: a method, and its settings.
+RULES: dict[str, tuple[str, dict[str, object]]] = {
+    "class_balanced": ("class_balanced_sampling", {}),
+    "max": ("weighted_sampling", {"rule": "max"}),
+    "mean": ("weighted_sampling", {"rule": "mean"}),
+    "sum": ("weighted_sampling", {"rule": "sum", "empty_weight": 0.0}),
+    "square_root": ("square_root_sampling", {}),
+    "effective_number": ("effective_number_sampling", {}),
+    "reversed": ("reversed_sampling", {}),
+    "repeat_factor_0.5": ("repeat_factor", {"threshold": 0.5}),
+    "repeat_factor_0.1": ("repeat_factor", {"threshold": 0.1}),
+    "inverse_labelset": ("inverse_labelset", {}),
+    "single_label_rows": ("single_label_rows", {}),
+    "raking_sqrt": ("raking", {"target": "sqrt"}),
+    "raking_equal": ("raking", {"target": "equal"}),
+}
+RULES_APART = {
+    "instance": "what `none` does, without replacement",
+    "progressive": "half way; `progressive_sampling` passes through it",
+}
+
+
+def test_every_row_rule_of_the_package_is_reached_or_says_why_not() -> None:
+    assert {*RULES, *RULES_APART} == set(ROW_RULES)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"), [(rule, kind) for rule in RULES for kind in ROW_RULES[rule].kinds]
+)
+def test_methods_undo_the_weights_of_their_rule(rule: str, kind: str) -> None:
+    labels, (name, settings) = make_labels(kind), RULES[rule]
+    undo = sampler_correction(ROW_RULES[rule].weights(labels), labels)
+    found = remedy(name, labels, **settings).correction
+    logits = np.random.default_rng(1).normal(size=(20, 3))
+    np.testing.assert_allclose(found.apply(logits), undo.apply(logits), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_progressive_sampling_passes_through_the_rule_half_way(kind: str) -> None:
+    labels = make_labels(kind)
+    sampler = remedy("progressive_sampling", labels, num_epochs=2).sampler(seed=0)
+    sampler.set_epoch(1)
+    np.testing.assert_allclose(sampler.weights(), ROW_RULES["progressive"].weights(labels))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [case for case in CASES if METHODS[case[0]].family == "sampler"]
+)
+def test_draws_come_as_the_correction_says(name: str, kind: str) -> None:
+    labels = make_labels(kind)
+    treated = remedy(name, labels)
+    sampler = treated.sampler(seed=0)
+    times = np.zeros(len(labels))
+    for epoch in range(400):
+        sampler.set_epoch(epoch + 10)  # progressive sampling has come to its end
+        times += np.bincount(list(sampler), minlength=len(labels))
+    counted = sampler_correction(times, labels).apply(np.zeros((1, 3)))
+    stated = treated.correction.apply(np.zeros((1, 3)))
+    np.testing.assert_allclose(counted, stated, atol=0.06)
+
+
+def test_later_losses_and_samplers_are_second_choice() -> None:
     first = {name for name, method in METHODS.items() if method.first_choice}
     assert first == {
         "none",
@@ -275,9 +381,18 @@ def check_against_untreated(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_exact_remedies_agree_with_the_untreated_model_once_corrected(kind: str) -> None:
-    names = [m.name for m in methods_for(kind) if m.exactness[kind] == "exact"]
+    exact = [m for m in methods_for(kind) if m.exactness[kind] == "exact" and m.name not in APART]
+    names = [m.name for m in exact if m.family != "sampler"]
     assert len(names) >= 4
-    check_against_untreated(kind, [name for name in names if name not in APART])
+    check_against_untreated(kind, names)
+
+
+def test_exact_samplers_agree_with_the_untreated_model_once_corrected() -> None:
+    exact = [m for m in methods_for("multiclass") if m.exactness["multiclass"] == "exact"]
+    names = [m.name for m in exact if m.family == "sampler"]
+    assert len(names) >= 8
+    # Each has an order of its own, so the chance of the last steps is not shared: more of them.
+    check_against_untreated("multiclass", ["none", *names], passes=20)
 
 
 def test_ldam_agrees_with_the_untreated_model_where_a_hidden_layer_gives_it_room() -> None:

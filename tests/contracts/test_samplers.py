@@ -19,6 +19,7 @@ from equipoise.errors import DataError, UsageError
 from equipoise.sampling import (
     BalancedBatchSampler,
     ClassBalancedSampler,
+    ListedRowsSampler,
     PKBatchSampler,
     ProgressiveSampler,
     RepeatFactorSampler,
@@ -30,6 +31,7 @@ from equipoise.sampling import (
 CLASSES = np.repeat([0, 1, 2, 4], [700, 200, 95, 5])
 HOT = (np.random.default_rng(0).random((1000, 3)) < [0.5, 0.1, 0.02]).astype(int)
 WEIGHTS = class_balanced_weights(CLASSES)
+LIST = np.concatenate([np.arange(400), np.arange(800, 1000), np.arange(600, 1000)])
 
 CASES: dict[str, tuple[type, Callable[..., DistributedSampler[int]]]] = {
     "class_balanced": (ClassBalancedSampler, lambda **k: ClassBalancedSampler(CLASSES, **k)),
@@ -51,6 +53,7 @@ CASES: dict[str, tuple[type, Callable[..., DistributedSampler[int]]]] = {
         ProgressiveSampler,
         lambda **k: ProgressiveSampler(HOT, num_epochs=3, **k),
     ),
+    "listed": (ListedRowsSampler, lambda **k: ListedRowsSampler(LIST, **k)),
 }
 BATCH_CASES: dict[str, tuple[type, Callable[..., BatchSampler]]] = {
     "stratified": (
@@ -310,6 +313,29 @@ def test_repeat_factors_keep_every_row_and_round_by_chance() -> None:
     np.testing.assert_allclose(seen[900:].mean() / 50, factor, rtol=0.01)
     rows = list(sampler)
     assert abs(np.corrcoef(np.arange(len(rows)), rows)[0, 1]) < 0.1
+
+
+def test_a_list_is_gone_through_before_any_of_it_comes_again() -> None:
+    whole = list(ListedRowsSampler(LIST, seed=1))
+    assert sorted(whole) == sorted(LIST.tolist())
+    assert whole != LIST.tolist()
+    long = list(ListedRowsSampler(LIST, num_samples=2500, seed=1))
+    assert long[:1000] == whole
+    assert sorted(long[1000:2000]) == sorted(whole) != long[1000:2000] != whole
+    times = np.bincount(long, minlength=1000)
+    listed = np.bincount(LIST, minlength=1000)
+    assert ((times >= 2 * listed) & (times <= 3 * listed)).all()
+    part = list(ListedRowsSampler(LIST, num_samples=300, seed=1))
+    assert part == whole[:300]
+
+
+def test_a_list_holds_positions() -> None:
+    with pytest.raises(DataError, match="`rows` must list at least one row, got none"):
+        ListedRowsSampler([])
+    with pytest.raises(DataError, match=r"got dtype bool\. Turn a mask into positions"):
+        ListedRowsSampler([True, False])
+    with pytest.raises(DataError, match="`rows` must hold positions, integers >= 0, got -1"):
+        ListedRowsSampler([0, -1])
 
 
 def test_progressive_draws_move_from_rows_to_classes() -> None:

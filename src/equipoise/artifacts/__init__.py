@@ -1,5 +1,6 @@
 """The nouns of the line: frozen records that read and write themselves in open formats."""
 
+from equipoise.artifacts.calibrator import Calibrator
 from equipoise.artifacts.comparison import ArmRecord, Comparison, Gain
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.estimate import Estimate
@@ -7,7 +8,7 @@ from equipoise.artifacts.evaluation import Evaluation
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.artifacts.resampled import Resampled, TrainingRows
-from equipoise.artifacts.rule import Calibrator, DecisionRule, Decisions
+from equipoise.artifacts.rule import DecisionRule, Decisions
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
 from equipoise.artifacts.trial import Trial

@@ -42,6 +42,8 @@ class Correction:
         prior: Class shares of the rows it leads back to, (C,), where known.
         nominal_weight: The weight on positives that the remedy asked for, (L,), where it has one;
             printed beside the weight that calibration finds.
+        undoes: What of "pos_weight", "class_weights", "sampling" and "logit_adjustment" the steps
+            undo, where it was said; the same is never undone twice.
 
     Example:
         >>> pos_weight = Correction("multilabel", ({"op": "offset", "offset": [-np.log(9.0)]},))
@@ -55,6 +57,7 @@ class Correction:
     valid_range: tuple[float, float] = (0.0, 1.0)
     prior: tuple[float, ...] | None = None
     nominal_weight: tuple[float, ...] | None = None
+    undoes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         one_of("kind", self.kind, KINDS)
@@ -69,11 +72,110 @@ class Correction:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, tuple(to_float(v) for v in value))
+        object.__setattr__(self, "undoes", tuple(self.undoes))
 
     @classmethod
     def identity(cls, kind: Kind, prior: Sequence[float] | None = None) -> Correction:
         """Return the correction of a model trained without any remedy."""
         return cls(kind, prior=None if prior is None else tuple(prior))
+
+    @classmethod
+    def from_pos_weight(cls, pos_weight: ArrayLike) -> Correction:
+        """Undo the weight on positives of a binary cross entropy: z - log w.
+
+        Args:
+            pos_weight: (L,) or one number, > 0.
+
+        Example:
+            >>> undo = Correction.from_pos_weight([9.0])
+            >>> undo.probabilities([[0.0]]).round(3).tolist()
+            [[0.1]]
+        """
+        w = _positive("pos_weight", pos_weight)
+        weight = tuple(w.tolist())
+        return cls("multilabel", _add(-np.log(w)), nominal_weight=weight, undoes=("pos_weight",))
+
+    @classmethod
+    def from_class_weights(cls, weight: ArrayLike) -> Correction:
+        """Undo the class weights of a cross entropy: z_y - log w_y.
+
+        Args:
+            weight: (C,) weights, > 0.
+
+        Example:
+            >>> undo = Correction.from_class_weights([1.0, 3.0])
+            >>> undo.probabilities([[0.0, 0.0]]).round(2).tolist()
+            [[0.75, 0.25]]
+        """
+        w = _positive("weight", weight)
+        return cls("multiclass", _add(-np.log(w)), undoes=("class_weights",))
+
+    @classmethod
+    def from_undersampling(cls, kept: ArrayLike) -> Correction:
+        """Undo that only a share of the negatives was kept: z + log(kept).
+
+        Args:
+            kept: (L,) or one share in (0, 1].
+
+        Example:
+            >>> undo = Correction.from_undersampling(0.1)
+            >>> undo.probabilities([[0.0]]).round(3).tolist()
+            [[0.091]]
+
+        References:
+            Dal Pozzolo et al. (CIDM 2015), eq. 4.
+        """
+        share = _positive("kept", kept)
+        if (share > 1).any():
+            do = "Give the share of negatives that stayed, not the ratio."
+            raise UsageError(say("kept", "lie in (0, 1]", float(share.max()), do))
+        return cls.from_sampling_rates(1 / share, kind="multilabel")
+
+    @classmethod
+    def from_sampling_rates(cls, rates: ArrayLike, *, kind: Kind = "multiclass") -> Correction:
+        """Undo a sampler that drew some classes more often than others: z - log(rate).
+
+        Exact for classes and for one label. With several labels a row that is drawn for one label
+        brings the others along, so it is approximate there.
+
+        Args:
+            rates: (C,) how often a row of each class was drawn; for labels (L,) how often a row
+                with the label was drawn, for one without it.
+            kind: "multiclass" or "multilabel".
+
+        Example:
+            >>> undo = Correction.from_sampling_rates([1.0, 9.0])
+            >>> undo.probabilities([[0.0, 0.0]]).round(2).tolist()
+            [[0.9, 0.1]]
+        """
+        r = _positive("rates", rates)
+        labels = one_of("kind", kind, KINDS) == "multilabel"
+        exactness: Exactness = "approximate" if labels and r.size > 1 else "exact"
+        weight = tuple(r.tolist()) if labels else None
+        ops, undoes = _add(-np.log(r)), ("sampling",)
+        return cls(kind, ops, exactness, nominal_weight=weight, undoes=undoes)
+
+    @classmethod
+    def from_logit_adjustment(cls, prior: ArrayLike, *, tau: float = 1.0) -> Correction:
+        """Undo a loss that was trained on z + tau log(prior): z + tau log(prior) is its posterior.
+
+        Args:
+            prior: (C,) class shares of the training rows, > 0.
+            tau: Strength of the adjustment.
+
+        Example:
+            >>> undo = Correction.from_logit_adjustment([0.9, 0.1])
+            >>> undo.probabilities([[0.0, 0.0]]).round(2).tolist()
+            [[0.9, 0.1]]
+
+        References:
+            Menon et al. (ICLR 2021), eq. 10.
+        """
+        pi = _positive("prior", prior)
+        pi = pi / pi.sum()
+        shares = tuple(pi.tolist())
+        ops = _add(tau * np.log(pi))
+        return cls("multiclass", ops, prior=shares, undoes=("logit_adjustment",))
 
     @property
     def is_identity(self) -> bool:
@@ -121,6 +223,9 @@ class Correction:
         on positives multiply, the lesser exactness counts, and the range of this correction is
         carried through the later steps, for labels.
 
+        Raises:
+            UsageError: the two are of different kinds, or undo the same thing twice.
+
         Example:
             >>> weight = Correction("multilabel", ({"op": "offset", "offset": [-np.log(4.0)]},))
             >>> twice = weight.then(weight)
@@ -130,6 +235,10 @@ class Correction:
         if later.kind != self.kind:
             do = "Both must be for labels, or both for classes."
             raise UsageError(say("later.kind", f"be '{self.kind}'", repr(later.kind), do))
+        twice = sorted(set(self.undoes) & set(later.undoes))
+        if twice:
+            do = "It is undone already: apply each correction once."
+            raise UsageError(say("later", "undo something else", f"{twice[0]!r} again", do))
         worst = max(self.exactness, later.exactness, key=EXACTNESS.index)
         weights = [w for w in (self.nominal_weight, later.nominal_weight) if w is not None]
         weight: tuple[float, ...] | None = None
@@ -138,7 +247,8 @@ class Correction:
         prior = self.prior if later.prior is None else later.prior
         low, high = later._carry(self.valid_range)
         reach = max(low, later.valid_range[0]), min(high, later.valid_range[1])
-        return Correction(self.kind, self.ops + later.ops, worst, reach, prior, weight)
+        undoes = self.undoes + later.undoes
+        return Correction(self.kind, self.ops + later.ops, worst, reach, prior, weight, undoes)
 
     def _carry(self, reach: tuple[float, float]) -> tuple[float, float]:
         """Return where all labels stand after the steps, for a range before them."""
@@ -157,7 +267,7 @@ class Correction:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
-        fields = ("kind", "ops", "exactness", "valid_range", "prior", "nominal_weight")
+        fields = ("kind", "ops", "exactness", "valid_range", "prior", "nominal_weight", "undoes")
         body: dict[str, Any] = plain({name: getattr(self, name) for name in fields})
         return body
 
@@ -180,3 +290,16 @@ class Correction:
         body = read_json(path, _SCHEMA, _VERSION)
         with reading(path, _SCHEMA):
             return cls.from_dict({k: v for k, v in body.items() if k not in ("schema", "version")})
+
+
+def _positive(name: str, value: ArrayLike) -> Floats:
+    """Return (C,) finite numbers above 0."""
+    array = np.atleast_1d(to_array(name, value, ndim=(0, 1))).astype(np.float64)
+    if not (np.isfinite(array) & (array > 0)).all():
+        do = "What was never drawn or weighs nothing cannot be recovered."
+        raise UsageError(say(name, "hold finite numbers > 0", array.tolist(), do))
+    return array
+
+
+def _add(offset: Floats) -> tuple[Mapping[str, Any], ...]:
+    return ({"op": "offset", "offset": offset.tolist()},)

@@ -14,66 +14,24 @@ from numpy.typing import NDArray
 
 from equipoise._core.checks import one_of, require_finite, require_shape, say
 from equipoise._core.logistic import expit, log_softmax
+from equipoise.artifacts._choice import check_choice, choose
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
+from equipoise.artifacts.calibrator import Calibrator
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.artifacts.scores import Scores
 from equipoise.errors import DataError
 
-__all__ = ["Calibrator", "DecisionRule", "Decisions", "hash_ids"]
+__all__ = ["DecisionRule", "Decisions", "hash_ids"]
 
 Floats = NDArray[np.float64]
-_SCHEMA, _VERSION = "equipoise.DecisionRule", 1
+_SCHEMA, _VERSION = "equipoise.DecisionRule", 2
 
 
 def hash_ids(ids: NDArray[Any]) -> NDArray[np.uint64]:
     """Return one 64-bit hash per row id, sorted, so an overlap is found without keeping ids."""
     hashes = [hashlib.blake2b(str(i).encode(), digest_size=8).digest() for i in ids.tolist()]
     return np.sort(np.frombuffer(b"".join(hashes), dtype="<u8"))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Calibrator:
-    """An affine map of corrected log-odds: ``scale * z + offset``, then the shift of prior.
-
-    Args:
-        scale: (C,) slope per label, or one temperature for classes, > 0.
-        offset: (C,) added after the slope.
-        method: Per label: "formula" (nothing fitted), "offset", "platt", or "prior" (a ranking
-            score with fewer than 3 positives or negatives: prevalence and spread alone).
-        effective_weight: (C,) the weight on positives that the model really expressed; for labels
-            only, NaN where nothing was fitted.
-    """
-
-    scale: Floats
-    offset: Floats
-    method: tuple[str, ...]
-    effective_weight: Floats
-
-    @classmethod
-    def identity(cls, num_classes: int) -> Calibrator:
-        """Return the calibrator that trusts the formula."""
-        ones = np.ones(num_classes)
-        return cls(ones, 0 * ones, ("formula",) * num_classes, np.full(num_classes, np.nan))
-
-    def apply(self, log_odds: Floats) -> Floats:
-        """Return calibrated log-odds (or unnormalised log-posteriors), (N, C)."""
-        return np.asarray(self.scale * log_odds + self.offset)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
-        names = ("scale", "offset", "method", "effective_weight")
-        body: dict[str, Any] = plain({name: getattr(self, name) for name in names})
-        return body
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Calibrator:
-        """Read what :meth:`to_dict` wrote."""
-        scale, offset, weight = (
-            np.array([to_float(v) for v in fields[k]], dtype=np.float64)
-            for k in ("scale", "offset", "effective_weight")
-        )
-        return cls(scale, offset, tuple(fields["method"]), weight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,14 +65,22 @@ class DecisionRule:
         thresholds: (L,) cuts on calibrated, shifted log-odds for labels (a row is flagged at or
             above; inf never flags). None for classes.
         class_offset: (C,) added before the argmax for classes. None for labels.
-        objective: What the thresholds maximise, for example "f1".
+        objective: What the thresholds are for, for example "f1".
         target_prior: "validation", "uniform", or the declared prior as a list.
         tuned_on: Part, number of rows, fingerprint and kind of the scores it was tuned on.
         id_hashes: Sorted 64-bit hashes of those rows' ids, or None where there were no ids.
         grades: (C,) "A" to "D" by validation positives (100, 50, 10).
-        claimed: (C,) the objective on the rows it was tuned on; optimistic.
+        claimed: (C,) the measure on the rows it was tuned on; optimistic.
         cross_fitted: (C,) the same with calibration and threshold made on other folds.
         notes: Remarks per label, for example "threshold below prevalence".
+        measure: What ``claimed`` and ``cross_fitted`` hold, for example "f1" or "cost".
+        parameters: What the objective was given, for example ``{"at_least": 0.9}``.
+        threshold_low: (L,) lower quartile of the threshold over bootstrap rounds, NaN where there
+            were none; empty for classes and closed forms.
+        threshold_high: (L,) upper quartile.
+        choice: None where thresholds or offsets decide. Else ``form`` "top_k" (``k`` labels per
+            row), "budget" (``flags_per_row`` over a batch; ``thresholds`` then hold the cut that
+            met it on validation, for rows that come one by one) or "costs" (``costs``, C x C).
 
     Raises:
         DataError: lengths that do not match the names, or thresholds for classes.
@@ -135,6 +101,11 @@ class DecisionRule:
     claimed: Floats = field(default_factory=lambda: np.array([]))
     cross_fitted: Floats = field(default_factory=lambda: np.array([]))
     notes: tuple[str, ...] = ()
+    measure: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    threshold_low: Floats = field(default_factory=lambda: np.array([]))
+    threshold_high: Floats = field(default_factory=lambda: np.array([]))
+    choice: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         width, do = (len(self.names),), "Make the rule again with tune(scores)."
@@ -157,6 +128,7 @@ class DecisionRule:
         if (self.thresholds is None) == (self.kind == "multilabel"):
             expected = "be given for labels and only for labels"
             raise DataError(say("thresholds", expected, self.thresholds, do))
+        check_choice(self.choice, self.kind, len(self.names))
 
     def _check(self, scores: Scores) -> None:
         if scores.kind != self.kind or scores.names != self.names:
@@ -222,12 +194,15 @@ class DecisionRule:
             ([0.119, 0.5], [0, 1])
         """
         values = self.log_odds(scores)
-        if self.thresholds is not None:
-            flags = (values >= self.thresholds).astype(np.int8)
-            return Decisions(expit(values), flags, self.names, scores.ids)
-        offset = 0.0 if self.class_offset is None else self.class_offset
-        winners = np.argmax(values + offset, axis=1).astype(np.int64)
-        return Decisions(np.exp(values), winners, self.names, scores.ids)
+        probabilities = expit(values) if self.kind == "multilabel" else np.exp(values)
+        if self.choice is not None:
+            made = choose(values, self.choice)
+        elif self.thresholds is not None:
+            made = (values >= self.thresholds).astype(np.int8)
+        else:
+            offset = 0.0 if self.class_offset is None else self.class_offset
+            made = np.argmax(values + offset, axis=1).astype(np.int64)
+        return Decisions(probabilities, made, self.names, scores.ids)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
@@ -275,6 +250,11 @@ class DecisionRule:
                 claimed=floats("claimed"),
                 cross_fitted=floats("cross_fitted"),
                 notes=tuple(body["notes"]),
+                measure=str(body["measure"]),
+                parameters=dict(body["parameters"]),
+                threshold_low=floats("threshold_low"),
+                threshold_high=floats("threshold_high"),
+                choice=None if body["choice"] is None else dict(body["choice"]),
             )
 
 

@@ -161,6 +161,30 @@ class Scores:
         correction = self.correction or Correction.identity(self.kind)
         return correction.apply(self.logits())
 
+    def correct(self, correction: Correction) -> Scores:
+        """Return these scores with one more correction, after those they already carry.
+
+        Raises:
+            UsageError: the scores only rank, or what it undoes is undone already.
+
+        Example:
+            >>> scores = Scores.from_arrays(None, logits=[[0.0]], split="new", kind="multilabel")
+            >>> fixed = scores.correct(Correction.from_pos_weight(9.0))
+            >>> fixed.log_odds().round(3).tolist()
+            [[-2.197]]
+        """
+        check_correction(correction, self.kind)
+        if self.score_kind == "ranking":
+            do = "Fit a calibrator on validation data: tune(scores)."
+            raise UsageError(say("scores", "carry probabilities", "scores of kind 'ranking'", do))
+        before = self.correction or Correction.identity(self.kind)
+        unnamed = before.nominal_weight is not None and not before.undoes
+        if unnamed and correction.nominal_weight is not None:
+            do = "If both a loss and a sampler are to be undone, join them: first.then(second)."
+            got = "a second one after that of the loss or sampler"
+            raise UsageError(say("correction", "undo a weight once", got, do))
+        return replace(self, correction=before.then(correction))
+
     @property
     def has_probabilities(self) -> bool:
         """Whether a formula leads from these scores to probabilities."""

@@ -1,6 +1,7 @@
 """Decisions on validation data: calibration, priors, thresholds."""
 
-from equipoise.decisions.calibration import fit_class_calibrator, fit_label_calibrator
+from equipoise.decisions.calibration import fit_label_calibrator
+from equipoise.decisions.class_calibration import fit_class_calibrator
 from equipoise.decisions.priors import shift_prior, to_target_prior
 from equipoise.decisions.thresholds import plug_in_threshold, tune_threshold
 from equipoise.decisions.tune import tune

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from equipoise._core.checks import one_of
 from equipoise.artifacts import Calibrator, Correction, Scores
 from equipoise.decisions._folds import Tuned, deal_folds
-from equipoise.decisions.calibration import fit_class_calibrator
+from equipoise.decisions.class_calibration import fit_class_calibrator
 from equipoise.decisions.priors import (
     TargetPrior,
     shift_prior,

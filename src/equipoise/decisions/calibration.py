@@ -1,25 +1,33 @@
 """Calibration on validation data: the formula is the starting point, the data say how far to go.
 
 The ladder, by the smaller of positives and negatives: 0-2 the formula alone; 3-19 an offset;
-20 and more slope and offset, with the formula as the centre of their prior.
+20 and more slope and offset, with the formula as the centre of their prior; 1,000 and more an
+isotonic curve on top, by choice.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize
-from scipy.special import expit, logsumexp
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from equipoise.artifacts import Calibrator
+from equipoise.decisions._newton import newton_offsets, newton_platt
+from equipoise.decisions.isotonic import fit_isotonic
 
-__all__ = ["fit_class_calibrator", "fit_label_calibrator", "fit_offset", "fit_platt"]
+__all__ = ["LABEL_METHODS", "LabelMethod", "fit_label_calibrator", "fit_offset", "fit_platt"]
 
 Floats = NDArray[np.float64]
-OFFSET_FROM, SLOPE_FROM = 3, 20
+LabelMethod = Literal["auto", "formula", "offset", "platt", "isotonic"]
+LABEL_METHODS: tuple[LabelMethod, ...] = ("auto", "formula", "offset", "platt", "isotonic")
+OFFSET_FROM, SLOPE_FROM, ISOTONIC_FROM = 3, 20, 1000
+_NAMES = ("formula", "offset", "platt", "isotonic")
+_ISOTONIC = 3
 # Prior spread of log-slope and offset around the formula; weak against 20 positives.
 SLOPE_SD, OFFSET_SD = 1.0, 4.0
-LOG_SLOPE = 20.0
 
 
 def fit_offset(log_odds: Floats, positive: NDArray[np.bool_]) -> float:
@@ -69,21 +77,17 @@ def fit_platt(
     References:
         Platt (1999); the prior on (log slope, offset) replaces his smoothed targets.
     """
-    spread = np.array([slope_sd, offset_sd])
-    rows = max(log_odds.size, 1)
-
-    def objective(parameters: Floats) -> tuple[float, Floats]:
-        slope = float(np.exp(np.clip(parameters[0], -LOG_SLOPE, LOG_SLOPE)))
-        z = slope * log_odds + parameters[1]
-        loss = float(np.logaddexp(0.0, np.where(positive, -z, z)).sum())
-        residual = expit(z) - positive
-        loss += 0.5 * float(((parameters / spread) ** 2).sum())
-        gradient = np.array([slope * np.dot(residual, log_odds), residual.sum()])
-        return loss / rows, (gradient + parameters / spread**2) / rows
-
-    start = np.array([0.0, float(np.clip(fit_offset(log_odds, positive), -30, 30))])
-    found = minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-9})
-    return float(np.exp(np.clip(found.x[0], -LOG_SLOPE, LOG_SLOPE))), float(found.x[1])
+    truth = np.asarray(positive, dtype=np.bool_)[:, None]
+    begin = np.array([[0.0], [np.clip(fit_offset(log_odds, truth[:, 0]), -30, 30)]])
+    found = newton_platt(
+        log_odds[:, None],
+        truth,
+        np.ones_like(truth),
+        begin,
+        slope_sd=slope_sd,
+        offset_sd=offset_sd,
+    )
+    return float(np.exp(found[0, 0])), float(found[1, 0])
 
 
 def fit_label_calibrator(
@@ -92,8 +96,10 @@ def fit_label_calibrator(
     *,
     nominal_weight: Floats | None = None,
     verified: bool = True,
+    highest: LabelMethod = "auto",
+    start: Calibrator | None = None,
 ) -> Calibrator:
-    """Fit one calibrator per label by the ladder.
+    """Fit one calibrator per label by the ladder, all labels at once.
 
     Args:
         log_odds: (N, L) natural-prior log-odds as the formula gives them, or ranking scores.
@@ -101,6 +107,10 @@ def fit_label_calibrator(
         nominal_weight: (L,) or (1,) the weight on positives the remedy asked for, 1 if None.
         verified: False for ranking scores, which start from a standardised scale instead of a
             formula and always get slope and offset.
+        highest: The highest rung to climb: "formula", "offset", "platt" ("auto") or "isotonic".
+            A label without the evidence for it stays on the rung that it has evidence for.
+        start: A calibrator of similar rows, from where the search begins; effective weights are
+            then left out above the offset.
 
     Returns:
         Slope, offset and method per label, and the effective weight: the nominal one times
@@ -113,104 +123,68 @@ def fit_label_calibrator(
         >>> fitted.method, fitted.effective_weight.round(1).tolist()
         (('offset',), [81.0])
     """
-    n_labels = log_odds.shape[1]
-    scale, offset = np.ones(n_labels), np.zeros(n_labels)
+    known, positive = y_true >= 0, y_true == 1
+    n_known, n_positive = known.sum(axis=0), positive.sum(axis=0)
+    rung = _rungs(np.minimum(n_positive, n_known - n_positive), highest, verified)
+    centre, spread = _standard(log_odds, known, n_positive, verified)
+    z = log_odds if verified else (log_odds - centre) / spread
+    n_labels = z.shape[1]
+    slope, offset = np.zeros(n_labels), np.zeros(n_labels)
     effective = np.full(n_labels, np.nan)
-    method = []
-    asked = np.ones(1) if nominal_weight is None else nominal_weight
-    nominal = np.broadcast_to(asked, (n_labels,))
-    for column in range(n_labels):
-        known = y_true[:, column] >= 0
-        z, positive = log_odds[known, column], y_true[known, column] == 1
-        fewer = int(min(positive.sum(), (~positive).sum()))
-        if not verified:
-            scale[column], offset[column] = _fit_ranking(z, positive)
-            method.append("platt" if fewer >= OFFSET_FROM else "prior")
-            continue
-        if fewer < OFFSET_FROM:
-            method.append("formula")
-            continue
-        alone = fit_offset(z, positive)
-        effective[column] = nominal[column] * np.exp(-alone)
-        if fewer < SLOPE_FROM:
-            offset[column] = alone
-            method.append("offset")
-        else:
-            scale[column], offset[column] = fit_platt(z, positive)
-            method.append("platt")
-    return Calibrator(scale, offset, tuple(method), effective)
-
-
-def _fit_ranking(scores: Floats, positive: NDArray[np.bool_]) -> tuple[float, float]:
-    if scores.size == 0:
-        return 1.0, 0.0
-    spread = float(scores.std()) or 1.0
-    centre = float(scores.mean())
-    share = (positive.sum() + 0.5) / (positive.size + 1.0)
-    prior = float(np.log(share / (1 - share)))
-    slope, offset = fit_platt((scores - centre) / spread + prior, positive)
-    return slope / spread, offset + slope * (prior - centre / spread)
-
-
-def fit_class_calibrator(
-    log_posterior: Floats,
-    y_true: NDArray[np.int64],
-    *,
-    shift: Floats,
-    verified: bool = True,
-) -> Calibrator:
-    """Fit a temperature and the strength of the prior shift for classes.
-
-    The calibrated log-posterior is ``a * log p + tau * shift`` up to a constant; a = tau = 1 is
-    the formula. One strength for all classes instead of one offset each keeps the fit honest
-    with few rows per class. The ladder counts the rows outside the largest class: for two classes
-    the smaller of positives and negatives.
-
-    Args:
-        log_posterior: (N, C) natural-prior log-posteriors, or ranking scores.
-        y_true: (N,) classes.
-        shift: (C,) log of validation prior over the prior that ``log_posterior`` refers to.
-        verified: False for ranking scores, which always get a temperature.
-
-    Example:
-        >>> sure = np.log(np.tile([[0.98, 0.01, 0.01]], (90, 1)))
-        >>> y = np.repeat([0, 1, 2], 30)
-        >>> fitted = fit_class_calibrator(sure, y, shift=np.zeros(3))
-        >>> fitted.method[0], bool(fitted.scale[0] < 0.2)
-        ('platt', True)
-
-    References:
-        Guo et al. (ICML 2017), section 4.2, temperature; Alexandari et al. (ICML 2020), section 2,
-        for a bias beside it.
-    """
-    num_classes = log_posterior.shape[1]
-    fewer = y_true.size - int(np.bincount(y_true, minlength=num_classes).max())
-    moves = bool(np.ptp(shift) > 1e-9)
-    level = fewer if verified else max(fewer, SLOPE_FROM)
-    rows = np.arange(y_true.size)
-    free = np.array([level >= SLOPE_FROM, moves and level >= OFFSET_FROM], dtype=np.float64)
-
-    def objective(parameters: Floats) -> tuple[float, Floats]:
-        slope = float(np.exp(np.clip(parameters[0], -LOG_SLOPE, LOG_SLOPE)))
-        strength = 1.0 + float(parameters[1])
-        z = slope * log_posterior + strength * shift
-        log_p = z - logsumexp(z, axis=1, keepdims=True)
-        excess = np.exp(log_p)
-        excess[rows, y_true] -= 1.0
-        by_slope = slope * float((excess * log_posterior).sum())
-        by_strength = float((excess @ shift).sum())
-        loss = -float(log_p[rows, y_true].sum()) + 0.5 * float((parameters**2).sum())
-        gradient = free * (np.array([by_slope, by_strength]) + parameters)
-        return loss / rows.size, gradient / rows.size
-
-    slope, strength, method = 1.0, 1.0, "formula"
-    if free.any():
-        found = minimize(objective, np.zeros(2), jac=True, method="BFGS", options={"gtol": 1e-9})
-        slope, strength = float(np.exp(found.x[0])), 1.0 + float(found.x[1])
-        method = "platt" if level >= SLOPE_FROM else "offset"
-    return Calibrator(
-        np.full(num_classes, slope),
-        strength * shift,
-        (method,) * num_classes,
-        np.full(num_classes, np.nan),
+    # Beside a start, the offset alone is wanted where nothing more is fitted.
+    some = np.flatnonzero(rung == 1 if start is not None else rung >= 1)
+    if some.size and verified:
+        share = n_positive[some] / n_known[some]
+        offset[some] = newton_offsets(z[:, some], known[:, some], share)
+        asked = np.ones(1) if nominal_weight is None else nominal_weight
+        effective[some] = np.broadcast_to(asked, (n_labels,))[some] * np.exp(-offset[some])
+    more = np.flatnonzero(rung >= 2)
+    if more.size:
+        begin = np.stack([slope, np.clip(offset, -30, 30)])[:, more]
+        if start is not None and verified:
+            warm = np.array([m not in ("formula", "offset") for m in start.method])[more]
+            before = np.stack([np.log(start.scale), start.offset])[:, more]
+            begin = np.where(warm, before, begin)
+        slope[more], offset[more] = newton_platt(
+            z[:, more], positive[:, more], known[:, more], begin,
+            slope_sd=SLOPE_SD, offset_sd=OFFSET_SD,
+        )  # fmt: skip
+    scale = np.exp(slope)
+    if not verified:
+        scale, offset = scale / spread, offset - scale * centre / spread
+    method = [_NAMES[r] for r in rung]
+    if not verified:
+        method = ["prior" if m < OFFSET_FROM else w for m, w in zip(
+            np.minimum(n_positive, n_known - n_positive), method, strict=True)]  # fmt: skip
+    affine = Calibrator(scale, offset, tuple(method), effective)
+    if not (rung == _ISOTONIC).any():
+        return affine
+    values = affine.apply(log_odds)
+    knots = tuple(
+        fit_isotonic(values[known[:, c], c], positive[known[:, c], c]) if r == _ISOTONIC else None
+        for c, r in enumerate(rung)
     )
+    return Calibrator(scale, offset, affine.method, effective, knots)
+
+
+def _rungs(fewer: NDArray[np.int64], highest: LabelMethod, verified: bool) -> NDArray[np.int64]:
+    """Return 0 formula, 1 offset, 2 Platt or 3 isotonic, as far as the evidence and wish go."""
+    evidence = np.searchsorted([OFFSET_FROM, SLOPE_FROM, ISOTONIC_FROM], fewer, side="right")
+    wish = _NAMES.index("platt" if highest == "auto" else highest)
+    rung = np.minimum(evidence, wish)
+    # Ranking scores have no formula to fall back on.
+    return np.asarray(rung if verified else np.maximum(rung, 2))
+
+
+def _standard(
+    scores: Floats, known: NDArray[np.bool_], n_positive: NDArray[np.int64], verified: bool
+) -> tuple[Floats, Floats]:
+    """Return centre and spread so that (scores - centre) / spread starts at the prevalence."""
+    if verified:
+        return np.zeros(scores.shape[1]), np.ones(scores.shape[1])
+    n = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, scores, 0.0).sum(axis=0) / n
+    spread = np.sqrt((np.where(known, scores - mean, 0.0) ** 2).sum(axis=0) / n)
+    spread = np.where(spread > 0, spread, 1.0)
+    share = (n_positive + 0.5) / (known.sum(axis=0) + 1.0)
+    return mean - spread * np.log(share / (1 - share)), spread

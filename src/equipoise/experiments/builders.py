@@ -1,20 +1,17 @@
-"""From training labels to remedies: loss, sampler and the correction of both."""
+"""From training labels to remedies that treat imbalance by their loss, and the plain ones."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from equipoise import losses, sampling
-from equipoise.artifacts import Correction, Labels
+from equipoise import losses
+from equipoise.artifacts import Labels
 from equipoise.experiments.ranking_builders import ranking_remedy
 from equipoise.labels import class_weights, pos_weights
-from equipoise.sampling.effect import sampler_correction
-from equipoise.sampling.weights import class_balanced_weights
 from equipoise.training.remedy import Remedy
 
 __all__ = [
@@ -24,7 +21,6 @@ __all__ = [
     "class_balanced",
     "class_balanced_focal",
     "class_balanced_labels",
-    "class_balanced_sampling",
     "distribution_balanced",
     "hill",
     "inverse_frequency",
@@ -40,7 +36,6 @@ __all__ = [
     "softmax_focal",
     "vector_scaling",
     "weighted_ce",
-    "weighted_sampling",
 ]
 
 
@@ -229,25 +224,3 @@ def ldam(labels: Labels, *, max_margin: float, scale: float) -> Remedy:
     )
     made = _from_loss("ldam", loss, labels, max_margin=max_margin, scale=scale)
     return replace(made, head="cosine")
-
-
-def _with_sampler(
-    name: str, base: Remedy, sampler: Any, undo: Correction, **settings: Any
-) -> Remedy:
-    return Remedy(name, base.loss, base.correction.then(undo), sampler=sampler, settings=settings)
-
-
-def class_balanced_sampling(labels: Labels) -> Remedy:
-    """Cross-entropy on classes drawn equally often."""
-    weights = class_balanced_weights(labels)
-    sampler = partial(sampling.ClassBalancedSampler, labels, num_samples=len(labels))
-    undo = sampler_correction(weights, labels)
-    return _with_sampler("class_balanced_sampling", plain_cross_entropy(labels), sampler, undo)
-
-
-def weighted_sampling(labels: Labels, *, rule: Any) -> Remedy:
-    """Binary cross-entropy on rows drawn by their rarest (or mean, or summed) label."""
-    weights = class_balanced_weights(labels, rule=rule)
-    sampler = partial(sampling.WeightedSampler, weights, num_samples=len(labels))
-    undo = sampler_correction(weights, labels)
-    return _with_sampler("weighted_sampling", plain_bce(labels), sampler, undo, rule=rule)

@@ -9,6 +9,7 @@ from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.experiments._loss_methods import LOSS_METHODS
 from equipoise.experiments._method import CLASSES, LABELS, Method, entry
+from equipoise.experiments._sampling_methods import SAMPLING_METHODS
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Labels
@@ -29,22 +30,7 @@ METHODS: Mapping[str, Method] = {
             "-",
         ),
         *LOSS_METHODS,
-        entry(
-            "class_balanced_sampling",
-            "sampler",
-            {CLASSES: "class_balanced_sampling"},
-            "Draw a class, then a row of it: every class equally often.",
-            "Kang et al., ICLR 2020, section 3",
-        ),
-        entry(
-            "weighted_sampling",
-            "sampler",
-            {LABELS: "weighted_sampling"},
-            "Draw each row by the largest inverse frequency among its labels.",
-            "folk recipe; implied weights as in Wu et al., ECCV 2020, section 3.1",
-            "approximate",
-            rule="max",
-        ),
+        *SAMPLING_METHODS,
     )
 }
 

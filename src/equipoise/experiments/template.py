@@ -54,11 +54,11 @@ def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) 
     if spec.kind is not None:
         lines.append(f"kind: {spec.kind}")
     data = "\n".join(f"  {line}" for line in lines)
-    arms = [f"  - {THRESHOLDS:<24}# always compared, listed or not"]
+    arms = [f"  - {THRESHOLDS:<28}# always compared, listed or not"]
     for method in methods_for(labels.kind):
         settings = ", ".join(f"{k}={v}" for k, v in method.settings.items())
         remark = method.summary + (f" Settings: {settings}." if settings else "")
-        line = f"  - {method.name:<24}" if method.first_choice else f"  # - {method.name:<22}"
+        line = f"  - {method.name:<28}" if method.first_choice else f"  # - {method.name:<26}"
         arms.insert(0 if method.name == "none" else len(arms), f"{line}# {remark}")
     labelled = "labels" if labels.kind == "multilabel" else "classes"
     uniform = labels.kind == "multiclass"

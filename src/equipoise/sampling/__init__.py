@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     )
     from equipoise.sampling.rows import ClassBalancedSampler, WeightedSampler
     from equipoise.sampling.rules import ROW_RULES, RowRule, row_weights
-    from equipoise.sampling.varying import ProgressiveSampler, RepeatFactorSampler
+    from equipoise.sampling.varying import (
+        ListedRowsSampler,
+        ProgressiveSampler,
+        RepeatFactorSampler,
+    )
     from equipoise.sampling.weights import (
         class_balanced_weights,
         effective_number_weights,
@@ -51,6 +55,7 @@ __all__ = [
     "ROW_RULES",
     "BalancedBatchSampler",
     "ClassBalancedSampler",
+    "ListedRowsSampler",
     "PKBatchSampler",
     "ProgressiveSampler",
     "Raking",
@@ -93,6 +98,7 @@ __all__ = [
 _HOME = {
     "BalancedBatchSampler": "batches",
     "ClassBalancedSampler": "rows",
+    "ListedRowsSampler": "varying",
     "PKBatchSampler": "batches",
     "ProgressiveSampler": "varying",
     "ROW_RULES": "rules",

@@ -1,4 +1,4 @@
-"""Row samplers that are more than weights: repeat factors, and balance that comes by epochs."""
+"""Row samplers that are more than weights: repeat factors, balance by epochs, lists of rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import say
+from equipoise._core.checks import say, to_array
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError
@@ -17,7 +17,7 @@ from equipoise.sampling.repeat import repeat_factor_rows, repeat_factors
 from equipoise.sampling.rows import Floats, Rows, RowSampler, draw_by_weight
 from equipoise.sampling.weights import class_balanced_weights, to_labels
 
-__all__ = ["ProgressiveSampler", "RepeatFactorSampler"]
+__all__ = ["ListedRowsSampler", "ProgressiveSampler", "RepeatFactorSampler"]
 
 
 class RepeatFactorSampler(RowSampler):
@@ -157,3 +157,70 @@ class ProgressiveSampler(RowSampler):
 
     def _draw(self, size: int) -> Rows:
         return draw_by_weight(self.weights(), size, self._stream("rows"))
+
+
+class ListedRowsSampler(RowSampler):
+    """Draw the rows of a list, each as often as it stands there, in a new order per epoch.
+
+    Use for the rows of :mod:`equipoise.sampling.resample` where no copy is augmented in its own
+    way. Prefer a sampler that draws anew in each epoch: a list that leaves rows out never shows
+    them.
+
+    Args:
+        rows: Positions, (M,) integers >= 0; a row may stand several times.
+        num_samples: Draws per epoch over all ranks; None draws M. Fewer leaves some out by chance,
+            more goes through the list again in another order.
+        seed: The same on every rank.
+        sharding: As for :class:`WeightedSampler`.
+        num_replicas: World size; None asks torch.distributed when iteration starts.
+        rank: This process; given together with ``num_replicas``.
+
+    Raises:
+        DataError: no rows, or entries that are no positions.
+        UsageError: a setting out of range.
+
+    Note:
+        The way back is ``sampler_correction(np.bincount(rows, minlength=len(labels)), labels)``.
+        Call ``set_epoch``; see :class:`WeightedSampler`.
+
+    Example:
+        >>> sampler = ListedRowsSampler([0, 1, 2, 2])
+        >>> sorted(sampler)
+        [0, 1, 2, 2]
+    """
+
+    def __init__(
+        self,
+        rows: ArrayLike,
+        *,
+        num_samples: int | None = None,
+        seed: int = 0,
+        sharding: Sharding = "auto",
+        num_replicas: int | None = None,
+        rank: int | None = None,
+    ) -> None:
+        self.rows = _positions(rows)
+        super().__init__(
+            int(self.rows.max()) + 1,
+            self.rows.size if num_samples is None else num_samples,
+            seed=seed,
+            sharding=sharding,
+            num_replicas=num_replicas,
+            rank=rank,
+        )
+
+    def _draw(self, size: int) -> Rows:
+        random = self._stream("rows")
+        rounds = -(-size // self.rows.size)
+        return np.concatenate([random.permutation(self.rows) for _ in range(rounds)])[:size]
+
+
+def _positions(rows: ArrayLike) -> Rows:
+    array = to_array("rows", rows, ndim=1)
+    if array.size == 0:
+        raise DataError(say("rows", "list at least one row", "none"))
+    if array.dtype.kind not in "iu" or array.min() < 0:
+        got = f"dtype {array.dtype}" if array.dtype.kind not in "iu" else array.min()
+        do = "Turn a mask into positions with np.flatnonzero(mask)."
+        raise DataError(say("rows", "hold positions, integers >= 0", got, do))
+    return array.astype(np.int64)

@@ -82,8 +82,9 @@ class _Ledger:
         self.room = (units.n_rows * fractions).tolist()
         self.shares, self.ones = fractions.tolist(), [1.0] * fractions.size
         self.equal = bool(np.ptp(fractions) <= 1e-12)
-        self.noise = noise.tolist()
-        self.table: list[list[int]] = [[0] * fractions.size for _ in range(units.sizes.size)]
+        # Flat: tens of thousands of small lists would keep the garbage collector busy.
+        self.noise: list[float] = noise.ravel().tolist()
+        self.table: list[int] = [0] * noise.size
         rows, columns = np.nonzero(units.vectors > 0)
         self.starts = np.searchsorted(rows, np.arange(units.sizes.size + 1)).tolist()
         self.values = units.vectors[rows, columns].tolist()
@@ -122,7 +123,7 @@ class _Ledger:
                     (
                         (others[p] - given[p] * load) / shares[p],
                         (self.room[p] - given[p] * size) / shares[p],
-                        self.noise[kind][p],
+                        self.noise[kind * len(shares) + p],
                         p,
                     )
                     for p in near
@@ -144,13 +145,14 @@ class _Ledger:
         best, columns = near[0], self.columns[span.start : span.stop]
         if len(near) > 1:
             lacks = [self.demand[c] for c in columns] if len(columns) > 1 else [self.room]
-            room, noise = self.room, self.noise[kind]
-            keys = [
-                (sum([lack[p] for lack in lacks]) / shares[p], room[p] / shares[p], noise[p], p)
-                for p in near
-            ]
-            best = max(keys)[3]
-        self.table[kind][best] = 1
+            lacking = [sum([lack[p] for lack in lacks]) / shares[p] for p in near]
+            most = max(lacking)
+            near = [p for p, lack in zip(near, lacking, strict=True) if lack == most]
+            best = near[0]
+            if len(near) > 1:
+                at = kind * len(shares)
+                best = max(near, key=lambda p: (self.room[p] / shares[p], self.noise[at + p]))
+        self.table[kind * len(shares) + best] = 1
         self.room[best] -= self.sizes[kind]
         for column, value in zip(columns, self.values[span.start : span.stop], strict=True):
             self.demand[column][best] -= value
@@ -163,7 +165,7 @@ class _Ledger:
             self._place_one(kind, span, demand, step)
             return
         given = self._fill(kind, span, demand, step)
-        self.table[kind] = given
+        self.table[kind * len(given) : (kind + 1) * len(given)] = given
         for part, units in enumerate(given):
             if units:
                 self.room[part] -= units * size
@@ -210,4 +212,4 @@ def allocate_iteratively(
     kinds = np.flatnonzero(waiting)
     for kind in kinds[np.argsort(-units.sizes[kinds] * jitter[kinds], kind="stable")].tolist():
         ledger.place(kind, ledger.room, ledger.sizes[kind])
-    return np.asarray(ledger.table, dtype=np.int64)
+    return np.array(ledger.table, dtype=np.int64).reshape(n_types, fractions.size)

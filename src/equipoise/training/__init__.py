@@ -8,8 +8,17 @@ except (ImportError, RuntimeError) as error:
     raise MissingExtraError("torch", "torch", "equipoise.training") from error
 
 # Not lazy: a lazy function `fit` would be shadowed by the module of the same name.
+from equipoise.training.combination import add_sampler
 from equipoise.training.fit import fit
 from equipoise.training.heads import HeadJob, HeadResult, HeadSettings, train_heads
 from equipoise.training.remedy import Remedy
 
-__all__ = ["HeadJob", "HeadResult", "HeadSettings", "Remedy", "fit", "train_heads"]
+__all__ = [
+    "HeadJob",
+    "HeadResult",
+    "HeadSettings",
+    "Remedy",
+    "add_sampler",
+    "fit",
+    "train_heads",
+]
