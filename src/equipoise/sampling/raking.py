@@ -12,6 +12,7 @@ from equipoise._core.checks import one_of, require_shape, say, to_array, to_frac
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
 from equipoise.sampling._limits import Limit, within_limits
+from equipoise.sampling._presence import presence_classes
 from equipoise.sampling._tilt import group_labelsets
 from equipoise.sampling.effect import weighted_rates
 from equipoise.sampling.weights import to_labels
@@ -111,7 +112,8 @@ def target_rates(labels: Labels | ArrayLike, target: Target) -> Floats:
 
     Args:
         labels: `Labels`, or class indices (N,), or multi-hot (N, L) with -1 unknown.
-        target: "sqrt" or "equal". Classes: proportional to the root, or 1 / C.
+        target: "sqrt" or "equal". Classes: proportional to the root, or 1 / C; one label alone is
+            two classes.
 
     Returns:
         (L,) float64; NaN for labels that are always or never present, absent classes included.
@@ -122,6 +124,9 @@ def target_rates(labels: Labels | ArrayLike, target: Target) -> Floats:
     """
     power = 0.5 if one_of("target", target, TARGETS) == "sqrt" else 0.0
     given = to_labels(labels)
+    classes = presence_classes(given)
+    if classes is not None and classes.num_classes == 2:
+        return target_rates(classes, target)[1:]
     usable = (given.counts > 0) & (given.counts < given.known)
     rates = np.full(given.num_classes, np.nan)
     if usable.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from equipoise._core.checks import (
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.labels.weights import class_weights
+from equipoise.sampling._presence import by_presence
 
 __all__ = [
     "Join",
@@ -129,7 +131,8 @@ def class_balanced_weights(
     .. math:: w_i = n_{y_i}^{-power}, \qquad w_i = \max_{l: y_{il} = 1} n_l^{-power}
 
     Args:
-        labels: `Labels`, or class indices (N,), or multi-hot (N, L) with -1 unknown.
+        labels: `Labels`, or class indices (N,), or multi-hot (N, L) with -1 unknown. One label
+            alone is two classes: rows with it and rows without.
         power: 1 balances classes exactly; 0.5 is square-root sampling; 0 leaves rows alike; 2 is
             the reversed sampler. It is 1 - q of :func:`power_weights`.
         rule: For several labels a row: "max", "mean" or "sum"; see :func:`instance_weights`.
@@ -152,6 +155,8 @@ def class_balanced_weights(
         [0.667, 0.667, 0.667, 2.0]
         >>> class_balanced_weights([[1, 1], [0, 1], [0, 1], [0, 0]]).round(3).tolist()
         [2.0, 0.667, 0.667, 0.667]
+        >>> class_balanced_weights([[0], [0], [0], [1]]).round(3).tolist()
+        [0.667, 0.667, 0.667, 2.0]
     """
     q = 1.0 - to_positive("power", power, zero=True)
     return power_weights(labels, q=q, rule=rule, empty_weight=empty_weight)
@@ -194,6 +199,9 @@ def power_weights(
     if not np.isfinite(q):
         raise UsageError(say("q", "be finite", q, "Start with 0.5."))
     given = to_labels(labels)
+    single = by_presence(given, partial(power_weights, q=q), empty_weight)
+    if single is not None:
+        return single
     counts = given.counts.astype(np.float64)
     weight = np.zeros(given.num_classes)
     largest = max(float(counts.max()), 1.0)
@@ -234,6 +242,9 @@ def effective_number_weights(
         [0.842, 0.842, 0.842, 1.474]
     """
     given = to_labels(labels)
+    single = by_presence(given, partial(effective_number_weights, beta=beta), empty_weight)
+    if single is not None:
+        return single
     weight = class_weights(
         given, method="effective_number", beta=beta, normalize=None, zero_counts="ignore"
     )

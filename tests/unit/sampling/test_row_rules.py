@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, NoEffectWarning, UsageError
+from equipoise.sampling import target_rates
 from equipoise.sampling.labelsets import inverse_labelset_weights, single_label_weights
 from equipoise.sampling.repeat import repeat_factor_rows, repeat_factor_weights, repeat_factors
 from equipoise.sampling.rules import ROW_RULES, row_weights
@@ -190,3 +192,21 @@ def test_a_label_that_never_stands_alone_keeps_its_rows() -> None:
 def test_rows_without_labels_count_as_rows_of_the_most_frequent_label(name: str) -> None:
     w = row_weights([[1, 0], [1, 0], [1, 0], [0, 1], [0, 0], [-1, 0]], name)
     np.testing.assert_allclose(w[4:], w[0])
+
+
+def test_one_label_alone_is_two_classes() -> None:
+    hot = np.array([[1]] * 10 + [[0]] * 80 + [[-1]] * 10)
+    classes = (hot[:, 0] == 1).astype(int)
+    for weigh in (
+        class_balanced_weights,
+        partial(power_weights, q=0.5),
+        partial(effective_number_weights, beta=0.99),
+        partial(progressive_weights, epoch=1, num_epochs=2),
+    ):
+        np.testing.assert_allclose(weigh(hot), weigh(classes))
+    weights = class_balanced_weights(hot, empty_weight=0.5)
+    assert weights[:10].sum() == pytest.approx(2 * weights[10:].sum())
+    assert target_rates(hot, "equal").tolist() == [0.5]
+    assert target_rates(hot[:90], "sqrt") == pytest.approx([1 / (1 + np.sqrt(8))])
+    with pytest.raises(DataError, match="`empty_weight` must leave a row with a weight"):
+        class_balanced_weights([[0], [0]], empty_weight=0.0)
