@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "sampling.md"
 def test_blocks_print_what_the_page_says() -> None:
     text = PAGE.read_text(encoding="utf-8")
     pairs = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
-    assert len(pairs) == text.count("```python") == 5
+    assert len(pairs) == text.count("```python") == 6
     scope: dict[str, object] = {}
     for code, output in pairs:
         printed = io.StringIO()
