@@ -7,6 +7,7 @@ import sys
 import typer
 
 from equipoise.cli import (
+    apply,
     audit,
     compare,
     demo,
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: equipoise demo",
 )
-for verb in (demo, init, diagnose, audit, split, compare, tune, evaluate, report, methods):
+for verb in (demo, init, diagnose, audit, split, compare, tune, evaluate, apply, report, methods):
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(verb.run)
 
 

@@ -1,0 +1,46 @@
+"""``equipoise apply``: a rule on new scores, of any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equipoise.cli import options as o
+from equipoise.cli.console import print_json, progress, split_list, table
+
+EXAMPLE = "Example: equipoise apply rule.json new.parquet -o decisions.parquet"
+
+
+def run(
+    rule: Annotated[Path, typer.Argument(help="Rule written by `equipoise tune`.")],
+    scores: Annotated[Path, typer.Argument(help="New scores: Parquet, or a table.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet or CSV to write.")] = Path(
+        "decisions.parquet"
+    ),
+    score_kind: Annotated[
+        str | None, typer.Option(help="For a table: logits, probabilities or ranking.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option("--scores", help="Score columns, zA,zB.")] = None,
+    id_column: o.IdColumn = None,
+    as_json: o.Json = False,
+) -> None:
+    """Write calibrated probabilities and decisions for new rows, in batches."""
+    from functools import partial
+
+    from equipoise.artifacts import DecisionRule
+    from equipoise.experiments.apply_file import apply_file
+
+    loaded = DecisionRule.load(rule)
+    with progress() as show:
+        made = apply_file(loaded, scores, out, score_kind=score_kind,
+                          columns=split_list(columns), id_column=id_column,
+                          progress=partial(show, "rows"))  # fmt: skip
+    if as_json:
+        print_json({"out": made.out, "n_rows": made.n_rows, "decided": made.decided})
+        return
+    rows = [[name, f"{count:,}", f"{count / max(made.n_rows, 1):.2%}"]
+            for name, count in made.decided.items()]  # fmt: skip
+    typer.echo(table(["name", "decided", "share"], rows))
+    typer.echo(f"{made.n_rows:,} rows: {made.out}")

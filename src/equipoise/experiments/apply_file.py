@@ -1,0 +1,258 @@
+"""A rule applied to a file of any size: read, decided and written in batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.checks import one_of, say
+from equipoise._core.files import atomic_path
+from equipoise.artifacts import Correction, DecisionRule, Scores
+from equipoise.artifacts.rule import Decisions
+from equipoise.artifacts.scores import SCORE_KINDS
+from equipoise.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Applied", "apply_file"]
+
+_BATCH = 250_000
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What was written.
+
+    Args:
+        out: The file.
+        n_rows: Rows in it.
+        decided: Name of each label or class -> rows flagged with it.
+    """
+
+    out: Path
+    n_rows: int
+    decided: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A table of scores that can be read again and again, in batches."""
+
+    path: Path
+    columns: tuple[str, ...]
+    score_kind: str
+    id_column: str | None
+    correction: Correction | None
+    batch: int
+
+    def scan(self) -> pl.LazyFrame:
+        import polars as pl
+
+        return pl.scan_csv(self.path) if self.path.suffix == ".csv" else pl.scan_parquet(self.path)
+
+    def rows(self) -> int:
+        import polars as pl
+
+        return int(self.scan().select(pl.len()).collect().item())
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        keep = [*self.columns, *([self.id_column] if self.id_column else [])]
+        for frame in self.scan().select(keep).collect_batches(chunk_size=self.batch):
+            # A batch may be as large as a row group of the file.
+            yield from frame.iter_slices(self.batch)
+
+    def scores(self, frame: pl.DataFrame, rule: DecisionRule) -> Scores:
+        values: dict[str, Any] = {self.score_kind: _matrix(frame, self.columns, self.path)}
+        return Scores.from_arrays(
+            None,
+            **values,
+            split="new",
+            kind=rule.kind,
+            names=rule.names,
+            correction=self.correction,
+            check_kind=False,
+        )
+
+
+def _matrix(frame: pl.DataFrame, columns: Sequence[str], path: Path) -> Floats:
+    try:
+        return np.asarray(frame.select(columns).to_numpy(), dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        do = "Score columns hold numbers; missing ones are not allowed."
+        raise DataError(say(str(path), "hold numbers", str(error)[:100], do)) from error
+
+
+def _source(
+    path: Path,
+    score_kind: str | None,
+    columns: Sequence[str] | None,
+    id_column: str | None,
+    batch: int,
+) -> _Source:
+    import polars as pl
+
+    if path.suffix not in (".parquet", ".csv"):
+        do = "Write arrays as a table, one column per label."
+        raise UsageError(say(str(path), "end in .parquet or .csv", path.suffix or "no ending", do))
+    if not path.is_file():
+        raise DataError(say(str(path), "be a file", "nothing there", "Check the path."))
+    try:
+        if path.suffix == ".parquet":
+            header = pl.read_parquet_metadata(path).get("equipoise")
+            if header is not None:
+                return _saved(path, json.loads(header), batch)
+        scan = pl.scan_csv if path.suffix == ".csv" else pl.scan_parquet
+        found = scan(path).collect_schema()
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        got = " ".join(str(error).split())[:120]
+        raise DataError(say(str(path), "be a readable table", got)) from error
+    if score_kind is None or not columns:
+        do = "Say what the columns are: --score-kind logits --scores zA,zB."
+        expected = "be scores that equipoise wrote, or come with --score-kind and --scores"
+        raise UsageError(say(str(path), expected, "a table", do))
+    one_of("--score-kind", score_kind, SCORE_KINDS)
+    missing = [c for c in [*columns, *([id_column] if id_column else [])] if c not in found]
+    if missing:
+        raise DataError(say(str(path), f"hold the columns {missing}", f"{list(found)[:20]}"))
+    return _Source(path, tuple(columns), score_kind, id_column, None, batch)
+
+
+def _saved(path: Path, header: dict[str, Any], batch: int) -> _Source:
+    import polars as pl
+
+    if "score_kind" not in header:
+        raise DataError(say(str(path), "hold scores", f"a {header.get('schema')}"))
+    columns = tuple(f"score:{name}" for name in header["names"])
+    stored = header["correction"]
+    correction = None if stored is None else Correction.from_dict(stored)
+    has_ids = "id" in pl.scan_parquet(path).collect_schema()
+    return _Source(
+        path, columns, header["score_kind"], "id" if has_ids else None, correction, batch
+    )
+
+
+def _border(rule: DecisionRule, source: _Source, n_rows: int) -> float | None:
+    """Return the highest log-odds that a budget leaves out, over all rows; None without one.
+
+    Only the cells that may still be flagged are kept from batch to batch.
+    """
+    if rule.choice is None or rule.choice["form"] != "budget":
+        return None
+    allowed = int(np.floor(float(rule.choice["flags_per_row"]) * n_rows + 1e-9))
+    if allowed >= n_rows * len(rule.names):
+        return -np.inf
+    best: Floats = np.empty(0)
+    for frame in source.frames():
+        best = np.concatenate([best, rule.log_odds(source.scores(frame, rule)).ravel()])
+        if best.size > allowed + 1:
+            best = np.partition(best, best.size - allowed - 1)[best.size - allowed - 1 :]
+    return float(best.min())
+
+
+def _decide(rule: DecisionRule, scores: Scores, border: float | None) -> Decisions:
+    made = rule.apply(scores)
+    if border is None:
+        return made
+    return replace(made, predictions=(rule.log_odds(scores) > border).astype(np.int8))
+
+
+def _schema(rule: DecisionRule, source: _Source) -> dict[str, Any]:
+    import polars as pl
+
+    schema: dict[str, Any] = {}
+    if source.id_column:
+        schema[source.id_column] = source.scan().collect_schema()[source.id_column]
+    schema |= {f"probability:{name}": pl.Float64 for name in rule.names}
+    if rule.kind == "multiclass":
+        return schema | {"decision": pl.String}
+    return schema | {f"decision:{name}": pl.Int8 for name in rule.names}
+
+
+def _to_frame(
+    rule: DecisionRule, made: Decisions, source: _Source, frame: pl.DataFrame
+) -> pl.DataFrame:
+    import polars as pl
+
+    columns: dict[str, Any] = {}
+    if source.id_column:
+        columns[source.id_column] = frame[source.id_column]
+    for name, values in zip(rule.names, made.probabilities.T, strict=True):
+        columns[f"probability:{name}"] = np.ascontiguousarray(values)
+    if rule.kind == "multiclass":
+        columns["decision"] = pl.Series(rule.names).gather(made.predictions)
+    else:
+        for name, flags in zip(rule.names, made.predictions.T, strict=True):
+            columns[f"decision:{name}"] = np.ascontiguousarray(flags, dtype=np.int8)
+    return pl.DataFrame(columns)
+
+
+def apply_file(
+    rule: DecisionRule,
+    path: str | Path,
+    out: str | Path,
+    *,
+    score_kind: str | None = None,
+    columns: Sequence[str] | None = None,
+    id_column: str | None = None,
+    batch_rows: int = _BATCH,
+    progress: Progress | None = None,
+) -> Applied:
+    """Write calibrated probabilities and decisions for the rows of a file, in their order.
+
+    Args:
+        rule: The rule.
+        path: Scores written by :meth:`Scores.save`, or a Parquet or CSV table.
+        out: Parquet or CSV to write: the ids, ``probability:NAME``, and ``decision:NAME`` (0 or 1)
+            for labels or ``decision`` (a name) for classes.
+        score_kind: For a table: "logits", "probabilities" or "ranking".
+        columns: For a table: the score columns, in the order of the rule's names.
+        id_column: For a table: a column to carry over.
+        batch_rows: Rows in memory at a time.
+        progress: Called with rows done and rows in all.
+
+    Raises:
+        UsageError: endings or kinds that do not fit, or columns not named.
+        DataError: the file is not there, or does not hold what the rule needs.
+
+    Note:
+        A global budget of flags is spread over all rows of the file, which reads it twice.
+    """
+    from polars.io.plugins import register_io_source
+
+    target = Path(out)
+    if target.suffix not in (".parquet", ".csv"):
+        raise UsageError(say("--out", "end in .parquet or .csv", target.suffix or "no ending"))
+    source = _source(Path(path), score_kind, columns, id_column, batch_rows)
+    n_rows, decided = source.rows(), dict.fromkeys(rule.names, 0)
+    border = _border(rule, source, n_rows)
+
+    def batches(*_: object) -> Iterator[pl.DataFrame]:
+        done = 0
+        for frame in source.frames():
+            made = _decide(rule, source.scores(frame, rule), border)
+            for i, name in enumerate(rule.names):
+                flags = (
+                    made.predictions == i if rule.kind == "multiclass" else made.predictions.T[i]
+                )
+                decided[name] += int(flags.sum())
+            yield _to_frame(rule, made, source, frame)
+            done += frame.height
+            if progress is not None:
+                progress(done, n_rows)
+
+    lazy = register_io_source(batches, schema=_schema(rule, source))
+    with atomic_path(target) as temporary:
+        if target.suffix == ".csv":
+            lazy.sink_csv(temporary)
+        else:
+            lazy.sink_parquet(temporary)
+    return Applied(target, n_rows, decided)
