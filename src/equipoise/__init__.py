@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from equipoise.comparison import compare, evaluate
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose, explain
-    from equipoise.experiments import load_study, remedy, run_study
+    from equipoise.experiments import DecisionRuleClassifier, load_study, remedy, run_study
     from equipoise.labels import read_labels
     from equipoise.report import write_report
     from equipoise.splits import (
@@ -61,6 +61,7 @@ _HOME = {
     "Scores": "artifacts",
     "DecisionRule": "artifacts",
     "tune": "decisions",
+    "DecisionRuleClassifier": "experiments",
     "Estimate": "artifacts",
     "Evaluation": "artifacts",
     "evaluate": "comparison",
@@ -75,6 +76,7 @@ __all__ = [
     "Comparison",
     "Correction",
     "DecisionRule",
+    "DecisionRuleClassifier",
     "Estimate",
     "Evaluation",
     "Finding",

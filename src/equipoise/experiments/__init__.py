@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from equipoise.experiments.estimator import DecisionRuleClassifier
     from equipoise.experiments.methods import METHODS, Method, methods_for, remedy
     from equipoise.experiments.run import run_study
     from equipoise.experiments.study import Study, load_study
 
-__all__ = ["METHODS", "Method", "Study", "load_study", "methods_for", "remedy", "run_study"]
+__all__ = [
+    "METHODS",
+    "DecisionRuleClassifier",
+    "Method",
+    "Study",
+    "load_study",
+    "methods_for",
+    "remedy",
+    "run_study",
+]
 
 _HOME = {
+    "DecisionRuleClassifier": "estimator",
     "METHODS": "methods",
     "Method": "methods",
     "Study": "study",
