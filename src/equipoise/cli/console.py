@@ -26,6 +26,7 @@ __all__ = [
     "progress",
     "split_list",
     "table",
+    "text_table",
 ]
 
 FAILED_FINDING = 4
@@ -79,6 +80,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = "  ".join("-" * w for w in widths)
     return "\n".join([line(head), rule, *(line(r) for r in rows)])
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of words in columns, all to the left."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    padded = [[c.ljust(w) for c, w in zip(r, widths, strict=True)] for r in (head, *rows)]
+    return "\n".join(line.rstrip() for line in table(padded[0], padded[1:]).splitlines())
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import typer
 
 from equipoise._core.words import one_of
 from equipoise.cli import options as o
-from equipoise.cli.console import print_json, table
+from equipoise.cli.console import print_json, text_table
 
 EXAMPLE = "Example: equipoise methods --kind multilabel"
 
@@ -37,10 +37,12 @@ def run(
         return
     rows = []
     for method in chosen:
-        settings = ", ".join(f"{k}={v}" for k, v in method.settings.items()) or "-"
         exact = "/".join(dict.fromkeys(method.exactness.values()))
-        rows.append([method.name, "+".join(method.builders), settings, exact, method.summary])
-    _echo(["method", "labels", "settings", "undone", "what it does"], rows)
+        rows.append([method.name, "+".join(method.builders), exact, method.summary])
+        if method.settings:
+            settings = ", ".join(f"{k}={v}" for k, v in method.settings.items())
+            rows.append(["", "", "", f"  {settings}"])
+    typer.echo(text_table(["method", "for", "undone", "what it does, and its settings"], rows))
 
 
 def _print_points(kind: str | None, as_json: bool) -> None:
@@ -50,11 +52,9 @@ def _print_points(kind: str | None, as_json: bool) -> None:
     if as_json:
         print_json([p._asdict() for p in found])
         return
-    rows = [[p.method, EXAMPLES[p.labels], p.settings, p.reach, p.points] for p in found]
-    _echo(["method", "example", "settings", "range", "true probability at output 0.5"], rows)
-
-
-def _echo(head: list[str], rows: list[list[str]]) -> None:
-    widths = max(len(row[-1]) for row in [head, *rows])
-    lines = table(head, [[*row[:-1], row[-1].ljust(widths)] for row in rows])
-    typer.echo("\n".join(line.rstrip() for line in lines.splitlines()))
+    rows = [[p.method, EXAMPLES[p.labels], p.points, p.reach, p.settings] for p in found]
+    typer.echo(
+        text_table(
+            ["method", "example", "true probability at output 0.5", "range", "settings"], rows
+        )
+    )

@@ -29,8 +29,8 @@ def test_the_verb_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
         main(["methods", "--operating-points", "--kind", "multilabel"])
     assert not stop.value.code
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("true probability at output 0.5")
-    assert any(line.startswith("pos_weight") and line.endswith("0.1 / 0.4") for line in lines)
+    assert "true probability at output 0.5" in lines[0]
+    assert any(line.startswith("pos_weight") and " 0.1 / 0.4 " in line for line in lines)
     with pytest.raises(SystemExit):
         main(["methods", "--operating-points", "--json"])
     assert {"method", "at_half", "valid_range"} <= set(json.loads(capsys.readouterr().out)[0])
