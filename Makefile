@@ -48,6 +48,7 @@ docs: $(VENV)/.docs ## the documentation, warnings are errors
 bench: $(VENV)/.dev ## speed, side by side with the peers
 	@$(BIN)/python -m benchmarks.speed
 	@$(BIN)/python -m benchmarks.sampling_speed
+	@$(BIN)/python -m benchmarks.decisions_speed
 	@$(BIN)/python -m benchmarks.loss_speed
 
 check: lint types test ## what CI runs

@@ -81,10 +81,7 @@ class Correction:
 
     @classmethod
     def from_pos_weight(cls, pos_weight: ArrayLike) -> Correction:
-        """Undo the weight on positives of a binary cross entropy: z - log w.
-
-        Args:
-            pos_weight: (L,) or one number, > 0.
+        """Undo the weight on positives of a binary cross entropy, (L,) or one number: z - log w.
 
         Example:
             >>> undo = Correction.from_pos_weight([9.0])
@@ -97,18 +94,15 @@ class Correction:
 
     @classmethod
     def from_class_weights(cls, weight: ArrayLike) -> Correction:
-        """Undo the class weights of a cross entropy: z_y - log w_y.
-
-        Args:
-            weight: (C,) weights, > 0.
+        """Undo the class weights, (C,), of a cross entropy: z_y - log w_y.
 
         Example:
             >>> undo = Correction.from_class_weights([1.0, 3.0])
             >>> undo.probabilities([[0.0, 0.0]]).round(2).tolist()
             [[0.75, 0.25]]
         """
-        w = _positive("weight", weight)
-        return cls("multiclass", _add(-np.log(w)), undoes=("class_weights",))
+        ops = _add(-np.log(_positive("weight", weight)))
+        return cls("multiclass", ops, undoes=("class_weights",))
 
     @classmethod
     def from_undersampling(cls, kept: ArrayLike) -> Correction:
@@ -173,8 +167,7 @@ class Correction:
         """
         pi = _positive("prior", prior)
         pi = pi / pi.sum()
-        shares = tuple(pi.tolist())
-        ops = _add(tau * np.log(pi))
+        shares, ops = tuple(pi.tolist()), _add(tau * np.log(pi))
         return cls("multiclass", ops, prior=shares, undoes=("logit_adjustment",))
 
     @property

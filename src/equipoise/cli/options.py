@@ -9,12 +9,19 @@ import typer
 
 __all__ = [
     "AllowCode",
+    "AtLeast",
+    "Budget",
+    "Calibration",
+    "Confidence",
     "CopyFiles",
+    "Costs",
     "Delimiter",
+    "Deployment",
     "DryRun",
     "FailOn",
     "Folds",
     "Fractions",
+    "FreeOffsets",
     "GroupColumn",
     "IdColumn",
     "Json",
@@ -23,6 +30,7 @@ __all__ = [
     "LabelColumns",
     "LongTail",
     "MinPerPart",
+    "Objective",
     "OutFolder",
     "Seed",
     "Settings",
@@ -30,7 +38,11 @@ __all__ = [
     "TailRatio",
     "TailShape",
     "TailTotal",
+    "TargetPriorOption",
     "TestPerClass",
+    "ThresholdProbability",
+    "TopK",
+    "TrainPrior",
     "ValPerClass",
 ]
 
@@ -92,3 +104,41 @@ CopyFiles = Annotated[
     Path | None, typer.Option("--copy", help="Copy a class folder's files into DIR/part/class.")
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
+Objective = Annotated[
+    str | None,
+    typer.Option(
+        help="f1, f2, cost, balanced_accuracy, mcc, precision, recall, net_benefit, prevalence, "
+        "budget, top_k, rescale; for classes balanced_accuracy, accuracy, macro_f1, cost, rescale."
+    ),
+]
+TargetPriorOption = Annotated[
+    str, typer.Option("--target-prior", help="validation, uniform, shares as 0.1,0.9, or em.")
+]
+Deployment = Annotated[
+    Path | None, typer.Option(help="Unlabelled scores of split new, for --target-prior em.")
+]
+Calibration = Annotated[
+    str, typer.Option(help="Highest rung: auto, formula, offset, platt, isotonic or vector.")
+]
+Costs = Annotated[
+    str | None,
+    typer.Option(
+        help="For cost: FALSE_ALARM,MISS, or a matrix 0,1;5,0 (row truth, column choice)."
+    ),
+]
+AtLeast = Annotated[
+    float | None, typer.Option(help="For precision and recall: what must be reached.")
+]
+Confidence = Annotated[float, typer.Option(help="At which a precision is certified.")]
+ThresholdProbability = Annotated[
+    float | None, typer.Option(help="For net_benefit: the probability at which acting breaks even.")
+]
+Budget = Annotated[float | None, typer.Option(help="For budget: flags per row, over all labels.")]
+TopK = Annotated[int | None, typer.Option("--k", help="For top_k: labels per row.")]
+TrainPrior = Annotated[
+    str | None,
+    typer.Option(help="For rescale: training shares as 0.1,0.9; else those of the rows."),
+]
+FreeOffsets = Annotated[
+    bool, typer.Option("--free-offsets", help="For classes: one offset each; read cross-fitted.")
+]

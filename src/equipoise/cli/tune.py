@@ -8,20 +8,26 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import print_json, split_list, table
+from equipoise.cli.console import print_json, split_list
 
-EXAMPLE = "Example: equipoise tune val.parquet -o rule.json --objective f1"
+EXAMPLE = "Example: equipoise tune val.parquet -o rule.json --objective precision --at-least 0.9"
 
 
 def run(
     scores: Annotated[Path, typer.Argument(help="Validation scores: Parquet, or a table.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Rule to write.")] = Path("rule.json"),
-    objective: Annotated[
-        str | None, typer.Option(help="f1, f2, ... or balanced_accuracy, accuracy.")
-    ] = None,
-    target_prior: Annotated[
-        str, typer.Option(help="validation, uniform, or shares as 0.1,0.9.")
-    ] = "validation",
+    objective: o.Objective = None,
+    at_least: o.AtLeast = None,
+    confidence: o.Confidence = 0.95,
+    costs: o.Costs = None,
+    threshold_probability: o.ThresholdProbability = None,
+    budget: o.Budget = None,
+    k: o.TopK = None,
+    train_prior: o.TrainPrior = None,
+    target_prior: o.TargetPriorOption = "validation",
+    deployment: o.Deployment = None,
+    calibration: o.Calibration = "auto",
+    free_offsets: o.FreeOffsets = False,
     score_kind: Annotated[
         str | None, typer.Option(help="For a table: logits, probabilities or ranking.")
     ] = None,
@@ -34,26 +40,21 @@ def run(
     as_json: o.Json = False,
 ) -> None:
     """Calibrate and choose thresholds on validation rows; write them as JSON."""
-    from scipy.special import expit
-
+    from equipoise.artifacts import Scores
+    from equipoise.cli.goal import parse_costs, parse_shares, parse_target, rule_table
     from equipoise.decisions import tune
-    from equipoise.experiments.inputs import parse_prior, read_scores
+    from equipoise.experiments.inputs import read_scores
 
     found = read_scores(scores, score_kind, split_list(columns), label, split_list(labels),
                         id_column, group, "val")  # fmt: skip
-    rule = tune(found, objective=objective, target_prior=parse_prior(target_prior), seed=seed)
+    new = None if deployment is None else Scores.load(deployment)
+    rule = tune(found, objective=objective, target_prior=parse_target(target_prior),
+                calibration=calibration, costs=parse_costs(costs), at_least=at_least,
+                confidence_level=confidence, threshold_probability=threshold_probability,
+                budget=budget, k=k, train_prior=parse_shares("--train-prior", train_prior),
+                free_offsets=free_offsets, deployment=new, seed=seed)  # fmt: skip
     rule.save(out)
     if as_json:
         print_json({k: v for k, v in rule.to_dict().items() if k != "id_hashes"})
-        return
-    cuts = [""] * len(rule.names) if rule.thresholds is None else [
-        f"{p:.4f}" for p in expit(rule.thresholds)]  # fmt: skip
-    rows = [
-        [n, g, m, c, f"{a:.3f}", f"{b:.3f}", note]
-        for n, g, m, c, a, b, note in zip(rule.names, rule.grades, rule.calibrator.method, cuts,
-                                          rule.claimed, rule.cross_fitted, rule.notes, strict=True)
-    ]  # fmt: skip
-    metric = rule.objective if rule.thresholds is not None else "recall"
-    head = ["label", "grade", "calibration", "threshold", f"{metric} claimed", "cross-fitted", ""]
-    typer.echo(table(head, rows))
-    typer.echo(f"Rule: {out}")
+    else:
+        typer.echo(f"{rule_table(rule)}\nRule: {out}")

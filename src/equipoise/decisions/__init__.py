@@ -1,15 +1,25 @@
-"""Decisions on validation data: calibration, priors, thresholds."""
+"""Decisions on validation data: calibration, priors, objectives, thresholds."""
 
 from equipoise.decisions.calibration import fit_label_calibrator
+from equipoise.decisions.certify import certified_cut, precision_lower_bound
 from equipoise.decisions.class_calibration import fit_class_calibrator
+from equipoise.decisions.deployment import PriorEstimate, estimate_prior
+from equipoise.decisions.isotonic import fit_isotonic
+from equipoise.decisions.measures import Measure
 from equipoise.decisions.priors import shift_prior, to_target_prior
 from equipoise.decisions.thresholds import plug_in_threshold, tune_threshold
 from equipoise.decisions.tune import tune
 
 __all__ = [
+    "Measure",
+    "PriorEstimate",
+    "certified_cut",
+    "estimate_prior",
     "fit_class_calibrator",
+    "fit_isotonic",
     "fit_label_calibrator",
     "plug_in_threshold",
+    "precision_lower_bound",
     "shift_prior",
     "to_target_prior",
     "tune",

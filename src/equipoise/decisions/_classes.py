@@ -2,87 +2,136 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of
+from equipoise._core.logistic import log_softmax
 from equipoise.artifacts import Calibrator, Correction, Scores
+from equipoise.artifacts._choice import choose
 from equipoise.decisions._folds import Tuned, deal_folds
-from equipoise.decisions.class_calibration import fit_class_calibrator
-from equipoise.decisions.priors import (
-    TargetPrior,
-    shift_prior,
-    smoothed_prior,
-    to_target_prior,
-)
-from equipoise.metrics import balanced_accuracy
+from equipoise.decisions._offsets import class_values, free_offsets, shared_offset
+from equipoise.decisions.class_calibration import ClassMethod, fit_class_calibrator
+from equipoise.decisions.objectives import Goal
+from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
 
 __all__ = ["tune_classes"]
 
 Floats = NDArray[np.float64]
-STRENGTHS = np.round(np.arange(0.0, 2.0001, 0.05), 2)
+Classes = NDArray[np.int64]
+_UNBIASED = "no tuning: assumes that training rows are an unbiased sample and scores are calibrated"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """What every fold has in common."""
+
+    natural: Floats
+    y: Classes
+    goal: Goal
+    train: Floats
+    target: Floats
+    prior_shift: Floats
+    shift: Floats
+    verified: bool
+    method: ClassMethod
+
+    def fit(self, rows: NDArray[np.int64], free: bool) -> tuple[Calibrator, Floats]:
+        """Fit calibrator and offsets on some rows."""
+        width = self.target.size
+        if self.goal.name == "rescale":
+            return Calibrator.identity(width), -np.log(self.train) - self.prior_shift
+        calibrator = fit_class_calibrator(
+            self.natural[rows],
+            self.y[rows],
+            shift=self.shift,
+            verified=self.verified,
+            highest=self.method,
+        )
+        if self.goal.name in ("accuracy", "cost"):
+            return calibrator, np.zeros(width)
+        values = calibrator.apply(self.natural[rows]) + self.prior_shift
+        measure = self.goal.shown
+        offset = shared_offset(values, self.y[rows], self.target, measure)
+        return calibrator, free_offsets(values, self.y[rows], offset, measure) if free else offset
+
+    def decide(self, rows: NDArray[np.int64], calibrator: Calibrator, offset: Floats) -> Classes:
+        """Decide as the rule will."""
+        values = log_softmax(calibrator.apply(self.natural[rows]) + self.prior_shift)
+        if self.goal.choice is not None:
+            return np.asarray(choose(values, self.goal.choice), dtype=np.int64)
+        return np.asarray(np.argmax(values + offset, axis=1))
+
+    def reached(self, decided: Classes) -> Floats:
+        """Return the measure per class, (C,); NaN for a class without rows."""
+        width = self.target.size
+        if self.goal.costs is None:
+            return class_values(self.goal.shown, self.y, decided, width)
+        paid = np.bincount(self.y, self.goal.costs[self.y, decided], minlength=width)
+        out = np.full(width, np.nan)
+        counts = np.bincount(self.y, minlength=width)
+        np.divide(paid, counts, out=out, where=counts > 0)
+        return out
+
+    def cross_fit(self, folds: list[NDArray[np.int64]], free: bool) -> Floats:
+        """Return the measure with calibration and offsets made on the other folds."""
+        if not folds:
+            return np.full(self.target.size, np.nan)
+        crossed = np.empty(self.y.size, dtype=np.int64)
+        for fold in folds:
+            part, offset = self.fit(np.setdiff1d(np.arange(self.y.size), fold), free)
+            crossed[fold] = self.decide(fold, part, offset)
+        return self.reached(crossed)
 
 
 def tune_classes(
     scores: Scores,
     correction: Correction | None,
     natural: Floats,
-    objective: str,
+    goal: Goal,
     target_prior: TargetPrior,
+    method: ClassMethod,
+    free: bool,
     seed: int,
 ) -> Tuned:
-    """Fit calibration and class offsets; ``claimed`` holds the recall of each class."""
-    one_of("objective", objective, ("balanced_accuracy", "accuracy"))
+    """Fit calibration and class offsets; ``claimed`` holds the measure of each class."""
     labels = scores.require_labels()
-    y, width = labels.values, labels.num_classes
     validation = smoothed_prior(labels.counts, labels.known, "multiclass")
     target = to_target_prior(target_prior, validation, "multiclass")
-    prior_shift = shift_prior(validation, target, "multiclass")
-    shift = np.zeros(width)
-    if correction is not None and correction.prior is not None:
-        source = np.maximum(np.asarray(correction.prior), 1e-12)
-        shift = shift_prior(source, validation, "multiclass")
-
-    def fit(rows: NDArray[np.int64]) -> tuple[Calibrator, Floats]:
-        calibrator = fit_class_calibrator(
-            natural[rows], y[rows], shift=shift, verified=correction is not None
+    source = None if correction is None or correction.prior is None else np.maximum(
+        np.asarray(correction.prior), 1e-12)  # fmt: skip
+    known = goal.train_prior if goal.train_prior is not None else source
+    task = _Task(
+        natural=natural,
+        y=labels.values,
+        goal=goal,
+        train=validation if known is None else known,
+        target=target,
+        prior_shift=shift_prior(validation, target, "multiclass"),
+        shift=0 * target if source is None else shift_prior(source, validation, "multiclass"),
+        verified=correction is not None,
+        method=method,
+    )
+    every, folds = np.arange(len(scores)), deal_folds(labels, seed)
+    calibrator, offset = task.fit(every, free)
+    claimed = task.reached(task.decide(every, calibrator, offset))
+    crossed = claimed if goal.name == "rescale" else task.cross_fit(folds, free)
+    common = [_UNBIASED] if goal.name == "rescale" else []
+    if free and folds:
+        shared = np.nanmean(task.cross_fit(folds, False))
+        common.append(
+            f"one offset per class: {np.nanmean(crossed):.3f} cross-fitted, {shared:.3f} with one "
+            "strength for all"
         )
-        values = calibrator.apply(natural[rows]) + prior_shift
-        return calibrator, _class_offset(values, y[rows], target, objective)
-
-    def recalls(decided: NDArray[np.int64]) -> Floats:
-        out = np.full(width, np.nan)
-        hits = np.bincount(y, weights=decided == y, minlength=width)
-        np.divide(hits, labels.counts, out=out, where=labels.counts > 0)
-        return out
-
-    calibrator, offset = fit(np.arange(y.size))
-    folds = deal_folds(labels, seed)
-    crossed = np.empty(y.size, dtype=np.int64)
-    for fold in folds:
-        part, part_offset = fit(np.setdiff1d(np.arange(y.size), fold))
-        crossed[fold] = np.argmax(part.apply(natural[fold]) + prior_shift + part_offset, axis=1)
-    decided = np.argmax(calibrator.apply(natural) + prior_shift + offset, axis=1)
+    empty = ["no validation rows of this class" if n == 0 else "" for n in labels.counts]
     return Tuned(
         calibrator=calibrator,
-        prior_shift=prior_shift,
+        prior_shift=task.prior_shift,
         thresholds=None,
         class_offset=offset,
-        claimed=recalls(decided),
-        cross_fitted=recalls(crossed) if folds else np.full(width, np.nan),
-        notes=tuple("no validation rows of this class" if n == 0 else "" for n in labels.counts),
+        claimed=claimed,
+        cross_fitted=crossed,
+        notes=tuple("; ".join(filter(None, [note, *common])) for note in empty),
+        choice=goal.choice,
     )
-
-
-def _class_offset(values: Floats, y: NDArray[np.int64], target: Floats, objective: str) -> Floats:
-    """Return -tau log(prior), with the scalar tau that is best on these rows, nearest to 1."""
-    if objective == "accuracy" or np.ptp(target) < 1e-12:
-        return np.zeros(target.size)
-    reached = [
-        balanced_accuracy(
-            y, np.argmax(values - t * np.log(target), axis=1), num_classes=target.size
-        )
-        for t in STRENGTHS
-    ]
-    best = STRENGTHS[np.flatnonzero(np.isclose(reached, max(reached)))]
-    return np.asarray(-best[np.argmin(np.abs(best - 1.0))] * np.log(target))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,9 @@ class Tuned:
     claimed: Floats
     cross_fitted: Floats
     notes: tuple[str, ...]
+    low: Floats = field(default_factory=lambda: np.array([]))
+    high: Floats = field(default_factory=lambda: np.array([]))
+    choice: Mapping[str, Any] | None = None
 
 
 def deal_folds(labels: Labels, seed: int) -> list[NDArray[np.int64]]:

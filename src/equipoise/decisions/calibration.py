@@ -137,7 +137,9 @@ def fit_label_calibrator(
         share = n_positive[some] / n_known[some]
         offset[some] = newton_offsets(z[:, some], known[:, some], share)
         asked = np.ones(1) if nominal_weight is None else nominal_weight
-        effective[some] = np.broadcast_to(asked, (n_labels,))[some] * np.exp(-offset[some])
+        effective[some] = np.broadcast_to(asked, (n_labels,))[some] * np.exp(
+            np.clip(-offset[some], -700, 700)
+        )
     more = np.flatnonzero(rung >= 2)
     if more.size:
         begin = np.stack([slope, np.clip(offset, -30, 30)])[:, more]

@@ -1,57 +1,56 @@
-"""Thresholds for F-beta: the plug-in cut, the bagged maximum, and the shrinkage between them."""
+"""Thresholds: the plug-in cut, the bagged maximum, and the shrinkage between them."""
 
 from __future__ import annotations
 
-import re
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from equipoise._core.checks import say
-from equipoise.errors import UsageError
+from equipoise.decisions.measures import Measure
 from equipoise.metrics.sweep import Sweep, halfway
 
-__all__ = ["bagged_threshold", "parse_f_beta", "plug_in_threshold", "tune_threshold"]
+__all__ = ["Cut", "bagged_threshold", "plug_in_threshold", "sorted_cut", "tune_threshold"]
 
 Floats = NDArray[np.float64]
 # Half of the weight is on the data at this many positives; 10 to 40 measured equal.
 SHRINK_AT = 20
+MANY = 100
 
 
-def parse_f_beta(objective: str) -> float:
-    """Return beta of "f1", "f2", "f0.5".
+class Cut(NamedTuple):
+    """A threshold and its quartiles over bootstrap rounds, NaN where there were none."""
 
-    Example:
-        >>> parse_f_beta("f0.5")
-        0.5
-    """
-    match = re.fullmatch(r"f(\d+(?:\.\d+)?)", objective)
-    if match is None or float(match.group(1)) == 0:
-        do = "Labels are decided one by one; balanced accuracy and accuracy are for classes."
-        raise UsageError(say("objective", "be f1, f2, f0.5 or another F-beta", repr(objective), do))
-    return float(match.group(1))
+    threshold: float
+    low: float = float("nan")
+    high: float = float("nan")
 
 
-def _between(sorted_scores: Floats, threshold: float) -> float:
+def _between(falling: Floats, threshold: float) -> float:
     """Move a threshold to the middle of the two distinct scores around it."""
-    index = int(np.searchsorted(sorted_scores, threshold, side="left"))
-    if index in (0, sorted_scores.size):
+    flagged = int(np.searchsorted(-falling, -threshold, side="right"))
+    if flagged in (0, falling.size):
         return threshold
-    return halfway(float(sorted_scores[index - 1]), float(sorted_scores[index]))
+    return halfway(float(falling[flagged]), float(falling[flagged - 1]))
 
 
 def plug_in_threshold(
-    log_odds: Floats, *, beta: float = 1.0, weights: tuple[float, float] = (1.0, 1.0)
+    log_odds: Floats,
+    *,
+    beta: float = 1.0,
+    measure: Measure | None = None,
+    weights: tuple[float, float] = (1.0, 1.0),
 ) -> float:
-    """Return the threshold that maximises the expected F-beta if the probabilities are right.
+    """Return the threshold that maximises the expected measure if the probabilities are right.
 
-    Needs no labels: with p sorted in descending order and c_k = sum of the k largest, it maximises
-    (1 + b^2) c_k / (k + b^2 sum p).
+    Needs no labels: the k rows with the highest p hold c_k = sum of their p positives, so for F1
+    it maximises 2 c_k / (k + sum p).
 
     Args:
         log_odds: (N,) calibrated log-odds at the prior that the decisions are for, N >= 1.
         beta: Weight of recall against precision, > 0.
+        measure: Another measure than F-beta.
         weights: Share of positives and of negatives at that prior over their share in these rows.
 
     Returns:
@@ -65,18 +64,23 @@ def plug_in_threshold(
     References:
         Lipton, Elkan and Naryanaswamy (ECML 2014), theorem 1: the cut is at F*/2 for F1.
     """
-    z = np.sort(log_odds)[::-1]
+    return _plug_in(np.sort(log_odds)[::-1], measure or Measure("f_beta", beta=beta), weights)
+
+
+def _plug_in(z: Floats, measure: Measure, weights: tuple[float, float]) -> float:
+    """Search the cuts of falling log-odds."""
     # The rows were drawn at another prior than z refers to: p is their chance of being positive.
     p = expit(z - np.log(weights[0]) + np.log(weights[1]))
-    square = beta * beta
-    true_mass = np.cumsum(weights[0] * p)
-    flagged = true_mass + np.cumsum(weights[1] * (1 - p))
-    values = (1 + square) * true_mass / (flagged + square * true_mass[-1])
-    last = np.append(z[1:] != z[:-1], True)
-    index = int(np.argmax(np.where(last, values, -1.0)))
+    tp = np.append(0.0, np.cumsum(weights[0] * p))
+    fp = np.append(0.0, np.cumsum(weights[1] * (1 - p)))
+    values = measure.utility(tp, fp, tp[-1], fp[-1])
+    ends = np.concatenate([[True], z[1:] != z[:-1], [True]])
+    index = int(np.argmax(np.where(ends, values, -np.inf))) - 1
+    if index < 0:
+        return float(np.nextafter(z[0], np.inf))
     if index + 1 >= z.size:
         return float(z[index])
-    return _between(z[::-1], float(z[index]))
+    return halfway(float(z[index + 1]), float(z[index]))
 
 
 def bagged_threshold(
@@ -84,19 +88,21 @@ def bagged_threshold(
     rng: np.random.Generator,
     *,
     beta: float = 1.0,
+    measure: Measure | None = None,
     weights: tuple[float, float] = (1.0, 1.0),
     rounds: int = 100,
 ) -> Floats:
     """Return the best threshold of each bootstrap round, (rounds,), at O(rounds x positives).
 
-    Only scores of positives can be best, so the negatives between two of them are one gap. A
-    round draws Poisson counts for the positives and for the gaps, tied scores as one atom. Rounds
-    that draw no positive say nothing and are NaN.
+    Only scores of positives can be best (or to flag nothing), so the negatives between two of them
+    are one gap. A round draws Poisson counts for the positives and for the gaps, tied scores as one
+    atom. Rounds that draw no positive say nothing and are NaN.
 
     Args:
         points: The sweep of one label, with positives.
         rng: Where the rounds come from.
         beta: Weight of recall against precision, > 0.
+        measure: Another measure than F-beta.
         weights: What a positive and a negative count for, when the target prior differs.
         rounds: Bootstrap rounds.
 
@@ -106,15 +112,20 @@ def bagged_threshold(
         >>> sorted(set(cuts[~np.isnan(cuts)].tolist()))
         [1.5, 2.5]
     """
+    goal = measure or Measure("f_beta", beta=beta)
     step = np.diff(points.tp, prepend=0)
     at = np.flatnonzero(step > 0)
-    gap = np.diff(points.fp[at], prepend=0)
-    tp = np.cumsum(rng.poisson(step[at], size=(rounds, at.size)), axis=1) * weights[0]
-    fp = np.cumsum(rng.poisson(gap, size=(rounds, at.size)), axis=1) * weights[1]
-    square = beta * beta
-    values = (1 + square) * tp / np.maximum(square * tp[:, -1:] + tp + fp, 1e-12)
-    cuts = np.array([points.cut_below(int(i)) for i in at])
-    return np.where(tp[:, -1] > 0, cuts[np.argmax(values, axis=1)], np.nan)
+    gap = np.diff(points.fp[at], prepend=0, append=points.n_negative)
+    tp = weights[0] * np.cumsum(rng.poisson(step[at], (rounds, at.size)), axis=1, dtype=np.float64)
+    fp = weights[1] * np.cumsum(rng.poisson(gap, (rounds, gap.size)), axis=1, dtype=np.float64)
+    values = goal.utility(tp, fp[:, :-1], tp[:, -1:], fp[:, -1:])
+    best, rows = np.argmax(values, axis=1), np.arange(rounds)
+    chosen, where = np.unique(best, return_inverse=True)
+    cuts = np.array([points.cut_below(int(i)) for i in at[chosen]])[where]
+    zero = np.zeros((rounds, 1))
+    nothing = goal.utility(zero, zero, tp[:, -1:], fp[:, -1:])[:, 0]
+    cuts = np.where(nothing >= values[rows, best], points.cut_below(-1), cuts)
+    return np.where(tp[:, -1] > 0, cuts, np.nan)
 
 
 def tune_threshold(
@@ -123,6 +134,7 @@ def tune_threshold(
     rng: np.random.Generator,
     *,
     beta: float = 1.0,
+    measure: Measure | None = None,
     weights: tuple[float, float] = (1.0, 1.0),
     rounds: int = 100,
 ) -> float:
@@ -136,6 +148,7 @@ def tune_threshold(
         positive: (N,) truth.
         rng: Where the bootstrap rounds come from.
         beta: Weight of recall against precision.
+        measure: Another measure than F-beta.
         weights: What a positive and a negative count for, when the target prior differs.
         rounds: Bootstrap rounds.
 
@@ -147,16 +160,53 @@ def tune_threshold(
         >>> tune_threshold(z, z > 0.5, np.random.default_rng(0))
         -0.5
     """
-    plug_in = plug_in_threshold(log_odds, beta=beta, weights=weights)
-    n_positive = int(positive.sum())
-    if n_positive == 0:
-        return plug_in
     order = np.argsort(-log_odds, kind="stable")
-    points = Sweep.from_sorted(log_odds[order], positive[order])
-    bagged = bagged_threshold(points, rng, beta=beta, weights=weights, rounds=rounds)
+    goal = measure or Measure("f_beta", beta=beta)
+    yes, no = (weights[side] * ((positive == (side == 0)).sum() + 0.5) for side in (0, 1))
+    prior = float(yes / (yes + no))
+    return sorted_cut(log_odds[order], positive[order], rng, goal, weights, prior, rounds).threshold
+
+
+def sorted_cut(
+    falling: Floats,
+    positive: NDArray[np.bool_],
+    rng: np.random.Generator,
+    measure: Measure,
+    weights: tuple[float, float],
+    prior: float,
+    rounds: int,
+) -> Cut:
+    """Return what :func:`tune_threshold` finds, and its spread, for falling log-odds.
+
+    A formula replaces the search for the plug-in cut where there is one (costs, net benefit,
+    balanced accuracy). Matching the prevalence is one count and needs no bootstrap; a recall that
+    was asked for always holds on these rows.
+    """
+    n_positive = int(positive.sum())
+    plug_in = measure.cut(prior)
+    if plug_in is None:
+        plug_in = _plug_in(falling, measure, weights)
+    if n_positive == 0:
+        return Cut(_between(falling, plug_in))
+    points = Sweep.from_sorted(falling, positive)
+    if measure.name == "prevalence":
+        return Cut(_best_cut(points, measure, weights))
+    # Many positives spread little: fewer rounds say as much.
+    enough = min(rounds, max(rounds // 4, rounds * MANY // n_positive))
+    bagged = bagged_threshold(points, rng, measure=measure, weights=weights, rounds=enough)
     drawn = bagged[~np.isnan(bagged)]
     if drawn.size == 0:
-        return plug_in
-    best = float(np.median(drawn))
-    share = n_positive / (n_positive + SHRINK_AT)
-    return _between(points.score[::-1], share * best + (1 - share) * plug_in)
+        return Cut(_between(falling, plug_in))
+    low, best, high = np.quantile(drawn, [0.25, 0.5, 0.75])
+    pull = n_positive / (n_positive + SHRINK_AT)
+    cut = float(pull * best + (1 - pull) * plug_in)
+    if measure.name == "recall":
+        cut = min(cut, _best_cut(points, measure, weights))
+    return Cut(_between(falling, cut), float(low), float(high))
+
+
+def _best_cut(points: Sweep, measure: Measure, weights: tuple[float, float]) -> float:
+    """Return the cut that is best on the rows themselves, the strictest of equals."""
+    tp = weights[0] * np.append(0.0, points.tp)
+    fp = weights[1] * np.append(0.0, points.fp)
+    return points.cut_below(int(np.argmax(measure.utility(tp, fp, tp[-1], fp[-1]))) - 1)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.checks import one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Scores
+from equipoise.artifacts._io import plain
 from equipoise.artifacts.rule import hash_ids
 from equipoise.decisions._classes import tune_classes
 from equipoise.decisions._labels import tune_labels
+from equipoise.decisions.calibration import LABEL_METHODS
+from equipoise.decisions.class_calibration import CLASS_METHODS
+from equipoise.decisions.deployment import deployment_prior
+from equipoise.decisions.objectives import Goal, parse_goal
 from equipoise.decisions.priors import TargetPrior
-from equipoise.errors import LeakageError
+from equipoise.errors import LeakageError, UsageError
 
 __all__ = ["tune"]
 
@@ -25,27 +30,54 @@ def tune(
     *,
     objective: str | None = None,
     target_prior: TargetPrior = "validation",
+    calibration: str = "auto",
+    costs: ArrayLike | None = None,
+    at_least: float | None = None,
+    confidence_level: float = 0.95,
+    threshold_probability: float | None = None,
+    budget: float | None = None,
+    k: int | None = None,
+    train_prior: ArrayLike | None = None,
+    free_offsets: bool = False,
+    deployment: Scores | None = None,
     seed: int = 0,
 ) -> DecisionRule:
     """Make a decision rule from validation (or out-of-fold) scores.
 
     Args:
         scores: With labels, of split "val" or "oof"; anything else is refused.
-        objective: "f1", "f2", "f0.5", ... for labels (default "f1"); "balanced_accuracy" (default)
-            or "accuracy" for classes.
+        objective: For labels "f1" (default), "f2", "f0.5", ...; "cost"; "balanced_accuracy";
+            "mcc"; "precision" (certified) or "recall" of ``at_least``; "net_benefit"; "prevalence"
+            (as many flags as positives); "budget"; "top_k"; "rescale" (the textbook cut at the
+            training share, nothing tuned). For classes "balanced_accuracy" (default), "accuracy",
+            "macro_f1", "cost" or "rescale".
         target_prior: What share of each class or label the decisions are for: "validation",
-            "uniform", or one share each.
+            "uniform", one share each, or "em": estimated from ``deployment``.
+        calibration: The highest rung: "auto" (slope and offset; for classes a temperature),
+            "formula", "offset", "platt"; "isotonic" for labels with 1,000 positives and
+            negatives; "vector" for classes.
+        costs: For "cost": (false alarm, miss), or (L, 2); for classes (C, C), row truth, column
+            decision.
+        at_least: For "precision" and "recall".
+        confidence_level: At which a precision is certified.
+        threshold_probability: For "net_benefit": the probability at which acting breaks even.
+        budget: For "budget": flags per row on average, over all labels.
+        k: For "top_k": labels per row.
+        train_prior: For "rescale": training shares; those of the validation rows if None.
+        free_offsets: For classes: one offset per class by exact line search instead of one
+            strength for all. Read its cross-fitted value before using it.
+        deployment: Unlabelled scores of split "new", for ``target_prior="em"``.
         seed: For the bootstrap rounds of the thresholds and the folds of the cross-fitted value.
 
     Returns:
-        A rule whose probabilities refer to ``target_prior``. ``claimed`` is the objective on these
-        rows, per label at the target prior or as recall per class; ``cross_fitted`` the same with
+        A rule whose probabilities refer to ``target_prior``. ``claimed`` is its ``measure`` on
+        these rows, per label at the target prior or per class; ``cross_fitted`` the same with
         calibration and threshold made on other folds, NaN where there is one row or group only.
 
     Raises:
         LeakageError: the scores are of training, test or new rows.
         DataError: the scores carry no labels.
-        UsageError: an objective or a target prior that does not fit.
+        UsageError: an objective, a parameter or a target prior that does not fit.
 
     Note:
         For classes the prior that the model was trained on has to be known to move away from it:
@@ -76,15 +108,33 @@ def tune(
                 "same rows.",
             )
         )
-    counts = scores.require_labels().counts
+    labels = scores.require_labels()
+    default = "f1" if scores.kind == "multilabel" else "balanced_accuracy"
+    goal = parse_goal(
+        default if objective is None else objective,
+        scores.kind,
+        labels.num_classes,
+        costs=costs,
+        at_least=at_least,
+        threshold_probability=threshold_probability,
+        budget=budget,
+        k=k,
+        train_prior=train_prior,
+        confidence_level=confidence_level,
+    )
     correction, natural = _natural(scores)
+    _check_fit(goal, correction, scores.kind, calibration, free_offsets)
+    prior, remarks = deployment_prior(
+        scores, correction, natural, target_prior, calibration, deployment
+    )
     if scores.kind == "multiclass":
-        goal = objective or "balanced_accuracy"
-        made = tune_classes(scores, correction, natural, goal, target_prior, seed)
+        method = one_of("calibration", calibration, CLASS_METHODS)
+        made = tune_classes(scores, correction, natural, goal, prior, method, free_offsets, seed)
     else:
-        goal = objective or "f1"
-        made = tune_labels(scores, correction, natural, goal, target_prior, seed)
-    named = target_prior if isinstance(target_prior, str) else tuple(float(p) for p in target_prior)
+        rung = one_of("calibration", calibration, LABEL_METHODS)
+        made = tune_labels(scores, correction, natural, goal, prior, rung, seed)
+    source = {"target_prior": "em"} if prior is not target_prior else {}
+    named = prior if isinstance(prior, str) else tuple(float(p) for p in prior)
     return DecisionRule(
         kind=scores.kind,
         names=scores.names,
@@ -93,7 +143,7 @@ def tune(
         prior_shift=made.prior_shift,
         thresholds=made.thresholds,
         class_offset=made.class_offset,
-        objective=goal,
+        objective=goal.name,
         target_prior=named,
         tuned_on={
             "split": scores.split,
@@ -102,11 +152,35 @@ def tune(
             "score_kind": scores.score_kind,
         },
         id_hashes=None if scores.ids is None else hash_ids(scores.ids),
-        grades=_grades(counts),
+        grades=_grades(labels.counts),
         claimed=made.claimed,
         cross_fitted=made.cross_fitted,
-        notes=made.notes,
+        notes=tuple(
+            "; ".join(filter(None, pair)) for pair in zip(made.notes, remarks, strict=True)
+        ),
+        measure=goal.shown,
+        parameters=plain(dict(goal.parameters) | source),
+        threshold_low=made.low,
+        threshold_high=made.high,
+        choice=made.choice,
     )
+
+
+def _check_fit(
+    goal: Goal, correction: Correction | None, kind: str, calibration: str, free_offsets: bool
+) -> None:
+    """Refuse combinations that would silently do something else than asked for."""
+    if goal.name == "rescale" and correction is None:
+        do = "Scores that only rank need a fitted threshold, for example objective='f1'."
+        raise UsageError(say("objective", "be another one for ranking scores", "'rescale'", do))
+    if goal.name == "rescale" and calibration not in ("auto", "formula"):
+        do = "The textbook cut fits nothing: leave it out."
+        raise UsageError(say("calibration", "be 'formula' for 'rescale'", repr(calibration), do))
+    if free_offsets and (
+        kind != "multiclass" or goal.name not in ("balanced_accuracy", "macro_f1")
+    ):
+        do = "They are for classes with objective balanced_accuracy or macro_f1."
+        raise UsageError(say("free_offsets", "be left out", f"{kind}, '{goal.name}'", do))
 
 
 def _grades(counts: NDArray[np.int64]) -> tuple[str, ...]:

@@ -67,8 +67,9 @@ def rule() -> DecisionRule:
         calibrator=Calibrator(
             np.array([1.0, 2.0, 0.5]),
             np.array([0.0, -1.0, 3.0]),
-            ("formula", "offset", "platt"),
+            ("formula", "offset", "isotonic"),
             np.array([math.nan, 4.0, 1.0]),
+            (None, None, {"log_odds": np.array([0.0, 1.0]), "calibrated": np.array([-1.0, 0.5])}),
         ),
         prior_shift=np.array([0.0, 0.1, 0.2]),
         thresholds=np.array([math.inf, -math.inf, -1.5]),
@@ -81,6 +82,11 @@ def rule() -> DecisionRule:
         claimed=np.array([math.nan, 0.5, 1.0]),
         cross_fitted=np.array([math.nan, math.nan, 0.25]),
         notes=("", "ä", ""),
+        measure="f1",
+        parameters={"budget": 0.5},
+        threshold_low=np.array([math.nan, -2.0, -1.75]),
+        threshold_high=np.array([math.nan, math.inf, -1.0]),
+        choice={"form": "budget", "flags_per_row": 0.5},
     )
 
 

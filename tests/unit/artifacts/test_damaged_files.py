@@ -96,8 +96,8 @@ def test_the_file_of_another_artifact_is_refused(name: str, tmp_path: Path) -> N
 def test_a_missing_or_wrong_field_is_one_line(name: str, tmp_path: Path) -> None:
     kind, path, file = saved(name, tmp_path)
     body = json.loads(file.read_text(encoding="utf-8"))
-    optional = {"model_file", "prior", "nominal_weight", "threshold_probabilities", "provenance", "undoes",
-                "selection", "evaluated_on", "groups", "exactness"}  # fmt: skip
+    optional = {"model_file", "prior", "nominal_weight", "threshold_probabilities", "provenance",
+                "undoes", "selection", "evaluated_on", "groups", "exactness"}  # fmt: skip
     for field in sorted(set(body) - {"schema", "version"} - optional):
         file.write_text(json.dumps({k: v for k, v in body.items() if k != field}))
         refuse(kind, path)

@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import expit
 
 from equipoise.decisions import plug_in_threshold, tune_threshold
-from equipoise.decisions.thresholds import bagged_threshold, parse_f_beta
+from equipoise.decisions.objectives import parse_f_beta, parse_goal
+from equipoise.decisions.thresholds import bagged_threshold
 from equipoise.errors import UsageError
 from equipoise.metrics import Sweep, sweep
 
@@ -127,9 +128,9 @@ def test_without_positives_it_is_the_plug_in_cut() -> None:
 
 @pytest.mark.parametrize("bad", ["f", "f0", "F1", "f-1", "accuracy", "f1.", "macro_f1"])
 def test_objectives_that_are_none(bad: str) -> None:
-    with pytest.raises(UsageError, match=r"must be f1, f2, f0\.5 or another F-beta, got"):
-        parse_f_beta(bad)
+    with pytest.raises(UsageError, match=r"must be one of f1, .*or another F-beta for multi"):
+        parse_goal(bad, "multilabel", 3)
 
 
 def test_objectives() -> None:
-    assert [parse_f_beta(o) for o in ("f1", "f2", "f0.5")] == [1.0, 2.0, 0.5]
+    assert [parse_f_beta(o) for o in ("f1", "f2", "f0.5", "cost")] == [1.0, 2.0, 0.5, None]
