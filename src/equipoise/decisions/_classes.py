@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,13 @@ from equipoise._core.logistic import log_softmax
 from equipoise.artifacts import Calibrator, Correction, Scores
 from equipoise.artifacts._choice import choose
 from equipoise.decisions._folds import Tuned, deal_folds
-from equipoise.decisions._offsets import class_values, free_offsets, shared_offset
+from equipoise.decisions._offsets import (
+    class_values,
+    free_offsets,
+    pick_strength,
+    shared_offset,
+    strength_counts,
+)
 from equipoise.decisions.class_calibration import ClassMethod, fit_class_calibrator
 from equipoise.decisions.objectives import Goal
 from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
@@ -37,8 +44,10 @@ class _Task:
     verified: bool
     method: ClassMethod
 
-    def fit(self, rows: NDArray[np.int64], free: bool) -> tuple[Calibrator, Floats]:
-        """Fit calibrator and offsets on some rows."""
+    def fit(
+        self, rows: NDArray[np.int64], free: bool, strength: float | None = None
+    ) -> tuple[Calibrator, Floats]:
+        """Fit calibrator and offsets on some rows, with the strength given or best on them."""
         width = self.target.size
         if self.goal.name == "rescale":
             return Calibrator.identity(width), -np.log(self.train) - self.prior_shift
@@ -53,7 +62,7 @@ class _Task:
             return calibrator, np.zeros(width)
         values = calibrator.apply(self.natural[rows]) + self.prior_shift
         measure = self.goal.shown
-        offset = shared_offset(values, self.y[rows], self.target, measure)
+        offset = shared_offset(values, self.y[rows], self.target, measure, strength)
         return calibrator, free_offsets(values, self.y[rows], offset, measure) if free else offset
 
     def decide(self, rows: NDArray[np.int64], calibrator: Calibrator, offset: Floats) -> Classes:
@@ -74,15 +83,31 @@ class _Task:
         np.divide(paid, counts, out=out, where=counts > 0)
         return out
 
-    def cross_fit(self, folds: list[NDArray[np.int64]], free: bool) -> Floats:
-        """Return the measure with calibration and offsets made on the other folds."""
+    @property
+    def has_strength(self) -> bool:
+        """Whether a strength of the prior shift is to be chosen."""
+        fixed = self.goal.name in ("accuracy", "cost", "rescale")
+        return not fixed and bool(np.ptp(self.target) >= 1e-12)
+
+    def cross_fit(self, folds: list[NDArray[np.int64]], free: bool) -> tuple[Floats, float | None]:
+        """Return the measure with all made on the other folds, and the strength best there."""
         if not folds:
-            return np.full(self.target.size, np.nan)
+            return np.full(self.target.size, np.nan), None
         crossed = np.empty(self.y.size, dtype=np.int64)
+        hits: Any = 0
+        flagged: Any = 0
         for fold in folds:
             part, offset = self.fit(np.setdiff1d(np.arange(self.y.size), fold), free)
             crossed[fold] = self.decide(fold, part, offset)
-        return self.reached(crossed)
+            if self.has_strength:
+                values = part.apply(self.natural[fold]) + self.prior_shift
+                more = strength_counts(values, self.y[fold], self.target)
+                hits, flagged = hits + more[0], flagged + more[1]
+        strength = None
+        if self.has_strength:
+            positives = np.bincount(self.y, minlength=self.target.size)
+            strength = pick_strength(hits, flagged, positives, self.goal.shown)
+        return self.reached(crossed), strength
 
 
 def tune_classes(
@@ -114,12 +139,13 @@ def tune_classes(
         method=method,
     )
     every, folds = np.arange(len(scores)), deal_folds(labels, seed)
-    calibrator, offset = task.fit(every, free)
+    crossed, strength = task.cross_fit([] if goal.name == "rescale" else folds, free)
+    calibrator, offset = task.fit(every, free, strength)
     claimed = task.reached(task.decide(every, calibrator, offset))
-    crossed = claimed if goal.name == "rescale" else task.cross_fit(folds, free)
+    crossed = claimed if goal.name == "rescale" else crossed
     common = [_UNBIASED] if goal.name == "rescale" else []
     if free and folds:
-        shared = np.nanmean(task.cross_fit(folds, False))
+        shared = np.nanmean(task.cross_fit(folds, False)[0])
         common.append(
             f"one offset per class: {np.nanmean(crossed):.3f} cross-fitted, {shared:.3f} with one "
             "strength for all"

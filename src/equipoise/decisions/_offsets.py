@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["class_values", "free_offsets", "shared_offset"]
+__all__ = ["class_values", "free_offsets", "pick_strength", "shared_offset", "strength_counts"]
 
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
@@ -28,17 +28,42 @@ def class_values(measure: str, y: Classes, decided: Classes, width: int) -> Floa
     return out
 
 
-def shared_offset(values: Floats, y: Classes, target: Floats, measure: str) -> Floats:
-    """Return -tau log(prior), with the scalar tau that is best on these rows, nearest to 1."""
+def strength_counts(values: Floats, y: Classes, target: Floats) -> tuple[Classes, Classes]:
+    """Return hits and decisions per strength and class, (T, C) each, of these rows.
+
+    Sums over folds, each decided by what was fitted on the others, are what :func:`pick_strength`
+    chooses by.
+    """
+    width, log_prior = target.size, np.log(target)
+    hits, flagged = (np.zeros((STRENGTHS.size, width), dtype=np.int64) for _ in range(2))
+    for row, tau in enumerate(STRENGTHS):
+        decided = np.argmax(values - tau * log_prior, axis=1)
+        hits[row] = np.bincount(y[decided == y], minlength=width)
+        flagged[row] = np.bincount(decided, minlength=width)
+    return hits, flagged
+
+
+def pick_strength(hits: Classes, flagged: Classes, positives: Classes, measure: str) -> float:
+    """Return the scalar tau with the best mean over classes with rows, nearest to 1."""
+    below = np.broadcast_to(positives, hits.shape) if measure == "recall" else positives + flagged
+    present = positives > 0
+    ratio = (1 if measure == "recall" else 2) * hits[:, present] / below[:, present]
+    reached = ratio.mean(axis=1)
+    best = STRENGTHS[np.isclose(reached, reached.max())]
+    return float(best[np.argmin(np.abs(best - 1.0))])
+
+
+def shared_offset(
+    values: Floats, y: Classes, target: Floats, measure: str, strength: float | None = None
+) -> Floats:
+    """Return -tau log(prior); without ``strength``, with the tau that is best on these rows."""
     width = target.size
     if np.ptp(target) < 1e-12:
         return np.zeros(width)
-    reached = [
-        np.nanmean(class_values(measure, y, np.argmax(values - t * np.log(target), axis=1), width))
-        for t in STRENGTHS
-    ]
-    best = STRENGTHS[np.flatnonzero(np.isclose(reached, max(reached)))]
-    return np.asarray(-best[np.argmin(np.abs(best - 1.0))] * np.log(target))
+    if strength is None:
+        positives = np.bincount(y, minlength=width)
+        strength = pick_strength(*strength_counts(values, y, target), positives, measure)
+    return np.asarray(-strength * np.log(target))
 
 
 def free_offsets(values: Floats, y: Classes, start: Floats, measure: str) -> Floats:

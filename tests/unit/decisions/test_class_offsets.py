@@ -8,7 +8,13 @@ from sklearn.metrics import f1_score, recall_score
 
 from equipoise.artifacts import Labels, Scores
 from equipoise.decisions import tune
-from equipoise.decisions._offsets import _means, class_values, free_offsets
+from equipoise.decisions._offsets import (
+    _means,
+    class_values,
+    free_offsets,
+    pick_strength,
+    strength_counts,
+)
 from equipoise.errors import UsageError
 
 
@@ -110,3 +116,43 @@ def test_rescale_divides_by_the_training_shares() -> None:
 def test_a_mistake_must_not_be_cheaper_than_being_right() -> None:
     with pytest.raises(UsageError, match="least where the decision is right"):
         tune(class_scores(), objective="cost", costs=np.eye(4))
+
+
+@pytest.mark.parametrize("measure", ["recall", "f1"])
+def test_the_strength_is_chosen_on_rows_that_were_not_fitted(measure: str) -> None:
+    rng = np.random.default_rng(3)
+    y = rng.choice(3, 600, p=[0.8, 0.15, 0.05])
+    values = np.log(rng.dirichlet([1, 1, 1], 600)) + 1.5 * np.eye(3)[y]
+    target = np.array([0.8, 0.15, 0.05])
+    halves = np.arange(600) < 300, np.arange(600) >= 300
+    counts = [strength_counts(values[half], y[half], target) for half in halves]
+    hits, flagged = (sum(pair) for pair in zip(*counts, strict=True))
+    found = pick_strength(hits, flagged, np.bincount(y), measure)
+    reached = {}
+    for tau in np.round(np.arange(0, 2.01, 0.05), 2):
+        decided = (values - tau * np.log(target)).argmax(1)
+        per_class = []
+        for c in range(3):
+            hit = ((decided == c) & (y == c)).sum()
+            below = (
+                (y == c).sum()
+                if measure == "recall"
+                else 0.5 * ((y == c).sum() + (decided == c).sum())
+            )
+            per_class.append(hit / below)
+        reached[tau] = np.mean(per_class)
+    assert reached[found] == pytest.approx(max(reached.values()))
+
+
+def test_tau_of_the_rule_is_that_of_the_other_folds() -> None:
+    rng = np.random.default_rng(4)
+    y = rng.choice(4, 400, p=[0.85, 0.08, 0.05, 0.02])
+    values = rng.normal(size=(400, 4)) + 2 * np.eye(4)[y] + np.log([0.85, 0.08, 0.05, 0.02])
+    labels = Labels.from_array(y, kind="multiclass")
+    scores = Scores.from_arrays(labels, logits=values, split="val")
+    rule = tune(scores)
+    share = np.log(labels.counts / 400)
+    tau = -rule.class_offset / share
+    assert np.ptp(tau) < 0.2
+    claimed, crossed = np.nanmean(rule.claimed), np.nanmean(rule.cross_fitted)
+    assert claimed == pytest.approx(crossed, abs=0.1)
