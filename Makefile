@@ -50,6 +50,7 @@ bench: $(VENV)/.dev ## speed, side by side with the peers
 	@$(BIN)/python -m benchmarks.sampling_speed
 	@$(BIN)/python -m benchmarks.decisions_speed
 	@$(BIN)/python -m benchmarks.loss_speed
+	@$(BIN)/python -m benchmarks.metrics_speed
 
 check: lint types test ## what CI runs
 

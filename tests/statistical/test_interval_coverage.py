@@ -113,7 +113,7 @@ def test_paired_difference_of_macro_ap() -> None:
             for s in models
         ]
         gap = parts[0] - parts[1]
-        found = influence_interval(gap, bounded=False)
+        found = influence_interval(gap, scale="identity")
         hits.append(found.low <= truth <= found.high)
         errors.append(gap.standard_error())
         gaps.append(gap.value)

@@ -33,13 +33,16 @@ class Evaluation:
         kind: "multiclass" or "multilabel".
         names: One name per class or label.
         per_label: name -> metric -> Estimate.
-        overall: "macro" (over evaluable labels), "micro" or "overall" -> metric -> Estimate.
+        overall: "macro" (over evaluable labels), "micro" and "samples" (mean over rows), or
+            "overall" (classes) -> metric -> Estimate.
         groups: "head", "medium", "tail" -> metric -> Estimate, macro within the group.
         n_rows: Rows evaluated.
         n_evaluable: metric -> number of labels in the macro average.
         not_evaluable: name -> why it is left out of ranking metrics.
         overlap: "none" (checked by ids) or "unchecked" (no ids were given).
         evaluated_on: Part and fingerprint of the rows, and what the rule was tuned on.
+        counts: name -> "tp", "fp", "fn", "tn".
+        by: "label_count" -> "0", "1", "2", "3+" true labels of a row -> metric -> Estimate.
     """
 
     kind: Kind
@@ -52,6 +55,13 @@ class Evaluation:
     not_evaluable: Mapping[str, str]
     overlap: str
     evaluated_on: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    by: Mapping[str, Mapping[str, Estimates]] = field(default_factory=dict)
+
+    def worst(self, metric: str) -> tuple[str, Estimate] | None:
+        """Return the label with the lowest value of a metric; None where no label has one."""
+        seen = {n: row[metric] for n, row in self.per_label.items() if not row[metric].is_missing}
+        return min(seen.items(), key=lambda item: item[1].value) if seen else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
@@ -67,6 +77,8 @@ class Evaluation:
                 "not_evaluable": self.not_evaluable,
                 "overlap": self.overlap,
                 "evaluated_on": self.evaluated_on,
+                "counts": self.counts,
+                "by": {k: _dump(table) for k, table in self.by.items()},
             }
         )
         return body
@@ -77,6 +89,8 @@ class Evaluation:
         body = {k: v for k, v in fields.items() if k not in ("schema", "version")}
         for name in ("per_label", "overall", "groups"):
             body[name] = _read(body[name])
+        body["by"] = {k: _read(table) for k, table in body["by"].items()}
+        body["counts"] = dict(body["counts"])
         body["names"] = tuple(body["names"])
         return cls(**body)
 

@@ -1,35 +1,38 @@
-"""Which interval goes with which metric, and the rows of one label."""
+"""Which interval goes with which metric."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from equipoise.artifacts import Estimate, Labels
 from equipoise.metrics import (
     Influence,
-    average_precision_influence,
+    Ranks,
+    bootstrap_interval,
     boyd_interval,
+    gap_bootstrap,
     influence_interval,
     ratio_influence,
-    roc_auc_influence,
     wilson_interval,
 )
-from equipoise.metrics.calibration import softplus_losses
-from equipoise.metrics.intervals import ENOUGH
+from equipoise.metrics.intervals import ENOUGH, Scale
 
-__all__ = ["Judge", "label_row", "probability_row"]
+__all__ = ["Judge"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+# From here on the intervals of influence values cover as well as resampling does.
+MANY = 200
+RESAMPLES = 1000
 
 
 class Judge:
     """Interval rules shared by all metrics of one evaluation."""
 
-    def __init__(self, labels: Labels, confidence_level: float) -> None:
+    def __init__(self, labels: Labels, confidence_level: float, seed: int = 0) -> None:
         self.level = confidence_level
+        self.seed = seed
         self.groups: NDArray[np.int64] | None = None
         if labels.groups is not None:
             self.groups = np.unique(labels.groups, return_inverse=True)[1].astype(np.int64)
@@ -39,7 +42,7 @@ class Judge:
         value: Influence,
         *,
         n_positive: int | None = None,
-        bounded: bool = True,
+        scale: Scale = "logit",
         why: str = "",
     ) -> Estimate:
         """Return the interval from influence values; ``why`` says why a value is missing."""
@@ -48,17 +51,28 @@ class Judge:
             value,
             confidence_level=self.level,
             groups=self.groups,
-            bounded=bounded,
+            scale=scale,
             n_positive=n_positive,
             reason=why if missing and why else None,
         )
 
-    def average_precision(self, value: Influence, n_positive: int, why: str) -> Estimate:
-        """Return Boyd's interval below 50 positives, else that of influence values."""
-        if np.isnan(value.value) or n_positive >= ENOUGH or self.groups is not None:
-            return self.influence(value, n_positive=n_positive, why=why)
-        return boyd_interval(
-            value.value, n_positive, n=value.rows.size, confidence_level=self.level
+    def average_precision(self, value: Influence, ranks: Ranks, why: str) -> Estimate:
+        """Return Boyd's interval below 50 positives, the percentile one up to 200, then influence.
+
+        In groups, influence values throughout: the other two know rows only.
+        """
+        n_pos, n = ranks.n_positive, value.rows.size
+        if np.isnan(value.value) or n_pos > MANY or self.groups is not None:
+            return self.influence(value, n_positive=n_pos, why=why)
+        if n_pos < ENOUGH:
+            return boyd_interval(value.value, n_pos, n=n, confidence_level=self.level)
+        drawn = gap_bootstrap(ranks, n_resamples=RESAMPLES, seed=self.seed)
+        return bootstrap_interval(
+            value.value,
+            drawn.average_precision,
+            n=n,
+            n_positive=n_pos,
+            confidence_level=self.level,
         )
 
     def share(self, hit: Bools, base: Bools, why: str, n_positive: int) -> Estimate:
@@ -73,47 +87,3 @@ class Judge:
             confidence_level=self.level,
             n_positive=n_positive,
         )
-
-
-def label_row(
-    judge: Judge, truth: NDArray[np.int8], score: Floats, flag: Bools
-) -> tuple[dict[str, Estimate], dict[str, Influence], str]:
-    """Return estimates and influences of one label (or one class against the rest)."""
-    yes, no = truth == 1, truth == 0
-    n_pos, n_neg = int(yes.sum()), int(no.sum())
-    reason = "" if n_pos and n_neg else ("no positives" if not n_pos else "no negatives")
-    ap = average_precision_influence(truth, score)
-    auroc = roc_auc_influence(truth, score)
-    if reason:
-        ap = Influence(float("nan"), ap.rows)
-    f1 = ratio_influence(2.0 * (yes & flag), 1.0 * yes + flag * (yes | no))
-    if not n_pos:
-        f1 = Influence(float("nan"), f1.rows)
-    row = {
-        "prevalence": judge.share(yes, yes | no, "no known rows", n_pos),
-        "ap": judge.average_precision(ap, n_pos, reason),
-        "auroc": judge.influence(auroc, n_positive=n_pos, why=reason),
-        "precision": judge.share(yes, flag & (yes | no), "nothing flagged", n_pos),
-        "recall": judge.share(flag, yes, "no positives", n_pos),
-        "f1": judge.influence(f1, n_positive=n_pos, why=reason),
-        "flagged": judge.share(flag, yes | no, "no known rows", n_pos),
-    }
-    return row, {"ap": ap, "auroc": auroc, "f1": f1}, reason
-
-
-def probability_row(
-    judge: Judge, truth: NDArray[np.int8], log_odds: Floats
-) -> tuple[dict[str, Estimate], dict[str, Influence]]:
-    """Return log loss and Brier score of one label (or one class against the rest)."""
-    known, n_pos = truth >= 0, int((truth == 1).sum())
-    losses = np.nan_to_num(softplus_losses(truth, log_odds))
-    squares = np.where(known, (expit(log_odds) - (truth == 1)) ** 2, 0.0)
-    parts = {
-        "log_loss": ratio_influence(losses, known),
-        "brier": ratio_influence(squares, known),
-    }
-    estimates = {
-        name: judge.influence(value, bounded=name == "brier", n_positive=n_pos, why="no known rows")
-        for name, value in parts.items()
-    }
-    return estimates, parts

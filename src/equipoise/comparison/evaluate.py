@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from equipoise._core.checks import require_shape, to_array, to_fraction
+from equipoise._core.checks import one_of, require_shape, say, to_array, to_fraction
 from equipoise._core.logistic import one_vs_rest
-from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Labels, Scores
-from equipoise.comparison._judge import Judge, label_row, probability_row
-from equipoise.comparison.overlap import check_overlap
-from equipoise.labels.groups import frequency_groups
-from equipoise.metrics import (
-    Influence,
-    balanced_accuracy_influence,
-    macro_influence,
-    ratio_influence,
+from equipoise.artifacts import DecisionRule, Evaluation, Labels, Scores
+from equipoise.comparison._judge import Judge
+from equipoise.comparison._label_row import LabelRow, label_row
+from equipoise.comparison._totals import (
+    MacroSums,
+    by_label_count,
+    class_overall,
+    micro,
+    samples,
 )
+from equipoise.comparison.overlap import check_overlap
+from equipoise.errors import UsageError
+from equipoise.labels.groups import frequency_groups
 
 __all__ = ["evaluate"]
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 def evaluate(
@@ -33,6 +32,8 @@ def evaluate(
     *,
     confidence_level: float = 0.95,
     train_counts: ArrayLike | None = None,
+    by: str | None = None,
+    seed: int = 0,
 ) -> Evaluation:
     """Judge a model and its rule on rows that neither has seen.
 
@@ -42,13 +43,18 @@ def evaluate(
         confidence_level: Nominal coverage of the intervals.
         train_counts: (C,) training rows per class or positives per label; gives macro averages
             of the head, medium and tail group. None leaves the groups out.
+        by: "label_count" judges rows with 0, 1, 2, 3 and more labels apart.
+        seed: Of the bootstrap that serves average precision at 50 to 200 positives.
 
     Returns:
-        Per label: prevalence, ap, auroc, precision, recall, f1, flagged, log_loss, brier. Overall:
-        macro over evaluable labels, micro (labels) or accuracy, balanced accuracy and log loss
-        (classes). A label without positives or without negatives is NaN with its reason.
+        Per label: prevalence, ap, auroc; precision, recall, specificity, f1, balanced_accuracy,
+        mcc, flagged and counts at the rule's threshold; log_loss, brier, brier_skill,
+        brier_positives, brier_negatives, calibration_ratio, _slope and _intercept. Overall: macro
+        over evaluable labels; micro and samples (labels), or accuracy, balanced accuracy and log
+        loss (classes). A label without positives or without negatives is NaN with its reason.
 
     Raises:
+        UsageError: ``by`` for classes, which have one label per row.
         LeakageError: the rows are not test rows, or overlap with those the rule was tuned on.
         DataError: no labels, or scores of another kind or other columns than the rule's.
         ShapeError: ``train_counts`` is not (C,).
@@ -74,37 +80,39 @@ def evaluate(
     level = to_fraction("confidence_level", confidence_level)
     overlap = check_overlap(rule, scores)
     labels = scores.require_labels()
-    judge = Judge(labels, level)
-    log_odds, decided = rule.log_odds(scores), rule.apply(scores).predictions
+    judge = Judge(labels, level, seed)
     hot = labels.one_hot()
+    if by is not None:
+        one_of("by", by, ("label_count",))
+        _require_labels(labels)
+    groups = _frequency(train_counts, hot.shape[1])
+    log_odds, decided = rule.log_odds(scores), rule.apply(scores).predictions
     if labels.kind == "multiclass":
         # One class against the rest ranks by its log-odds within the posterior.
         flags = decided[:, None] == np.arange(hot.shape[1])
         ranking = odds = one_vs_rest(log_odds)
-        overall = {"overall": _class_overall(judge, labels, decided, log_odds)}
+        overall = {"overall": class_overall(judge, labels, decided, log_odds)}
     else:
         flags, ranking, odds = decided == 1, scores.values, log_odds
-        overall = {"micro": _micro(judge, hot, flags)}
-    per_label: dict[str, dict[str, Estimate]] = {}
-    influences: list[dict[str, Influence]] = []
-    reasons: dict[str, str] = {}
-    for column, name in enumerate(labels.names):
-        truth = hot[:, column]
-        row, parts, reason = label_row(judge, truth, ranking[:, column], flags[:, column])
-        extra, more = probability_row(judge, truth, odds[:, column])
-        per_label[name] = row | extra
-        influences.append(parts | more)
-        if reason:
-            reasons[name] = reason
+        overall = {"micro": micro(judge, hot, flags), "samples": samples(judge, hot, flags)}
+    rows: dict[str, LabelRow] = {}
+    macro = MacroSums()
+    sums = {group: MacroSums() for group in groups}
+    for i, name in enumerate(labels.names):
+        row = label_row(judge, hot[:, i], ranking[:, i], flags[:, i], odds[:, i])
+        for total in (macro, *(sums[g] for g, members in groups.items() if i in members)):
+            total.add(row.averaged)
+        # Influence values are summed; to keep those of every label would take N x L per metric.
+        rows[name] = replace(row, averaged={})
     return Evaluation(
         kind=labels.kind,
         names=labels.names,
-        per_label=per_label,
-        overall={"macro": _macro(judge, influences)} | overall,
-        groups=_by_frequency(judge, influences, train_counts),
+        per_label={name: row.estimates for name, row in rows.items()},
+        overall={"macro": macro.estimates(judge)} | overall,
+        groups={group: total.estimates(judge) for group, total in sums.items()},
         n_rows=len(scores),
-        n_evaluable={m: sum(not np.isnan(i[m].value) for i in influences) for m in influences[0]},
-        not_evaluable=reasons,
+        n_evaluable=macro.n_evaluable,
+        not_evaluable={name: row.reason for name, row in rows.items() if row.reason},
         overlap=overlap,
         evaluated_on={
             "split": scores.split,
@@ -112,60 +120,22 @@ def evaluate(
             "tuned_on": dict(rule.tuned_on),
             "objective": rule.objective,
         },
+        counts={name: row.counts for name, row in rows.items()},
+        by={} if by is None else {by: by_label_count(judge, hot, flags)},
     )
 
 
-def _macro(judge: Judge, influences: Sequence[dict[str, Influence]]) -> dict[str, Estimate]:
-    n = influences[0]["ap"].rows.size
-    out = {}
-    for metric in influences[0]:
-        mean = macro_influence([i[metric] for i in influences], n)
-        out[metric] = judge.influence(
-            mean, bounded=metric != "log_loss", why="no label is evaluable"
-        )
-    return out
+def _require_labels(labels: Labels) -> None:
+    if labels.kind == "multiclass":
+        do = "Classes have one label per row: leave it out."
+        raise UsageError(say("by", "go with several labels per row", "classes", do))
 
 
-def _by_frequency(
-    judge: Judge, influences: Sequence[dict[str, Influence]], train_counts: ArrayLike | None
-) -> dict[str, dict[str, Estimate]]:
-    if train_counts is None:
+def _frequency(counts: ArrayLike | None, width: int) -> dict[str, set[int]]:
+    """Return group -> positions of its labels, groups without labels left out."""
+    if counts is None:
         return {}
-    counts = to_array("train_counts", train_counts, ndim=1)
-    require_shape("train_counts", counts, (len(influences),), "Give one count per class or label.")
-    members = frequency_groups(counts)
-    return {
-        group: _macro(judge, [influences[i] for i in columns])
-        for group, columns in members.items()
-        if len(columns)
-    }
-
-
-def _micro(judge: Judge, hot: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
-    known = hot >= 0
-    tp = ((hot == 1) & flags).sum(axis=1)
-    flagged, positive = (flags & known).sum(axis=1), (hot == 1).sum(axis=1)
-    parts: dict[str, tuple[Any, Any]] = {
-        "precision": (tp, flagged),
-        "recall": (tp, positive),
-        "f1": (2 * tp, flagged + positive),
-    }
-    return {
-        name: judge.influence(ratio_influence(above, below), why="nothing to count")
-        for name, (above, below) in parts.items()
-    }
-
-
-def _class_overall(
-    judge: Judge, labels: Labels, decided: NDArray[np.int64], log_posterior: Floats
-) -> dict[str, Estimate]:
-    ones = np.ones(len(labels))
-    own = -log_posterior[np.arange(len(labels)), labels.values]
-    make: Callable[..., Estimate] = judge.influence
-    return {
-        "balanced_accuracy": make(
-            balanced_accuracy_influence(labels.values, decided, labels.num_classes)
-        ),
-        "accuracy": make(ratio_influence(decided == labels.values, ones)),
-        "log_loss": make(ratio_influence(own, ones), bounded=False),
-    }
+    array = to_array("train_counts", counts, ndim=1)
+    require_shape("train_counts", array, (width,), "Give one count per class or label.")
+    members = frequency_groups(array)
+    return {group: set(c.tolist()) for group, c in members.items() if len(c)}

@@ -13,16 +13,22 @@ from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
-from equipoise.diagnosis import balance_checks, label_checks, score_checks, split_checks
+from equipoise.diagnosis import (
+    balance_checks,
+    input_checks,
+    label_checks,
+    score_checks,
+    split_checks,
+)
 from equipoise.diagnosis._registry import CHECKS, CheckResult, Facts
 from equipoise.errors import UsageError
 from equipoise.labels.counts import Counts, counts_from
 from equipoise.labels.statistics import label_statistics
 from equipoise.splits.leakage import audit_split
 
-__all__ = ["diagnose", "explain", "run_checks"]
+__all__ = ["diagnose", "diagnose_scores", "explain", "run_checks"]
 
-CHECK_MODULES = (label_checks, balance_checks, split_checks, score_checks)
+CHECK_MODULES = (label_checks, balance_checks, split_checks, score_checks, input_checks)
 
 
 def _require_code(code: str) -> str:
@@ -145,6 +151,23 @@ def diagnose(
     )
     found = [item for result in results for item in result.findings]
     return sorted(found, key=lambda item: (-SEVERITIES.index(item.severity), item.code))
+
+
+def diagnose_scores(values: ArrayLike, *, score_kind: str, kind: Kind) -> list[Finding]:
+    """Find out what is wrong with an array that :class:`Scores` refuses to wrap.
+
+    Args:
+        values: (N,) or (N, C), any numbers.
+        score_kind: As declared: "logits", "probabilities" or "ranking".
+        kind: "multiclass" or "multilabel".
+
+    Example:
+        >>> values = [[0.2, float("nan")], [0.4, 3.0]]
+        >>> found = diagnose_scores(values, score_kind="logits", kind="multilabel")
+        >>> [f.code for f in found]
+        ['EQ405']
+    """
+    return diagnose(scores=input_checks.wrap_unchecked(values, score_kind, kind))
 
 
 def explain(code: str) -> str:

@@ -47,7 +47,9 @@ def saturated(facts: Facts) -> list[Finding] | None:
     if scores is None:
         return None
     full, tied = _saturated(scores), _tied(scores.values)
-    bad = np.flatnonzero((full > _SHARE) | (tied > _SHARE))
+    # A constant column has a finding of its own.
+    varied = (scores.values != scores.values[0]).any(axis=0)
+    bad = np.flatnonzero(((full > _SHARE) | (tied > _SHARE)) & varied)
     if not bad.size:
         return []
     rows = {

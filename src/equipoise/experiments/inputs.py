@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from equipoise.artifacts.scores import SCORE_KINDS, Part
 from equipoise.errors import DataError, UsageError
 from equipoise.labels import read_labels, read_table
 
-__all__ = ["counts_from_text", "parse_prior", "read_scores"]
+__all__ = ["counts_from_text", "parse_prior", "read_arrays", "read_scores"]
+
+NAMES = "label_names"
 
 
 def counts_from_text(text: str) -> dict[str, int]:
@@ -53,6 +56,41 @@ def _is_saved(path: Path) -> bool:
         return False
 
 
+def read_arrays(path: Path) -> tuple[Any, dict[str, Sequence[str]]]:
+    """Return an npz file as a table, and the columns that each (N, C) array became.
+
+    Arrays of another length stay out; `label_names` goes along under its own name.
+    """
+    import polars as pl
+
+    try:
+        with np.load(path, allow_pickle=False) as opened:
+            stored = {name: opened[name] for name in opened.files}
+    except (ValueError, zipfile.BadZipFile) as error:
+        do = "Save it with numpy.savez, without objects."
+        raise DataError(say(str(path), "be an npz file", str(error), do)) from error
+    rows = max((len(a) for n, a in stored.items() if a.ndim and n != NAMES), default=0)
+    table: dict[str, Any] = {}
+    arrays: dict[str, Sequence[str]] = {}
+    for name, array in stored.items():
+        if name == NAMES:
+            arrays[NAMES] = [str(n) for n in array]
+        elif array.ndim == 1 and len(array) == rows:
+            table[name] = array
+        elif array.ndim == 2 and len(array) == rows:
+            arrays[name] = [f"{name}[{i}]" for i in range(array.shape[1])]
+            table |= dict(zip(arrays[name], array.T, strict=True))
+    return pl.DataFrame(table), arrays
+
+
+def _columns(
+    names: Sequence[str] | None, arrays: Mapping[str, Sequence[str]]
+) -> Sequence[str] | None:
+    if names is not None and len(names) == 1 and names[0] in arrays and names[0] != NAMES:
+        return arrays[names[0]]
+    return names
+
+
 def read_scores(
     path: str | Path,
     score_kind: str | None = None,
@@ -67,11 +105,12 @@ def read_scores(
     """Read scores: a file written by :meth:`Scores.save`, or a table with its kind declared.
 
     Args:
-        path: Parquet or CSV.
+        path: Parquet, CSV or npz.
         score_kind: "logits", "probabilities" or "ranking"; a table without it is refused.
-        columns: The score columns, in the order of the labels or classes.
+        columns: The score columns, in the order of the labels or classes; or one (N, C) array of an
+            npz file.
         label: The column of the true class, or of several labels as "A|D".
-        labels: The columns of the true labels, one each.
+        labels: The columns of the true labels, one each; or one (N, L) array of an npz file.
         id_column: Column of row ids.
         group_column: Column of groups.
         split: Which part the rows are.
@@ -84,7 +123,8 @@ def read_scores(
     file = Path(path)
     if _is_saved(file):
         return Scores.load(file)
-    frame = read_table(file)
+    frame, arrays = read_arrays(file) if file.suffix == ".npz" else (read_table(file), {})
+    columns, labels = _columns(columns, arrays), _columns(labels, arrays)
     if score_kind is None or columns is None:
         raise UsageError(
             say(
@@ -105,7 +145,7 @@ def read_scores(
         labels=list(labels) if labels else None,
         id_column=id_column,
         group_column=group_column,
-        names=_class_names(frame, label, labels, names, columns),
+        names=_class_names(frame, label, labels, names, columns, arrays),
         kind="multilabel" if labels else None,
     )
     given: dict[str, Any] = {score_kind: np.asarray(values)}
@@ -118,10 +158,15 @@ def _class_names(
     labels: Sequence[str] | None,
     names: Sequence[str] | None,
     columns: Sequence[str],
+    arrays: Mapping[str, Sequence[str]],
 ) -> Sequence[str] | None:
-    """Return the names of classes: the rule's, or the score columns where they are the classes."""
+    """Return the names of classes: the rule's, or the score columns where they are the classes.
+
+    The labels of an (N, L) array have those of the rule, or of the array `label_names`.
+    """
     if labels or label is None:
-        return None
+        whole = any(list(labels or ()) == list(parts) for parts in arrays.values())
+        return names or arrays.get(NAMES) if whole else None
     if names is not None:
         return names
     found = {str(v) for v in frame[label].unique().to_list()} if label in frame.columns else set()

@@ -1,48 +1,125 @@
-"""Metrics with influence values: one sort gives every ranking and threshold metric."""
+"""Metrics with influence values: ranking, decisions, probabilities, intervals, paired tests."""
 
-from equipoise.metrics.calibration import brier_score, log_loss, reliability_curve
+from equipoise.metrics.averages import (
+    MacroAverage,
+    MicroAverage,
+    group_averages,
+    macro_average,
+    micro_average,
+    samples_f_beta,
+    worst_label,
+)
+from equipoise.metrics.bootstrap import Replicates, bootstrap_interval, gap_bootstrap
+from equipoise.metrics.calibration import (
+    brier_score,
+    brier_skill,
+    calibration_ratio,
+    log_loss,
+    stratified_brier,
+)
 from equipoise.metrics.influence import (
     Influence,
     average_precision_influence,
     balanced_accuracy_influence,
     macro_influence,
+    matthews_influence,
+    ranking_influences,
     ratio_influence,
     roc_auc_influence,
 )
 from equipoise.metrics.intervals import boyd_interval, influence_interval, wilson_interval
+from equipoise.metrics.measure import Measures, measure_labels
 from equipoise.metrics.paired import holm, pair_over_seeds
 from equipoise.metrics.point import (
     balanced_accuracy,
+    balanced_accuracy_per_label,
     confusion_matrix,
     f_beta,
+    flagged_rate,
+    label_confusion,
+    matthews_corrcoef,
     precision,
     recall,
+    specificity,
 )
-from equipoise.metrics.sweep import Sweep, average_precision, best_f_beta, roc_auc, sweep
+from equipoise.metrics.ranking import (
+    average_precision,
+    best_f_beta,
+    partial_roc_auc,
+    precision_at_top,
+    recall_at_fpr,
+    roc_auc,
+)
+from equipoise.metrics.ranks import Ranks, rank_positives
+from equipoise.metrics.reliability import (
+    CalibrationLine,
+    Decomposition,
+    calibration_line,
+    decompose_brier,
+    reliability_band,
+    reliability_curve,
+)
+from equipoise.metrics.sweep import Sweep, sweep
+from equipoise.metrics.value import expected_cost, expected_cost_of_classes, net_benefit
 
 __all__ = [
+    "CalibrationLine",
+    "Decomposition",
     "Influence",
+    "MacroAverage",
+    "Measures",
+    "MicroAverage",
+    "Ranks",
+    "Replicates",
     "Sweep",
     "average_precision",
     "average_precision_influence",
     "balanced_accuracy",
     "balanced_accuracy_influence",
+    "balanced_accuracy_per_label",
     "best_f_beta",
+    "bootstrap_interval",
     "boyd_interval",
     "brier_score",
+    "brier_skill",
+    "calibration_line",
+    "calibration_ratio",
     "confusion_matrix",
+    "decompose_brier",
+    "expected_cost",
+    "expected_cost_of_classes",
     "f_beta",
+    "flagged_rate",
+    "gap_bootstrap",
+    "group_averages",
     "holm",
     "influence_interval",
+    "label_confusion",
     "log_loss",
+    "macro_average",
     "macro_influence",
+    "matthews_corrcoef",
+    "matthews_influence",
+    "measure_labels",
+    "micro_average",
+    "net_benefit",
     "pair_over_seeds",
+    "partial_roc_auc",
     "precision",
+    "precision_at_top",
+    "rank_positives",
+    "ranking_influences",
     "ratio_influence",
     "recall",
+    "recall_at_fpr",
+    "reliability_band",
     "reliability_curve",
     "roc_auc",
     "roc_auc_influence",
+    "samples_f_beta",
+    "specificity",
+    "stratified_brier",
     "sweep",
     "wilson_interval",
+    "worst_label",
 ]

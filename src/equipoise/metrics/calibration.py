@@ -1,16 +1,22 @@
-"""Metrics of probabilities: log loss, Brier score and the reliability curve."""
+"""Metrics of probabilities: log loss, Brier score in its forms, calibration in the large."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
 
 from equipoise._core.checks import say
 from equipoise.errors import DataError
 from equipoise.metrics._columns import as_columns
 
-__all__ = ["brier_score", "log_loss", "reliability_curve", "softplus_losses"]
+__all__ = [
+    "brier_score",
+    "brier_skill",
+    "calibration_ratio",
+    "log_loss",
+    "softplus_losses",
+    "stratified_brier",
+]
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +27,8 @@ def softplus_losses(y_true: NDArray[np.integer], log_odds: Floats) -> Floats:
     return np.where(y_true < 0, np.nan, np.logaddexp(0.0, sign * log_odds))
 
 
-def _entries(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.int8], Floats]:
+def entries(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[NDArray[np.int8], Floats]:
+    """Return truth (N, L) in {0, 1, -1} and probabilities (N, L), checked."""
     truth, prob = as_columns(y_true, y_prob)
     if prob.size and (prob.min() < 0 or prob.max() > 1):
         got = f"{prob.min():.4g} to {prob.max():.4g}"
@@ -55,7 +62,7 @@ def log_loss(y_true: ArrayLike, y_prob: ArrayLike) -> Floats:
         >>> log_loss([1, 0], [0.8, 0.4]).round(4).tolist()
         [0.367]
     """
-    truth, prob = _entries(y_true, y_prob)
+    truth, prob = entries(y_true, y_prob)
     given = np.where(truth == 1, prob, 1 - prob)
     losses = -np.log(np.maximum(given, np.finfo(np.float64).tiny))
     return _mean_known(truth, losses)
@@ -78,40 +85,74 @@ def brier_score(y_true: ArrayLike, y_prob: ArrayLike) -> Floats:
         >>> brier_score([1, 0], [0.8, 0.4]).round(4).tolist()
         [0.1]
     """
-    truth, prob = _entries(y_true, y_prob)
+    truth, prob = entries(y_true, y_prob)
     return _mean_known(truth, (prob - truth) ** 2)
 
 
-def reliability_curve(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Return the CORP reliability curve of one label: isotonic regression of truth on probability.
+def brier_skill(y_true: ArrayLike, y_prob: ArrayLike) -> Floats:
+    """Return 1 - Brier / Brier of the prevalence, per label: 0 knows the prevalence and no more.
 
     Args:
-        y_true: (N,) 0, 1 or -1 (unknown, left out).
-        y_prob: (N,) probabilities.
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_prob: Same shape, in [0, 1].
 
     Returns:
-        Mean predicted, observed share and number of rows of each isotonic block.
+        (L,) float64; NaN for a label without positives or without negatives.
 
     Example:
-        >>> predicted, observed, rows = reliability_curve([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.8])
-        >>> observed.tolist(), rows.tolist()
-        ([0.0, 1.0], [2.0, 2.0])
+        >>> brier_skill([1, 0, 1, 0], [0.8, 0.4, 0.6, 0.2]).round(4).tolist()
+        [0.6]
+    """
+    truth, prob = entries(y_true, y_prob)
+    prevalence = _mean_known(truth, (truth == 1).astype(np.float64))
+    noise = prevalence * (1 - prevalence)
+    out = np.full(noise.size, np.nan)
+    np.divide(_mean_known(truth, (prob - truth) ** 2), noise, out=out, where=noise > 0)
+    return 1 - out
+
+
+def stratified_brier(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the Brier score over positives alone and over negatives alone, per label.
+
+    A good score overall hides that the rare side is under-estimated.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_prob: Same shape, in [0, 1].
+
+    Returns:
+        Two (L,) float64; NaN where a side is missing.
+
+    Example:
+        >>> of_positives, of_negatives = stratified_brier([1, 0, 0], [0.2, 0.1, 0.1])
+        >>> of_positives.round(3).tolist(), of_negatives.round(3).tolist()
+        ([0.64], [0.01])
 
     References:
-        Dimitriadis, Gneiting and Jordan (PNAS 2021), the CORP approach.
+        Wallace and Dahabreh (ICDM 2012), section 3.
     """
-    truth, prob = (a[:, 0] for a in _entries(y_true, y_prob))
-    known = truth >= 0
-    if not known.any():
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    # Ties must share one block: averaging truth within ties first gives the same fit.
-    distinct, index, count = np.unique(prob[known], return_inverse=True, return_counts=True)
-    sizes: Floats = count.astype(np.float64)
-    means = np.bincount(index, weights=truth[known].astype(np.float64)) / sizes
-    fitted: Floats = np.asarray(isotonic_regression(means, weights=sizes).x, dtype=np.float64)
-    blocks = np.cumsum(np.append(0, np.diff(fitted) > 1e-12))
-    rows, predicted, observed = (
-        np.bincount(blocks, weights=weights).astype(np.float64)
-        for weights in (sizes, sizes * distinct.astype(np.float64), sizes * fitted)
-    )
-    return predicted / rows, observed / rows, rows
+    truth, prob = entries(y_true, y_prob)
+    squares = (prob - truth) ** 2
+    only = [np.where(truth == side, truth, -1).astype(np.int8) for side in (1, 0)]
+    return _mean_known(only[0], squares), _mean_known(only[1], squares)
+
+
+def calibration_ratio(y_true: ArrayLike, y_prob: ArrayLike) -> Floats:
+    """Return mean probability / prevalence per label, calibration in the large; 1 is right.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_prob: Same shape, in [0, 1].
+
+    Returns:
+        (L,) float64; NaN for a label without positives.
+
+    Example:
+        >>> calibration_ratio([1, 0, 0, 0], [0.9, 0.5, 0.3, 0.3]).tolist()
+        [2.0]
+    """
+    truth, prob = entries(y_true, y_prob)
+    total = (truth == 1).sum(axis=0)
+    out = np.full(total.size, np.nan)
+    np.divide(np.where(truth >= 0, prob, 0).sum(axis=0), total, out=out, where=total > 0)
+    return out

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise.metrics.sweep import Sweep
+from equipoise.metrics.ranks import Ranks, rank_positives
 
 __all__ = [
     "Influence",
     "average_precision_influence",
     "balanced_accuracy_influence",
     "macro_influence",
+    "matthews_influence",
+    "ranking_influences",
     "ratio_influence",
     "roc_auc_influence",
 ]
@@ -50,10 +53,10 @@ class Influence:
     def standard_error(self, groups: NDArray[np.int64] | None = None) -> float:
         """Return the standard error; rows of one group, by int code (N,), are summed first."""
         if groups is None:
-            n, total = self.rows.size, float(np.dot(self.rows, self.rows))
+            n, total = self.rows.size, float(np.square(self.rows).sum())
         else:
             sums = np.bincount(groups, weights=self.rows)
-            n, total = int(np.unique(groups).size), float(np.dot(sums, sums))
+            n, total = int(np.unique(groups).size), float(np.square(sums).sum())
         return float(np.sqrt(total * n / max(n - 1, 1)))
 
 
@@ -61,16 +64,19 @@ def _undefined(n: int) -> Influence:
     return Influence(float("nan"), np.zeros(n))
 
 
-def _sorted(
-    y_true: ArrayLike, scores: ArrayLike
-) -> tuple[int, NDArray[np.int64], NDArray[np.bool_], Sweep, NDArray[np.int64]]:
+def _ranked(y_true: ArrayLike, scores: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], Ranks]:
     truth, values = np.asarray(y_true), np.asarray(scores, dtype=np.float64)
-    rows = np.flatnonzero(truth >= 0)
-    order = rows[np.argsort(-values[rows], kind="stable")]
-    positive = truth[order] == 1
-    points = Sweep.from_sorted(values[order], positive)
-    sizes = np.diff(points.tp + points.fp, prepend=0)
-    return truth.size, order, positive, points, np.repeat(np.arange(sizes.size), sizes)
+    return truth, values, rank_positives(truth, values)  # type: ignore[return-value]
+
+
+def _spread(
+    truth: NDArray[Any], cells: NDArray[np.int64], positive: Floats, negative: Floats
+) -> Floats:
+    """Return the value of each row from those of the cells it can lie in; unknown rows have 0."""
+    rows = np.where(truth == 0, negative[cells], 0.0)
+    hit = truth == 1
+    rows[hit] = positive[cells[hit] // 2]
+    return rows
 
 
 def average_precision_influence(y_true: ArrayLike, scores: ArrayLike) -> Influence:
@@ -89,19 +95,8 @@ def average_precision_influence(y_true: ArrayLike, scores: ArrayLike) -> Influen
         >>> round(ap.value, 4), ap.rows[:3].round(4).tolist()
         (0.8333, [0.1389, -0.1111, -0.0278])
     """
-    n, order, positive, points, group = _sorted(y_true, scores)
-    total = points.n_positive
-    if total == 0:
-        return _undefined(n)
-    rows_to = points.tp + points.fp
-    step = np.diff(points.tp, prepend=0)
-    first = np.cumsum((step / rows_to)[::-1])[::-1]
-    second = np.cumsum((step * points.tp / rows_to**2)[::-1])[::-1]
-    value = points.average_precision
-    gain = (points.tp / rows_to + first - value)[group]
-    rows = np.zeros(n)
-    rows[order] = (positive * gain - second[group]) / total
-    return Influence(value, rows)
+    truth, values, ranks = _ranked(y_true, scores)
+    return ranking_influences(truth, ranks, ranks.cells(values))[0]
 
 
 def roc_auc_influence(y_true: ArrayLike, scores: ArrayLike) -> Influence:
@@ -116,19 +111,40 @@ def roc_auc_influence(y_true: ArrayLike, scores: ArrayLike) -> Influence:
         >>> auc.value, auc.rows.tolist()
         (0.75, [0.125, -0.125, -0.125, 0.125])
     """
-    n, order, positive, points, group = _sorted(y_true, scores)
-    pos, neg = points.n_positive, points.n_negative
-    if pos == 0 or neg == 0:
-        return _undefined(n)
-    value = points.roc_auc
-    in_pos, in_neg = np.diff(points.tp, prepend=0), np.diff(points.fp, prepend=0)
-    neg_below = (neg - points.fp + 0.5 * in_neg) / neg
-    pos_above = (points.tp - 0.5 * in_pos) / pos
-    rows = np.zeros(n)
-    rows[order] = np.where(
-        positive, (neg_below[group] - value) / pos, (pos_above[group] - value) / neg
-    )
-    return Influence(value, rows)
+    truth, values, ranks = _ranked(y_true, scores)
+    return ranking_influences(truth, ranks, ranks.cells(values))[1]
+
+
+def ranking_influences(
+    y_true: NDArray[Any], ranks: Ranks, cells: NDArray[np.int64]
+) -> tuple[Influence, Influence]:
+    """Return average precision and ROC AUC with their influence values, from one ranking.
+
+    Rows between the same two positives share one value, so it is worked out once per cell.
+
+    Args:
+        y_true: (N,) 0, 1 or -1 (unknown, influence 0).
+        ranks: Of the same rows.
+        cells: (N,) of :meth:`equipoise.metrics.Ranks.cells`.
+    """
+    pos, neg = ranks.n_positive, ranks.n_negative
+    if pos == 0:
+        return _undefined(y_true.size), _undefined(y_true.size)
+    tp, value, area = ranks.tp, ranks.average_precision, ranks.roc_auc
+    upto = tp + ranks.fp
+    first = np.cumsum((ranks.positives / upto)[::-1])[::-1]
+    # float64 before squaring: at 1e6 rows and more the product leaves int64 no head room.
+    second = np.cumsum((ranks.positives * (tp / upto) / upto)[::-1])[::-1]
+    own = (tp / upto + first - value - second) / pos
+    other = -np.repeat(np.append(second, 0.0), 2)[:-1] / pos
+    ap = Influence(value, _spread(y_true, cells, own, other))
+    if neg == 0:
+        return ap, _undefined(y_true.size)
+    own = ((neg - ranks.above - 0.5 * ranks.tied) / neg - area) / pos
+    above = np.repeat(np.append(0, tp), 2)[:-1].astype(np.float64)
+    above[1::2] += 0.5 * ranks.positives
+    other = (above / pos - area) / neg
+    return ap, Influence(area, _spread(y_true, cells, own, other))
 
 
 def ratio_influence(above: ArrayLike, below: ArrayLike) -> Influence:
@@ -161,6 +177,39 @@ def balanced_accuracy_influence(
     hit = y_true == y_pred
     each = [ratio_influence(hit & (y_true == c), y_true == c) for c in range(num_classes)]
     return macro_influence(each, y_true.size)
+
+
+def matthews_influence(y_true: ArrayLike, y_pred: ArrayLike) -> Influence:
+    """Return Matthews' correlation of one label with its influence values.
+
+    NaN without positives or without negatives; 0 where all rows, or none, are flagged.
+
+    Args:
+        y_true: (N,) 0, 1 or -1 (unknown, influence 0).
+        y_pred: (N,) flags.
+
+    Example:
+        >>> found = matthews_influence([1, 1, 0, 0], [1, 0, 0, 0])
+        >>> round(found.value, 4), found.rows.round(3).tolist()
+        (0.5774, [0.144, -0.241, 0.048, 0.048])
+    """
+    truth, flag = np.asarray(y_true), np.asarray(y_pred).astype(bool)
+    cells = [(truth == 1) & flag, (truth == 0) & flag, (truth == 1) & ~flag, (truth == 0) & ~flag]
+    tp, fp, fn, tn = (float(c.sum()) for c in cells)
+    if tp + fn == 0 or fp + tn == 0:
+        return _undefined(truth.size)
+    if tp + fp == 0 or fn + tn == 0:
+        return Influence(0.0, np.zeros(truth.size))
+    root = np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))
+    value = float((tp * tn - fp * fn) / root)
+    flagged, positive, negative, passed = tp + fp, tp + fn, tn + fp, tn + fn
+    slopes = (
+        tn / root - value / 2 * (1 / flagged + 1 / positive),
+        -fn / root - value / 2 * (1 / flagged + 1 / negative),
+        -fp / root - value / 2 * (1 / positive + 1 / passed),
+        tp / root - value / 2 * (1 / negative + 1 / passed),
+    )
+    return Influence(value, np.asarray(sum(s * c for s, c in zip(slopes, cells, strict=True))))
 
 
 def macro_influence(parts: Sequence[Influence], n_rows: int) -> Influence:

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from equipoise._core.checks import to_fraction
+from equipoise._core.checks import one_of, to_fraction
 from equipoise.artifacts import Estimate
 from equipoise.metrics.influence import Influence
 
-__all__ = ["boyd_interval", "influence_interval", "wilson_interval"]
+__all__ = ["Scale", "boyd_interval", "influence_interval", "wilson_interval"]
 
+Scale = Literal["logit", "atanh", "log", "identity"]
+EDGES: dict[Scale, tuple[float, float]] = {
+    "logit": (0.0, 1.0),
+    "atanh": (-1.0, 1.0),
+    "log": (0.0, math.inf),
+    "identity": (-math.inf, math.inf),
+}
 FEW = 10
 ENOUGH = 50
 CAUTION = f"fewer than {FEW} positives: the interval is wide and rough"
+
+
+def _on_scale(scale: Scale, value: float, reach: float) -> tuple[float, float]:
+    """Return the interval that is symmetric on the scale, by the delta method."""
+    if scale == "logit":
+        middle, reach = _logit(value), reach / (value * (1 - value))
+        return _expit(middle - reach), _expit(middle + reach)
+    if scale == "atanh":
+        middle, reach = math.atanh(value), reach / (1 - value * value)
+        return math.tanh(middle - reach), math.tanh(middle + reach)
+    factor = math.exp(min(reach / value, 700.0))
+    return value / factor, value * factor
 
 
 def _logit(p: float) -> float:
@@ -32,17 +52,18 @@ def influence_interval(
     *,
     confidence_level: float = 0.95,
     groups: NDArray[np.int64] | None = None,
-    bounded: bool = True,
+    scale: Scale = "logit",
     n_positive: int | None = None,
     reason: str | None = None,
 ) -> Estimate:
-    """Return value and interval from influence values, on the logit scale for values in [0, 1].
+    """Return value and interval from influence values, on a scale that keeps bounds in range.
 
     Args:
         influence: A metric with its influence values.
         confidence_level: Nominal coverage.
         groups: (N,) int codes of rows that belong together, or None.
-        bounded: Whether the metric lies in [0, 1]; differences and losses do not.
+        scale: "logit" for metrics in [0, 1], "atanh" for those in [-1, 1], "log" for ratios above
+            0, "identity" for differences and losses.
         n_positive: Positives it rests on.
         reason: Why the value is missing, or a caution; fewer than 10 positives bring their own.
 
@@ -55,6 +76,7 @@ def influence_interval(
         0.750 [0.180, 0.976]
     """
     level = to_fraction("confidence_level", confidence_level)
+    one_of("scale", scale, tuple(EDGES))
     n = influence.rows.size if groups is None else int(np.unique(groups).size)
     value = influence.value
     if math.isnan(value):
@@ -63,15 +85,18 @@ def influence_interval(
         reason = CAUTION
     z = float(norm.ppf(0.5 + level / 2))
     error = influence.standard_error(groups)
-    if bounded and 0 < value < 1:
-        reach = z * error / (value * (1 - value))
-        low, high = _expit(_logit(value) - reach), _expit(_logit(value) + reach)
-    elif bounded:
+    at_edge = value <= EDGES[scale][0] or value >= EDGES[scale][1]
+    if scale == "identity":
+        low, high = value - z * error, value + z * error
+    elif not at_edge:
+        low, high = _on_scale(scale, value, z * error)
+    elif scale == "logit":
         # At 0 or 1 influence values vanish: fall back to the exact zero-count bound.
         edge = 1 - (1 - level) ** (1 / max(min(n_positive or n, n), 1))
         low, high = (0.0, edge) if value <= 0 else (1 - edge, 1.0)
     else:
-        low, high = value - z * error, value + z * error
+        low = high = math.nan
+        reason = reason or "at the edge of its range: no interval"
     method = "influence" if groups is None else "influence, clustered"
     return Estimate(value, low, high, level, method, n, n_positive, reason)
 

@@ -9,7 +9,19 @@ from equipoise._core.checks import require_shape, say, to_array
 from equipoise.errors import DataError
 from equipoise.metrics._columns import as_truth
 
-__all__ = ["balanced_accuracy", "confusion_matrix", "f_beta", "precision", "recall", "table"]
+__all__ = [
+    "balanced_accuracy",
+    "balanced_accuracy_per_label",
+    "confusion_matrix",
+    "f_beta",
+    "flagged_rate",
+    "label_confusion",
+    "matthews_corrcoef",
+    "precision",
+    "recall",
+    "specificity",
+    "table",
+]
 
 Floats = NDArray[np.float64]
 
@@ -100,6 +112,84 @@ def f_beta(y_true: ArrayLike, y_pred: ArrayLike, *, beta: float = 1.0) -> Floats
     return np.where(tp + fn > 0, out, np.nan)
 
 
+def specificity(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """Return the share of negatives that are not flagged, per label; NaN without negatives.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_pred: Same shape, 0 or 1.
+
+    Returns:
+        (L,) float64.
+
+    Example:
+        >>> specificity([1, 0, 1, 0], [1, 1, 0, 0]).tolist()
+        [0.5]
+    """
+    _, fp, _, tn = table(y_true, y_pred)
+    return _divide(tn, tn + fp)
+
+
+def flagged_rate(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """Return the share of known rows that are flagged, per label: the length of the queue.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_pred: Same shape, 0 or 1.
+
+    Returns:
+        (L,) float64.
+
+    Example:
+        >>> flagged_rate([1, 0, 1, 0], [1, 1, 1, 0]).tolist()
+        [0.75]
+    """
+    tp, fp, fn, tn = table(y_true, y_pred)
+    return _divide(tp + fp, tp + fp + fn + tn)
+
+
+def balanced_accuracy_per_label(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """Return the mean of recall and specificity, per label; NaN without one of the two sides.
+
+    For classes see :func:`balanced_accuracy`.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_pred: Same shape, 0 or 1.
+
+    Returns:
+        (L,) float64.
+
+    Example:
+        >>> balanced_accuracy_per_label([1, 0, 1, 0], [1, 1, 1, 0]).tolist()
+        [0.75]
+    """
+    return (recall(y_true, y_pred) + specificity(y_true, y_pred)) / 2
+
+
+def matthews_corrcoef(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
+    """Return the correlation of truth and flags, per label; NaN without positives or negatives.
+
+    0 where all rows, or none, are flagged.
+
+    Args:
+        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_pred: Same shape, 0 or 1.
+
+    Returns:
+        (L,) float64.
+
+    Example:
+        >>> matthews_corrcoef([1, 0, 1, 0], [1, 0, 0, 0]).round(4).tolist()
+        [0.5774]
+    """
+    tp, fp, fn, tn = (c.astype(np.float64) for c in table(y_true, y_pred))
+    root = np.sqrt((tp + fp) * (fn + tn)) * np.sqrt((tp + fn) * (fp + tn))
+    out = np.zeros_like(root)
+    np.divide(tp * tn - fp * fn, root, out=out, where=root > 0)
+    return np.where((tp + fn > 0) & (fp + tn > 0), out, np.nan)
+
+
 def _classes(name: str, values: ArrayLike, num_classes: int) -> NDArray[np.int64]:
     array = to_array(name, values, ndim=1)
     if array.size == 0:
@@ -153,3 +243,31 @@ def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike, *, num_classes: int)
     recalls = _divide(np.diag(matrix), matrix.sum(axis=1))
     seen = ~np.isnan(recalls)
     return float(recalls[seen].mean()) if seen.any() else float("nan")
+
+
+def label_confusion(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[np.int64]:
+    """Return which label is flagged where another one is missed, (L + 1, L + 1) int64.
+
+    Entry (i, j): rows in which label i is missed and label j wrongly flagged. Diagonal: true
+    positives. Last column: rows in which i is missed and nothing flagged instead. Last row: rows
+    in which j is wrongly flagged and nothing missed. The last entry is 0.
+
+    Args:
+        y_true: (N, L), 0, 1 or -1 (unknown, neither missed nor wrong).
+        y_pred: (N, L), 0 or 1.
+
+    Example:
+        >>> label_confusion([[1, 0], [1, 0], [0, 1]], [[0, 1], [0, 0], [0, 1]]).tolist()
+        [[0, 1, 1], [0, 1, 0], [0, 0, 0]]
+    """
+    truth = as_truth(y_true)
+    hits = np.asarray(table(y_true, y_pred)[0])
+    flags = np.asarray(y_pred).reshape(truth.shape) == 1
+    missed, wrong = (truth == 1) & ~flags, (truth == 0) & flags
+    none_missed, none_wrong = ~missed.any(axis=1), ~wrong.any(axis=1)
+    left = np.column_stack([missed, none_missed]).astype(np.float64)
+    right = np.column_stack([wrong, none_wrong]).astype(np.float64)
+    out = np.rint(left.T @ right).astype(np.int64)
+    out[-1, -1] = 0
+    out[np.arange(hits.size), np.arange(hits.size)] = hits
+    return out

@@ -1,16 +1,15 @@
-"""One sort of the scores of a label gives every operating point and ranking metric."""
+"""One sort of the scores of a label gives every operating point."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise.metrics._columns import as_columns, known_column, per_label
+from equipoise.metrics._columns import as_columns, known_column
 
-__all__ = ["Sweep", "average_precision", "best_f_beta", "roc_auc", "sweep"]
+__all__ = ["Sweep", "halfway", "sweep"]
 
 Floats = NDArray[np.float64]
 
@@ -137,63 +136,3 @@ def sweep(y_true: ArrayLike, scores: ArrayLike) -> Sweep | list[Sweep]:
         order = np.argsort(-score, kind="stable")
         out.append(Sweep.from_sorted(score[order], positive[order]))
     return out[0] if np.ndim(y_true) == 1 else out
-
-
-def _one(positive: NDArray[np.bool_], score: Floats) -> Sweep:
-    order = np.argsort(-score, kind="stable")
-    return Sweep.from_sorted(score[order], positive[order])
-
-
-def average_precision(y_true: ArrayLike, scores: ArrayLike) -> Any:
-    """Return average precision per label: precision at each positive, tied scores as one group.
-
-    Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
-        scores: Same shape, any increasing scale.
-
-    Returns:
-        float, or (L,) float64. NaN for a label without positives; a label without negatives has 1.
-
-    Example:
-        >>> round(average_precision([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1]), 4)
-        0.8333
-
-    References:
-        As :func:`sklearn.metrics.average_precision_score`: no interpolation, ties as one group.
-    """
-    return per_label(y_true, scores, lambda y, s: _one(y, s).average_precision)
-
-
-def roc_auc(y_true: ArrayLike, scores: ArrayLike) -> Any:
-    """Return the area under the ROC curve per label, ties counted half.
-
-    Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
-        scores: Same shape, any increasing scale.
-
-    Returns:
-        float, or (L,) float64. NaN for a label without positives or without negatives.
-
-    Example:
-        >>> roc_auc([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
-        0.75
-    """
-    return per_label(y_true, scores, lambda y, s: _one(y, s).roc_auc)
-
-
-def best_f_beta(y_true: ArrayLike, scores: ArrayLike, *, beta: float = 1.0) -> Any:
-    """Return the largest F-beta over all thresholds, per label; optimistic on the same rows.
-
-    Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
-        scores: Same shape, any increasing scale.
-        beta: Weight of recall against precision, > 0.
-
-    Returns:
-        float, or (L,) float64. NaN for a label without positives.
-
-    Example:
-        >>> round(best_f_beta([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1]), 4)
-        0.8
-    """
-    return per_label(y_true, scores, lambda y, s: _one(y, s).best_f_beta(beta)[0])

@@ -87,14 +87,36 @@ def test_estimates_are_those_of_scikit_learn(labelled: tuple[Scores, Scores]) ->
             "f1": oracle.f1_score(t, f),
             "log_loss": oracle.log_loss(t, q),
             "brier": oracle.brier_score_loss(t, q),
+            "specificity": oracle.recall_score(t, f, pos_label=0),
+            "balanced_accuracy": oracle.balanced_accuracy_score(t, f),
+            "mcc": oracle.matthews_corrcoef(t, f),
+            "brier_skill": oracle.d2_brier_score(t, q),
+            "brier_positives": np.mean((1 - q[t == 1]) ** 2),
+            "brier_negatives": np.mean(q[t == 0] ** 2),
+            "calibration_ratio": q.mean() / t.mean(),
         }
         row = result.per_label[name]
-        assert {m: e.value for m, e in row.items()} == pytest.approx(expected)
+        found = {m: e.value for m, e in row.items()}
+        assert found.pop("calibration_slope") == pytest.approx(1, abs=0.6)
+        assert found.pop("calibration_intercept") == pytest.approx(0, abs=0.6)
+        assert found == pytest.approx(expected)
         assert all(e.low < e.value < e.high for e in row.values())
-        assert row["ap"].method == ("boyd" if t.sum() < 50 else "influence")
-    averaged = ("ap", "auroc", "f1", "log_loss", "brier")
-    macro = {m: np.mean([result.per_label[n][m].value for n in test.names]) for m in averaged}
-    assert {m: e.value for m, e in result.overall["macro"].items()} == pytest.approx(macro)
+        few = int(t.sum())
+        method = "boyd" if few < 50 else "gap bootstrap, percentile" if few <= 200 else "influence"
+        assert row["ap"].method == method
+        tn, fp, fn, tp = oracle.confusion_matrix(t, f).ravel()
+        assert result.counts[name] == {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+    macro = result.overall["macro"]
+    assert {"ap", "auroc", "f1", "mcc", "recall", "log_loss", "brier_skill"} < set(macro)
+    for metric, estimate in macro.items():
+        mean = np.mean([result.per_label[n][metric].value for n in test.names])
+        assert estimate.value == pytest.approx(mean)
+        assert estimate.low < estimate.value < estimate.high
+    both = result.overall["samples"]
+    assert both["f1"].value == pytest.approx(
+        oracle.f1_score(y, flags, average="samples", zero_division=np.nan)
+    )
+    assert both["exact_match"].value == pytest.approx(oracle.accuracy_score(y, flags))
     micro = result.overall["micro"]
     assert micro["f1"].value == pytest.approx(oracle.f1_score(y, flags, average="micro"))
     assert micro["precision"].value == pytest.approx(

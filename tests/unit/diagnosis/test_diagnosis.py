@@ -14,6 +14,7 @@ from equipoise.artifacts import Labels, Scores, Split
 from equipoise.diagnosis import diagnose, explain, run_checks
 from equipoise.diagnosis._power import half_width, positives_needed
 from equipoise.diagnosis._registry import CHECKS, check
+from equipoise.diagnosis.input_checks import wrap_unchecked
 from equipoise.errors import UsageError
 from equipoise.labels import counts_from
 
@@ -53,6 +54,10 @@ def scored(**values: Any) -> Options:
 
 def spread(mean: float) -> np.ndarray:
     return np.clip(np.random.default_rng(1).normal(mean, 0.02, 400), 0.001, 0.999)
+
+
+def raw(values: np.ndarray, score_kind: str) -> Options:
+    return {"scores": wrap_unchecked(values, score_kind, "multilabel")}
 
 
 UNIQUE = np.arange(6.0)[:, None]
@@ -120,6 +125,21 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         scored(probabilities=spread(0.5)),
         scored(probabilities=spread(0.1)),
         scored(ranking=spread(0.5)),
+    ),
+    "EQ403": (
+        scored(probabilities=np.full(400, 0.1)),
+        scored(probabilities=spread(0.1)),
+        {"counts": FOUR},
+    ),
+    "EQ404": (
+        raw(spread(0.5), "logits"),
+        scored(probabilities=spread(0.1)),
+        scored(ranking=spread(0.5)),
+    ),
+    "EQ405": (
+        raw(np.append(spread(0.1), [np.nan, np.inf]), "ranking"),
+        scored(probabilities=spread(0.1)),
+        {"counts": FOUR},
     ),
 }
 

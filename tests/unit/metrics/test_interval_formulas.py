@@ -65,7 +65,7 @@ def test_an_interval_from_influence_on_the_logit_scale() -> None:
     reach = Z95 * error / (0.75 * 0.25)
     assert found.low == pytest.approx(1 / (1 + math.exp(-(math.log(3) - reach))))
     assert found.high == pytest.approx(1 / (1 + math.exp(-(math.log(3) + reach))))
-    plain = influence_interval(share, bounded=False)
+    plain = influence_interval(share, scale="identity")
     assert (plain.low + plain.high) / 2 == pytest.approx(0.75)
     assert plain.high - plain.low == pytest.approx(2 * Z95 * error)
 

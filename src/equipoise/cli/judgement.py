@@ -1,0 +1,91 @@
+"""An evaluation in the terminal: the headline, the labels, and on request everything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from equipoise.cli.console import table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from equipoise.artifacts import Estimate, Evaluation
+
+__all__ = ["evaluation_lines"]
+
+FIRST = ("prevalence", "ap", "auroc", "precision", "recall", "f1")
+SECTIONS = {
+    "Decisions": ("specificity", "balanced_accuracy", "mcc", "flagged"),
+    "Probabilities": ("log_loss", "brier", "brier_skill", "brier_positives", "brier_negatives"),
+    "Calibration": ("calibration_ratio", "calibration_slope", "calibration_intercept"),
+}
+RARE = 10
+# Longer tables show the rarest labels only; --all and --json hold every one.
+MOST_LABELS = 30
+
+
+def evaluation_lines(found: Evaluation, everything: bool) -> list[str]:
+    """Return the printed evaluation, headline first."""
+    names = list(found.names)
+    if not everything and len(names) > MOST_LABELS:
+        names = sorted(names, key=lambda n: found.per_label[n]["prevalence"].value)[:MOST_LABELS]
+    lines = [*_headline(found), "", _labels(found, names, FIRST)]
+    if len(names) < len(found.names):
+        lines.append(f"the {len(names)} rarest of {len(found.names)} labels; all of them: --all")
+    few = [n for n in found.names if 0 < (found.per_label[n]["auroc"].n_positive or 0) < RARE]
+    if few:
+        lines.append(f"fewer than {RARE} positives, read with care: {', '.join(few)}")
+    if everything:
+        for title, metrics in SECTIONS.items():
+            lines += ["", title, _labels(found, names, metrics)]
+        counts = [[n, *(str(found.counts[n][k]) for k in ("tp", "fp", "fn", "tn"))] for n in names]
+        lines += ["", "Counts", table(["label", "tp", "fp", "fn", "tn"], counts)]
+    for title, rows in (("by frequency in training", found.groups), *_by(found)):
+        if rows:
+            lines += ["", _block(title, rows)]
+    return [*lines, "", _rests_on(found)]
+
+
+def _headline(found: Evaluation) -> list[str]:
+    macro = found.overall["macro"]
+    lines = [f"macro AP {macro['ap']}   macro AUROC {macro['auroc']}   macro F1 {macro['f1']}"]
+    for level, row in found.overall.items():
+        if level != "macro":
+            numbers = "   ".join(f"{m.replace('_', ' ')} {e}" for m, e in row.items())
+            lines.append(f"{level}: {numbers}")
+    missing = "; ".join(f"{n}: {why}" for n, why in found.not_evaluable.items())
+    over = f"macro AP over {found.n_evaluable['ap']} of {len(found.names)} labels"
+    lines.append(over + (f" ({missing})" if missing else ""))
+    worst = found.worst("ap")
+    if worst is not None:
+        lines.append(f"lowest AP: {worst[0]} {worst[1]}")
+    return lines
+
+
+def _labels(found: Evaluation, names: Sequence[str], metrics: Sequence[str]) -> str:
+    rows = [[n, *(_cell(found.per_label[n][m]) for m in metrics)] for n in names]
+    macro = found.overall["macro"]
+    rows.append(["macro", *(_cell(macro[m]) if m in macro else "" for m in metrics)])
+    return table(["label", *(m.replace("_", " ") for m in metrics)], rows)
+
+
+def _cell(estimate: Estimate) -> str:
+    return f"- ({estimate.reason})" if estimate.is_missing else str(estimate)
+
+
+def _by(found: Evaluation) -> list[tuple[str, Mapping[str, Mapping[str, Estimate]]]]:
+    return [("by " + what.replace("_", " "), rows) for what, rows in found.by.items()]
+
+
+def _block(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:
+    metrics = [m for m in next(iter(rows.values())) if m in PRINTED]
+    body = [[name, str(row[metrics[0]].n), *(_cell(row[m]) for m in metrics)]
+            for name, row in rows.items()]  # fmt: skip
+    return table([title, "rows", *(m.replace("_", " ") for m in metrics)], body)
+
+
+PRINTED = ("ap", "auroc", "precision", "recall", "f1", "samples_f1", "exact_match")
+
+
+def _rests_on(found: Evaluation) -> str:
+    return f"{found.n_rows} rows; overlap with the rows it was tuned on: {found.overlap}"

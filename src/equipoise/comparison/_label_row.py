@@ -1,0 +1,154 @@
+"""All metrics of one label, or of one class against the rest, with what averages need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from equipoise.artifacts import Estimate
+from equipoise.comparison._judge import Judge
+from equipoise.metrics import (
+    Influence,
+    Ranks,
+    calibration_line,
+    matthews_influence,
+    rank_positives,
+    ranking_influences,
+    ratio_influence,
+)
+from equipoise.metrics.calibration import softplus_losses
+from equipoise.metrics.intervals import Scale
+
+__all__ = ["SCALES", "LabelRow", "label_row"]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+SCALES: dict[str, Scale] = {"mcc": "atanh", "log_loss": "log", "brier_skill": "identity"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelRow:
+    """One label judged.
+
+    Args:
+        estimates: metric -> Estimate.
+        averaged: The metrics that enter macro averages, with their influence values.
+        counts: "tp", "fp", "fn", "tn".
+        reason: Why ranking metrics are missing; empty if they are not.
+    """
+
+    estimates: dict[str, Estimate]
+    averaged: dict[str, Influence]
+    counts: dict[str, int]
+    reason: str
+
+
+def label_row(
+    judge: Judge, truth: NDArray[np.int8], score: Floats, flag: Bools, log_odds: Floats
+) -> LabelRow:
+    """Judge one label from its truth (-1 unknown), ranking scores, flags and log-odds."""
+    yes, no = truth == 1, truth == 0
+    reason = "" if yes.any() and no.any() else ("no negatives" if yes.any() else "no positives")
+    ranking, ranked = _ranking(judge, truth, score, reason)
+    decided, averaged = _decisions(judge, truth, flag, reason)
+    probable, losses = _probabilities(judge, truth, log_odds, reason)
+    counts = {
+        "tp": int((yes & flag).sum()),
+        "fp": int((no & flag).sum()),
+        "fn": int((yes & ~flag).sum()),
+        "tn": int((no & ~flag).sum()),
+    }
+    return LabelRow(ranking | decided | probable, ranked | averaged | losses, counts, reason)
+
+
+def _nan(part: Influence) -> Influence:
+    return Influence(float("nan"), part.rows)
+
+
+def _ranking(
+    judge: Judge, truth: NDArray[np.int8], score: Floats, reason: str
+) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+    ranks = rank_positives(truth, score)
+    assert isinstance(ranks, Ranks)  # noqa: S101
+    ap, auroc = ranking_influences(truth, ranks, ranks.cells(score))
+    if reason:
+        ap, auroc = _nan(ap), _nan(auroc)
+    n_pos = ranks.n_positive
+    estimates = {
+        "prevalence": judge.share(truth == 1, truth >= 0, "no known rows", n_pos),
+        "ap": judge.average_precision(ap, ranks, reason),
+        "auroc": judge.influence(auroc, n_positive=n_pos, why=reason),
+    }
+    return estimates, {"ap": ap, "auroc": auroc}
+
+
+def _decisions(
+    judge: Judge, truth: NDArray[np.int8], flag: Bools, reason: str
+) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+    yes, no, known = truth == 1, truth == 0, truth >= 0
+    n_pos = int(yes.sum())
+    shares = {
+        "precision": (yes, flag & known, "nothing flagged"),
+        "recall": (flag, yes, "no positives"),
+        "specificity": (~flag, no, "no negatives"),
+        "flagged": (flag, known, "no known rows"),
+    }
+    estimates = {m: judge.share(*parts, n_positive=n_pos) for m, parts in shares.items()}
+    averaged = {
+        m: ratio_influence(hit & base, base)
+        for m, (hit, base, _) in shares.items()
+        if m != "flagged"
+    }
+    f1 = ratio_influence(2.0 * (yes & flag), 1.0 * yes + (flag & known))
+    both = averaged["recall"].rows + averaged["specificity"].rows
+    middle = (averaged["recall"].value + averaged["specificity"].value) / 2
+    other = {
+        "f1": f1 if n_pos else _nan(f1),
+        "balanced_accuracy": Influence(middle, both / 2),
+        "mcc": matthews_influence(truth, flag),
+    }
+    for metric, value in other.items():
+        scale = SCALES.get(metric, "logit")
+        estimates[metric] = judge.influence(value, n_positive=n_pos, scale=scale, why=reason)
+    return estimates, averaged | other
+
+
+def _probabilities(
+    judge: Judge, truth: NDArray[np.int8], log_odds: Floats, reason: str
+) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+    yes, no, known = truth == 1, truth == 0, truth >= 0
+    prob = expit(log_odds)
+    squares = np.where(known, (prob - yes) ** 2, 0.0)
+    brier = ratio_influence(squares, known)
+    averaged = {
+        "log_loss": ratio_influence(np.nan_to_num(softplus_losses(truth, log_odds)), known),
+        "brier": brier,
+        "brier_positives": ratio_influence(squares * yes, yes),
+        "brier_negatives": ratio_influence(squares * no, no),
+        "brier_skill": _skill(brier, ratio_influence(yes, known), reason),
+    }
+    n_pos, why = int(yes.sum()), reason or "no known rows"
+    estimates = {
+        m: judge.influence(part, n_positive=n_pos, scale=SCALES.get(m, "logit"),
+                           why=why if known.any() else "no known rows")
+        for m, part in averaged.items()
+    }  # fmt: skip
+    ratio = ratio_influence(np.where(known, prob, 0.0), yes)
+    estimates["calibration_ratio"] = judge.influence(ratio, n_positive=n_pos, scale="log", why=why)
+    line = calibration_line(truth, log_odds, confidence_level=judge.level, groups=judge.groups)
+    estimates["calibration_slope"] = line.slope
+    estimates["calibration_intercept"] = line.intercept
+    return estimates, averaged
+
+
+def _skill(brier: Influence, share: Influence, reason: str) -> Influence:
+    """Return 1 - Brier / (share (1 - share)) by the chain rule."""
+    if reason:
+        return _nan(brier)
+    noise = share.value * (1 - share.value)
+    lost = brier.value / noise
+    rows = brier.rows / noise - lost / noise * (1 - 2 * share.value) * share.rows
+    return Influence(1 - lost, -rows)

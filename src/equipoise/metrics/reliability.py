@@ -1,0 +1,254 @@
+"""Reliability of one label's probabilities: CORP curve, band, decomposition, slope."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
+from scipy.special import expit
+
+from equipoise._core.checks import to_fraction
+from equipoise._core.rng import generator
+from equipoise.artifacts import Estimate
+from equipoise.metrics.calibration import entries
+from equipoise.metrics.influence import Influence
+from equipoise.metrics.intervals import influence_interval
+
+__all__ = [
+    "CalibrationLine",
+    "Decomposition",
+    "calibration_line",
+    "decompose_brier",
+    "reliability_band",
+    "reliability_curve",
+]
+
+Floats = NDArray[np.float64]
+NEWTON_STEPS, SINGULAR = 50, 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """Brier = calibration + refinement; refinement = uncertainty - discrimination.
+
+    Args:
+        calibration: What recalibration would win (CORP miscalibration), >= 0.
+        refinement: The Brier score of the recalibrated probabilities.
+        uncertainty: The Brier score of the prevalence.
+    """
+
+    calibration: float
+    refinement: float
+    uncertainty: float
+
+    @property
+    def discrimination(self) -> float:
+        """What the ranking wins over the prevalence, >= 0."""
+        return self.uncertainty - self.refinement
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationLine:
+    """The logistic line from log-odds to truth: slope 1 and intercept 0 are right.
+
+    Args:
+        slope: Below 1: probabilities too extreme.
+        intercept: At slope 1 (the offset alone): below 0, probabilities too high.
+    """
+
+    slope: Estimate
+    intercept: Estimate
+
+
+def reliability_curve(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Return the CORP reliability curve of one label: isotonic regression of truth on probability.
+
+    Args:
+        y_true: (N,) 0, 1 or -1 (unknown, left out).
+        y_prob: (N,) probabilities.
+
+    Returns:
+        Mean predicted, observed share and number of rows of each isotonic block.
+
+    Example:
+        >>> predicted, observed, rows = reliability_curve([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.8])
+        >>> observed.tolist(), rows.tolist()
+        ([0.0, 1.0], [2.0, 2.0])
+
+    References:
+        Dimitriadis, Gneiting and Jordan (PNAS 2021), the CORP approach.
+    """
+    truth, prob = _known(y_true, y_prob)
+    if not truth.size:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    return _blocks(truth, prob)
+
+
+def _known(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Floats, Floats]:
+    columns = entries(y_true, y_prob)
+    truth, prob = columns[0][:, 0], columns[1][:, 0]
+    known = truth >= 0
+    labels: Floats = np.asarray(truth[known], dtype=np.float64)
+    return labels, np.asarray(prob[known], dtype=np.float64)
+
+
+def _blocks(truth: Floats, prob: Floats) -> tuple[Floats, Floats, Floats]:
+    # Ties must share one block: averaging truth within ties first gives the same fit.
+    distinct, index, count = np.unique(prob, return_inverse=True, return_counts=True)
+    sizes: Floats = count.astype(np.float64)
+    means: Floats = np.bincount(index, weights=truth) / sizes
+    fitted: Floats = np.asarray(isotonic_regression(means, weights=sizes).x, dtype=np.float64)
+    blocks = np.cumsum(np.append(0, np.diff(fitted) > 1e-12))
+    columns: list[Floats] = [sizes, sizes * distinct, sizes * fitted]
+    rows, predicted, observed = (
+        np.asarray(np.bincount(blocks, weights=c), dtype=np.float64) for c in columns
+    )
+    return np.asarray(predicted / rows), np.asarray(observed / rows), np.asarray(rows)
+
+
+def reliability_band(
+    y_prob: ArrayLike,
+    at: ArrayLike,
+    *,
+    confidence_level: float = 0.9,
+    n_resamples: int = 200,
+    seed: int = 0,
+) -> tuple[Floats, Floats]:
+    """Return where the CORP curve lies if the probabilities are right (the consistency band).
+
+    Args:
+        y_prob: (N,) probabilities of the known rows.
+        at: (K,) probabilities where the band is wanted.
+        confidence_level: Share of draws inside, point by point.
+        n_resamples: Draws of the truth from ``y_prob``.
+        seed: Same seed, same band.
+
+    Returns:
+        Lower and upper bound, (K,) each.
+
+    Example:
+        >>> prob = np.repeat([0.1, 0.5], 200)
+        >>> low, high = reliability_band(prob, [0.1, 0.5])
+        >>> bool((low <= [0.1, 0.5]).all() and (high >= [0.1, 0.5]).all())
+        True
+
+    References:
+        Dimitriadis, Gneiting and Jordan (PNAS 2021), consistency bands.
+    """
+    level = to_fraction("confidence_level", confidence_level)
+    prob, points = np.asarray(y_prob, dtype=np.float64), np.asarray(at, dtype=np.float64)
+    distinct, count = np.unique(prob, return_counts=True)
+    sizes = count.astype(np.float64)
+    rng = generator(seed, "reliability band")
+    drawn = rng.binomial(count, distinct, size=(n_resamples, distinct.size)) / sizes
+    index = np.clip(np.searchsorted(distinct, points, side="right") - 1, 0, distinct.size - 1)
+    curves = np.array([isotonic_regression(row, weights=sizes).x[index] for row in drawn])
+    low, high = np.quantile(curves, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+def decompose_brier(y_true: ArrayLike, y_prob: ArrayLike) -> Decomposition:
+    """Split the Brier score of one label into calibration, refinement and uncertainty.
+
+    Args:
+        y_true: (N,) 0, 1 or -1 (unknown, left out).
+        y_prob: (N,) probabilities.
+
+    Returns:
+        NaN throughout where nothing is known.
+
+    Example:
+        >>> parts = decompose_brier([0, 0, 1, 1], [0.4, 0.4, 0.6, 0.6])
+        >>> round(parts.calibration, 3), parts.refinement, parts.uncertainty
+        (0.16, 0.0, 0.25)
+
+    References:
+        Dimitriadis, Gneiting and Jordan (PNAS 2021), eq. 4.
+    """
+    truth, prob = _known(y_true, y_prob)
+    if not truth.size:
+        return Decomposition(math.nan, math.nan, math.nan)
+    _, observed, rows = _blocks(truth, prob)
+    share = float(truth.mean())
+    refinement = float((rows * observed * (1 - observed)).sum() / truth.size)
+    brier = float(np.mean((prob - truth) ** 2))
+    return Decomposition(brier - refinement, refinement, share * (1 - share))
+
+
+def calibration_line(
+    y_true: ArrayLike,
+    log_odds: ArrayLike,
+    *,
+    confidence_level: float = 0.95,
+    groups: NDArray[np.int64] | None = None,
+) -> CalibrationLine:
+    """Fit truth on log-odds by logistic regression: slope, and intercept at slope 1.
+
+    Args:
+        y_true: (N,) 0, 1 or -1 (unknown, left out).
+        log_odds: (N,) finite.
+        confidence_level: Of the intervals, from influence values: they hold for a bad fit too.
+        groups: (N,) int codes of rows that belong together, or None.
+
+    Returns:
+        Missing, with the reason, for a label without positives or negatives, for constant scores
+        and where positives and negatives do not overlap.
+
+    Example:
+        >>> z = np.array([-2.0, -1.0, -1.0, 0.0, 0.0, 1.0, 1.0, 2.0])
+        >>> line = calibration_line([0, 0, 1, 0, 1, 0, 1, 1], z)
+        >>> round(line.slope.value, 2), round(line.intercept.value, 2) + 0
+        (0.76, 0.0)
+
+    References:
+        Cox (Biometrika 1958); van Calster et al. (BMC Medicine 2019) for the two readings.
+    """
+    truth, z = np.asarray(y_true), np.asarray(log_odds, dtype=np.float64)
+    known = truth >= 0
+    y, z = (truth[known] == 1).astype(np.float64), z[known]
+    n_pos = int(y.sum())
+
+    def judge(found: Influence | None, why: str) -> Estimate:
+        return influence_interval(
+            found or Influence(math.nan, np.zeros(y.size)),
+            confidence_level=confidence_level,
+            groups=None if groups is None else groups[known],
+            scale="identity",
+            n_positive=n_pos,
+            reason=why if found is None else None,
+        )
+
+    side = "no positives" if not n_pos else "no negatives" if n_pos == y.size else ""
+    if side:
+        return CalibrationLine(judge(None, side), judge(None, side))
+    intercept = judge(_fit(y, z, np.ones((1, y.size))), "cannot be fitted")
+    middle, spread = float(z.mean()), float(z.std())
+    if spread == 0:
+        return CalibrationLine(judge(None, "constant scores"), intercept)
+    line = _fit(y, np.zeros(y.size), np.stack([(z - middle) / spread, np.ones(y.size)]))
+    if line is not None:
+        line = Influence(line.value / spread, line.rows / spread)
+    return CalibrationLine(judge(line, "positives and negatives do not overlap"), intercept)
+
+
+def _fit(y: Floats, base: Floats, design: Floats) -> Influence | None:
+    """Return the first coefficient of a logistic regression by Newton; None if it diverges.
+
+    ``design`` is (k, N). Sums go without BLAS: its threads cost more than they save here.
+    """
+    beta = np.zeros(design.shape[0])
+    for _ in range(NEWTON_STEPS):
+        p = expit(base + (beta[:, None] * design).sum(axis=0))
+        hessian = np.einsum("in,jn->ij", design * (p * (1 - p)), design)
+        if np.linalg.cond(hessian) > SINGULAR:
+            return None
+        step = np.linalg.solve(hessian, (design * (y - p)).sum(axis=1))
+        # Steps of at most 2 keep a start far from the answer from overshooting.
+        beta = beta + step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
+        if np.abs(step).max() < 1e-10:
+            weights = np.linalg.inv(hessian)[0][:, None]
+            return Influence(float(beta[0]), (weights * design).sum(axis=0) * (y - p))
+    return None
