@@ -16,12 +16,13 @@ def test_python_blocks_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     scope: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), scope)  # noqa: S102
     printed = capsys.readouterr().out.strip().splitlines()
-    assert all(re.fullmatch(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", line) for line in printed[-2:])
+    assert all(re.fullmatch(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", line) for line in printed[-3:-1])
+    assert re.fullmatch(r"\[[\d. ]+\] \(('[A-D]'(, )?){4}\)", printed[-1])
     assert (tmp_path / "report.html").stat().st_size < 1_000_000
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "rule.json"]
 
