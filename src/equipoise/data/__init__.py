@@ -1,6 +1,66 @@
 """Torch data sets; needs the extra "torch"."""
 
-from equipoise.data.arrays import ArrayDataset
-from equipoise.data.copies import CopiesDataset
+from __future__ import annotations
 
-__all__ = ["ArrayDataset", "CopiesDataset"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from equipoise.data.arrays import ArrayDataset
+    from equipoise.data.cifar import CifarBinary
+    from equipoise.data.copies import CopiesDataset
+    from equipoise.data.decoding import ImageSettings, decode_image
+    from equipoise.data.hugging_face import HuggingFaceRows, from_hugging_face
+    from equipoise.data.image_rows import BrokenImage, check_images
+    from equipoise.data.images import ImageBytes, ImageFiles
+    from equipoise.data.sequences import Sequences, pad_batch, padding_mask
+    from equipoise.data.tables import FeatureTable
+    from equipoise.data.workers import seed_worker
+
+_HOME = {
+    "ArrayDataset": "arrays",
+    "BrokenImage": "image_rows",
+    "CifarBinary": "cifar",
+    "CopiesDataset": "copies",
+    "FeatureTable": "tables",
+    "HuggingFaceRows": "hugging_face",
+    "ImageBytes": "images",
+    "ImageFiles": "images",
+    "ImageSettings": "decoding",
+    "Sequences": "sequences",
+    "check_images": "image_rows",
+    "decode_image": "decoding",
+    "from_hugging_face": "hugging_face",
+    "pad_batch": "sequences",
+    "padding_mask": "sequences",
+    "seed_worker": "workers",
+}
+
+__all__ = [
+    "ArrayDataset",
+    "BrokenImage",
+    "CifarBinary",
+    "CopiesDataset",
+    "FeatureTable",
+    "HuggingFaceRows",
+    "ImageBytes",
+    "ImageFiles",
+    "ImageSettings",
+    "Sequences",
+    "check_images",
+    "decode_image",
+    "from_hugging_face",
+    "pad_batch",
+    "padding_mask",
+    "seed_worker",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'equipoise.data' has no attribute {name!r}")
+    return getattr(import_module(f"equipoise.data.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from equipoise._core.checks import require_finite, say
-from equipoise.artifacts import UNKNOWN, Labels
-from equipoise.errors import DataError, MissingExtraError, ShapeError
-
-try:
-    import torch
-    from torch import Tensor
-    from torch.utils.data import Dataset
-except (ImportError, RuntimeError) as error:
-    raise MissingExtraError("torch", "torch", "equipoise.data") from error
+from equipoise.artifacts import Labels
+from equipoise.data._maps import pack, unpack
+from equipoise.data._rows import Rows
+from equipoise.errors import DataError, ShapeError
 
 __all__ = ["ArrayDataset"]
 
 
-class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
+class ArrayDataset(Rows):
     """Rows of an array with their labels as training targets.
 
     Args:
-        features: (N, ...) array or memory map of numbers; float32 and float64 are kept, all else
-            becomes float32, row by row. A memory map is read only where rows are asked for.
-        labels: (N,) classes or (N, L) labels of the same rows.
+        features: (N, ...) array or memory map of numbers. A memory map is read only where rows
+            are asked for, and goes to worker processes as its path.
+        labels: (N,) classes or (N, L) labels of the same rows; without them item i is (row, i).
+        keep_dtype: Keep any dtype. By default float32 and float64 are kept, and all else becomes
+            float32, row by row.
 
-    Item i is (features, target): the target is an int64 class, or (L,) float32 with NaN where the
-    label is unknown.
+    Item i is (features, target): a copy of the row; the target is an int64 class, or (L,) float32
+    with NaN where the label is unknown.
 
     Raises:
         ShapeError: not one row of features per label.
@@ -44,28 +44,60 @@ class ArrayDataset(Dataset[tuple[Tensor, Tensor]]):
         (torch.Size([3]), tensor([0., nan]))
     """
 
-    def __init__(self, features: NDArray[Any] | ArrayLike, labels: Labels) -> None:
+    def __init__(
+        self,
+        features: NDArray[Any] | ArrayLike,
+        labels: Labels | None = None,
+        *,
+        keep_dtype: bool = False,
+    ) -> None:
         array = features if isinstance(features, np.ndarray) else np.asarray(features)
-        if array.shape[:1] != (len(labels),):
-            raise ShapeError(
-                say("features", f"have one row per label = {len(labels)}", f"shape {array.shape}")
-            )
+        if array.ndim == 0 or (labels is not None and len(array) != len(labels)):
+            rows = "row" if labels is None else f"row per label = {len(labels)}"
+            raise ShapeError(say("features", f"have one {rows}", f"shape {array.shape}"))
         if array.dtype.kind not in "fiub":
             raise DataError(say("features", "be numbers", f"dtype {array.dtype}"))
+        if keep_dtype and array.dtype.itemsize > 8:
+            raise DataError(say("features", "have a dtype that torch has", f"{array.dtype}"))
         if array.dtype.kind == "f" and not isinstance(array, np.memmap):
             require_finite("features", array, "Fill or drop missing values first.")
         self.features = array
-        self.labels = labels
+        self.keep_dtype = keep_dtype
+        super().__init__(len(array), labels, "features")
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    @classmethod
+    def from_file(
+        cls, path: str | Path, labels: Labels | None = None, *, keep_dtype: bool = False
+    ) -> ArrayDataset:
+        """Map a .npy file into memory; it is read row by row, and never as a pickle.
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        Args:
+            path: A file that ``np.save`` wrote.
+            labels: As in the class, and so is ``keep_dtype``.
+
+        Raises:
+            DataError: as the class, and a missing file, an .npz, or an array of objects.
+        """
+        file = Path(path)
+        if file.suffix.lower() != ".npy":
+            do = "Of an .npz hand over an array: np.load(path)[name]."
+            raise DataError(say(str(path), "be a .npy file", f"'{file.suffix}'", do))
+        try:
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            found = "nothing there" if isinstance(error, FileNotFoundError) else str(error)
+            raise DataError(say(str(path), "be an array without pickles", found)) from error
+        return cls(array, labels, keep_dtype=keep_dtype)
+
+    def _input(self, index: int) -> Tensor:
         row = np.asarray(self.features[index])
-        dtype = row.dtype if row.dtype in (np.float32, np.float64) else np.float32
-        x = torch.from_numpy(np.array(row, dtype=dtype))
-        value = self.labels.values[index]
-        if self.labels.kind == "multiclass":
-            return x, torch.tensor(int(value))
-        target = torch.from_numpy(value.astype(np.float32))
-        return x, torch.where(target == UNKNOWN, torch.nan, target)
+        dtype = row.dtype.newbyteorder("=")
+        if not self.keep_dtype and dtype not in (np.float32, np.float64):
+            dtype = np.dtype(np.float32)
+        return torch.from_numpy(np.array(row, dtype=dtype))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "features": pack(self.features)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, features=unpack(state["features"]))

@@ -84,3 +84,44 @@ def test_wrong_features_are_refused() -> None:
 def test_survives_pickling_for_worker_processes() -> None:
     data = pickle.loads(pickle.dumps(ArrayDataset(np.ones((4, 2)), HOT)))  # noqa: S301
     np.testing.assert_array_equal(data[1][1], [0, 1])
+
+
+def test_without_labels_items_carry_their_row() -> None:
+    data = ArrayDataset(np.zeros((4, 2)))
+    assert data.labels is None
+    assert data[3][1] == 3
+    with pytest.raises(ShapeError, match=r"have one row, got shape \(\)"):
+        ArrayDataset(np.array(1.0))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float16", "bool", ">f4", ">i2"])
+def test_dtypes_are_kept_on_request(dtype: str) -> None:
+    features = np.array([[0, 1], [1, 1]]).astype(dtype)
+    x = ArrayDataset(features, keep_dtype=True)[0][0]
+    assert x.numpy().dtype == np.dtype(dtype).newbyteorder("=")
+    assert x.tolist() == [0, 1]
+
+
+def test_files_are_mapped_and_travel_as_paths(tmp_path: Path) -> None:
+    full = np.asfortranarray(np.arange(200_000, dtype=np.float32).reshape(-1, 2))
+    np.save(tmp_path / "x.npy", full)
+    data = ArrayDataset.from_file(tmp_path / "x.npy")
+    assert isinstance(data.features, np.memmap)
+    packed = pickle.dumps(data)
+    assert len(packed) < 5000
+    again = pickle.loads(packed)  # noqa: S301
+    assert again[7][0].tolist() == full[7].tolist()
+    loader = DataLoader(data, 50_000, num_workers=2, multiprocessing_context="spawn")
+    np.testing.assert_array_equal(torch.cat([x for x, _ in loader]), full)
+
+
+def test_pickles_and_other_files_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([{}, []], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"x.npy` must be an array without pickles"):
+        ArrayDataset.from_file(tmp_path / "x.npy")
+    with pytest.raises(DataError, match=r"without pickles, got nothing there"):
+        ArrayDataset.from_file(tmp_path / "none.npy")
+    with pytest.raises(DataError, match=r"must be a .npy file, got '.npz'"):
+        ArrayDataset.from_file(tmp_path / "x.npz")
+    with pytest.raises(DataError, match=r"must be numbers, got dtype object"):
+        ArrayDataset(np.array([None, 1]))

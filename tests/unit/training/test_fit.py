@@ -199,6 +199,8 @@ def test_the_histogram_is_what_the_sampler_drew(kind: str, method: str) -> None:
 def test_nothing_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    import lightning.pytorch  # noqa: F401  # its first import sets filters of its own
+
     monkeypatch.chdir(tmp_path)
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     before = logger.level, list(warnings.filters), signal.getsignal(signal.SIGINT)

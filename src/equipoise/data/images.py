@@ -1,0 +1,270 @@
+"""Images in files, listed in a table or in class folders, and images as bytes in Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise._core.checks import say
+from equipoise.artifacts.labels import Kind, Labels
+from equipoise.data._columns import LabelColumns, read_parquet_columns
+from equipoise.data.decoding import ImageSettings
+from equipoise.data.image_rows import Check, ImageRows, OnBroken
+from equipoise.errors import DataError
+from equipoise.labels.read import read_labels
+from equipoise.labels.tables import read_table, require_columns, to_table
+
+__all__ = ["ImageBytes", "ImageFiles"]
+
+
+class ImageFiles(ImageRows):
+    """Images in files, decoded on access.
+
+    Args:
+        paths: N files.
+        labels: Their labels; without them item i is (image, i).
+        settings: Size, mode and dtype; by default each image keeps its size, RGB, float32.
+        on_broken: What to do with missing and damaged images when the data set is made: "error"
+            counts and lists them, "leave_out" leaves out rows and labels and keeps the list in
+            ``left_out``. One that breaks later is an error on access; none is ever replaced.
+        check: "decode" reads every image once; "open" its header only, which does not find damage
+            behind it; "none" waits for access.
+        num_threads: Images checked at once; None takes one per core, 16 at most.
+
+    Item i is (image, target): (C, H, W) float32 in [0, 1] or uint8, and an int64 class or (L,)
+    float32 with NaN where unknown.
+
+    Raises:
+        DataError: broken images, with row and path.
+        ShapeError: not one path per label.
+        UsageError: an unknown word.
+        MissingExtraError: Pillow is not installed.
+
+    Example:
+        >>> import tempfile, PIL.Image
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> file = Path(folder.name, "red.png")
+        >>> PIL.Image.new("RGB", (8, 6), "red").save(file)
+        >>> image, row = ImageFiles([file], settings=ImageSettings(size=4))[0]
+        >>> image.shape, image.amax((1, 2)), row
+        (torch.Size([3, 4, 4]), tensor([1., 0., 0.]), tensor(0))
+        >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        labels: Labels | None = None,
+        *,
+        settings: ImageSettings | None = None,
+        on_broken: OnBroken = "error",
+        check: Check = "decode",
+        num_threads: int | None = None,
+    ) -> None:
+        self.paths = [str(p) for p in paths]
+        super().__init__(len(self.paths), labels, settings, on_broken, check, num_threads)
+
+    def source_of(self, row: int) -> Path:
+        """Return the file of a row."""
+        return Path(self.paths[row])
+
+    def name_of(self, row: int) -> str:
+        """Return the path of a row."""
+        return self.paths[row]
+
+    @classmethod
+    def from_table(
+        cls,
+        source: Any,
+        path_column: str,
+        *,
+        root: str | Path | None = None,
+        label: str | None = None,
+        labels: Sequence[str] | None = None,
+        delimiter: str = "|",
+        kind: Kind | None = None,
+        id_column: str | None = None,
+        group_column: str | None = None,
+        names: Sequence[str] | None = None,
+        settings: ImageSettings | None = None,
+        on_broken: OnBroken = "error",
+        check: Check = "decode",
+        num_threads: int | None = None,
+    ) -> ImageFiles:
+        """Read paths and labels from a table.
+
+        Args:
+            source: A CSV or Parquet file, or a data frame.
+            path_column: Column of paths. They serve as ids unless ``id_column`` is given.
+            root: Folder that relative paths start from; None takes the table's folder (for a data
+                frame: the working directory).
+            label: As in :func:`equipoise.labels.read_labels`, and so are the arguments up to
+                ``names``; with neither ``label`` nor ``labels`` there are no labels.
+            settings: As in the class, and so are those after it.
+
+        Raises:
+            DataError: as the class, and a missing column or an empty path.
+        """
+        from_file = isinstance(source, (str, Path))
+        frame = read_table(source) if from_file else to_table(source)
+        require_columns(frame, "path_column", [path_column])
+        base = Path(root) if root is not None else Path(source).parent if from_file else Path()
+        paths = [None if p is None else str(p).strip() for p in frame[path_column].to_list()]
+        empty = [row for row, path in enumerate(paths) if not path]
+        if empty:
+            found = f"{len(empty)} empty entries (first: row {empty[0]})"
+            raise DataError(say(f"column {path_column}", "have a path in each row", found))
+        columns = LabelColumns(label, labels, delimiter, kind, id_column, group_column, names)
+        return cls(
+            [base / str(path) for path in paths],
+            columns.read(frame, path_column),
+            settings=settings,
+            on_broken=on_broken,
+            check=check,
+            num_threads=num_threads,
+        )
+
+    @classmethod
+    def from_folder(
+        cls,
+        root: str | Path,
+        *,
+        names: Sequence[str] | None = None,
+        settings: ImageSettings | None = None,
+        on_broken: OnBroken = "error",
+        check: Check = "decode",
+        num_threads: int | None = None,
+    ) -> ImageFiles:
+        """Read a folder with one folder of images per class; ids are the relative paths.
+
+        Args:
+            root: The folder above the class folders.
+            names: Class names in order; None takes the folder names, sorted.
+            settings: As in the class, and so are those after it.
+
+        Raises:
+            DataError: as the class, and fewer than two class folders.
+        """
+        folder = Path(root)
+        if not folder.is_dir():
+            found = "a file" if folder.exists() else "nothing there"
+            raise DataError(say(str(root), "be a folder of class folders", found))
+        labels = read_labels(folder, names=names)
+        return cls(
+            [] if labels.ids is None else [folder / str(i) for i in labels.ids],
+            labels,
+            settings=settings,
+            on_broken=on_broken,
+            check=check,
+            num_threads=num_threads,
+        )
+
+
+class ImageBytes(ImageRows):
+    """Encoded images (JPEG, PNG, ...) held as bytes, decoded on access.
+
+    Args:
+        images: N entries of bytes; an empty one or None is a broken image.
+        labels: As in :class:`ImageFiles`, and so are the arguments after ``image_names``.
+        image_names: What messages call each image; None calls them "row 0", ...
+
+    The bytes lie in one array, which worker processes share where they are forked; memory is that
+    of the encoded images.
+
+    Raises:
+        DataError: entries that are no bytes, or broken images.
+
+    Example:
+        >>> import io, PIL.Image
+        >>> PIL.Image.new("L", (5, 5), 51).save(file := io.BytesIO(), "PNG")
+        >>> image, _ = ImageBytes([file.getvalue()], settings=ImageSettings(mode="grey"))[0]
+        >>> image.shape, image[0, 0, 0]
+        (torch.Size([1, 5, 5]), tensor(0.2000))
+    """
+
+    def __init__(
+        self,
+        images: Sequence[bytes | None],
+        labels: Labels | None = None,
+        *,
+        image_names: Sequence[str] | None = None,
+        settings: ImageSettings | None = None,
+        on_broken: OnBroken = "error",
+        check: Check = "decode",
+        num_threads: int | None = None,
+    ) -> None:
+        sizes = np.zeros(len(images) + 1, dtype=np.int64)
+        for row, image in enumerate(images):
+            if not (image is None or isinstance(image, bytes)):
+                found = f"{type(image).__name__} in row {row}"
+                raise DataError(say("images", "be bytes", found, "Paths are for ImageFiles."))
+            sizes[row + 1] = len(image or b"")
+        self._ends = np.cumsum(sizes)
+        self._flat = np.empty(int(self._ends[-1]), dtype=np.uint8)
+        for row, image in enumerate(images):
+            if image:
+                part = slice(self._ends[row], self._ends[row + 1])
+                self._flat[part] = np.frombuffer(image, dtype=np.uint8)
+        self._names = None if image_names is None else list(image_names)
+        if self._names is not None and len(self._names) != len(images):
+            raise DataError(say("image_names", f"be {len(images)} names", len(self._names)))
+        super().__init__(len(images), labels, settings, on_broken, check, num_threads)
+
+    def source_of(self, row: int) -> bytes:
+        """Return the bytes of a row."""
+        return self._flat[self._ends[row] : self._ends[row + 1]].tobytes()
+
+    def name_of(self, row: int) -> str:
+        """Return the name of a row."""
+        return f"row {row}" if self._names is None else self._names[row]
+
+    @classmethod
+    def from_parquet(
+        cls,
+        source: str | Path | Sequence[str | Path],
+        image_column: str,
+        *,
+        label: str | None = None,
+        labels: Sequence[str] | None = None,
+        delimiter: str = "|",
+        kind: Kind | None = None,
+        id_column: str | None = None,
+        group_column: str | None = None,
+        names: Sequence[str] | None = None,
+        settings: ImageSettings | None = None,
+        on_broken: OnBroken = "error",
+        check: Check = "decode",
+        num_threads: int | None = None,
+    ) -> ImageBytes:
+        """Read images and labels from one or several Parquet files; other columns stay unread.
+
+        Args:
+            source: One file, or several of one schema, taken one after the other.
+            image_column: Column of bytes.
+            label: As in :meth:`ImageFiles.from_table`, and so are the others. Ids also name the
+                images in messages.
+
+        Raises:
+            DataError: as the class, and a missing file or column, or a column of no bytes.
+        """
+        import polars as pl
+
+        columns = LabelColumns(label, labels, delimiter, kind, id_column, group_column, names)
+        frame = read_parquet_columns(source, [image_column, *columns.named])
+        images = frame[image_column]
+        if isinstance(images.dtype, pl.Struct) and "bytes" in images.struct.fields:
+            images = images.struct.field("bytes")  # as Hugging Face writes images
+        if images.dtype != pl.Binary:
+            raise DataError(say(f"column {image_column}", "hold bytes", f"type {images.dtype}"))
+        return cls(
+            images.to_list(),
+            columns.read(frame),
+            image_names=None if id_column is None else [str(i) for i in frame[id_column]],
+            settings=settings,
+            on_broken=on_broken,
+            check=check,
+            num_threads=num_threads,
+        )
