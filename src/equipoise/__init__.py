@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         Split,
         Trial,
     )
-    from equipoise.audit import audit_loss, audit_sampler
+    from equipoise.audit import audit_loss, audit_sampler, check_model
     from equipoise.comparison import compare, evaluate
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose, explain
@@ -47,6 +47,7 @@ _HOME = {
     "explain": "diagnosis",
     "audit_loss": "audit",
     "audit_sampler": "audit",
+    "check_model": "audit",
     "Split": "artifacts",
     "stratified_split": "splits",
     "stratified_kfold": "splits",
@@ -88,6 +89,7 @@ __all__ = [
     "add_sampler",
     "audit_loss",
     "audit_sampler",
+    "check_model",
     "compare",
     "diagnose",
     "evaluate",

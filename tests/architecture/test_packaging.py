@@ -22,7 +22,7 @@ def plain(requirement: str) -> str:
 def test_what_the_core_needs_is_pinned() -> None:
     pinned = {name.lower() for name in PINS}
     needed = [plain(r) for r in PROJECT["project"]["dependencies"]]
-    for extra in ("torch", "train", "dev", "docs"):
+    for extra in ("torch", "train", "vision", "dev", "docs"):
         needed += [plain(r) for r in PROJECT["project"]["optional-dependencies"][extra]]
     assert set(needed) - {"equipoise"} <= pinned
 

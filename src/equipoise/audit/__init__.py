@@ -1,9 +1,10 @@
-"""Black-box checks of any loss or sampler: what it does, what it means, where it breaks."""
+"""Black-box checks of any loss, sampler or model: what it does, what it means, where it breaks."""
 
 import equipoise.audit._torch  # noqa: F401  # comes first: says which extra brings torch
 from equipoise.audit.batches import BatchFacts
 from equipoise.audit.entry import audit_path, load_loss, read_label_names, read_settings
 from equipoise.audit.loss import audit_loss
+from equipoise.audit.model import check_model
 from equipoise.audit.sampler import SamplerAudit, audit_sampler
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "audit_loss",
     "audit_path",
     "audit_sampler",
+    "check_model",
     "load_loss",
     "read_label_names",
     "read_settings",

@@ -1,7 +1,34 @@
-"""Small reference networks; needs the extra "torch"."""
+"""Reference networks, the factory and what is done to a network before training."""
 
+from equipoise.models import _torch  # noqa: F401  # comes first: says which extra brings torch
+from equipoise.models._head import Head
 from equipoise.models.bias import initialise_prior_bias, prior_bias
 from equipoise.models.cosine import CosineHead
+from equipoise.models.factory import MODEL_NAMES, make_model
+from equipoise.models.freezing import freeze, trainable_share, unfreeze
+from equipoise.models.last_layer import find_last_layer, replace_head
+from equipoise.models.lstm import LSTMClassifier
 from equipoise.models.mlp import MLP
+from equipoise.models.resnet import ResNet32
+from equipoise.models.vgg import VGG16
+from equipoise.models.weights import LoadReport, load_weights
 
-__all__ = ["MLP", "CosineHead", "initialise_prior_bias", "prior_bias"]
+__all__ = [
+    "MLP",
+    "MODEL_NAMES",
+    "VGG16",
+    "CosineHead",
+    "Head",
+    "LSTMClassifier",
+    "LoadReport",
+    "ResNet32",
+    "find_last_layer",
+    "freeze",
+    "initialise_prior_bias",
+    "load_weights",
+    "make_model",
+    "prior_bias",
+    "replace_head",
+    "trainable_share",
+    "unfreeze",
+]

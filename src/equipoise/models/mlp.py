@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equipoise._core.checks import say
-from equipoise.errors import MissingExtraError, UsageError
+from torch import Tensor, nn
 
-try:
-    from torch import Tensor, nn
-except (ImportError, RuntimeError) as error:
-    raise MissingExtraError("torch", "torch", "equipoise.models") from error
+from equipoise._core.checks import say
+from equipoise.errors import UsageError
+from equipoise.models._head import Head, make_head, require_dropout, require_sizes
 
 __all__ = ["MLP"]
 
@@ -23,6 +21,8 @@ class MLP(nn.Module):
         num_classes: Outputs: classes or labels.
         hidden: Width of each hidden layer; empty for a linear model.
         dropout: Share of hidden units dropped in training, in [0, 1).
+        head: "linear", or "cosine" for a :class:`CosineHead`.
+        scale: Factor on the cosines.
 
     Raises:
         UsageError: a width below 1, or ``dropout`` outside [0, 1).
@@ -40,28 +40,24 @@ class MLP(nn.Module):
         *,
         hidden: Sequence[int] = (64,),
         dropout: float = 0.0,
+        head: Head = "linear",
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise UsageError(say("dropout", "lie in [0, 1)", dropout))
+        require_dropout(dropout)
         if isinstance(hidden, int):
             raise UsageError(say("hidden", "be a sequence of widths", hidden, "Pass (64,) for 64."))
-        for name, size in (
-            ("in_features", in_features),
-            ("num_classes", num_classes),
-            *(("hidden", size) for size in hidden),
-        ):
-            if size < 1:
-                raise UsageError(say(name, "be >= 1", size))
+        require_sizes({"in_features": in_features, "num_classes": num_classes})
         layers: list[nn.Module] = [nn.Flatten()]
         width = in_features
         for size in hidden:
+            require_sizes({"hidden": size})
             layers += [nn.Linear(width, size), nn.ReLU()]
             if dropout:
                 layers.append(nn.Dropout(dropout))
             width = size
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(width, num_classes)
+        self.head = make_head(width, num_classes, head=head, scale=scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, num_classes) of inputs (N, ...)."""

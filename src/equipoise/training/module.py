@@ -186,6 +186,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            # Frozen batch norm is in eval mode on purpose.
+            warnings.filterwarnings("ignore", message=r".*module\(s\) in eval mode.*")
             yield
     finally:
         logger.setLevel(level)

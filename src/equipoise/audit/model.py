@@ -1,0 +1,272 @@
+"""Check model, loss and one batch together before training: widths, scales, what can be trained."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equipoise._core.checks import say
+from equipoise.artifacts.finding import SEVERITIES, Finding
+from equipoise.artifacts.labels import Kind
+from equipoise.audit.outputs import TWICE, Ending, find_ending
+from equipoise.audit.probe import Probe, finding
+from equipoise.audit.scale import find_scale
+from equipoise.audit.state import guest
+from equipoise.errors import UsageError
+
+__all__ = ["check_model"]
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_MOST = 5
+
+
+def check_model(model: nn.Module, loss: Callable[..., Any], batch: Sequence[Any]) -> list[Finding]:
+    """Find what would spoil training without an error, from one batch.
+
+    Use before the first epoch, or when a model flags everything, nothing or does not learn. The
+    loss is asked as in :func:`audit_loss` whether it takes logits or probabilities; where the model
+    ends in a sigmoid or softmax is read from its graph and tried with other last layers.
+
+    Args:
+        model: Maps ``batch[0]`` to outputs (N, C) or (N, L). A copy is run, in train mode.
+        loss: A function or Module of (outputs, targets). A copy is used.
+        batch: (inputs, targets) as the loader yields them; inputs may be a tensor, or a tuple, list
+            or dict of them. 8 rows are enough.
+
+    Returns:
+        Findings EQ3xx, errors first: squashed before a loss on logits (EQ301), logits into a loss
+        on probabilities (EQ302), squashed twice (EQ303), outputs and labels that do not match
+        (EQ304), nothing trainable (EQ305), frozen batch norm in train mode (EQ306), no finite loss
+        (EQ307).
+
+    Raises:
+        UsageError: the batch is no pair, or the model cannot be copied.
+
+    Note:
+        Model, loss, batch and random states are as before. What is found depends on the batch as
+        little as it can; labels that it does not hold are not seen.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
+        >>> batch = torch.randn(8, 3), torch.ones(8, 2)
+        >>> [f.code for f in check_model(net, nn.BCEWithLogitsLoss(), batch)]
+        ['EQ301']
+        >>> check_model(net, nn.BCELoss(), batch)
+        []
+    """
+    if not isinstance(model, nn.Module) or not callable(loss):
+        raise UsageError(say("model and loss", "be a torch module and a function", (model, loss)))
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2 or not isinstance(batch[1], Tensor):
+        do = "Pass next(iter(loader))."
+        raise UsageError(say("batch", "be (inputs, targets)", type(batch).__name__, do))
+    in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count() if in_use else 0)
+    with guest(), torch.random.fork_rng(devices=devices), torch.enable_grad():
+        try:
+            trial = _Trial(copy.deepcopy(model), copy.deepcopy(loss), batch[0], batch[1])
+        except Exception as error:
+            do = "Check a model that has not been run yet."
+            raise UsageError(say("model and loss", "be copied", repr(error), do)) from error
+        found = [*_frozen_norms(trial.model), *_outcome(trial)]
+    return sorted(found, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """Copies of model and loss, and the batch that they are tried on."""
+
+    model: nn.Module
+    loss: Callable[..., Any]
+    inputs: Any
+    target: Tensor
+
+    def ask(self) -> Any:
+        """Run the model on a copy of the inputs; a batch of one row cannot do in train mode."""
+        self.model.train(len(self.target) > 1)
+        return self.model(_cloned(self.inputs))
+
+
+def _cloned(inputs: Any) -> Any:
+    """Return a copy of all tensors: layers that work in place may come first."""
+    if isinstance(inputs, Tensor):
+        return inputs.detach().clone()
+    if isinstance(inputs, dict):
+        return {key: _cloned(value) for key, value in inputs.items()}
+    if isinstance(inputs, (tuple, list)):
+        parts = [_cloned(value) for value in inputs]
+        return type(inputs)(*parts) if hasattr(inputs, "_fields") else type(inputs)(parts)
+    return inputs
+
+
+def _frozen_norms(model: nn.Module) -> list[Finding]:
+    """Return batch norm without trainable weights whose statistics would move nevertheless."""
+    model.train()
+    names = [
+        name
+        for name, m in model.named_modules()
+        if isinstance(m, _NORMS)
+        and m.training
+        and m.track_running_stats
+        and m.affine
+        and not any(p.requires_grad for p in m.parameters(recurse=False))
+    ]
+    if not names:
+        return []
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    message = (
+        f"{len(names)} batch norm layers have frozen weights, but would go on updating their means "
+        f"and variances after model.train(): {', '.join(names[:_MOST])}{more}."
+    )
+    todo = (
+        "Freeze with equipoise.models.freeze(model, patterns), which holds them in eval mode.",
+        "Or call .eval() on them after every model.train().",
+    )
+    return [finding("EQ306", message, {"layers": names}, todo)]
+
+
+def _outcome(trial: _Trial) -> list[Finding]:
+    """Return what one forward and backward pass show."""
+    free = [p for p in trial.model.parameters() if p.requires_grad]
+    found = [] if free else [_nothing_trainable(trial.model)]
+    # Else a frozen model would have no graph to read.
+    for p in trial.model.parameters():
+        if p.is_floating_point():
+            p.requires_grad_(True)
+    try:
+        outputs = trial.ask()
+    except Exception as error:
+        return [*found, _failed("The model fails on the batch", _text(error))]
+    if not isinstance(outputs, Tensor):
+        got = f"The model returns {type(outputs).__name__}, not a tensor of outputs"
+        return [*found, _failed(got, type(outputs).__name__)]
+    mismatch = _mismatch(outputs, trial)
+    ending = find_ending(trial.model, trial.ask, outputs)
+    found += mismatch + _scales(outputs, trial, ending)
+    explained = bool(mismatch) or any(f.code == "EQ302" for f in found)
+    return found if explained else found + _one_step(trial, free)
+
+
+def _kind(trial: _Trial) -> Kind:
+    known = getattr(trial.loss, "kind", None)
+    if known in ("multiclass", "multilabel"):
+        return "multiclass" if known == "multiclass" else "multilabel"
+    whole = not trial.target.is_floating_point() and trial.target.dtype != torch.bool
+    return "multiclass" if whole and trial.target.ndim == 1 else "multilabel"
+
+
+def _mismatch(outputs: Tensor, trial: _Trial) -> list[Finding]:
+    """Return where outputs and labels cannot belong to one another."""
+    have, want = tuple(outputs.shape), tuple(trial.target.shape)
+    problem, evidence = "", {"outputs": list(have), "labels": list(want)}
+    if _kind(trial) == "multiclass" and len(want) == 1:
+        width = have[-1] if len(have) > 1 else 0
+        top = int(trial.target.max()) if trial.target.numel() else -1
+        known = getattr(trial.loss, "num_classes", None)
+        if len(have) != 2 or have[0] != want[0]:
+            problem = f"Outputs are {have}, but {want[0]} classes ask for ({want[0]}, C)"
+        elif top >= width:
+            problem = (
+                f"The batch holds class {top}, but there are {width} outputs, 0 to {width - 1}"
+            )
+        elif isinstance(known, int) and known != width:
+            problem = f"The loss is made for {known} classes, but there are {width} outputs"
+    elif have != want:
+        problem = f"Outputs are {have}, labels {want}"
+        if len(have) != len(want):
+            problem += "; losses that broadcast compare every row with every other"
+    if not problem:
+        return []
+    todo = (
+        "Give the last layer one output per class or label: equipoise.models.replace_head.",
+        "For one label, keep the labels as (N, 1), as the outputs are.",
+    )
+    return [finding("EQ304", f"{problem}.", evidence, todo)]
+
+
+def _scales(outputs: Tensor, trial: _Trial, ending: Ending) -> list[Finding]:
+    """Return where the end of the model and the loss disagree about what outputs are."""
+    scale = _scale_of(outputs, trial)
+    evidence = {"loss": scale, "ending": list(ending.steps), "low": ending.low, "high": ending.high}
+    found: list[tuple[str, str, str]] = []
+    if ending.twice:
+        message = f"Outputs are squashed twice ({' of '.join(ending.steps)})."
+        if set(ending.steps) <= {"sigmoid"}:
+            message = (
+                f"Outputs cannot leave {TWICE[0]:g} to {TWICE[1]:.3f}: they pass a sigmoid twice. "
+                "A cut at 0.5 flags every row, and gradients are a fifth of what they were."
+            )
+        found.append(("EQ303", message, "Leave both out and train on logits."))
+    if scale == "logits" and ending.squashed:
+        message = (
+            f"The loss takes logits, but the model ends in a {ending.name}: outputs never leave 0 "
+            "to 1, so probabilities stay within 0.5 to 0.731 (for classes: none gets far ahead)."
+        )
+        todo = f"Take the {ending.name} out of the model; apply it to outputs after training."
+        found.append(("EQ301", message, todo))
+    if scale == "probabilities" and not ending.squashed:
+        message = (
+            "The loss takes probabilities, but the model returns raw outputs, not within 0 to 1."
+        )
+        todo = "Take a loss on logits, e.g. BCEWithLogitsLoss; or end in exactly one sigmoid."
+        found.append(("EQ302", message, todo))
+    if isinstance(trial.loss, nn.NLLLoss) and "logsoftmax" not in ending.steps:
+        message = "NLLLoss takes log-probabilities, but the model does not end in log_softmax."
+        found.append(("EQ302", message, "Take CrossEntropyLoss on logits."))
+    return [finding(code, message, evidence, (todo,)) for code, message, todo in found]
+
+
+def _scale_of(outputs: Tensor, trial: _Trial) -> str:
+    """Return "logits" or "probabilities", or "" where the loss does not answer clearly."""
+    if isinstance(trial.loss, nn.NLLLoss):
+        return ""
+    width = int(trial.target.shape[1] if trial.target.ndim == 2 else outputs.shape[-1])
+    width = width if outputs.ndim == 2 else 1
+    loss = trial.loss.cpu() if isinstance(trial.loss, nn.Module) else trial.loss
+    probe = Probe(loss, _kind(trial), tuple(str(i) for i in range(width)))
+    try:
+        scale, on_logits, on_probabilities = find_scale(probe)
+    except UsageError:
+        return ""
+    return "" if on_logits and on_probabilities else scale
+
+
+def _one_step(trial: _Trial, free: list[nn.Parameter]) -> list[Finding]:
+    """Return whether the loss of the batch is finite and its gradient reaches any weight."""
+    outputs = trial.ask()
+    if isinstance(trial.loss, nn.Module):
+        trial.loss.to(outputs.device)
+    try:
+        value = trial.loss(outputs, trial.target.clone())
+        gradients = torch.autograd.grad(value.sum(), free, allow_unused=True) if free else ()
+    except Exception as error:
+        if free and outputs.grad_fn is None:
+            return [_nothing_trainable(trial.model, "no gradient leaves the outputs")]
+        return [_failed("The loss of the batch cannot be computed", _text(error))]
+    seen = [g for g in gradients if g is not None]
+    if not value.isfinite().all() or any(not g.isfinite().all() for g in seen):
+        return [_failed("The loss of the batch or its gradient is not finite", str(value.tolist()))]
+    if free and not any(bool((g != 0).any()) for g in seen):
+        return [_nothing_trainable(trial.model, "the gradient of this batch is 0 in all of them")]
+    return []
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+
+
+def _failed(what: str, detail: str) -> Finding:
+    todo = "Run model and loss on this batch by hand to see where it comes from."
+    return finding("EQ307", f"{what}: {detail}.", {"detail": detail}, (todo,))
+
+
+def _nothing_trainable(model: nn.Module, why: str = "") -> Finding:
+    sizes = [p.numel() for p in model.parameters()]
+    message = f"None of {sum(sizes):,} parameters would be trained"
+    message += f": {why}." if why else ": all are frozen."
+    todo = "Unfreeze some: equipoise.models.unfreeze(model, patterns); look for detach() too."
+    return finding("EQ305", message, {"parameters": sum(sizes)}, (todo,))
