@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,40 @@ RANKING = {
     "average_precision": metrics.average_precision,
     "roc_auc": metrics.roc_auc,
     "best_f_beta": metrics.best_f_beta,
+    "partial_roc_auc": partial(metrics.partial_roc_auc, max_fpr=0.3),
+    "recall_at_fpr": partial(metrics.recall_at_fpr, fpr=0.2),
+    "precision_at_top": partial(metrics.precision_at_top, fraction=0.2),
 }
-FLAGS = {"precision": metrics.precision, "recall": metrics.recall, "f_beta": metrics.f_beta}
-PROBABILITY = {"log_loss": metrics.log_loss, "brier_score": metrics.brier_score}
+FLAGS = {
+    "precision": metrics.precision,
+    "recall": metrics.recall,
+    "f_beta": metrics.f_beta,
+    "specificity": metrics.specificity,
+    "balanced_accuracy_per_label": metrics.balanced_accuracy_per_label,
+    "matthews_corrcoef": metrics.matthews_corrcoef,
+    "flagged_rate": metrics.flagged_rate,
+    "expected_cost": partial(metrics.expected_cost, false_positive=1.0, false_negative=5.0),
+}
+PROBABILITY = {
+    "log_loss": metrics.log_loss,
+    "brier_score": metrics.brier_score,
+    "brier_skill": metrics.brier_skill,
+    "calibration_ratio": metrics.calibration_ratio,
+}
 ALL: dict[str, Callable[..., Any]] = RANKING | FLAGS | PROBABILITY
+NEEDS_POSITIVES = ["recall", "f_beta", "balanced_accuracy_per_label", "calibration_ratio"]
+# Records, parts of intervals, and metrics of another form; each has tests of its own.
 OTHER = {
-    "balanced_accuracy", "confusion_matrix", "reliability_curve", "sweep", "Sweep", "Influence",
-    "average_precision_influence", "balanced_accuracy_influence", "boyd_interval", "holm",
-    "influence_interval", "macro_influence", "pair_over_seeds", "ratio_influence",
-    "roc_auc_influence", "wilson_interval",
+    "CalibrationLine", "Decomposition", "Influence", "MacroAverage", "Measures", "MicroAverage",
+    "Ranks", "Replicates", "Sweep",
+    "average_precision_influence", "balanced_accuracy_influence", "macro_influence",
+    "matthews_influence", "ranking_influences", "ratio_influence", "roc_auc_influence",
+    "bootstrap_interval", "boyd_interval", "gap_bootstrap", "holm", "influence_interval",
+    "pair_over_seeds", "reliability_band", "wilson_interval",
+    "balanced_accuracy", "confusion_matrix", "expected_cost_of_classes",
+    "group_averages", "macro_average", "micro_average", "samples_f_beta", "worst_label",
+    "calibration_line", "decompose_brier", "reliability_curve", "stratified_brier",
+    "label_confusion", "measure_labels", "net_benefit", "rank_positives", "sweep",
 }  # fmt: skip
 
 every = pytest.mark.parametrize("name", ALL)
@@ -56,7 +82,7 @@ def test_nothing_known_is_nan(name: str) -> None:
     assert np.isnan(ALL[name](np.full_like(y, -1), values)).all()
 
 
-@pytest.mark.parametrize("name", [*RANKING, "recall", "f_beta"])
+@pytest.mark.parametrize("name", [*RANKING, *NEEDS_POSITIVES])
 def test_no_positives_is_nan(name: str) -> None:
     y, values = inputs(name)
     assert np.isnan(ALL[name](0 * y, values)).all()
