@@ -29,10 +29,10 @@ demo: $(VENV)/.run ## run two studies on scikit-learn's digits and write demo/re
 	@$(BIN)/equipoise demo --out demo
 
 test: $(VENV)/.dev ## the fast tests (no GPU, no network)
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-all: $(VENV)/.dev ## every test, the statistical simulations included
-	@$(BIN)/python -m pytest -n auto -m "not gpu"
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not gpu"
 
 lint: $(VENV)/.dev ## ruff and the layering contracts
 	@$(BIN)/ruff check src tests benchmarks

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
+from two_ranks import spawn_two
 
 from equipoise.losses import WeightedCrossEntropyLoss
 
@@ -43,7 +43,7 @@ def work(rank: int, world: int, folder: str) -> None:
 
 
 def test_the_step_is_that_of_one_process(tmp_path: Path) -> None:
-    mp.spawn(work, args=(2, str(tmp_path)), nprocs=2)
+    spawn_two(work, tmp_path)
     x, y = rows()
     weight = torch.zeros(4, 3, requires_grad=True)
     torch.nn.functional.cross_entropy(x @ weight, y, torch.tensor(WEIGHT)).backward()

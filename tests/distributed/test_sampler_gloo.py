@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from two_ranks import spawn_two
 
 from equipoise.sampling import ClassBalancedSampler, WeightedSampler
 
@@ -34,7 +34,7 @@ def work(rank: int, world: int, folder: str) -> None:
 
 
 def test_two_ranks_slice_one_sequence(tmp_path: Path) -> None:
-    mp.spawn(work, args=(2, str(tmp_path)), nprocs=2)
+    spawn_two(work, tmp_path)
     parts = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     alone = ClassBalancedSampler(LABELS, seed=7)
     alone.set_epoch(2)
