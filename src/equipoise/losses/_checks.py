@@ -27,6 +27,7 @@ __all__ = [
     "to_strength",
     "to_vector",
     "upcast",
+    "where_known",
 ]
 
 Vector = Tensor | ArrayLike | Sequence[float]
@@ -115,26 +116,27 @@ def upcast(logits: Tensor) -> Tensor:
     return logits.float() if half else logits
 
 
-def split_known(target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Return targets with NaN replaced by 0, and where they are known; None where all are.
+def where_known(target: Tensor) -> Tensor | None:
+    """Return where targets are known, that is not NaN; None where all are.
 
     One sum answers that on the CPU. Compiled, mapped or on another device, where the answer would
     break the graph or wait for the device, NaN is looked for entry by entry.
     """
+    if target.dtype == torch.bool:
+        return None
+    if torch.compiler.is_compiling() or target.device.type != "cpu" or is_mapped(target):
+        return target == target
+    values = target.detach()
+    if not bool(values.sum().isnan()):
+        return None
+    return torch.from_numpy(values.numpy() == values.numpy())
+
+
+def split_known(target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Return targets with NaN replaced by 0, and where they are known; None where all are."""
     truth = target.to(dtype)
-    if target.dtype == torch.bool or _has_no_nan(truth):
-        return truth, None
-    known = ~truth.isnan()
-    return torch.where(known, truth, 0.0), known
-
-
-def _has_no_nan(values: Tensor) -> bool:
-    if torch.compiler.is_compiling() or values.device.type != "cpu":
-        return False
-    try:
-        return not bool(values.detach().sum().isnan())
-    except RuntimeError:  # inside torch.func.vmap a tensor has no single truth
-        return False
+    known = None if target.dtype == torch.bool else where_known(truth)
+    return truth if known is None else torch.where(known, truth, 0.0), known
 
 
 def is_mapped(*tensors: Tensor | None) -> bool:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise.losses._checks import is_mapped
+from equipoise.losses._checks import is_mapped, where_known
 from equipoise.losses._reduction import Reduction, reduce_entries
 
 __all__ = ["Entrywise", "Term", "reduce_loss"]
@@ -79,26 +79,9 @@ def reduce_loss(
 ) -> Tensor:
     """Reduce the loss of entries over those that are known; ``dtype`` is that of the result."""
     truth = target if target.dtype == torch.bool else target.to(logits.dtype)
-    known = _known(truth)
+    known = where_known(truth)
     values = loss(logits, truth, known, one_weight, zero_weight)
     return reduce_entries(values, known, reduction, dtype=dtype)
-
-
-def _known(target: Tensor) -> Tensor | None:
-    """Return where targets are known; None where all are.
-
-    One sum answers that on the CPU. Compiled, mapped or on another device, where the answer would
-    break the graph or wait for the device, NaN is looked for entry by entry.
-    """
-    if target.dtype == torch.bool:
-        return None
-    steered = torch.compiler.is_compiling() or target.device.type != "cpu" or is_mapped(target)
-    if not steered and not bool(target.detach().sum().isnan()):
-        return None
-    if steered:
-        return target == target
-    values = target.detach().numpy()
-    return torch.from_numpy(values == values)
 
 
 class _Pass(torch.autograd.Function):

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from equipoise.artifacts import Labels
 from equipoise.data import Sequences, pad_batch, padding_mask, seed_worker
 from equipoise.errors import DataError, ShapeError, UsageError
+from equipoise.models import LSTMClassifier
 
 LENGTHS = [3, 1, 5, 2]
 LABELS = Labels.from_array([[1, 0], [0, 1], [-1, 1], [0, 0]], kind="multilabel")
@@ -78,9 +79,8 @@ def test_batches_are_padded_to_their_longest(workers: int) -> None:
 
 
 def test_lstm_does_not_see_the_padding() -> None:
-    models = pytest.importorskip("equipoise.models")
     torch.manual_seed(0)
-    net = models.LSTMClassifier(2, 3, hidden=4).eval()
+    net = LSTMClassifier(2, 3, hidden=4).eval()
     data = Sequences(made())
     pair, _ = pad_batch([data[i] for i in range(4)])
     alone = torch.cat([net(data[i][0][None]) for i in range(4)])
