@@ -8,21 +8,20 @@ its time is multiplied by the number of labels.
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
 
-from benchmarks.machine import facts
+from benchmarks.machine import Column, print_conditions, run_parts
 from equipoise import Labels, Scores, tune
 
 APPLY_PROBE = """
@@ -100,24 +99,20 @@ def applying() -> Iterator[Row]:
 PARTS = {"tune": tuning, "apply": applying}
 
 
+COLUMNS = (Column("case", 28), Column("median (range)", 24, right=True), Column("unit", 6))
+
+
+def cells(row: Row) -> list[str]:
+    return [row.case, f"{row.value:.2f} ({row.low:.2f}-{row.high:.2f})", row.unit]
+
+
+def introduce(conditions: Mapping[str, Any]) -> None:
+    print_conditions(conditions)
+    print()
+
+
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.decisions_speed")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
-    parser.add_argument("--out", type=Path, help="write the rows and their conditions as JSON")
-    chosen = parser.parse_args(arguments)
-    conditions, rows = facts(), []
-    print("; ".join(f"{key} {value}" for key, value in conditions.items() if key != "versions"))
-    print(f"\n| {'case':<28} | {'median (range)':>24} | {'unit':<6} |")
-    print(f"|{'-' * 30}|{'-' * 26}|{'-' * 8}|")
-    for part in chosen.only.split(","):
-        for row in PARTS[part]():
-            span = f"{row.value:.2f} ({row.low:.2f}-{row.high:.2f})"
-            print(f"| {row.case:<28} | {span:>24} | {row.unit:<6} |", flush=True)
-            rows.append(asdict(row))
-    if chosen.out is not None:
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text(json.dumps({**conditions, "rows": rows}, indent=2) + "\n")
-        print(f"\nWritten to {chosen.out}", file=sys.stderr)
+    run_parts("decisions_speed", PARTS, COLUMNS, cells, introduce, arguments)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ work on the machine disturbs less.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +25,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.machine import device_copy_rate, facts
+from benchmarks.machine import (
+    Column,
+    device_copy_rate,
+    facts,
+    print_conditions,
+    print_head,
+    print_row,
+    write_results,
+)
 from equipoise import losses
 
 LossCall = Callable[[Tensor, Tensor], Tensor]
@@ -225,21 +232,28 @@ def costs(
         given = cosines if name == "ldam" else logits
         fuse = compiled and shape != REPORTED_ONLY
         cost = measure(name, loss, peer, given, targets, times, fuse)
-        print(line(cost), flush=True)
+        print_row(COLUMNS, cells(cost))
         found.append(cost)
     return found
 
 
-def line(cost: Cost) -> str:
+COLUMNS = (
+    Column("loss", 28),
+    Column("shape", 12, right=True),
+    Column("eager", 17, right=True),
+    Column("compiled", 17, right=True),
+    Column("memory", 6, right=True),
+    Column("bandw", 5, right=True),
+)
+
+
+def cells(cost: Cost) -> list[str]:
     eager = f"{cost.eager:.2f} ({cost.eager_low:.2f}-{cost.eager_high:.2f})"
     fast = f"{cost.compiled:.2f} ({cost.compiled_low:.2f}-{cost.compiled_high:.2f})"
     if np.isnan(cost.compiled):
         fast = "-"
     share = "-" if np.isnan(cost.bandwidth_share) else f"{cost.bandwidth_share:.2f}"
-    return (
-        f"| {cost.loss:<28} | {cost.shape:>12} | {eager:>17} | {fast:>17} "
-        f"| {cost.memory:>6.2f} | {share:>5} |"
-    )
+    return [cost.loss, cost.shape, eager, fast, f"{cost.memory:.2f}", share]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -260,22 +274,14 @@ def main(arguments: list[str] | None = None) -> None:
         torch.set_num_threads(1)
         CLOCK[0] = time.thread_time
     conditions = {**facts(device), "clock": CLOCK[0].__name__}
-    print("; ".join(f"{key} {value}" for key, value in conditions.items() if key != "versions"))
+    print_conditions(conditions)
     print("\nCost over the eager peer: median (range)\n")
-    print(
-        f"| {'loss':<28} | {'shape':>12} | {'eager':>17} | {'compiled':>17} "
-        f"| {'memory':>6} | {'bandw':>5} |\n|{'-' * 30}|{'-' * 14}|{'-' * 19}|{'-' * 19}"
-        f"|{'-' * 8}|{'-' * 7}|"
-    )
+    print_head(COLUMNS)
     wanted = [part for part in chosen.only.split(",") if part]
     rows = [
         cost for shape in shapes for cost in costs(shape, wanted, device, not chosen.no_compile)
     ]
-    if chosen.out is not None:
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        body = {**conditions, "rows": [asdict(row) for row in rows]}
-        chosen.out.write_text(json.dumps(body, indent=2) + "\n")
-        print(f"\nWritten to {chosen.out}", file=sys.stderr)
+    write_results(chosen.out, conditions, rows)
 
 
 if __name__ == "__main__":

@@ -9,19 +9,16 @@ float32 scores (below 2 wanted); elsewhere it is the peer's time divided by ours
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import facts
+from benchmarks.machine import Column, print_setup, run_parts
 from equipoise.metrics import (
     Ranks,
     boyd_interval,
@@ -184,29 +181,21 @@ PARTS: dict[str, Callable[[], Iterator[Row]]] = {
 }
 
 
+COLUMNS = (Column("case", 52), Column("against", 25), Column("value", 24, right=True))
+
+
+def cells(one: Row) -> list[str]:
+    span = f"{one.value:.2f} {one.unit} ({one.low:.2f}-{one.high:.2f})"
+    return [one.case, one.against, span]
+
+
+def introduce(conditions: Mapping[str, Any]) -> None:
+    print_setup(conditions, threads=False)
+    print("\nmedian (range) over repetitions\n")
+
+
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.metrics_speed", description=__doc__)
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
-    parser.add_argument("--out", type=Path, help="write the rows and their conditions as JSON")
-    chosen = parser.parse_args(arguments)
-    wanted = chosen.only.split(",")
-    unknown = sorted(set(wanted) - set(PARTS))
-    if unknown:
-        parser.error(f"--only must name {', '.join(PARTS)}, got {', '.join(unknown)}")
-    conditions, rows = facts(), []
-    versions = " ".join(f"{k} {v}" for k, v in conditions["versions"].items())
-    print(f"{conditions['date']}; {conditions['cpu']}, {conditions['cores']} cores, ", end="")
-    print(f"Python {conditions['python']}; {versions}\n\nmedian (range) over repetitions\n")
-    print(f"| {'case':<52} | {'against':<25} | {'value':>24} |\n|{'-' * 54}|{'-' * 27}|{'-' * 26}|")
-    for part in wanted:
-        for one in PARTS[part]():
-            span = f"{one.value:.2f} {one.unit} ({one.low:.2f}-{one.high:.2f})"
-            print(f"| {one.case:<52} | {one.against:<25} | {span:>24} |", flush=True)
-            rows.append(asdict(one))
-    if chosen.out is not None:
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text(json.dumps({**conditions, "rows": rows}, indent=2) + "\n")
-        print(f"\nWritten to {chosen.out}", file=sys.stderr)
+    run_parts("metrics_speed", PARTS, COLUMNS, cells, introduce, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -8,20 +8,18 @@ above 1 means that Equipoise is faster. Seconds are given where a bound is state
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.machine import facts
+from benchmarks.machine import Column, print_conditions, run_parts
 from equipoise import Labels, Split
 from equipoise.artifacts import TrainingRows
 from equipoise.sampling import (
@@ -164,24 +162,20 @@ def resampling() -> Iterator[Row]:
 PARTS = {"draw": draw, "rank": rank, "memory": memory, "raking": raking, "resampling": resampling}
 
 
+COLUMNS = (Column("case", 42), Column("median (range)", 24, right=True), Column("unit", 12))
+
+
+def cells(row: Row) -> list[str]:
+    return [row.case, f"{row.value:.2f} ({row.low:.2f}-{row.high:.2f})", row.unit]
+
+
+def introduce(conditions: Mapping[str, Any]) -> None:
+    print_conditions(conditions)
+    print()
+
+
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sampling_speed")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
-    parser.add_argument("--out", type=Path, help="write the rows and their conditions as JSON")
-    chosen = parser.parse_args(arguments)
-    conditions, rows = facts(), []
-    print("; ".join(f"{key} {value}" for key, value in conditions.items() if key != "versions"))
-    print(f"\n| {'case':<42} | {'median (range)':>24} | {'unit':<12} |")
-    print(f"|{'-' * 44}|{'-' * 26}|{'-' * 14}|")
-    for part in chosen.only.split(","):
-        for row in PARTS[part]():
-            span = f"{row.value:.2f} ({row.low:.2f}-{row.high:.2f})"
-            print(f"| {row.case:<42} | {span:>24} | {row.unit:<12} |", flush=True)
-            rows.append(asdict(row))
-    if chosen.out is not None:
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text(json.dumps({**conditions, "rows": rows}, indent=2) + "\n")
-        print(f"\nWritten to {chosen.out}", file=sys.stderr)
+    run_parts("sampling_speed", PARTS, COLUMNS, cells, introduce, arguments)
 
 
 if __name__ == "__main__":

@@ -8,20 +8,17 @@ the range over repetitions. Above 1 means that Equipoise is faster.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import facts
+from benchmarks.machine import Column, print_setup, run_parts
 from equipoise import Labels, stratified_kfold
 from equipoise.experiments.methods import remedy
 from equipoise.metrics import average_precision, best_f_beta, roc_auc, sweep
@@ -198,30 +195,20 @@ PARTS: dict[str, Callable[[], Iterator[Row]]] = {
 }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
-    parser.add_argument("--out", type=Path, help="write the rows and their conditions as JSON")
-    chosen = parser.parse_args(arguments)
-    wanted = chosen.only.split(",")
-    unknown = sorted(set(wanted) - set(PARTS))
-    if unknown:
-        parser.error(f"--only must name {', '.join(PARTS)}, got {', '.join(unknown)}")
-    conditions, rows = facts(), []
-    versions = " ".join(f"{k} {v}" for k, v in conditions["versions"].items())
-    print(f"{conditions['date']}; {conditions['cpu']}, {conditions['cores']} cores, ", end="")
-    print(f"{conditions['torch_threads']} torch threads; Python {conditions['python']}; {versions}")
+COLUMNS = (Column("case", 42), Column("peer", 30), Column("ratio", 18, right=True))
+
+
+def cells(row: Row) -> list[str]:
+    return [row.case, row.peer, f"{row.ratio:.2f} ({row.low:.2f}-{row.high:.2f})"]
+
+
+def introduce(conditions: Mapping[str, Any]) -> None:
+    print_setup(conditions, threads=True)
     print("\nTimes faster than the peer: median (range) over interleaved repetitions\n")
-    print(f"| {'case':<42} | {'peer':<30} | {'ratio':>18} |\n|{'-' * 44}|{'-' * 32}|{'-' * 20}|")
-    for part in wanted:
-        for row in PARTS[part]():
-            span = f"{row.ratio:.2f} ({row.low:.2f}-{row.high:.2f})"
-            print(f"| {row.case:<42} | {row.peer:<30} | {span:>18} |", flush=True)
-            rows.append(asdict(row))
-    if chosen.out is not None:
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text(json.dumps({**conditions, "rows": rows}, indent=2) + "\n")
-        print(f"\nWritten to {chosen.out}", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    run_parts("speed", PARTS, COLUMNS, cells, introduce, arguments, __doc__)
 
 
 if __name__ == "__main__":

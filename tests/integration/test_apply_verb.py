@@ -120,14 +120,18 @@ def test_a_table_of_anyone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     ("words", "code", "message"),
     [
         (["none.parquet"], 3, "must be a file, got nothing there"),
-        (["new.txt"], 2, "must end in .parquet or .csv"),
+        (["new.txt"], 2, "must end in .parquet, .csv or .npz"),
         (["new.csv"], 2, "--score-kind logits --scores zA,zB"),
         (["new.csv", "--score-kind", "logits", "--scores", "zA,zX,zC"], 3, "['zX']"),
         (["new.csv", "--score-kind", "odds", "--scores", "zA,zB,zC"], 2, "`--score-kind` must be"),
         (["new.csv", "--score-kind", "logits", "--scores", "zA,zB,row"], 3, "must hold numbers"),
         (["new.csv", "--score-kind", "logits", "--scores", "zA,zB"], 3, "names"),
-        (["rule.json"], 2, "must end in .parquet or .csv"),
+        (["rule.json"], 2, "must end in .parquet, .csv or .npz"),
         (["broken.parquet"], 3, "must be a readable table"),
+        (["broken.npz", "--score-kind", "logits", "--scores", "z"], 3, "must be an npz file"),
+        (["new.npz"], 2, "--score-kind logits --scores zA,zB"),
+        (["new.npz", "--score-kind", "logits", "--scores", "q"], 3, "['q']"),
+        (["new.npz", "--score-kind", "logits", "--scores", "z", "--id", "row"], 3, "['row']"),
         (["new.csv", "--score-kind", "logits", "--scores", "zA,zB,zC", "-o", "o.txt"], 2, "--out"),
     ],
 )
@@ -144,6 +148,8 @@ def test_wrong_inputs_are_named_and_leave_nothing(
     frame = pl.DataFrame({"row": IDS, **{f"z{n}": Z[:, i] for i, n in enumerate(NAMES)}})
     frame.write_csv("new.csv")
     Path("broken.parquet").write_bytes(b"PAR1")
+    Path("broken.npz").write_bytes(b"PK")
+    np.savez("new.npz", z=Z)
     Path("new.txt").write_text("1\n")
     before = {path.name for path in tmp_path.iterdir()}
     assert run_app(app, ["apply", "rule.json", *words]) == code
@@ -151,6 +157,31 @@ def test_wrong_inputs_are_named_and_leave_nothing(
     assert message in found
     assert "Traceback" not in found
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("columns", [["z"], ["zA", "zB", "zC"]])
+def test_arrays_are_decided_as_a_table(tmp_path: Path, columns: list[str]) -> None:
+    parts = {"z": Z} if columns == ["z"] else {c: Z[:, i] for i, c in enumerate(columns)}
+    np.savez(tmp_path / "new.npz", row=IDS, label_names=np.array(NAMES), **parts)
+    rules = (label_rule(), class_rule(), label_rule({"form": "budget", "flags_per_row": 0.5}))
+    for rule in rules:
+        made = apply_file(
+            rule,
+            tmp_path / "new.npz",
+            tmp_path / "out.parquet",
+            score_kind="logits",
+            columns=columns,
+            id_column="row",
+            batch_rows=10,
+        )
+        found, expected = pl.read_parquet(tmp_path / "out.parquet"), rule.apply(scores_of(rule))
+        assert found["row"].to_list() == IDS.tolist()
+        probability = found.select([f"probability:{n}" for n in NAMES]).to_numpy()
+        np.testing.assert_allclose(probability, expected.probabilities, rtol=1e-12)
+        assert made.n_rows == 101
+        if rule.kind == "multilabel":
+            flags = found.select([f"decision:{n}" for n in NAMES]).to_numpy()
+            assert (flags == expected.predictions).all()
 
 
 def test_a_bad_row_far_down_leaves_nothing(tmp_path: Path) -> None:

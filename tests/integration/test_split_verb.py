@@ -139,7 +139,7 @@ WRONG = {
     "more folds than rows": (["--folds", "900"], 3, "at most the number of rows = 600"),
     "too long a tail": (["--long-tail", "--ratio", "5", "--test-per-class", "90"], 3, "cat"),
     "grouped tail": (["--long-tail", "--ratio", "5", "--group", "pid"], 3, "no groups"),
-    "negative minimum": (["--min-per-part", "-1"], 2, "`min_per_part` must be >= 0"),
+    "negative minimum": (["--min-per-part", "-1"], 2, "`--min-per-part` must be >= 0"),
 }
 
 

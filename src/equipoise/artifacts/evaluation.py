@@ -40,7 +40,8 @@ class Evaluation:
         n_evaluable: metric -> number of labels in the macro average.
         not_evaluable: name -> why it is left out of ranking metrics.
         overlap: "none" (checked by ids) or "unchecked" (no ids were given).
-        evaluated_on: Part and fingerprint of the rows, and what the rule was tuned on.
+        evaluated_on: Part and fingerprint of the rows, what the rule was tuned on, the settings
+            of region and worth, and how many labels each group holds.
         counts: name -> "tp", "fp", "fn", "tn".
         by: "label_count" -> "0", "1", "2", "3+" true labels of a row -> metric -> Estimate.
     """

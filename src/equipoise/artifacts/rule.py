@@ -195,14 +195,16 @@ class DecisionRule:
         """
         values = self.log_odds(scores)
         probabilities = expit(values) if self.kind == "multilabel" else np.exp(values)
+        return Decisions(probabilities, self.decide(values), self.names, scores.ids)
+
+    def decide(self, log_odds: Floats) -> NDArray[Any]:
+        """Return the decisions from what :meth:`log_odds` returned: (N, L) int8 or (N,) int64."""
         if self.choice is not None:
-            made = choose(values, self.choice)
-        elif self.thresholds is not None:
-            made = (values >= self.thresholds).astype(np.int8)
-        else:
-            offset = 0.0 if self.class_offset is None else self.class_offset
-            made = np.argmax(values + offset, axis=1).astype(np.int64)
-        return Decisions(probabilities, made, self.names, scores.ids)
+            return choose(log_odds, self.choice)
+        if self.thresholds is not None:
+            return np.asarray(log_odds >= self.thresholds, dtype=np.int8)
+        offset = 0.0 if self.class_offset is None else self.class_offset
+        return np.asarray(np.argmax(log_odds + offset, axis=1), dtype=np.int64)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""

@@ -15,14 +15,12 @@ EXAMPLE = "Example: equipoise apply rule.json new.parquet -o decisions.parquet"
 
 def run(
     rule: Annotated[Path, typer.Argument(help="Rule written by `equipoise tune`.")],
-    scores: Annotated[Path, typer.Argument(help="New scores: Parquet, or a table.")],
+    scores: Annotated[Path, typer.Argument(help="New scores: Parquet, CSV, npz (read whole).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Parquet or CSV to write.")] = Path(
         "decisions.parquet"
     ),
-    score_kind: Annotated[
-        str | None, typer.Option(help="For a table: logits, probabilities or ranking.")
-    ] = None,
-    columns: Annotated[str | None, typer.Option("--scores", help="Score columns, zA,zB.")] = None,
+    score_kind: o.ScoreKind = None,
+    columns: o.ScoreColumns = None,
     id_column: o.IdColumn = None,
     as_json: o.Json = False,
 ) -> None:

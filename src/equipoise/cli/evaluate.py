@@ -9,7 +9,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, note, print_json, split_list
-from equipoise.cli.judgement import evaluation_lines
+from equipoise.cli.judgement import draw_figure, evaluation_lines
 
 EXAMPLE = "Example: equipoise evaluate rule.json test.parquet"
 
@@ -17,16 +17,18 @@ EXAMPLE = "Example: equipoise evaluate rule.json test.parquet"
 def run(
     rule: Annotated[Path, typer.Argument(help="Rule written by `equipoise tune`.")],
     scores: Annotated[Path, typer.Argument(help="Test scores: Parquet, CSV, npz.")],
-    score_kind: Annotated[
-        str | None, typer.Option(help="For a table: logits, probabilities or ranking.")
-    ] = None,
-    columns: Annotated[str | None, typer.Option("--scores", help="Score columns, zA,zB.")] = None,
+    score_kind: o.ScoreKind = None,
+    columns: o.ScoreColumns = None,
     label: o.LabelColumn = None,
     labels: o.LabelColumns = None,
     id_column: o.IdColumn = None,
     group: o.GroupColumn = None,
     confidence: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
     by: Annotated[str | None, typer.Option(help="label_count: by labels per row.")] = None,
+    train_counts: o.TrainCounts = None,
+    net_benefit_at: o.NetBenefitAt = None,
+    max_fpr: o.MaxFpr = 0.1,
+    top: o.TopFraction = 0.1,
     figure: Annotated[Path | None, typer.Option(help="Confusion table to draw: SVG.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Print every metric.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON to write.")] = None,
@@ -35,21 +37,20 @@ def run(
 ) -> None:
     """Judge a rule on rows that neither training nor tuning has seen."""
     from equipoise.artifacts import DecisionRule
-    from equipoise.comparison import count_confusions, evaluate
+    from equipoise.comparison import evaluate
     from equipoise.diagnosis import diagnose
+    from equipoise.experiments.counts_file import read_counts
     from equipoise.experiments.inputs import read_scores
 
     loaded = DecisionRule.load(rule)
     found = read_scores(scores, score_kind, split_list(columns), label, split_list(labels),
                         id_column, group, "test", loaded.names)  # fmt: skip
-    result = evaluate(loaded, found, confidence_level=confidence, by=by)
+    counts = None if train_counts is None else read_counts(train_counts, loaded.names)
+    result = evaluate(loaded, found, confidence_level=confidence, train_counts=counts, by=by,
+                      net_benefit_at=net_benefit_at, max_fpr=max_fpr, top_fraction=top)  # fmt: skip
     if out is not None:
         result.save(out)
-    if figure is not None:
-        from equipoise.report.confusion import draw_confusion
-
-        seen = count_confusions(loaded, found)
-        draw_confusion(figure, seen.truth, seen.said, seen.counts)
+    draw_figure(figure, loaded, found)
     findings = diagnose(scores=found, ignore=("EQ402",))  # the rule calibrates
     if as_json:
         print_json(result.to_dict() | {"findings": [f.to_dict() for f in findings]})

@@ -8,6 +8,7 @@ import warnings
 
 import typer
 
+from equipoise.cli.wording import in_options
 from equipoise.errors import EquipoiseError
 
 __all__ = ["run_app"]
@@ -39,7 +40,7 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
             warnings.showwarning = _as_note
             code = app(arguments, standalone_mode=False, prog_name="equipoise")
     except EquipoiseError as error:
-        return _stop(str(error), error.exit_code)
+        return _stop(in_options(str(error), "".join(arguments[:1])), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:

@@ -8,20 +8,34 @@ from equipoise.cli.console import table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from equipoise.artifacts import Estimate, Evaluation
+    from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Scores
 
-__all__ = ["evaluation_lines"]
+__all__ = ["draw_figure", "evaluation_lines"]
 
 FIRST = ("prevalence", "ap", "auroc", "precision", "recall", "f1")
 SECTIONS = {
+    "Region": ("partial_auroc", "recall_at_fpr", "precision_at_top"),
     "Decisions": ("specificity", "balanced_accuracy", "mcc", "flagged"),
     "Probabilities": ("log_loss", "brier", "brier_skill", "brier_positives", "brier_negatives"),
     "Calibration": ("calibration_ratio", "calibration_slope", "calibration_intercept"),
+    "Worth": ("expected_cost", "net_benefit", "net_benefit_all"),
 }
 RARE = 10
 # Longer tables show the rarest labels only; --all and --json hold every one.
 MOST_LABELS = 30
+
+
+def draw_figure(path: Path | None, rule: DecisionRule, scores: Scores) -> None:
+    """Draw the confusion table where a file is named for it."""
+    if path is None:
+        return
+    from equipoise.comparison import count_confusions
+    from equipoise.report.confusion import draw_confusion
+
+    seen = count_confusions(rule, scores)
+    draw_confusion(path, seen.truth, seen.said, seen.counts)
 
 
 def evaluation_lines(found: Evaluation, everything: bool) -> list[str]:
@@ -37,13 +51,36 @@ def evaluation_lines(found: Evaluation, everything: bool) -> list[str]:
         lines.append(f"fewer than {RARE} positives, read with care: {', '.join(few)}")
     if everything:
         for title, metrics in SECTIONS.items():
-            lines += ["", title, _labels(found, names, metrics)]
+            known = [m for m in metrics if m in found.per_label[names[0]]]
+            if known:
+                lines += ["", _title(title, found), _labels(found, names, known)]
         counts = [[n, *(str(found.counts[n][k]) for k in ("tp", "fp", "fn", "tn"))] for n in names]
         lines += ["", "Counts", table(["label", "tp", "fp", "fn", "tn"], counts)]
-    for title, rows in (("by frequency in training", found.groups), *_by(found)):
-        if rows:
-            lines += ["", _block(title, rows)]
+    if found.groups:
+        lines += ["", _groups(found)]
+    for title, rows in _by(found):
+        lines += ["", _block(title, rows)]
     return [*lines, "", _rests_on(found)]
+
+
+def _title(title: str, found: Evaluation) -> str:
+    """Return the title of a section, with what its metrics were asked at."""
+    asked = found.evaluated_on.get("settings", {})
+    if title == "Region":
+        rate, share = asked["max_fpr"], asked["top_fraction"]
+        return f"Region: false positive rate up to {rate:g}, the top {share:.3g} of rows"
+    if title == "Worth" and "break_even" in asked:
+        points = sorted({f"{t:.3g}" for t in asked["break_even"]})
+        return f"Worth: net benefit at a probability of {', '.join(points)}; all = flag everybody"
+    return title
+
+
+def _groups(found: Evaluation) -> str:
+    """Return the macro averages of head, medium and tail: and the labels in them."""
+    held = found.evaluated_on["group_labels"]
+    body = [[group, str(held[group]), *(_cell(row[m]) for m in FIRST[1:])]
+            for group, row in found.groups.items()]  # fmt: skip
+    return table(["by frequency in training", "labels", *FIRST[1:]], body)
 
 
 def _headline(found: Evaluation) -> list[str]:

@@ -29,9 +29,13 @@ __all__ = [
     "LabelColumn",
     "LabelColumns",
     "LongTail",
+    "MaxFpr",
     "MinPerPart",
+    "NetBenefitAt",
     "Objective",
     "OutFolder",
+    "ScoreColumns",
+    "ScoreKind",
     "Seed",
     "Settings",
     "TailOrder",
@@ -41,7 +45,9 @@ __all__ = [
     "TargetPriorOption",
     "TestPerClass",
     "ThresholdProbability",
+    "TopFraction",
     "TopK",
+    "TrainCounts",
     "TrainPrior",
     "ValPerClass",
 ]
@@ -142,3 +148,19 @@ TrainPrior = Annotated[
 FreeOffsets = Annotated[
     bool, typer.Option("--free-offsets", help="For classes: one offset each; read cross-fitted.")
 ]
+ScoreKind = Annotated[
+    str | None, typer.Option(help="For a table: logits, probabilities or ranking.")
+]
+ScoreColumns = Annotated[str | None, typer.Option("--scores", help="Score columns, zA,zB.")]
+TrainCounts = Annotated[
+    Path | None,
+    typer.Option(help="Counts for head, medium, tail: a trial.json, JSON or CSV of name,count."),
+]
+NetBenefitAt = Annotated[
+    float | None,
+    typer.Option(help="Add net benefit at this break-even probability; else as in the rule."),
+]
+MaxFpr = Annotated[
+    float, typer.Option("--max-fpr", help="For partial AUROC and recall: false alarm rate.")
+]
+TopFraction = Annotated[float, typer.Option("--top", help="For precision at top: share of rows.")]

@@ -28,10 +28,8 @@ def run(
     deployment: o.Deployment = None,
     calibration: o.Calibration = "auto",
     free_offsets: o.FreeOffsets = False,
-    score_kind: Annotated[
-        str | None, typer.Option(help="For a table: logits, probabilities or ranking.")
-    ] = None,
-    columns: Annotated[str | None, typer.Option("--scores", help="Score columns, zA,zB.")] = None,
+    score_kind: o.ScoreKind = None,
+    columns: o.ScoreColumns = None,
     label: o.LabelColumn = None,
     labels: o.LabelColumns = None,
     id_column: o.IdColumn = None,

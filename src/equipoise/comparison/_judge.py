@@ -12,8 +12,10 @@ from equipoise.metrics import (
     bootstrap_interval,
     boyd_interval,
     gap_bootstrap,
+    half_row_interval,
     influence_interval,
     ratio_influence,
+    share_interval,
     wilson_interval,
 )
 from equipoise.metrics.intervals import ENOUGH, Scale
@@ -73,6 +75,21 @@ class Judge:
             n=n,
             n_positive=n_pos,
             confidence_level=self.level,
+        )
+
+    def auroc(self, value: Influence, truth: NDArray[np.int8], ranks: Ranks, why: str) -> Estimate:
+        """Return the half-row interval below 50 positives or negatives, else influence values."""
+        few = min(ranks.n_positive, ranks.n_negative) < ENOUGH
+        if np.isnan(value.value) or not few or self.groups is not None:
+            return self.influence(value, n_positive=ranks.n_positive, why=why)
+        return half_row_interval(value, truth, confidence_level=self.level)
+
+    def found_share(self, value: Influence, n: int, n_positive: int, why: str) -> Estimate:
+        """Return Wilson's interval of a share of n rows whose cut was found on the same rows."""
+        if self.groups is not None:
+            return self.influence(value, n_positive=n_positive, why=why)
+        return share_interval(
+            value, n, confidence_level=self.level, n_positive=n_positive, reason=why or None
         )
 
     def share(self, hit: Bools, base: Bools, why: str, n_positive: int) -> Estimate:

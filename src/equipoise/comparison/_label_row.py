@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from equipoise.artifacts import Estimate
 from equipoise.comparison._judge import Judge
+from equipoise.comparison._worth import Worth
 from equipoise.metrics import (
     Influence,
     Ranks,
@@ -18,6 +19,7 @@ from equipoise.metrics import (
     rank_positives,
     ranking_influences,
     ratio_influence,
+    region_influences,
 )
 from equipoise.metrics.calibration import softplus_losses
 from equipoise.metrics.intervals import Scale
@@ -26,7 +28,15 @@ __all__ = ["SCALES", "LabelRow", "label_row"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-SCALES: dict[str, Scale] = {"mcc": "atanh", "log_loss": "log", "brier_skill": "identity"}
+SCALES: dict[str, Scale] = {
+    "mcc": "atanh",
+    "log_loss": "log",
+    "brier_skill": "identity",
+    "expected_cost": "log",
+    "net_benefit": "identity",
+    "net_benefit_all": "identity",
+}
+PLAIN = Worth(0.1, 0.1, None, None, None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,21 +57,30 @@ class LabelRow:
 
 
 def label_row(
-    judge: Judge, truth: NDArray[np.int8], score: Floats, flag: Bools, log_odds: Floats
+    judge: Judge,
+    truth: NDArray[np.int8],
+    score: Floats,
+    flag: Bools,
+    log_odds: Floats,
+    worth: Worth = PLAIN,
+    column: int = 0,
 ) -> LabelRow:
     """Judge one label from its truth (-1 unknown), ranking scores, flags and log-odds."""
-    yes, no = truth == 1, truth == 0
+    yes, no, known = truth == 1, truth == 0, truth >= 0
     reason = "" if yes.any() and no.any() else ("no negatives" if yes.any() else "no positives")
-    ranking, ranked = _ranking(judge, truth, score, reason)
+    ranking, ranked = _ranking(judge, truth, score, reason, worth)
     decided, averaged = _decisions(judge, truth, flag, reason)
     probable, losses = _probabilities(judge, truth, log_odds, reason)
-    counts = {
-        "tp": int((yes & flag).sum()),
-        "fp": int((no & flag).sum()),
-        "fn": int((yes & ~flag).sum()),
-        "tn": int((no & ~flag).sum()),
+    values = worth.parts(column, truth, flag, log_odds)
+    paid = {
+        m: judge.influence(part, n_positive=int(yes.sum()), scale=SCALES[m], why="no known rows")
+        for m, part in values.items()
     }
-    return LabelRow(ranking | decided | probable, ranked | averaged | losses, counts, reason)
+    hits, flagged, n_pos = int((yes & flag).sum()), int((known & flag).sum()), int(yes.sum())
+    counts = {"tp": hits, "fp": flagged - hits, "fn": n_pos - hits}
+    counts["tn"] = int(no.sum()) - counts["fp"]
+    averaged |= ranked | losses | values
+    return LabelRow(ranking | decided | probable | paid, averaged, counts, reason)
 
 
 def _nan(part: Influence) -> Influence:
@@ -69,20 +88,27 @@ def _nan(part: Influence) -> Influence:
 
 
 def _ranking(
-    judge: Judge, truth: NDArray[np.int8], score: Floats, reason: str
+    judge: Judge, truth: NDArray[np.int8], score: Floats, reason: str, worth: Worth
 ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
     ranks = rank_positives(truth, score)
     assert isinstance(ranks, Ranks)  # noqa: S101
-    ap, auroc = ranking_influences(truth, ranks, ranks.cells(score))
+    cells = ranks.cells(score)
+    ap, auroc = ranking_influences(truth, ranks, cells)
     if reason:
         ap, auroc = _nan(ap), _nan(auroc)
+    top = worth.top_fraction
+    region = region_influences(truth, ranks, cells, max_fpr=worth.max_fpr, top_fraction=top)
     n_pos = ranks.n_positive
+    looked = int(np.ceil(top * (n_pos + ranks.n_negative) - 1e-9))
     estimates = {
         "prevalence": judge.share(truth == 1, truth >= 0, "no known rows", n_pos),
         "ap": judge.average_precision(ap, ranks, reason),
-        "auroc": judge.influence(auroc, n_positive=n_pos, why=reason),
+        "auroc": judge.auroc(auroc, truth, ranks, reason),
+        "partial_auroc": judge.influence(region["partial_auroc"], n_positive=n_pos, why=reason),
+        "recall_at_fpr": judge.found_share(region["recall_at_fpr"], n_pos, n_pos, reason),
+        "precision_at_top": judge.found_share(region["precision_at_top"], looked, n_pos, reason),
     }
-    return estimates, {"ap": ap, "auroc": auroc}
+    return estimates, {"ap": ap, "auroc": auroc} | region
 
 
 def _decisions(

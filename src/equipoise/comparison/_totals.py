@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from equipoise.artifacts import Estimate, Labels
 from equipoise.comparison._judge import Judge
 from equipoise.comparison._label_row import SCALES
+from equipoise.comparison._worth import Worth
 from equipoise.metrics import Influence, balanced_accuracy_influence, ratio_influence
 from equipoise.metrics.averages import row_f_beta
 
@@ -118,14 +119,22 @@ def by_label_count(
 
 
 def class_overall(
-    judge: Judge, labels: Labels, decided: NDArray[np.int64], log_posterior: Floats
+    judge: Judge,
+    labels: Labels,
+    decided: NDArray[np.int64],
+    log_posterior: Floats,
+    worth: Worth,
 ) -> dict[str, Estimate]:
-    """Return balanced accuracy, accuracy and log loss of classes."""
+    """Return balanced accuracy, accuracy, log loss of classes, and the cost where it is known."""
     ones = np.ones(len(labels))
     own = -log_posterior[np.arange(len(labels)), labels.values]
     recalls = balanced_accuracy_influence(labels.values, decided, labels.num_classes)
-    return {
+    found = {
         "balanced_accuracy": judge.influence(recalls),
         "accuracy": judge.influence(ratio_influence(decided == labels.values, ones)),
         "log_loss": judge.influence(ratio_influence(own, ones), scale="log"),
     }
+    if worth.matrix is not None:
+        paid = ratio_influence(worth.matrix[labels.values, decided], ones)
+        found["expected_cost"] = judge.influence(paid, scale="log")
+    return found

@@ -12,10 +12,11 @@ from equipoise.errors import LeakageError
 __all__ = ["check_overlap"]
 
 
-def check_overlap(rule: DecisionRule, scores: Scores) -> str:
+def check_overlap(rule: DecisionRule, scores: Scores, fingerprint: str | None = None) -> str:
     """Return "none" or "unchecked", or raise if a row was used to tune the rule.
 
-    Without ids on both sides only an identical set of scores is noticed.
+    Without ids on both sides only an identical set of scores is noticed. ``fingerprint`` is that
+    of the scores, where it is already known: hashing large scores takes time.
 
     Raises:
         LeakageError: the part is not a test part, or rows overlap.
@@ -29,7 +30,7 @@ def check_overlap(rule: DecisionRule, scores: Scores) -> str:
                 "A rule is judged on rows that neither training nor tuning has seen.",
             )
         )
-    if rule.tuned_on["fingerprint"] == scores.fingerprint:
+    if rule.tuned_on["fingerprint"] == (fingerprint or scores.fingerprint):
         raise LeakageError(
             say(
                 "scores",

@@ -17,6 +17,7 @@ from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS
 from equipoise.errors import DataError, UsageError
+from equipoise.experiments.inputs import named_columns, read_arrays
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,7 +46,7 @@ class Applied:
 
 @dataclass(frozen=True)
 class _Source:
-    """A table of scores that can be read again and again, in batches."""
+    """A table of scores that can be read again and again, in batches; arrays are ``held``."""
 
     path: Path
     columns: tuple[str, ...]
@@ -53,10 +54,13 @@ class _Source:
     id_column: str | None
     correction: Correction | None
     batch: int
+    held: pl.DataFrame | None = None
 
     def scan(self) -> pl.LazyFrame:
         import polars as pl
 
+        if self.held is not None:
+            return self.held.lazy()
         return pl.scan_csv(self.path) if self.path.suffix == ".csv" else pl.scan_parquet(self.path)
 
     def rows(self) -> int:
@@ -100,11 +104,16 @@ def _source(
 ) -> _Source:
     import polars as pl
 
-    if path.suffix not in (".parquet", ".csv"):
-        do = "Write arrays as a table, one column per label."
-        raise UsageError(say(str(path), "end in .parquet or .csv", path.suffix or "no ending", do))
+    if path.suffix not in (".parquet", ".csv", ".npz"):
+        expected, do = "end in .parquet, .csv or .npz", "Write a table with one column per label."
+        raise UsageError(say(str(path), expected, path.suffix or "no ending", do))
     if not path.is_file():
         raise DataError(say(str(path), "be a file", "nothing there", "Check the path."))
+    if path.suffix == ".npz":
+        held, arrays = read_arrays(path)
+        columns = columns and named_columns(columns, arrays)
+        known = list(held.columns)
+        return _table(path, score_kind, columns, id_column, batch, known, held)
     try:
         if path.suffix == ".parquet":
             header = pl.read_parquet_metadata(path).get("equipoise")
@@ -115,6 +124,18 @@ def _source(
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         got = " ".join(str(error).split())[:120]
         raise DataError(say(str(path), "be a readable table", got)) from error
+    return _table(path, score_kind, columns, id_column, batch, list(found), None)
+
+
+def _table(
+    path: Path,
+    score_kind: str | None,
+    columns: Sequence[str] | None,
+    id_column: str | None,
+    batch: int,
+    found: Sequence[str],
+    held: pl.DataFrame | None,
+) -> _Source:
     if score_kind is None or not columns:
         do = "Say what the columns are: --score-kind logits --scores zA,zB."
         expected = "be scores that equipoise wrote, or come with --score-kind and --scores"
@@ -123,7 +144,7 @@ def _source(
     missing = [c for c in [*columns, *([id_column] if id_column else [])] if c not in found]
     if missing:
         raise DataError(say(str(path), f"hold the columns {missing}", f"{list(found)[:20]}"))
-    return _Source(path, tuple(columns), score_kind, id_column, None, batch)
+    return _Source(path, tuple(columns), score_kind, id_column, None, batch, held)
 
 
 def _saved(path: Path, header: dict[str, Any], batch: int) -> _Source:
@@ -210,11 +231,13 @@ def apply_file(
 
     Args:
         rule: The rule.
-        path: Scores written by :meth:`Scores.save`, or a Parquet or CSV table.
+        path: Scores written by :meth:`Scores.save`, a Parquet or CSV table, or an npz file: its
+            arrays are read whole, so it must fit into memory (about three times, while it is read).
         out: Parquet or CSV to write: the ids, ``probability:NAME``, and ``decision:NAME`` (0 or 1)
             for labels or ``decision`` (a name) for classes.
         score_kind: For a table: "logits", "probabilities" or "ranking".
-        columns: For a table: the score columns, in the order of the rule's names.
+        columns: For a table: the score columns, in the order of the rule's names; or one (N, C)
+            array of an npz file.
         id_column: For a table: a column to carry over.
         batch_rows: Rows in memory at a time.
         progress: Called with rows done and rows in all.

@@ -15,7 +15,7 @@ from equipoise.artifacts.scores import SCORE_KINDS, Part
 from equipoise.errors import DataError, UsageError
 from equipoise.labels import read_labels, read_table
 
-__all__ = ["counts_from_text", "parse_prior", "read_arrays", "read_scores"]
+__all__ = ["counts_from_text", "named_columns", "parse_prior", "read_arrays", "read_scores"]
 
 NAMES = "label_names"
 
@@ -83,9 +83,10 @@ def read_arrays(path: Path) -> tuple[Any, dict[str, Sequence[str]]]:
     return pl.DataFrame(table), arrays
 
 
-def _columns(
+def named_columns(
     names: Sequence[str] | None, arrays: Mapping[str, Sequence[str]]
 ) -> Sequence[str] | None:
+    """Return the columns that are meant: those of an (N, C) array where one is named."""
     if names is not None and len(names) == 1 and names[0] in arrays and names[0] != NAMES:
         return arrays[names[0]]
     return names
@@ -124,7 +125,7 @@ def read_scores(
     if _is_saved(file):
         return Scores.load(file)
     frame, arrays = read_arrays(file) if file.suffix == ".npz" else (read_table(file), {})
-    columns, labels = _columns(columns, arrays), _columns(labels, arrays)
+    columns, labels = named_columns(columns, arrays), named_columns(labels, arrays)
     if score_kind is None or columns is None:
         raise UsageError(
             say(

@@ -27,7 +27,13 @@ from equipoise.metrics.influence import (
     ratio_influence,
     roc_auc_influence,
 )
-from equipoise.metrics.intervals import boyd_interval, influence_interval, wilson_interval
+from equipoise.metrics.intervals import (
+    boyd_interval,
+    half_row_interval,
+    influence_interval,
+    share_interval,
+    wilson_interval,
+)
 from equipoise.metrics.measure import Measures, measure_labels
 from equipoise.metrics.paired import holm, pair_over_seeds
 from equipoise.metrics.point import (
@@ -51,6 +57,7 @@ from equipoise.metrics.ranking import (
     roc_auc,
 )
 from equipoise.metrics.ranks import Ranks, rank_positives
+from equipoise.metrics.region import region_influences
 from equipoise.metrics.reliability import (
     CalibrationLine,
     Decomposition,
@@ -92,6 +99,7 @@ __all__ = [
     "flagged_rate",
     "gap_bootstrap",
     "group_averages",
+    "half_row_interval",
     "holm",
     "influence_interval",
     "label_confusion",
@@ -112,11 +120,13 @@ __all__ = [
     "ratio_influence",
     "recall",
     "recall_at_fpr",
+    "region_influences",
     "reliability_band",
     "reliability_curve",
     "roc_auc",
     "roc_auc_influence",
     "samples_f_beta",
+    "share_interval",
     "specificity",
     "stratified_brier",
     "sweep",

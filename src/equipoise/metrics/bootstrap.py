@@ -85,23 +85,23 @@ def _replicate(
     drawn = np.flatnonzero(counts)
     total = int(counts.sum())
     # Empty cells stay out: most gaps between neighbouring positives of a common label are empty.
-    weights = np.zeros((n_resamples, counts.size))
-    weights[:, drawn] = rng.multinomial(total, counts[drawn] / total, size=n_resamples)
+    # One row per cell and one column per resample: sums over cells then run along memory.
+    weights = np.zeros((counts.size, n_resamples))
+    weights[drawn] = rng.multinomial(total, counts[drawn] / total, size=n_resamples).T
     k = ranks.positives.size
-    pos, gaps, tied = weights[:, :k], weights[:, k : 3 * k : 2], weights[:, k + 1 : 3 * k : 2]
-    tp = np.cumsum(pos, axis=1)
-    fp = np.cumsum(gaps + tied, axis=1)
-    n_pos = tp[:, -1:]
-    n_neg = total - n_pos[:, 0]
+    pos, gaps, tied = weights[:k], weights[k : 3 * k : 2], weights[k + 1 : 3 * k : 2]
+    tp = np.cumsum(pos, axis=0)
+    fp = np.cumsum(gaps + tied, axis=0)
+    n_pos = tp[-1]
+    n_neg = total - n_pos
+    flagged = np.maximum(tp + fp, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        flagged = tp + fp
-        precision = np.divide(tp, flagged, out=np.zeros_like(tp), where=flagged > 0)
-        ap = (pos * precision).sum(axis=1) / n_pos[:, 0]
-        wrong = (pos * (fp - 0.5 * tied)).sum(axis=1)
-        auc = 1 - wrong / (n_pos[:, 0] * n_neg)
-        square = beta * beta
-        best = ((1 + square) * tp / (square * n_pos + flagged)).max(axis=1)
-    return ap, auc, np.where(n_pos[:, 0] > 0, best, np.nan)
+        ap = np.einsum("kb,kb->b", pos, tp / flagged) / n_pos
+        wrong = np.einsum("kb,kb->b", pos, fp) - 0.5 * np.einsum("kb,kb->b", pos, tied)
+        auc = 1 - wrong / (n_pos * n_neg)
+    square = beta * beta
+    best = ((1 + square) * tp / (square * n_pos + flagged)).max(axis=0)
+    return ap, auc, np.where(n_pos > 0, best, np.nan)
 
 
 def bootstrap_interval(

@@ -25,6 +25,8 @@ __all__ = [
     "ranking_influences",
     "ratio_influence",
     "roc_auc_influence",
+    "spread",
+    "undefined",
 ]
 
 Floats = NDArray[np.float64]
@@ -60,7 +62,8 @@ class Influence:
         return float(np.sqrt(total * n / max(n - 1, 1)))
 
 
-def _undefined(n: int) -> Influence:
+def undefined(n: int) -> Influence:
+    """Return NaN with no influence of the n rows."""
     return Influence(float("nan"), np.zeros(n))
 
 
@@ -69,14 +72,28 @@ def _ranked(y_true: ArrayLike, scores: ArrayLike) -> tuple[NDArray[Any], NDArray
     return truth, values, rank_positives(truth, values)  # type: ignore[return-value]
 
 
-def _spread(
-    truth: NDArray[Any], cells: NDArray[np.int64], positive: Floats, negative: Floats
-) -> Floats:
-    """Return the value of each row from those of the cells it can lie in; unknown rows have 0."""
-    rows = np.where(truth == 0, negative[cells], 0.0)
-    hit = truth == 1
+def spread(
+    truth: NDArray[Any],
+    cells: NDArray[np.int64],
+    value: float,
+    positive: Floats,
+    negative: Floats,
+) -> Influence:
+    """Return a metric with the influence of each row, from that of the cells it can lie in.
+
+    Args:
+        truth: (N,) 0, 1 or -1 (unknown, influence 0).
+        cells: (N,) of :meth:`equipoise.metrics.Ranks.cells`.
+        value: The metric.
+        positive: (K,) of a positive at each score.
+        negative: (2K + 1,) of a negative in each cell.
+    """
+    rows = negative[cells]
+    hit = np.flatnonzero(truth == 1)
     rows[hit] = positive[cells[hit] // 2]
-    return rows
+    if truth.min(initial=0) < 0:
+        rows[truth < 0] = 0.0
+    return Influence(value, rows)
 
 
 def average_precision_influence(y_true: ArrayLike, scores: ArrayLike) -> Influence:
@@ -129,7 +146,7 @@ def ranking_influences(
     """
     pos, neg = ranks.n_positive, ranks.n_negative
     if pos == 0:
-        return _undefined(y_true.size), _undefined(y_true.size)
+        return undefined(y_true.size), undefined(y_true.size)
     tp, value, area = ranks.tp, ranks.average_precision, ranks.roc_auc
     upto = tp + ranks.fp
     first = np.cumsum((ranks.positives / upto)[::-1])[::-1]
@@ -137,14 +154,14 @@ def ranking_influences(
     second = np.cumsum((ranks.positives * (tp / upto) / upto)[::-1])[::-1]
     own = (tp / upto + first - value - second) / pos
     other = -np.repeat(np.append(second, 0.0), 2)[:-1] / pos
-    ap = Influence(value, _spread(y_true, cells, own, other))
+    ap = spread(y_true, cells, value, own, other)
     if neg == 0:
-        return ap, _undefined(y_true.size)
+        return ap, undefined(y_true.size)
     own = ((neg - ranks.above - 0.5 * ranks.tied) / neg - area) / pos
     above = np.repeat(np.append(0, tp), 2)[:-1].astype(np.float64)
     above[1::2] += 0.5 * ranks.positives
     other = (above / pos - area) / neg
-    return ap, Influence(area, _spread(y_true, cells, own, other))
+    return ap, spread(y_true, cells, area, own, other)
 
 
 def ratio_influence(above: ArrayLike, below: ArrayLike) -> Influence:
@@ -159,7 +176,7 @@ def ratio_influence(above: ArrayLike, below: ArrayLike) -> Influence:
     a, b = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     total = float(b.sum())
     if total == 0:
-        return _undefined(a.size)
+        return undefined(a.size)
     value = float(a.sum()) / total
     return Influence(value, (a - value * b) / total)
 
@@ -197,7 +214,7 @@ def matthews_influence(y_true: ArrayLike, y_pred: ArrayLike) -> Influence:
     cells = [(truth == 1) & flag, (truth == 0) & flag, (truth == 1) & ~flag, (truth == 0) & ~flag]
     tp, fp, fn, tn = (float(c.sum()) for c in cells)
     if tp + fn == 0 or fp + tn == 0:
-        return _undefined(truth.size)
+        return undefined(truth.size)
     if tp + fp == 0 or fn + tn == 0:
         return Influence(0.0, np.zeros(truth.size))
     root = np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))
@@ -216,6 +233,6 @@ def macro_influence(parts: Sequence[Influence], n_rows: int) -> Influence:
     """Return the mean over defined parts, as for a macro average; NaN if none is defined."""
     defined = [p for p in parts if not np.isnan(p.value)]
     if not defined:
-        return _undefined(n_rows)
+        return undefined(n_rows)
     rows = np.mean([p.rows for p in defined], axis=0)
     return Influence(float(np.mean([p.value for p in defined])), rows)

@@ -1,4 +1,4 @@
-"""Confidence intervals: influence values, Boyd's logit interval for few positives, Wilson."""
+"""Confidence intervals: influence values, Boyd and half rows for few positives, Wilson."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from equipoise._core.checks import one_of, to_fraction
 from equipoise.artifacts import Estimate
 from equipoise.metrics.influence import Influence
 
-__all__ = ["Scale", "boyd_interval", "influence_interval", "wilson_interval"]
+__all__ = [
+    "Scale",
+    "boyd_interval",
+    "half_row_interval",
+    "influence_interval",
+    "share_interval",
+    "wilson_interval",
+]
 
 Scale = Literal["logit", "atanh", "log", "identity"]
 EDGES: dict[Scale, tuple[float, float]] = {
@@ -24,6 +31,9 @@ EDGES: dict[Scale, tuple[float, float]] = {
 }
 FEW = 10
 ENOUGH = 50
+# Weight of the rows that half_row_interval adds on each side.
+HALF = 0.5
+EDGE = 1e-12
 CAUTION = f"fewer than {FEW} positives: the interval is wide and rough"
 
 
@@ -37,6 +47,10 @@ def _on_scale(scale: Scale, value: float, reach: float) -> tuple[float, float]:
         return math.tanh(middle - reach), math.tanh(middle + reach)
     factor = math.exp(min(reach / value, 700.0))
     return value / factor, value * factor
+
+
+def _quantile(level: float) -> float:
+    return float(ndtri(0.5 + level / 2))
 
 
 def _logit(p: float) -> float:
@@ -83,7 +97,7 @@ def influence_interval(
         return Estimate.missing(reason or "undefined on these rows", n=n, n_positive=n_positive)
     if reason is None and n_positive is not None and n_positive < FEW:
         reason = CAUTION
-    z = float(norm.ppf(0.5 + level / 2))
+    z = _quantile(level)
     error = influence.standard_error(groups)
     at_edge = value <= EDGES[scale][0] or value >= EDGES[scale][1]
     if scale == "identity":
@@ -124,12 +138,113 @@ def boyd_interval(
     if n_positive < 1:
         return Estimate.missing("no positives", n=n, n_positive=n_positive)
     centre = value if 0 < value < 1 else (n_positive * value + 0.5) / (n_positive + 1)
-    z = float(norm.ppf(0.5 + confidence_level / 2))
+    z = _quantile(confidence_level)
     reach = z / math.sqrt(n_positive * centre * (1 - centre))
     low, high = _expit(_logit(centre) - reach), _expit(_logit(centre) + reach)
     reason = CAUTION if n_positive < FEW else None
     low, high = min(low, value), max(high, value)
     return Estimate(value, low, high, confidence_level, "boyd", n, n_positive, reason)
+
+
+def half_row_interval(
+    auroc: Influence, y_true: NDArray[np.integer], *, confidence_level: float = 0.95
+) -> Estimate:
+    """Return an interval of ROC AUC that holds for few positives, or few negatives.
+
+    The placement of a positive is the share of negatives below it, that of a negative the share of
+    positives above it; AUROC is the mean of both. Few rows show too little of their spread: five
+    positives above nearly all negatives seem to say that none is ever below. So half a positive
+    and half a negative of placement 1/2 are added before the variance is taken, and the interval
+    is symmetric on the logit scale around the mean that results. Neither bound is nearer to the
+    AUROC than it would be around the AUROC itself.
+
+    Args:
+        auroc: From :func:`equipoise.metrics.roc_auc_influence`.
+        y_true: (N,) 0, 1 or -1 (unknown), the rows it was worked out on.
+        confidence_level: Nominal coverage.
+
+    Returns:
+        An :class:`Estimate`; missing where the AUROC is. Fewer than 10 positives bring a caution.
+
+    Example:
+        >>> from equipoise.metrics import roc_auc_influence
+        >>> y, s = np.array([1, 0, 1, 0, 0, 0]), np.array([0.9, 0.8, 0.7, 0.1, 0.2, 0.3])
+        >>> print(half_row_interval(roc_auc_influence(y, s), y))
+        0.875 [0.262, 0.985]
+
+    References:
+        Placements and their variance: DeLong, DeLong and Clarke-Pearson (Biometrics 1988). Half
+        rows: own; as in Agresti and Coull (1998) for a share. Coverage: docs/metrics.md.
+    """
+    level = to_fraction("confidence_level", confidence_level)
+    sides = [auroc.rows[y_true == side] for side in (1, 0)]
+    n_pos, n_neg = (side.size for side in sides)
+    n, value = n_pos + n_neg, auroc.value
+    if math.isnan(value):
+        return Estimate.missing("undefined on these rows", n=n, n_positive=n_pos)
+    centre = value
+    for side in sides:
+        centre = (side.size * centre + HALF / 2) / (side.size + HALF)
+    error = 0.0
+    for side in sides:
+        around = (centre - value) ** 2 * side.size + HALF * (0.5 - centre) ** 2
+        spread = float(np.square(side).sum()) * side.size**2 + around
+        error += spread / (side.size + HALF) / (side.size + HALF - 1)
+    reach = _quantile(level) * math.sqrt(error) / (centre * (1 - centre))
+    around_value = min(max(value, EDGE), 1 - EDGE)
+    bounds = [_expit(_logit(middle) + sign * reach)
+              for middle in (centre, around_value) for sign in (-1, 1)]  # fmt: skip
+    low, high = min(*bounds, value), max(*bounds, value)
+    # An edge that is reached may be the truth.
+    low, high = (low, 1.0) if value >= 1 - EDGE else (0.0 if value <= EDGE else low, high)
+    reason = CAUTION if n_pos < FEW else None
+    return Estimate(value, low, high, level, "half rows", n, n_pos, reason)
+
+
+def share_interval(
+    share: Influence,
+    n: int,
+    *,
+    confidence_level: float = 0.95,
+    n_positive: int | None = None,
+    reason: str | None = None,
+) -> Estimate:
+    """Return Wilson's interval of a share whose cut was found on the same rows.
+
+    The influence values give the number of independent rows that would have the same variance; it
+    takes the place of ``n`` where it is smaller.
+
+    Args:
+        share: A value in [0, 1] with its influence values.
+        n: Rows that the share is a share of.
+        confidence_level: Nominal coverage.
+        n_positive: Positives, noted in the estimate; fewer than 10 bring a caution.
+        reason: Why the value is missing.
+
+    Example:
+        >>> from equipoise.metrics import ratio_influence
+        >>> print(share_interval(ratio_influence([1, 1, 0, 1], [1, 1, 1, 1]), 4))
+        0.750 [0.301, 0.954]
+    """
+    level, value = to_fraction("confidence_level", confidence_level), share.value
+    if math.isnan(value):
+        why = reason or "undefined on these rows"
+        return Estimate.missing(why, n=n, n_positive=n_positive)
+    variance = float(np.square(share.rows).sum())
+    noise, rows = value * (1 - value), float(n)
+    if noise > 0 and variance > 0:  # at 0 and 1 influence values tell nothing
+        rows = min(max(noise / variance, 1.0), rows)
+    low, high = _wilson(value, rows, level)
+    if n_positive is not None and n_positive < FEW:
+        reason = CAUTION
+    return Estimate(value, low, high, level, "wilson, effective n", n, n_positive, reason)
+
+
+def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
+    z = _quantile(level)
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return min(max(0.0, centre - reach), share), max(min(1.0, centre + reach), share)
 
 
 def wilson_interval(
@@ -152,10 +267,6 @@ def wilson_interval(
     """
     if n == 0:
         return Estimate.missing("no rows to count", n_positive=n_positive)
-    z = float(norm.ppf(0.5 + confidence_level / 2))
     share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low, high = max(0.0, centre - reach), min(1.0, centre + reach)
-    low, high = min(low, share), max(high, share)
+    low, high = _wilson(share, n, confidence_level)
     return Estimate(share, low, high, confidence_level, "wilson", n, n_positive)

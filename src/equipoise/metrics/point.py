@@ -63,6 +63,10 @@ def precision(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     Returns:
         (L,) float64.
 
+    Raises:
+        DataError: flags other than 0 and 1, for example probabilities; truth outside {0, 1, -1}.
+        ShapeError: the two shapes differ.
+
     Example:
         >>> precision([1, 0, 1, 0], [1, 1, 0, 0]).tolist()
         [0.5]
@@ -74,12 +78,7 @@ def precision(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
 def recall(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     """Return the share of positives that are flagged, per label; NaN without positives.
 
-    Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
-        y_pred: Same shape, 0 or 1.
-
-    Returns:
-        (L,) float64.
+    Shapes, ranges and errors as in :func:`precision`.
 
     Example:
         >>> recall([1, 0, 1, 0], [1, 1, 0, 0]).tolist()
@@ -92,15 +91,13 @@ def recall(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
 def f_beta(y_true: ArrayLike, y_pred: ArrayLike, *, beta: float = 1.0) -> Floats:
     """Return (1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP), per label; NaN without positives.
 
-    A label with positives of which none is flagged has 0.
+    A label with positives of which none is flagged has 0. Shapes, ranges and errors as in
+    :func:`precision`.
 
     Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
-        y_pred: Same shape, 0 or 1.
+        y_true: Truth.
+        y_pred: Flags.
         beta: Weight of recall against precision, > 0.
-
-    Returns:
-        (L,) float64.
 
     Example:
         >>> f_beta([1, 0, 1, 0], [1, 1, 0, 0]).tolist()
@@ -115,12 +112,7 @@ def f_beta(y_true: ArrayLike, y_pred: ArrayLike, *, beta: float = 1.0) -> Floats
 def specificity(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     """Return the share of negatives that are not flagged, per label; NaN without negatives.
 
-    Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
-        y_pred: Same shape, 0 or 1.
-
-    Returns:
-        (L,) float64.
+    Shapes, ranges and errors as in :func:`precision`.
 
     Example:
         >>> specificity([1, 0, 1, 0], [1, 1, 0, 0]).tolist()
@@ -133,12 +125,7 @@ def specificity(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
 def flagged_rate(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     """Return the share of known rows that are flagged, per label: the length of the queue.
 
-    Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
-        y_pred: Same shape, 0 or 1.
-
-    Returns:
-        (L,) float64.
+    Shapes, ranges and errors as in :func:`precision`.
 
     Example:
         >>> flagged_rate([1, 0, 1, 0], [1, 1, 1, 0]).tolist()
@@ -153,12 +140,7 @@ def balanced_accuracy_per_label(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
 
     For classes see :func:`balanced_accuracy`.
 
-    Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
-        y_pred: Same shape, 0 or 1.
-
-    Returns:
-        (L,) float64.
+    Shapes, ranges and errors as in :func:`precision`.
 
     Example:
         >>> balanced_accuracy_per_label([1, 0, 1, 0], [1, 1, 1, 0]).tolist()
@@ -172,12 +154,7 @@ def matthews_corrcoef(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
 
     0 where all rows, or none, are flagged.
 
-    Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
-        y_pred: Same shape, 0 or 1.
-
-    Returns:
-        (L,) float64.
+    Shapes, ranges and errors as in :func:`precision`.
 
     Example:
         >>> matthews_corrcoef([1, 0, 1, 0], [1, 0, 0, 0]).round(4).tolist()

@@ -224,31 +224,48 @@ def calibration_line(
     side = "no positives" if not n_pos else "no negatives" if n_pos == y.size else ""
     if side:
         return CalibrationLine(judge(None, side), judge(None, side))
-    intercept = judge(_fit(y, z, np.ones((1, y.size))), "cannot be fitted")
+    shift = _fit(y, z, None)
+    intercept = judge(shift, "cannot be fitted")
     middle, spread = float(z.mean()), float(z.std())
     if spread == 0:
         return CalibrationLine(judge(None, "constant scores"), intercept)
-    line = _fit(y, np.zeros(y.size), np.stack([(z - middle) / spread, np.ones(y.size)]))
+    # The line that only shifts is near the answer: fewer steps from there.
+    start = [spread, middle + (0.0 if shift is None else shift.value)]
+    line = _fit(y, (z - middle) / spread, np.array(start))
     if line is not None:
         line = Influence(line.value / spread, line.rows / spread)
     return CalibrationLine(judge(line, "positives and negatives do not overlap"), intercept)
 
 
-def _fit(y: Floats, base: Floats, design: Floats) -> Influence | None:
-    """Return the first coefficient of a logistic regression by Newton; None if it diverges.
+def _fit(y: Floats, x: Floats, start: Floats | None) -> Influence | None:
+    """Return a coefficient of a logistic regression by Newton; None if it diverges.
 
-    ``design`` is (k, N). Sums go without BLAS: its threads cost more than they save here.
+    The slope of ``x`` beside an intercept, both from ``start``; without a start the intercept at
+    slope 1. Sums go without BLAS: its threads cost more than they save here.
     """
-    beta = np.zeros(design.shape[0])
+    slope, level = (1.0, 0.0) if start is None else start.tolist()
     for _ in range(NEWTON_STEPS):
-        p = expit(base + (beta[:, None] * design).sum(axis=0))
-        hessian = np.einsum("in,jn->ij", design * (p * (1 - p)), design)
-        if np.linalg.cond(hessian) > SINGULAR:
+        p = expit(slope * x + level)
+        gap = y - p
+        weight = p - p * p
+        mass = float(weight.sum())
+        lean, width, pull = 0.0, mass, 0.0
+        if start is not None:
+            leverage = weight * x
+            lean, width = float(leverage.sum()), float(np.einsum("n,n", leverage, x))
+            pull = float(np.einsum("n,n", gap, x))
+        area = width * mass - lean * lean
+        largest = (width + mass) / 2 + math.hypot((width - mass) / 2, lean)
+        if not area > 0 or largest * largest > SINGULAR * area:
             return None
-        step = np.linalg.solve(hessian, (design * (y - p)).sum(axis=1))
+        rest = float(gap.sum())
+        up, side = (mass * pull - lean * rest) / area, (width * rest - lean * pull) / area
+        far = max(abs(up), abs(side))
+        if far < 1e-10:
+            if start is None:
+                return Influence(level, gap / mass)
+            return Influence(slope, (mass / area * x - lean / area) * gap)
         # Steps of at most 2 keep a start far from the answer from overshooting.
-        beta = beta + step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
-        if np.abs(step).max() < 1e-10:
-            weights = np.linalg.inv(hessian)[0][:, None]
-            return Influence(float(beta[0]), (weights * design).sum(axis=0) * (y - p))
+        short = min(1.0, 2.0 / far)
+        slope, level = slope + up * short, level + side * short
     return None

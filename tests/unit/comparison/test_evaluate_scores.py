@@ -14,6 +14,7 @@ from equipoise.artifacts import Labels, Scores
 from equipoise.comparison import evaluate
 from equipoise.decisions import tune
 from equipoise.errors import DataError, LeakageError, ShapeError, UsageError
+from equipoise.metrics import recall_at_fpr
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,9 @@ def test_estimates_are_those_of_scikit_learn(labelled: tuple[Scores, Scores]) ->
             "brier_positives": np.mean((1 - q[t == 1]) ** 2),
             "brier_negatives": np.mean(q[t == 0] ** 2),
             "calibration_ratio": q.mean() / t.mean(),
+            "partial_auroc": oracle.roc_auc_score(t, test.values[:, column], max_fpr=0.1),
+            "recall_at_fpr": recall_at_fpr(t, q, fpr=0.1),
+            "precision_at_top": t[np.argsort(-q)[:60]].mean(),
         }
         row = result.per_label[name]
         found = {m: e.value for m, e in row.items()}
@@ -104,6 +108,7 @@ def test_estimates_are_those_of_scikit_learn(labelled: tuple[Scores, Scores]) ->
         few = int(t.sum())
         method = "boyd" if few < 50 else "gap bootstrap, percentile" if few <= 200 else "influence"
         assert row["ap"].method == method
+        assert row["auroc"].method == ("half rows" if few < 50 else "influence")
         tn, fp, fn, tp = oracle.confusion_matrix(t, f).ravel()
         assert result.counts[name] == {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
     macro = result.overall["macro"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,12 @@ from equipoise.artifacts import Evaluation, Scores
 from equipoise.comparison import count_confusions, evaluate
 from equipoise.decisions import tune
 from equipoise.errors import LeakageError, UsageError
-from equipoise.metrics import label_confusion
+from equipoise.metrics import (
+    expected_cost,
+    expected_cost_of_classes,
+    label_confusion,
+    net_benefit,
+)
 from equipoise.report.confusion import draw_confusion
 
 
@@ -85,3 +91,55 @@ def test_confusions_of_classes_and_of_labels(
         assert f"{found.counts[0, 0]:,}" in drawn
     with pytest.raises(UsageError, match=r"end in \.svg"):
         draw_confusion(tmp_path / "c.png", table.truth, table.said, table.counts)
+
+
+def test_worth_is_that_of_the_metrics(labelled: tuple[Scores, Scores]) -> None:
+    val, test = labelled
+    y = test.require_labels().values
+    pairs = [[1, 9], [1, 4], [1, 1], [2, 1]]
+    rule = tune(val, objective="cost", costs=pairs)
+    found, made = evaluate(rule, test), rule.apply(test)
+    assert found.evaluated_on["settings"]["break_even"] == pytest.approx([0.1, 0.2, 0.5, 2 / 3])
+    for i, (name, (alarm, miss)) in enumerate(zip(test.names, pairs, strict=True)):
+        row, t = found.per_label[name], alarm / (alarm + miss)
+        truth, flags, p = y[:, i], made.predictions[:, i], made.probabilities[:, i]
+        paid = expected_cost(truth, flags, false_positive=alarm, false_negative=miss)[0]
+        assert row["expected_cost"].value == pytest.approx(paid)
+        assert row["net_benefit"].value == pytest.approx(net_benefit(truth, p, [t])[0])
+        share = truth.mean()
+        assert row["net_benefit_all"].value == pytest.approx(share - (1 - share) * t / (1 - t))
+        assert all(
+            row[m].low < row[m].value < row[m].high for m in ("net_benefit", "expected_cost")
+        )
+    mean = np.mean([found.per_label[n]["net_benefit"].value for n in test.names])
+    assert found.overall["macro"]["net_benefit"].value == pytest.approx(mean)
+    plain = evaluate(tune(val), test)
+    assert "net_benefit" not in plain.per_label["L0"]
+    assert "net_benefit" in evaluate(tune(val), test, net_benefit_at=0.2).per_label["L0"]
+    stated = tune(val, objective="net_benefit", threshold_probability=0.3)
+    assert evaluate(stated, test).evaluated_on["settings"]["break_even"] == [0.3] * 4
+    with pytest.raises(UsageError, match="net_benefit_at"):
+        evaluate(tune(val), test, net_benefit_at=1.0)
+
+
+def test_classes_with_costs_have_their_expected_cost() -> None:
+    classes = class_trial("none", 0).scores
+    width = len(classes["test"].names)
+    matrix = 3.0 * (1 - np.eye(width))
+    matrix[0, 1] = 7
+    rule = tune(classes["val"], objective="cost", costs=matrix)
+    found = evaluate(rule, classes["test"]).overall["overall"]["expected_cost"]
+    truth = classes["test"].require_labels().values
+    paid = expected_cost_of_classes(truth, rule.apply(classes["test"]).predictions, matrix)
+    assert found.value == pytest.approx(paid)
+    assert found.low < paid < found.high
+
+
+def test_threads_change_nothing(
+    labelled: tuple[Scores, Scores], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = tune(labelled[0])
+    alone = evaluate(rule, labelled[1], train_counts=[500, 90, 9, 9])
+    # The name `evaluate` of the package is the function; its module is reached by name.
+    monkeypatch.setattr(import_module("equipoise.comparison.evaluate"), "LARGE", 0)
+    assert str(evaluate(rule, labelled[1], train_counts=[500, 90, 9, 9])) == str(alone)

@@ -1,0 +1,76 @@
+"""Training counts of labels from a file: a trial, a JSON object or a table of name and count."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from equipoise._core.checks import closest, say
+from equipoise.errors import DataError
+
+__all__ = ["read_counts"]
+
+
+def read_counts(path: str | Path, names: Sequence[str]) -> list[int]:
+    """Return the training count of each name, in the order of ``names``.
+
+    Args:
+        path: The trial.json of a run (or its folder), a JSON object name -> count, or a CSV with
+            one ``name,count`` per line, with or without a header.
+        names: Labels or classes; others in the file are left out.
+
+    Raises:
+        DataError: no such file, no counts in it, or a name without a count.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "trial.json"
+    if not file.is_file():
+        raise DataError(say(str(file), "be a file", "nothing there", "Check the path."))
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        found = _from_csv(text) if file.suffix == ".csv" else _from_json(text)
+    except ValueError as error:
+        do = 'Give a trial.json, a JSON object as {"A": 120}, or a CSV of name,count.'
+        raise DataError(say(str(file), "hold counts", str(error)[:100], do)) from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        expected = f"hold a count for each of {list(names)[:10]}"
+        raise DataError(
+            say(str(file), expected, f"none of {missing[0]!r}", closest(missing[0], found))
+        )
+    return [_whole(file, name, found[name]) for name in names]
+
+
+def _from_json(text: str) -> Mapping[str, Any]:
+    body = json.loads(text)
+    if isinstance(body, dict) and isinstance(body.get("train_counts"), dict):
+        body = body["train_counts"]
+    if not isinstance(body, dict):
+        raise ValueError(f"a {type(body).__name__}")
+    return body
+
+
+def _from_csv(text: str) -> Mapping[str, Any]:
+    found = {}
+    for row in csv.reader(text.splitlines()):
+        if len(row) != 2:
+            raise ValueError(f"the line {','.join(row)!r}")
+        name = row[0].strip()
+        if name in found:
+            raise ValueError(f"{name!r} twice")
+        found[name] = row[1].strip()
+    return found
+
+
+def _whole(file: Path, name: str, value: Any) -> int:
+    try:
+        count = int(value)
+    except (TypeError, ValueError):
+        count = -1
+    if count < 0 or isinstance(value, bool) or count != float(value):
+        raise DataError(say(str(file), f"hold a whole count >= 0 for {name!r}", repr(value)))
+    return count
