@@ -18,6 +18,14 @@ from equipoise.errors import DataError, ShapeError, UsageError
 
 NAN = float("nan")
 REDUCTIONS = ["none", "mean", "sum", "batchmean"]
+NOT_LINEAR = {
+    "DistributionBalancedLoss",
+    "PairwiseAUCLoss",
+    "SmoothAPLoss",
+    "SoftFBetaLoss",
+    "TwoWayLoss",
+    "ZLPRLoss",
+}
 every_loss = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_label_loss = pytest.mark.parametrize(
     "case", [c for c in CASES if c.kind == "multilabel"], ids=lambda case: case.name
@@ -34,6 +42,12 @@ every_smooth_loss = pytest.mark.parametrize(
 )
 every_frozen_loss = pytest.mark.parametrize(
     "case", [c for c in CASES if c.frozen is not None], ids=lambda case: case.name
+)
+every_linear_loss = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.module.linear_in_target], ids=lambda case: case.name
+)
+every_curved_loss = pytest.mark.parametrize(
+    "case", [c for c in CASES if not c.module.linear_in_target], ids=lambda case: case.name
 )
 every_batch_loss = pytest.mark.parametrize(
     "case", [c for c in CASES if c.unit == "batch"], ids=lambda case: case.name
@@ -355,13 +369,39 @@ def test_one_hot_targets_are_class_indices(case: LossCase) -> None:
     torch.testing.assert_close(case.build()(logits, hot), case.build()(logits, target))
 
 
-@every_class_loss
+def two_targets(case: LossCase) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits and two float targets that are unknown in the same places."""
+    logits, first = draw(case)
+    if case.kind == "multiclass":
+        first = functional.one_hot(first, case.width).float()
+        return logits, first, first.roll(1, 0)
+    second = draw(case, seed=1)[1].nan_to_num(0.0)
+    return logits, first, second.masked_fill(first.isnan(), NAN)
+
+
+@every_linear_loss
 def test_mixed_targets_are_mixed_losses(case: LossCase) -> None:
-    logits, target = draw(case)
-    hot = functional.one_hot(target, case.width).float()
-    mixed = 0.3 * hot + 0.7 * hot.roll(1, 0)
-    expected = 0.3 * unreduced(case, logits, hot) + 0.7 * unreduced(case, logits, hot.roll(1, 0))
-    torch.testing.assert_close(unreduced(case, logits, mixed), expected)
+    logits, first, second = two_targets(case)
+    share = torch.linspace(0.0, 1.0, len(first))[:, None]
+    found = unreduced(case, logits, share * first + (1.0 - share) * second)
+    share = share if case.kind == "multilabel" else share[:, 0]
+    expected = share * unreduced(case, logits, first)
+    expected = expected + (1.0 - share) * unreduced(case, logits, second)
+    torch.testing.assert_close(found, expected)
+
+
+@every_curved_loss
+def test_a_loss_that_is_said_not_to_be_linear_in_the_target_is_not(case: LossCase) -> None:
+    logits, first, second = two_targets(case)
+    # One share for all, so that it is a blend whatever unit the loss has.
+    found = unreduced(case, logits, 0.3 * first + 0.7 * second)
+    blend = 0.3 * unreduced(case, logits, first) + 0.7 * unreduced(case, logits, second)
+    assert (found - blend).abs().max() > 0.02 * blend.abs().max()
+
+
+def test_only_these_losses_are_not_linear_in_the_target() -> None:
+    found = {c.module.__name__ for c in CASES if not c.module.linear_in_target}
+    assert found == NOT_LINEAR
 
 
 @every_label_loss

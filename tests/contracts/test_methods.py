@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit, softmax
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import BatchSampler, Sampler
 
 from equipoise import losses, sampling
@@ -18,10 +18,12 @@ from equipoise.experiments.methods import METHODS, THRESHOLDS, get_method, metho
 from equipoise.experiments.operating_points import operating_points
 from equipoise.sampling import ROW_RULES, sampler_correction
 from equipoise.training import HeadJob, HeadSettings, Remedy, train_heads
-from equipoise.training.remedy import RowSampler, start_epoch
+from equipoise.training.remedy import Mixing, RowSampler, start_epoch
+from equipoise.training.targets import to_target
 
 KINDS = ("multiclass", "multilabel")
 CASES = [(name, kind) for name, method in METHODS.items() for kind in method.builders]
+MIXING = [case for case in CASES if METHODS[case[0]].family == "mixing"]
 # Another value for each setting of the catalogue.
 OTHER = {
     "power": 0.5,
@@ -60,7 +62,12 @@ OTHER = {
     "fraction": 0.05,
     "keep_empty": True,
     "seed": 1,
+    "alpha": 0.2,
+    "per_sample": False,
+    "probability": 0.5,
 }
+# Where the value for all is out of a method's range.
+OTHER_OF = {("remix", "ratio"): 1.5}
 
 
 def make_labels(kind: str, *, absent: bool = False) -> Labels:
@@ -104,9 +111,28 @@ def test_builds_and_trains_and_stays_finite(name: str, kind: str, absent: bool) 
         drawn = np.array(list(sampler))
         assert len(drawn) == len(sampler) == 40
         assert 0 <= drawn.min() <= drawn.max() < 40
+    if treated.mixing is not None:
+        assert_mixes_and_is_refused_by_heads(treated, labels)
+        return
     outputs, history = train_one_epoch(treated, labels)
     assert np.isfinite(outputs).all()
     assert np.isfinite(history).all()
+
+
+def assert_mixes_and_is_refused_by_heads(treated: Remedy, labels: Labels) -> None:
+    """Heads share their batches and do not mix; a loss of blends is finite all the same."""
+    with pytest.raises(UsageError, match="`train_heads` does not support the slot `mixing`"):
+        train_one_epoch(treated, labels)
+    _, soft = mixed_batch(treated, labels)
+    logits = 3.0 * torch.randn(soft.shape, generator=torch.Generator().manual_seed(1))
+    assert bool(treated.loss(logits, soft).isfinite())
+
+
+def mixed_batch(treated: Remedy, labels: Labels, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Numbered images and their targets, mixed."""
+    images = torch.arange(len(labels), dtype=torch.float64)[:, None, None, None].expand(-1, 3, 6, 5)
+    target = to_target(labels, torch.float32)
+    return treated.mixing(images, target, torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -144,13 +170,21 @@ def test_settings_are_kept_and_change_something(name: str, kind: str) -> None:
     labels, method = make_labels(kind), METHODS[name]
     assert dict(remedy(name, labels).settings) == dict(method.settings)
     for key in method.settings:
-        assert OTHER[key] != method.settings[key]
-        usual, changed = remedy(name, labels), remedy(name, labels, **{key: OTHER[key]})
-        assert dict(changed.settings) == {**method.settings, key: OTHER[key]}
-        if usual.score_kind == "ranking":  # no correction tells them apart
+        other = OTHER_OF.get((name, key), OTHER[key])
+        assert other != method.settings[key]
+        usual, changed = remedy(name, labels), remedy(name, labels, **{key: other})
+        assert dict(changed.settings) == {**method.settings, key: other}
+        if usual.mixing is not None:
+            assert targets_of_batches(changed, labels) != targets_of_batches(usual, labels)
+        elif usual.score_kind == "ranking":  # no correction tells them apart
             assert losses_of_epochs(changed) != losses_of_epochs(usual)
         elif changed.correction.to_dict() == usual.correction.to_dict():
             assert drawn_in_epochs(changed) != drawn_in_epochs(usual)
+
+
+def targets_of_batches(treated: Remedy, labels: Labels) -> list[str]:
+    """The targets of eight batches, as text since NaN is not equal to itself."""
+    return [str(mixed_batch(treated, labels, seed)[1].tolist()) for seed in range(8)]
 
 
 def drawn_in_epochs(treated: Remedy) -> list[list[int]]:
@@ -308,6 +342,31 @@ def test_draws_come_as_the_correction_says(name: str, kind: str) -> None:
     counted = sampler_correction(times, labels).apply(np.zeros((1, 3)))
     stated = treated.correction.apply(np.zeros((1, 3)))
     np.testing.assert_allclose(counted, stated, atol=0.06)
+
+
+@pytest.mark.parametrize(("name", "kind"), MIXING)
+def test_mixing_methods_have_the_plain_loss_and_no_way_back(name: str, kind: str) -> None:
+    labels = make_labels(kind)
+    treated, plain = remedy(name, labels), remedy("none", labels)
+    assert type(treated.loss) is type(plain.loss)
+    assert treated.loss.linear_in_target
+    assert isinstance(treated.mixing, Mixing)
+    assert treated.score_kind == "ranking"
+    assert treated.correction.prior == plain.correction.prior
+    assert not METHODS[name].first_choice
+
+
+def test_the_family_is_that_of_the_slot() -> None:
+    for name, kind in CASES:
+        mixes = remedy(name, make_labels(kind)).mixing is not None
+        assert mixes == (METHODS[name].family == "mixing")
+    assert MIXING == [
+        ("mixup", "multiclass"),
+        ("mixup", "multilabel"),
+        ("cutmix", "multiclass"),
+        ("cutmix", "multilabel"),
+        ("remix", "multiclass"),
+    ]
 
 
 def test_later_losses_and_samplers_are_second_choice() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equipoise.data.arrays import ArrayDataset
+    from equipoise.data.augmentation import AUGMENTATIONS, Augmentation, Augmenter
     from equipoise.data.cifar import CifarBinary
     from equipoise.data.copies import CopiesDataset
     from equipoise.data.decoding import ImageSettings, decode_image
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from equipoise.data.workers import seed_worker
 
 _HOME = {
+    "AUGMENTATIONS": "augmentation",
     "ArrayDataset": "arrays",
+    "Augmentation": "augmentation",
+    "Augmenter": "augmentation",
     "BrokenImage": "image_rows",
     "CifarBinary": "cifar",
     "CopiesDataset": "copies",
@@ -37,7 +41,10 @@ _HOME = {
 }
 
 __all__ = [
+    "AUGMENTATIONS",
     "ArrayDataset",
+    "Augmentation",
+    "Augmenter",
     "BrokenImage",
     "CifarBinary",
     "CopiesDataset",

@@ -9,6 +9,7 @@ from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.experiments._loss_methods import LOSS_METHODS
 from equipoise.experiments._method import CLASSES, LABELS, Method, entry
+from equipoise.experiments._mixing_methods import MIXING_METHODS
 from equipoise.experiments._sampling_methods import SAMPLING_METHODS
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ METHODS: Mapping[str, Method] = {
         ),
         *LOSS_METHODS,
         *SAMPLING_METHODS,
+        *MIXING_METHODS,
     )
 }
 

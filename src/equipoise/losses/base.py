@@ -34,11 +34,14 @@ class Loss(nn.Module, ABC):
     Attributes:
         kind: "multiclass" or "multilabel".
         exactness: How exactly the inverse holds: "exact", "approximate" or "none".
+        linear_in_target: Whether the loss of a blend of two targets is the blend of the two
+            losses, row by row before any mean. Mixing rows (mixup) asks for it.
         num_classes: Classes or labels, where a hyper-parameter fixes them, else None.
     """
 
     kind: ClassVar[Kind]
     exactness: ClassVar[Exactness] = "exact"
+    linear_in_target: ClassVar[bool] = True
 
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
@@ -49,6 +52,22 @@ class Loss(nn.Module, ABC):
     @abstractmethod
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss; shapes as in the function of the same name."""
+
+    def divisor(self, target: Tensor) -> Tensor:
+        """Return what "mean" divides by on these targets, a scalar.
+
+        With it, means over the parts of a batch can be joined to the mean of the whole: known
+        entries for labels, rows for classes, or what the loss counts instead.
+
+        Args:
+            target: As :meth:`forward` takes it.
+        """
+        if self.reduction == "sum":
+            return torch.ones(())
+        known = target == target
+        if self.reduction == "batchmean" or self.kind == "multiclass":
+            known = known.flatten(1).any(1) if known.ndim > 1 else known
+        return known.sum()
 
     def posterior(self, logits: Tensor) -> Tensor:
         """Return the true probabilities that these outputs stand for.

@@ -254,6 +254,13 @@ class WeightedCrossEntropyLoss(Loss):
         sums = [pick(self.weight.expand(*_rows(t), width), t).sum() for t in targets]
         return torch.stack(sums).sum()
 
+    def divisor(self, target: Tensor) -> Tensor:
+        """Return what "mean" divides by on these targets: rows, or their weights."""
+        if self.normalizer == "samples" or self.reduction != "mean":
+            return super().divisor(target)
+        total = self.weight_total(target)
+        return total if self.normalizer == "weights" else _per_rank(total, None)
+
     def forward(
         self, logits: Tensor, target: Tensor, weight_total: float | Tensor | None = None
     ) -> Tensor:

@@ -164,6 +164,7 @@ class DistributionBalancedLoss(Loss):
 
     kind = "multilabel"
     exactness = "approximate"
+    linear_in_target = False  # the weight of an entry depends on the other labels of its row
     n_positive: Tensor
     weight_ratio: Tensor
 

@@ -153,6 +153,13 @@ class ZLPRLoss(Loss):
 
     kind = "multilabel"
     exactness = "none"
+    linear_in_target = False
+
+    def divisor(self, target: Tensor) -> Tensor:
+        """Return what "mean" divides by on these targets: rows with a known entry."""
+        if self.reduction == "sum":
+            return super().divisor(target)
+        return (target == target).any(1).sum()
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`zlpr_loss`."""
@@ -170,6 +177,7 @@ class TwoWayLoss(Loss):
 
     kind = "multilabel"
     exactness = "none"
+    linear_in_target = False
 
     def __init__(
         self,

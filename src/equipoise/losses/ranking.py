@@ -200,6 +200,7 @@ class SoftFBetaLoss(Loss):
 
     kind = "multilabel"
     exactness = "none"
+    linear_in_target = False
 
     def __init__(self, beta: float = 1.0, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -224,6 +225,7 @@ class PairwiseAUCLoss(Loss):
 
     kind = "multilabel"
     exactness = "none"
+    linear_in_target = False
 
     def __init__(self, margin: float = 1.0, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -248,6 +250,7 @@ class SmoothAPLoss(Loss):
 
     kind = "multilabel"
     exactness = "none"
+    linear_in_target = False
 
     def __init__(self, temperature: float = 0.1, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)

@@ -15,14 +15,15 @@ HOT = Labels.from_array(
 )
 TAIL = Labels.from_array(np.repeat([0, 1, 2], [400, 80, 20]), kind="multiclass")
 RANKING = {"splc", "zlpr", "two_way", "soft_f_beta", "pairwise_auc", "smooth_ap"}
+MIXING = {"mixup", "cutmix", "remix"}
 
 
-def test_exactly_the_losses_without_an_inverse_give_ranking_scores() -> None:
+def test_exactly_mixing_and_the_losses_without_an_inverse_give_ranking_scores() -> None:
     for method in METHODS.values():
         for kind, labels in (("multilabel", HOT), ("multiclass", TAIL)):
             if kind in method.builders:
                 treated = remedy(method.name, labels)
-                expected = "ranking" if method.name in RANKING else "logits"
+                expected = "ranking" if method.name in RANKING | MIXING else "logits"
                 assert treated.score_kind == expected
                 assert (treated.correction.ops == ()) or expected == "logits"
 
