@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         stratified_kfold,
         stratified_split,
     )
-    from equipoise.training import Remedy, add_sampler, fit
+    from equipoise.training import Remedy, TrainingOptions, add_sampler, fit
 
 __version__ = "0.1.0"
 
@@ -56,6 +56,7 @@ _HOME = {
     "Remedy": "training",
     "remedy": "experiments",
     "add_sampler": "training",
+    "TrainingOptions": "training",
     "fit": "training",
     "Trial": "artifacts",
     "Correction": "artifacts",
@@ -85,6 +86,7 @@ __all__ = [
     "Remedy",
     "Scores",
     "Split",
+    "TrainingOptions",
     "Trial",
     "add_sampler",
     "audit_loss",

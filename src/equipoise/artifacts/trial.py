@@ -16,9 +16,15 @@ from equipoise._core.fingerprint import fingerprint_config
 from equipoise.artifacts._io import plain, read_json, reading, restore, write_json
 from equipoise.artifacts.scores import Scores
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "trial_folder"]
 
 _SCHEMA, _VERSION = "equipoise.Trial", 1
+
+
+def trial_folder(method: str, seed: int, config: Mapping[str, Any]) -> str:
+    """Return method (letters that no path allows replaced), seed and the hash of the config."""
+    name = re.sub(r"[^\w.+=-]+", "_", method)
+    return f"{name}-s{seed}-{fingerprint_config(plain(config))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,9 @@ class Trial:
         scores: "val" and "test" Scores of the chosen epoch.
         selection: The validation metric, the chosen epoch and its value, and the last epoch's.
         model_file: Weights beside the record, or None.
+        label_history: One mapping per epoch and label: "epoch", "label", "drawn" (how often it
+            was drawn in training) and "recall" (on validation, where outputs above 0, or the
+            largest, decide).
     """
 
     method: str
@@ -50,12 +59,12 @@ class Trial:
     scores: Mapping[str, Scores]
     selection: Mapping[str, Any] = field(default_factory=dict)
     model_file: str | None = None
+    label_history: Sequence[Mapping[str, Any]] = ()
 
     @property
     def folder_name(self) -> str:
-        """Method (letters that no path allows replaced), seed and the hash of the config."""
-        method = re.sub(r"[^\w.+=-]+", "_", self.method)
-        return f"{method}-s{self.seed}-{fingerprint_config(plain(self.config))}"
+        """What :func:`trial_folder` makes of method, seed and config."""
+        return trial_folder(self.method, self.seed, self.config)
 
     def save(self, root: str | Path) -> Path:
         """Write the trial's folder under ``root``; trial.json comes last and marks it finished."""
@@ -64,13 +73,11 @@ class Trial:
         for part, scores in self.scores.items():
             scores.save(folder / f"{part}.parquet")
         rows = [plain(row) for row in self.history]
-        keys = list(dict.fromkeys(key for row in rows for key in row))
-        table = io.StringIO()
-        writer = csv.DictWriter(table, keys, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(folder / "history.csv", table.getvalue())
+        write_text(folder / "history.csv", _to_csv(rows))
         write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        if self.label_history:
+            per_label = [plain(row) for row in self.label_history]
+            write_text(folder / "label_history.csv", _to_csv(per_label))
         body = {
             "method": self.method,
             "seed": self.seed,
@@ -97,6 +104,31 @@ class Trial:
             parts = body.pop("parts")
             return cls(
                 history=[{key: restore(value) for key, value in row.items()} for row in rows],
+                label_history=_read_label_history(folder / "label_history.csv"),
                 scores={part: Scores.load(folder / f"{part}.parquet") for part in parts},
                 **{k: v for k, v in body.items() if k not in ("schema", "version")},
             )
+
+
+def _to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, keys, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue()
+
+
+def _read_label_history(file: Path) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [
+            {
+                "epoch": int(row["epoch"]),
+                "label": row["label"],
+                "drawn": int(row["drawn"]),
+                "recall": float(row["recall"] or "nan"),
+            }
+            for row in csv.DictReader(lines)
+        ]

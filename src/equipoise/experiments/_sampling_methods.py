@@ -65,10 +65,10 @@ SAMPLING_METHODS: tuple[Method, ...] = (
         "progressive_sampling",
         "sampler",
         _both("progressive_sampling"),
-        "Go from rows alike to classes alike over num_epochs, and stay there.",
+        "Go from rows alike to classes alike over num_epochs, or the whole training.",
         "Kang et al., ICLR 2020, section 3",
         "approximate",
-        num_epochs=10,
+        num_epochs=None,
     ),
     _later(
         "repeat_factor",

@@ -86,8 +86,8 @@ def reversed_sampling(labels: Labels) -> Remedy:
     return _weighted("reversed_sampling", labels, sampling.power_weights(labels, q=-1.0))
 
 
-def progressive_sampling(labels: Labels, *, num_epochs: int) -> Remedy:
-    """Rows alike at first, classes (or the rarest labels) alike after ``num_epochs``."""
+def progressive_sampling(labels: Labels, *, num_epochs: int | None) -> Remedy:
+    """Rows alike at first, classes (or the rarest labels) alike after ``num_epochs``, or last."""
     sampler = partial(
         sampling.ProgressiveSampler, labels, num_epochs=num_epochs, num_samples=len(labels)
     )

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from equipoise._core.checks import say, to_array
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
-from equipoise.errors import DataError
+from equipoise.errors import DataError, UsageError
 from equipoise.sampling._place import Sharding, positive_int
 from equipoise.sampling.effect import sampler_correction
 from equipoise.sampling.repeat import repeat_factor_rows, repeat_factors
@@ -99,7 +99,8 @@ class ProgressiveSampler(RowSampler):
     Args:
         labels: `Labels`, or class indices (N,), or multi-hot (N, L) with -1 unknown; rows are
             drawn by :func:`equipoise.sampling.progressive_weights`.
-        num_epochs: T, >= 1. Epoch 0 is untreated; epoch T and later ones are balanced.
+        num_epochs: T, >= 1. Epoch 0 is untreated; epoch T and later ones are balanced. None
+            waits for :meth:`set_num_epochs`, which `fit` calls with the epochs of the training.
         num_samples: Draws per epoch over all ranks; None draws N.
         seed: The same on every rank.
         sharding: As for :class:`WeightedSampler`.
@@ -127,7 +128,7 @@ class ProgressiveSampler(RowSampler):
         self,
         labels: Labels | ArrayLike,
         *,
-        num_epochs: int,
+        num_epochs: int | None,
         num_samples: int | None = None,
         seed: int = 0,
         sharding: Sharding = "auto",
@@ -135,7 +136,7 @@ class ProgressiveSampler(RowSampler):
         rank: int | None = None,
     ) -> None:
         self.labels = to_labels(labels)
-        self.num_epochs = positive_int("num_epochs", num_epochs)
+        self.num_epochs = None if num_epochs is None else positive_int("num_epochs", num_epochs)
         self._balanced = class_balanced_weights(self.labels)
         super().__init__(
             len(self.labels),
@@ -148,8 +149,15 @@ class ProgressiveSampler(RowSampler):
 
     def weights(self) -> Floats:
         """Return the row weights of this epoch, (N,) with mean 1."""
+        if self.num_epochs is None:
+            raise UsageError(say("num_epochs", "be known before rows are drawn", None))
         share = min(self.epoch / self.num_epochs, 1.0)
         return np.asarray((1.0 - share) + share * self._balanced)
+
+    def set_num_epochs(self, num_epochs: int) -> None:
+        """Say how long training is, where ``num_epochs`` was None: the last epoch is balanced."""
+        if self.num_epochs is None:
+            self.num_epochs = max(positive_int("num_epochs", num_epochs) - 1, 1)
 
     def correction(self) -> Correction:
         """Return the way back from balanced draws, marked approximate."""

@@ -11,13 +11,19 @@ except (ImportError, RuntimeError) as error:
 from equipoise.training.combination import add_sampler
 from equipoise.training.fit import fit
 from equipoise.training.heads import HeadJob, HeadResult, HeadSettings, train_heads
+from equipoise.training.options import TrainingOptions
 from equipoise.training.remedy import Remedy
+from equipoise.training.schedule import Deferred
+from equipoise.training.second_stage import SecondStage
 
 __all__ = [
+    "Deferred",
     "HeadJob",
     "HeadResult",
     "HeadSettings",
     "Remedy",
+    "SecondStage",
+    "TrainingOptions",
     "add_sampler",
     "fit",
     "train_heads",

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from equipoise._core.checks import say
-from equipoise._core.rng import child_seed, generator
+from equipoise._core.rng import generator
 from equipoise.artifacts import Labels
 from equipoise.errors import TrainingError, UsageError
 from equipoise.training.head_jobs import HeadJob, HeadSettings, Progress, Rows
 from equipoise.training.head_network import CosineNetwork, HeadNetwork
+from equipoise.training.order import make_sampler as named_sampler
 from equipoise.training.remedy import RowSampler
 from equipoise.training.selection import selection_metric
 from equipoise.training.shared_losses import SharedLosses
@@ -59,10 +60,12 @@ class _Place:
     std: Tensor
 
 
-def make_sampler(job: HeadJob) -> RowSampler | None:
+def make_sampler(job: HeadJob, epochs: int) -> RowSampler | None:
     """Return the sampler of a job, or None where all rows are shuffled."""
     make = job.remedy.sampler
-    return None if make is None else make(seed=child_seed(job.seed, "order"))
+    if make is None:
+        return None
+    return named_sampler(make, job.train.size, seed=job.seed, epochs=epochs)
 
 
 class Stack:
@@ -78,7 +81,7 @@ class Stack:
         self.settings, self.labels = settings, labels
         # Heads with the same rows stand together, those with a sampler of their own last.
         self.jobs = sorted(jobs, key=lambda job: (_rows_key(job), job.remedy.sampler is not None))
-        self.samplers = [make_sampler(job) for job in self.jobs]
+        self.samplers = [make_sampler(job, settings.epochs) for job in self.jobs]
         self.drawn = [np.zeros(job.train.size, dtype=np.int64) for job in self.jobs]
         self.dtype = torch.float64 if settings.dtype == "float64" else torch.float32
         self.x = _to_tensor(features, self.dtype)

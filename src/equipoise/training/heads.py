@@ -74,7 +74,7 @@ def train_heads(
     chosen = settings or HeadSettings()
     stacks: dict[tuple[int, str], list[HeadJob]] = {}
     for job in jobs:
-        sampler = make_sampler(job)
+        sampler = make_sampler(job, chosen.epochs)
         draws = job.train.size if sampler is None else len(sampler)
         stacks.setdefault((draws, job.remedy.head), []).append(job)
     for _, stack in sorted(stacks.items()):

@@ -1,97 +1,268 @@
-"""What ``fit`` needs of Lightning: one loss, one optimizer, one chosen epoch, a quiet trainer."""
+"""What ``fit`` trains: a network with a remedy's loss, and the epoch of it that is kept."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
 import math
-import signal
-import sys
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm  # type: ignore[import-untyped]
 
-from equipoise.artifacts import Labels
+from equipoise._core.rng import child_seed
 from equipoise.errors import TrainingError
-from equipoise.training.remedy import Remedy, start_epoch
-from equipoise.training.selection import selection_metric
+from equipoise.training.average import WeightAverage
+from equipoise.training.feed import Feed, Rows
+from equipoise.training.ranks import gather_rows, place, sum_over_ranks
+from equipoise.training.rate import Rate
+from equipoise.training.record import Record
+from equipoise.training.remedy import start_epoch
 
-__all__ = ["RemedyModule", "run_trainer"]
+__all__ = ["Augment", "RemedyModule"]
+
+Augment = Callable[..., Any]
+Outputs = NDArray[np.float64]
 
 
 class RemedyModule(pl.LightningModule):
-    """Trains a model with a remedy's loss and keeps the epoch that validates best.
+    """Trains a network with a remedy and keeps the epoch that validates best.
 
     Args:
-        model: Maps a batch to logits (N, C).
-        remedy: A copy of its loss is used.
-        val_labels: The truth of the validation rows, in the order of their loader.
-        lr: AdamW learning rate at the start; it falls to 0 along a half cosine.
-        weight_decay: Decoupled weight decay.
+        network: Maps a batch of inputs to outputs (N, C).
+        feed: Data, remedy and options.
+        augment: Called as ``augment(x, seed=...)`` on each training batch.
 
-    Where the validation metric is NaN in every epoch, the last epoch is kept.
+    Randomness is seeded anew for each batch, from seed, epoch, batch and rank: so a run that goes
+    on from a checkpoint takes the same steps as one that was never stopped.
     """
 
-    def __init__(
-        self, model: nn.Module, remedy: Remedy, val_labels: Labels, lr: float, weight_decay: float
-    ) -> None:
+    def __init__(self, network: nn.Module, feed: Feed, augment: Augment | None = None) -> None:
         super().__init__()
-        self.model, self.loss = model, copy.deepcopy(remedy.loss)
-        self.remedy, self.val_labels = remedy, val_labels
-        self.lr, self.weight_decay = lr, weight_decay
-        self.history: list[dict[str, Any]] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_value, self.best_epoch = -math.inf, -1
-        self._outputs: list[Tensor] = []
-        self._losses: list[Tensor] = []
-        self._sizes: list[int] = []
+        self.model, self.feed, self.augment = network, feed, augment
+        self.options, self.remedy = feed.options, feed.remedy
+        self.loss = copy.deepcopy(self.remedy.loss)
+        late = feed.deferred
+        self.late_loss = copy.deepcopy(late.loss) if late and late.loss is not None else None
+        self.record = Record(feed)
+        self.outputs: dict[str, Outputs] = {}
+        self.finish: Callable[[RemedyModule], None] | None = None
+        ema = self.options.ema
+        self.average = None if ema is None else WeightAverage(network, ema)
+        self.rate: Rate | None = None
+        self._restored: dict[str, Any] = {}
+        self._run: Callable[..., Tensor] = network
+        self._sums, self._val_sums = (torch.zeros(2, dtype=torch.float64) for _ in range(2))
+        self._divisor = torch.zeros((), dtype=torch.float64)
+        self._seen: list[Tensor] = []
+
+    # Data: made here, because only now is it known how many ranks there are.
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return this rank's batches, from where a checkpoint left off."""
+        self.feed.set_epoch(self.current_epoch)
+        loader = self.feed.train_loader(self._pin)
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        if 0 < done < len(loader):
+            self.feed.order.skip = done * self.options.rows_per_pass(place()[1])
+        return loader
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return this rank's validation batches."""
+        return self.feed.eval_loader(self.feed.split.val, self._pin)
+
+    @property
+    def _pin(self) -> bool:
+        return self.device.type == "cuda"
+
+    # Training.
+
+    @property
+    def _shares(self) -> int:
+        return self.options.accumulation * place()[1]
+
+    def on_fit_start(self) -> None:
+        """Compile, where asked."""
+        if self.options.compile:
+            self._run = torch.compile(self.model)
 
     def on_train_epoch_start(self) -> None:
-        """Say which epoch begins to a loss that asks for it."""
-        start_epoch(self.loss, self.current_epoch)
+        """Say which epoch begins to the order of rows, and to a loss that asks for it."""
+        self.feed.set_epoch(self.current_epoch)
+        start_epoch(self._active_loss(), self.current_epoch)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _batch_idx: int) -> Tensor:
-        """Return the loss of one batch."""
+    def _active_loss(self) -> nn.Module:
+        late = self.late_loss is not None and self.current_epoch >= self.record.late_from
+        return self.late_loss if late and self.late_loss is not None else self.loss
+
+    def training_step(self, batch: tuple[Any, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of one batch, or of its part of what is accumulated."""
         x, target = batch
-        value: Tensor = self.loss(self.model(x), target)
-        self._losses.append(value.detach())
-        self._sizes.append(len(target))
-        return value
+        seed = child_seed(self.feed.seed, "batch", self.current_epoch, batch_idx, place()[0])
+        torch.manual_seed(seed)
+        if self.augment is not None:
+            x = self.augment(x, seed=seed)
+        if self.remedy.mixing is not None:
+            x, target = self.remedy.mixing(x, target, torch.Generator().manual_seed(seed))
+        loss = self._active_loss()
+        value: Tensor = loss(_full(self._run(x)), target)
+        seen = value.detach()
+        if batch_idx % 50 == 0 or seen.device.type == "cpu":
+            self._require_finite(seen)
+        divisor = _divisor(loss, target).to(seen)
+        self._sums = self._sums.to(seen.device) + torch.stack([seen * divisor, divisor]).double()
+        if self._shares == 1:
+            return value
+        self._divisor = self._divisor.to(divisor.device) + divisor.double()
+        return value * (divisor / self._usual_divisor)
+
+    @property
+    def _usual_divisor(self) -> float:
+        """A number of the size of a part's divisor: gradients keep a size that halves can hold."""
+        labels = self.feed.truth
+        width = labels.num_classes if labels.kind == "multilabel" else 1
+        return float(self.options.rows_per_pass(place()[1]) * width)
+
+    def on_before_optimizer_step(self, _optimizer: Any) -> None:
+        """Divide summed gradients by what the loss of the whole batch divides by."""
+        if self._shares == 1:
+            return
+        total = sum_over_ranks(self._divisor.clone(), self.device)
+        self._divisor.zero_()
+        factor = self._shares * self._usual_divisor / total.clamp_min(1e-300)
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor.to(parameter.grad.dtype))
+
+    def optimizer_step(self, *given: Any, **named: Any) -> None:
+        """Take a step, and follow the weights."""
+        super().optimizer_step(*given, **named)
+        if self.average is not None:
+            self.average.update()
+
+    # Validation.
 
     def on_validation_epoch_start(self) -> None:
-        """Stop if a loss of this epoch was not finite."""
-        if not torch.isfinite(torch.stack(self._losses)).all():
-            raise self._lost("loss")
+        """Put averaged weights in place."""
+        self._require_finite(self._sums[0])
+        if self.average is not None:
+            self.average.swap()
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], _batch_idx: int) -> None:
-        """Keep the logits of one batch."""
-        self._outputs.append(self.model(batch[0]).detach().cpu())
+    def validation_step(self, batch: tuple[Any, Tensor], _batch_idx: int) -> None:
+        """Keep the outputs of one batch."""
+        x, target = batch
+        outputs, loss = _full(self.model(x)), self._active_loss()
+        value, divisor = loss(outputs, target).detach(), _divisor(loss, target)
+        part = torch.stack([value * divisor.to(value), divisor.to(value)])
+        self._val_sums = self._val_sums.to(value.device) + part.double()
+        self._seen.append(outputs.detach().double().cpu())
 
     def on_validation_epoch_end(self) -> None:
         """Judge the epoch on all validation rows at once, and keep the best weights."""
-        losses = torch.stack(self._losses).double().cpu().numpy()
-        loss = float(np.average(losses, weights=self._sizes))
-        logits = torch.cat(self._outputs).double().numpy()
-        for kept in (self._losses, self._sizes, self._outputs):
-            kept.clear()
-        if not np.isfinite(logits).all():
+        outputs = self._whole(self._seen, self.feed.split.val)
+        if not np.isfinite(outputs).all():
             raise self._lost("output")
-        value = selection_metric(logits, self.val_labels, self.remedy.correction)
-        epoch = self.current_epoch
-        self.history.append({"epoch": epoch, "loss": loss, "val_metric": value})
-        if self.best_epoch < 0 or not value <= self.best_value:
-            self.best_value, self.best_epoch = value, epoch
-            with torch.inference_mode(False):
-                state = self.model.state_dict()
-                self.best = {k: v.detach().cpu().clone() for k, v in state.items()}
+        loss, val_loss = self._mean_losses()
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        numbers = {"loss": loss, "val_loss": val_loss, "lr": rate}
+        value = self.record.take(self.model, outputs, self.feed.order.counts(), numbers)
+        self.trainer.should_stop = self.record.is_out_of_patience
+        if self.average is not None:
+            self.average.swap()
+        if self.rate is not None:
+            self.rate.saw(value)
+
+    def _mean_losses(self) -> tuple[float, float]:
+        means = []
+        for sums in (self._sums, self._val_sums):
+            total, divisor = sum_over_ranks(sums, self.device).tolist()
+            means.append(total / divisor if divisor else 0.0)
+            sums.zero_()
+        return means[0], means[1]
+
+    # The end: scores of the chosen epoch, while the devices are still there.
+
+    def on_train_end(self) -> None:
+        """Load the chosen weights and compute the outputs of validation and test rows."""
+        if not self.record.best:
+            return
+        self.model.load_state_dict(self.record.best)
+        if self.finish is not None:
+            self.finish(self)
+        split = self.feed.split
+        for part, rows in (("val", split.val), ("test", split.test)):
+            if rows.size:
+                self.outputs[part] = self.compute_outputs(rows)
+
+    def compute_outputs(self, rows: Rows) -> Outputs:
+        """Return the outputs of some rows, (N, C) float64, computed by all ranks together."""
+        return self._whole([outputs.double().cpu() for outputs in self.run_batches(rows)], rows)
+
+    def run_batches(self, rows: Rows) -> Iterator[Tensor]:
+        """Yield the outputs of this rank's share of some rows, batch by batch, in eval mode."""
+        strategy, precision = self.trainer.strategy, self.trainer.precision_plugin
+        was_training = self.model.training
+        self.model.eval()
+        for batch in self.feed.eval_loader(rows, self._pin):
+            x, _ = strategy.batch_to_device(precision.convert_input(batch))
+            with torch.no_grad(), precision.forward_context():
+                outputs: Tensor = self.model(x)
+            yield outputs
+        self.model.train(was_training)
+
+    def _whole(self, parts: list[Tensor], rows: Rows) -> Outputs:
+        whole = gather_rows(parts, rows.size, self.feed.truth.num_classes, self.device)
+        parts.clear()
+        return whole
+
+    # Optimizer and checkpoints.
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer and its learning rate, stepped with every optimizer step."""
+        options = self.options
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        given: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
+        if options.optimizer == "sgd":
+            given |= {"momentum": options.momentum, "nesterov": options.nesterov}
+            optimizer: torch.optim.Optimizer = torch.optim.SGD(trained, **given)
+        else:
+            optimizer = torch.optim.AdamW(trained, **given)
+        # Asking the trainer would make its loaders now, before a checkpoint is read.
+        rows = options.rows_per_pass(place()[1]) * options.accumulation
+        rate = Rate(options, math.ceil(len(self.feed.order) / rows))
+        rate.load_state_dict(self._restored.get("rate", rate.state_dict()))
+        self.rate = rate
+        # A function: LambdaLR would write the state of an object into the checkpoint.
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write what Lightning does not know of; plain values and tensors only."""
+        checkpoint["equipoise"] = {
+            "record": self.record.state_dict(),
+            "sums": self._sums.cpu(),
+            "rate": {} if self.rate is None else self.rate.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from what :meth:`on_save_checkpoint` wrote."""
+        state = self._restored = checkpoint["equipoise"]
+        self.record.load_state_dict(state["record"])
+        self._sums = state["sums"]
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+    def _require_finite(self, value: Tensor) -> None:
+        if not torch.isfinite(value):
+            raise self._lost("loss")
 
     def _lost(self, what: str) -> TrainingError:
         return TrainingError(
@@ -99,95 +270,15 @@ class RemedyModule(pl.LightningModule):
             "Lower the learning rate, or check the weights of rare labels."
         )
 
-    def configure_optimizers(self) -> Any:
-        """Return AdamW with a half-cosine schedule over all steps."""
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.lr, weight_decay=self.weight_decay
-        )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(steps, 1))
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+
+def _full(outputs: Tensor) -> Tensor:
+    """Return outputs of half precision as float32, in which the loss is taken."""
+    half = outputs.dtype in (torch.float16, torch.bfloat16)
+    return outputs.float() if half else outputs
 
 
-class _Bar(pl.Callback):
-    """One progress bar over all steps, on stderr: stdout is for results."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Show the bar."""
-        total = int(trainer.estimated_stepping_batches)
-        self.bar = tqdm(total=total, desc="training", unit="step", leave=False, file=sys.stderr)
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move by one step."""
-        self.bar.update()
-
-    def on_train_end(self, *_: Any) -> None:
-        """Take the bar away."""
-        self.bar.close()
-
-    def on_exception(self, *_: Any) -> None:
-        """Take the bar away."""
-        if hasattr(self, "bar"):
-            self.bar.close()
-
-
-def run_trainer(
-    module: RemedyModule,
-    train: DataLoader[Any],
-    val: DataLoader[Any],
-    *,
-    epochs: int,
-    accelerator: str,
-    progress: bool | None,
-) -> None:
-    """Train on one device; Ctrl-C comes out as KeyboardInterrupt, nothing is written."""
-    show = sys.stderr.isatty() if progress is None else progress
-    with _quiet(), _honest_interrupt():
-        trainer = pl.Trainer(
-            max_epochs=epochs,
-            accelerator=accelerator,
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            callbacks=[_Bar()] if show else [],
-        )
-        trainer.fit(module, train, val)
-
-
-@contextlib.contextmanager
-def _honest_interrupt() -> Iterator[None]:
-    """Undo what Lightning makes of Ctrl-C: SystemExit(1), and SIGINT ignored from then on."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as leaving:
-        if not isinstance(leaving.__context__, KeyboardInterrupt):
-            raise
-        raise KeyboardInterrupt from None
-    finally:
-        if signal.getsignal(signal.SIGINT) is not handler:
-            signal.signal(signal.SIGINT, handler)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Lightning's advice on worker counts and its notices on devices."""
-    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-            # Frozen batch norm is in eval mode on purpose.
-            warnings.filterwarnings("ignore", message=r".*module\(s\) in eval mode.*")
-            yield
-    finally:
-        logger.setLevel(level)
+def _divisor(loss: nn.Module, target: Tensor) -> Tensor:
+    """Return what the mean of a loss divides by; rows where the loss does not say."""
+    ask = getattr(loss, "divisor", None)
+    rows: Tensor = ask(target) if callable(ask) else torch.tensor(len(target))
+    return rows

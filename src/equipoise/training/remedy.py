@@ -15,9 +15,9 @@ from equipoise.artifacts.scores import Part, ScoreKind
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
-__all__ = ["Head", "Remedy", "RowSampler", "start_epoch"]
+__all__ = ["Head", "Mixing", "Remedy", "RowSampler", "Schedule", "Stage", "start_epoch"]
 
 Head = Literal["linear", "cosine"]
 
@@ -32,6 +32,29 @@ class RowSampler(Protocol):
         """Make the next iteration draw the given epoch."""
 
 
+@runtime_checkable
+class Mixing(Protocol):
+    """Mixes the rows of a training batch with one another; needs a loss linear in the target."""
+
+    def __call__(self, x: Any, target: Tensor, generator: Generator) -> tuple[Any, Tensor]:
+        """Return inputs like ``x`` and soft targets, (N, C) or (N, L), drawn by ``generator``."""
+
+
+class Schedule(Protocol):
+    """Says from which epoch on another loss or sampler is in force."""
+
+    def first_epoch(self, epochs: int) -> int:
+        """Return that epoch, counted from 0, of a training so long."""
+
+
+class Stage(Protocol):
+    """What follows a first stage."""
+
+    @property
+    def remedy(self) -> Remedy:
+        """Loss, sampler and correction of that stage."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Remedy:
     """What a method does to training.
@@ -43,9 +66,11 @@ class Remedy:
             begins.
         sampler: Called as ``sampler(seed=...)``; returns a sampler of positions within the
             training rows. None shuffles all rows once per epoch.
-        mixing: Changes a batch of inputs and targets.
-        schedule: Switches loss and sampler during training.
-        second_stage: A remedy for a second stage of training.
+        mixing: Called as ``mixing(x, target, generator)``; changes a batch of inputs and targets.
+        schedule: Switches loss and sampler during training; a
+            :class:`equipoise.training.Deferred`.
+        second_stage: What follows on features that stand still; a
+            :class:`equipoise.training.SecondStage`, which holds a remedy of its own.
         correction: The way back to natural-prior probabilities, loss first, then sampler; of
             exactness "none" where outputs only rank.
         settings: The method's parameters, as they enter the trial's config.
@@ -59,14 +84,19 @@ class Remedy:
     loss: nn.Module
     correction: Correction
     sampler: Callable[..., RowSampler] | None = None
-    mixing: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
-    schedule: object | None = None
-    second_stage: Remedy | None = None
+    mixing: Mixing | None = None
+    schedule: Schedule | None = None
+    second_stage: Stage | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     head: Head = "linear"
 
     def __post_init__(self) -> None:
         one_of("head", self.head, get_args(Head))
+
+    @property
+    def final(self) -> Remedy:
+        """The remedy whose correction undoes the final outputs: that of the last stage."""
+        return self if self.second_stage is None else self.second_stage.remedy
 
     @property
     def score_kind(self) -> ScoreKind:

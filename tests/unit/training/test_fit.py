@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from equipoise import Correction, Labels, Remedy, Split, Trial, fit, tune
+from equipoise import Correction, Labels, Remedy, Split, TrainingOptions, Trial, fit, tune
 from equipoise._core.rng import child_seed, generator
 from equipoise.data import ArrayDataset
 from equipoise.errors import (
@@ -59,12 +59,17 @@ def network() -> nn.Module:
     return MLP(5, 3, hidden=(6,), dropout=0.2)
 
 
+def on_cpu(**given: Any) -> TrainingOptions:
+    return TrainingOptions(accelerator="cpu", **given)
+
+
 def train(kind: str, method: str = "none", **settings: Any) -> Trial:
     data = make_data(kind)
-    given: dict[str, Any] = {"epochs": 3, "batch_size": 16, "lr": 0.02, "accelerator": "cpu"}
+    given: dict[str, Any] = {"epochs": 3, "batch_size": 16, "lr": 0.02}
+    given |= {key: settings.pop(key) for key in given if key in settings}
     model = settings.pop("model", network)
     treated = remedy(method, data.labels[SPLIT.train])
-    return fit(model, data, SPLIT, treated, **{**given, **settings})
+    return fit(model, data, SPLIT, treated, options=on_cpu(**given), **settings)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,7 +79,7 @@ def test_equals_a_bare_loop_with_the_same_order(kind: str) -> None:
     torch.manual_seed(0)
     start = MLP(5, 3, hidden=(6,))
     trial = fit(
-        start, data, SPLIT, treated, seed=seed, epochs=3, batch_size=16, lr=0.02, accelerator="cpu"
+        start, data, SPLIT, treated, seed=seed, options=on_cpu(epochs=3, batch_size=16, lr=0.02)
     )
 
     torch.manual_seed(0)
@@ -85,7 +90,7 @@ def test_equals_a_bare_loop_with_the_same_order(kind: str) -> None:
     history, outputs = [], []
     for epoch in range(3):
         order = generator(child_seed(seed, "order"), "order", epoch).permutation(91)
-        total = 0.0
+        total = entries = 0.0
         for begin in range(0, 91, 16):
             rows = SPLIT.train[order[begin : begin + 16]]
             optimizer.zero_grad()
@@ -93,11 +98,22 @@ def test_equals_a_bare_loop_with_the_same_order(kind: str) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
-            total += loss.item() * len(rows) / 91
+            known = target[rows].isfinite().sum().item()
+            total, entries = total + loss.item() * known, entries + known
         with torch.no_grad():
             outputs.append((net(x[SPLIT.val]).numpy(), net(x[SPLIT.test]).numpy()))
         value = selection_metric(outputs[-1][0], data.labels[SPLIT.val], treated.correction)
-        history.append({"epoch": epoch, "loss": total, "val_metric": value})
+        val_loss = treated.loss(torch.from_numpy(outputs[-1][0]), target[SPLIT.val]).item()
+        rate = schedule.get_last_lr()[0]
+        history.append(
+            {
+                "epoch": epoch,
+                "loss": total / entries,
+                "val_loss": val_loss,
+                "val_metric": value,
+                "lr": rate,
+            }
+        )
     best = int(np.argmax([row["val_metric"] for row in history]))
     assert trial.selection["epoch"] == best
     for have, want in zip(trial.history, history, strict=True):
@@ -124,7 +140,7 @@ def test_a_module_is_copied_and_trained_from_where_it_stands() -> None:
     loss_home = make_data("multiclass")
     treated = remedy("weighted_ce", loss_home.labels[SPLIT.train])
     first, second = (
-        fit(given, loss_home, SPLIT, treated, seed=seed, epochs=1, lr=1e-9, accelerator="cpu")
+        fit(given, loss_home, SPLIT, treated, seed=seed, options=on_cpu(epochs=1, lr=1e-9))
         for seed in (0, 1)
     )
     for key, value in given.state_dict().items():
@@ -161,6 +177,7 @@ def test_the_chosen_epoch_is_restored_written_and_read_back(tmp_path: Path) -> N
     assert sorted(p.name for p in folder.iterdir()) == [
         "history.csv",
         "history.jsonl",
+        "label_history.csv",
         "model.safetensors",
         "test.parquet",
         "trial.json",
@@ -230,9 +247,10 @@ class Wrong(nn.Module):
         return nn.functional.cross_entropy(logits, target) * factor
 
 
-def with_loss(loss: nn.Module, **settings: Any) -> Trial:
+def with_loss(loss: nn.Module, progress: bool = False, **given: Any) -> Trial:
     treated = Remedy("own", loss, Correction.identity("multiclass"))
-    return fit(network, make_data("multiclass"), SPLIT, treated, accelerator="cpu", **settings)
+    data = make_data("multiclass")
+    return fit(network, data, SPLIT, treated, options=on_cpu(**given), progress=progress)
 
 
 @pytest.mark.parametrize(("at", "epoch"), [(1, 0), (3, 1), (4, 1)])
@@ -254,12 +272,12 @@ def test_ctrl_c_is_ctrl_c(progress: bool) -> None:
     assert with_loss(Wrong(9, 1.0), epochs=1).selection["epoch"] == 0
 
 
-@pytest.mark.parametrize("slot", ["mixing", "schedule", "second_stage"])
-def test_unsupported_slots_are_refused(slot: str) -> None:
+@pytest.mark.parametrize("slot", ["schedule", "second_stage"])
+def test_unknown_forms_of_slots_are_refused(slot: str) -> None:
     data = make_data("multiclass")
     plain = remedy("none", data.labels[SPLIT.train])
     filled = replace(plain, **{slot: plain})
-    with pytest.raises(UsageError, match=f"`fit` does not support the slot `{slot}`"):
+    with pytest.raises(UsageError, match=f"`{slot}` must be one that `fit` knows"):
         fit(network, data, SPLIT, filled)
 
 
@@ -276,7 +294,7 @@ def test_a_loss_that_asks_is_told_the_epoch_and_its_scores_only_rank() -> None:
     data = make_data("multilabel")
     given = Noting()
     treated = replace(remedy("splc", data.labels[SPLIT.train]), loss=given)
-    trial = fit(network, data, SPLIT, treated, epochs=3, accelerator="cpu")
+    trial = fit(network, data, SPLIT, treated, options=on_cpu(epochs=3))
     assert Noting.epochs == [0, 1, 2]
     assert not given.correcting  # a copy was told
     for part in ("val", "test"):
@@ -294,7 +312,7 @@ def test_cosines_need_a_cosine_head_and_give_exact_probabilities() -> None:
         with pytest.raises(UsageError, match=r"`model` must end in `equipoise\.models\.CosineHead"):
             fit(wrong, data, SPLIT, treated)
     good = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), CosineHead(6, 3))
-    trial = fit(good, data, SPLIT, treated, epochs=2, accelerator="cpu")
+    trial = fit(good, data, SPLIT, treated, options=on_cpu(epochs=2))
     assert np.abs(trial.scores["val"].values).max() <= 1.0 + 1e-6
     assert trial.scores["val"].has_probabilities
 
@@ -318,7 +336,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
         fit(dict, data, SPLIT, plain)
     for wrong in ({"epochs": 0}, {"batch_size": 0}, {"lr": -1.0}):
         with pytest.raises(UsageError, match=f"`{next(iter(wrong))}` must be"):
-            fit(network, data, SPLIT, plain, **wrong)
+            TrainingOptions(**wrong)
 
 
 def test_labels_may_be_given_beside_any_data_set() -> None:
@@ -328,7 +346,7 @@ def test_labels_may_be_given_beside_any_data_set() -> None:
     plain = remedy("none", data.labels[SPLIT.train])
     no_test = Split.from_parts(SPLIT.train, SPLIT.val, [], n_rows=N, seed=0, method="hand")
     one, two = (
-        fit(network, rows, no_test, plain, labels=data.labels, epochs=1, accelerator="cpu")
+        fit(network, rows, no_test, plain, labels=data.labels, options=on_cpu(epochs=1))
         for rows in (bare, data)
     )
     assert set(one.scores) == {"val"}
@@ -341,7 +359,7 @@ def test_without_a_usable_label_in_validation_the_last_epoch_is_kept() -> None:
     hot[SPLIT.val] = 0
     rows = ArrayDataset(data.features, Labels.from_array(hot, kind="multilabel"))
     plain = remedy("none", rows.labels[SPLIT.train])
-    trial = fit(network, rows, SPLIT, plain, epochs=2, accelerator="cpu")
+    trial = fit(network, rows, SPLIT, plain, options=on_cpu(epochs=2))
     assert trial.selection["epoch"] == 1
     assert np.isnan(trial.selection["value"])
 

@@ -94,7 +94,11 @@ def test_shuffle_is_a_row_sampler_with_a_new_order_each_epoch() -> None:
     second = list(sampler)
     assert first == again != second
     assert sorted(first) == sorted(second) == list(range(20))
-    assert sampler.drawn.tolist() == [3] * 20
+    assert sampler.counts().tolist() == [1] * 20
+    sampler.skip = 5
+    assert list(sampler) == second[5:]
+    assert sampler.counts().tolist() == [1] * 20  # what was skipped was drawn before
+    assert list(sampler) == second
     assert len(sampler) == 20
     assert list(Shuffle(20, seed=4)) != first
 

@@ -1,0 +1,220 @@
+"""The stages of one training: the first, and what follows on features that stand still."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from equipoise._core.checks import say
+from equipoise._core.files import atomic_path
+from equipoise._core.rng import child_seed
+from equipoise.artifacts import Correction
+from equipoise.errors import UsageError
+from equipoise.models import find_last_layer
+from equipoise.training.feed import Feed
+from equipoise.training.module import RemedyModule
+from equipoise.training.ranks import place, sum_over_ranks
+from equipoise.training.second_stage import (
+    SecondStage,
+    fold_scales,
+    prepare_head,
+    scale_rows,
+)
+from equipoise.training.selection import selection_metric
+from equipoise.training.trainer import run_trainer
+
+__all__ = ["clear_checkpoints", "run_stages"]
+
+_FIRST, _TRAINED, _SECOND = "resume.ckpt", "first_stage.ckpt", "second_stage.ckpt"
+_NEVER = -1e6
+"""Output of a class without training rows: finite, and below any other."""
+
+
+def run_stages(
+    module: RemedyModule, *, folder: Path | None, resume: bool, progress: bool | None
+) -> None:
+    """Train the first stage and, where the remedy has one, the second.
+
+    ``module`` holds the final weights and outputs afterwards.
+
+    Args:
+        module: The first stage.
+        folder: Where checkpoints go; None writes none.
+        resume: Go on from what is there; False removes it first.
+        progress: Show a progress bar; None shows it in a terminal.
+    """
+    stage = module.remedy.second_stage
+    if stage is not None and not isinstance(stage, SecondStage):
+        do = "Take equipoise.training.SecondStage."
+        raise UsageError(say("second_stage", "be one that `fit` knows", type(stage), do))
+    if folder is not None and not resume:
+        clear_checkpoints(folder)
+    if stage is not None and not stage.is_trained:
+        module.finish = lambda m: _rebuild(m, stage)
+    trained = None if folder is None else folder / _TRAINED
+    if trained is not None and trained.exists():
+        module.on_load_checkpoint(torch.load(trained, weights_only=True))
+        module.model.load_state_dict(module.record.best)
+    else:
+        checkpoint = None if folder is None else folder / _FIRST
+        run_trainer(module, checkpoint=checkpoint, progress=progress)
+    if stage is not None and stage.is_trained:
+        if trained is not None and not trained.exists():
+            _save_trained(module, trained)
+        _train_head(module, stage, folder, progress)
+
+
+def clear_checkpoints(folder: Path) -> None:
+    """Remove what an unfinished run left."""
+    if place()[0] == 0:
+        for name in (_FIRST, _TRAINED, _SECOND):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _train_head(
+    module: RemedyModule, stage: SecondStage, folder: Path | None, progress: bool | None
+) -> None:
+    first = module.feed
+    torch.manual_seed(child_seed(first.seed, "second stage"))
+    stage_one = module.model.cpu()
+    network = prepare_head(stage_one, stage, _example(first, stage_one))
+    seed = child_seed(first.seed, "second stage") % 2**31
+    feed = Feed(
+        first.dataset,
+        first.truth,
+        first.split,
+        stage.remedy,
+        stage.options(first.options),
+        seed,
+        first.collate,
+    )
+    second = RemedyModule(network, feed, module.augment)
+    checkpoint = None if folder is None else folder / _SECOND
+    run_trainer(second, checkpoint=checkpoint, progress=progress)
+    module.model = fold_scales(second.model)
+    module.outputs = second.outputs
+    record, later = module.record, second.record
+    record.keep(module.model)
+    record.history += [{**row, "stage": 2} for row in later.history]
+    record.drawn = record.drawn + later.drawn
+    record.second_stage = {
+        "second_stage": stage.kind,
+        "second_stage_epoch": later.best_epoch,
+        "second_stage_value": later.best_value,
+    }
+
+
+def _save_trained(module: RemedyModule, file: Path) -> None:
+    if place()[0] == 0:
+        state: dict[str, Any] = {}
+        module.on_save_checkpoint(state)
+        with atomic_path(file) as temporary:
+            torch.save(state, temporary)
+    if place()[1] > 1:
+        torch.distributed.barrier()
+
+
+def _example(feed: Feed, network: nn.Module) -> Any:
+    """Return a batch of one row, as the network takes it."""
+    rows = Subset(feed.dataset, feed.split.val[:1].tolist())
+    x, _ = next(iter(DataLoader(rows, batch_size=1, collate_fn=feed.collate)))
+    weight = next(network.parameters())
+
+    def move(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return tuple(move(part) for part in value)
+        return value.to(weight) if value.is_floating_point() else value.to(weight.device)
+
+    return move(x)
+
+
+# Stages that are computed, at the end of the first while its devices are still there.
+
+
+def _rebuild(module: RemedyModule, stage: SecondStage) -> None:
+    name = find_last_layer(module.model, _example(module.feed, module.model))
+    head = module.model.get_submodule(name)
+    if not isinstance(head, nn.Linear):
+        do = "A second stage works on the weights of one linear layer."
+        raise UsageError(say("model", f"end in a linear layer for '{stage.kind}'", head, do))
+    if stage.kind == "tau_norm":
+        _normalise(module, head, stage)
+    else:
+        _put_means(module, name, head)
+    module.record.keep(module.model)
+
+
+def _normalise(module: RemedyModule, head: nn.Linear, stage: SecondStage) -> None:
+    feed = module.feed
+    labels = feed.truth[feed.split.val]
+    logits = module.compute_outputs(feed.split.val)
+    weight = head.weight.detach().double().cpu().numpy()
+    bias = None if head.bias is None else head.bias.detach().double().cpu().numpy()
+    keep = stage.bias == "keep"
+    as_is = Correction(labels.kind, exactness="none")
+    values = {
+        tau: selection_metric(scale_rows(logits, weight, bias, tau, keep_bias=keep), labels, as_is)
+        for tau in sorted(stage.taus)
+    }
+    best = max(values.values())
+    tau = next(tau for tau, value in values.items() if value == best)
+    with torch.no_grad():
+        head.weight.div_(head.weight.norm(dim=1, keepdim=True) ** tau)
+        if not keep and head.bias is not None:
+            head.bias.zero_()
+    module.record.second_stage = {
+        "second_stage": "tau_norm",
+        "tau": tau,
+        "second_stage_value": best,
+    }
+
+
+def _put_means(module: RemedyModule, name: str, head: nn.Linear) -> None:
+    """Put a linear layer there that says minus half the squared distance to each class mean.
+
+    The squared length of the features, the same for all classes of a row, is left out.
+    """
+    feed = module.feed
+    means = _class_means(module, head, feed.truth.num_classes)
+    nearest = nn.Linear(means.shape[1], len(means)).to(head.weight)
+    with torch.no_grad():
+        nearest.weight.copy_(means)
+        nearest.bias.copy_(-means.square().sum(1) / 2)
+        nearest.bias[means.isnan().any(1)] = _NEVER
+        nearest.weight.nan_to_num_(0.0)
+    if name:
+        module.model.set_submodule(name, nearest)
+    else:
+        module.model = nearest
+    value = selection_metric(
+        module.compute_outputs(feed.split.val),
+        feed.truth[feed.split.val],
+        Correction("multiclass", exactness="none"),
+    )
+    module.record.second_stage = {"second_stage": "ncm", "second_stage_value": value}
+
+
+def _class_means(module: RemedyModule, head: nn.Linear, classes: int) -> Tensor:
+    """Return the mean training features of each class, (C, D); NaN for a class without rows."""
+    feed = module.feed
+    sums = torch.zeros(classes, head.in_features + 1, dtype=torch.float64)
+    kept: list[Tensor] = []
+    hook = head.register_forward_pre_hook(lambda _, given: kept.append(given[0].double().cpu()))
+    mine = feed.split.train[place()[0] :: place()[1]]
+    truth = torch.from_numpy(np.ascontiguousarray(feed.truth.values[mine]))
+    done = 0
+    try:
+        for _ in module.run_batches(feed.split.train):
+            features = kept.pop()
+            rows = torch.cat([features, torch.ones(len(features), 1, dtype=torch.float64)], 1)
+            sums.index_add_(0, truth[done : done + len(rows)], rows)
+            done += len(rows)
+    finally:
+        hook.remove()
+    total = sum_over_ranks(sums, module.device)
+    return (total[:, :-1] / total[:, -1:]).to(head.weight)

@@ -1,0 +1,177 @@
+"""Lightning's Trainer, made quiet, honest about Ctrl-C, and resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from equipoise.training.module import RemedyModule
+from equipoise.training.options import TrainingOptions
+
+__all__ = ["run_trainer"]
+
+
+def run_trainer(
+    module: RemedyModule,
+    *,
+    checkpoint: Path | None,
+    progress: bool | None,
+    callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[Any] = (),
+) -> None:
+    """Train; Ctrl-C comes out as KeyboardInterrupt.
+
+    Args:
+        module: What is trained, with its data and options.
+        checkpoint: Written after each epoch, and gone on from where it is there; None writes none.
+        progress: Show a progress bar on stderr; None shows it in a terminal.
+        callbacks: Further callbacks of Lightning.
+        loggers: Trackers.
+    """
+    options = module.options
+    show = sys.stderr.isatty() if progress is None else progress
+    extra: list[pl.Callback] = [*callbacks]
+    if show:
+        extra.append(_Bar())
+    if checkpoint is not None:
+        extra.append(_Checkpoints(checkpoint, options.checkpoint_minutes))
+    with _quiet(), _honest_interrupt():
+        trainer = pl.Trainer(
+            max_epochs=options.epochs,
+            accelerator=options.accelerator,
+            precision=options.precision,
+            accumulate_grad_batches=options.accumulation,
+            gradient_clip_val=options.clip,
+            logger=list(loggers) or False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            callbacks=extra,
+            **_places(options),
+        )
+        again = checkpoint if checkpoint is not None and checkpoint.exists() else None
+        trainer.fit(module, ckpt_path=again, weights_only=True)
+
+
+def _places(options: TrainingOptions) -> dict[str, Any]:
+    """Return where Lightning is to train: as torchrun says where it has started this process."""
+    here = os.environ.get("LOCAL_WORLD_SIZE")
+    if here is not None and "TORCHELASTIC_RUN_ID" in os.environ:
+        machines = int(os.environ["WORLD_SIZE"]) // int(here)
+        return {"devices": int(here), "num_nodes": machines, "strategy": "ddp"}
+    alone = options.num_nodes == 1 and options.devices == 1
+    strategy = "auto" if alone or options.devices == "auto" else "ddp"
+    return {"devices": options.devices, "num_nodes": options.num_nodes, "strategy": strategy}
+
+
+class _Checkpoints(pl.Callback):
+    """Writes the state after every epoch, and within long epochs every few minutes."""
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        self.path, self.seconds = path, 60 * minutes
+        self.last = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save where it is time, between two optimizer steps and not before the epoch's end."""
+        due = time.monotonic() - self.last >= self.seconds
+        if trainer.strategy.broadcast(due):
+            done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            between = done % trainer.accumulate_grad_batches == 0
+            if between and done < trainer.num_training_batches:
+                self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save after validation; not after the last epoch, whose end is not resumed."""
+        if not trainer.should_stop and trainer.current_epoch + 1 < int(trainer.max_epochs or 0):
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        if trainer.is_global_zero:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        # The second argument: not the weights alone.
+        trainer.save_checkpoint(temporary, False)
+        if trainer.is_global_zero:
+            temporary.replace(self.path)
+        self.last = time.monotonic()
+
+
+class _Bar(pl.Callback):
+    """One progress bar over all steps, on stderr: stdout is for results."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Show the bar."""
+        total = int(trainer.estimated_stepping_batches)
+        self.bar = tqdm(total=total, desc="training", unit="step", leave=False, file=sys.stderr)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move by one step."""
+        self.bar.update()
+
+    def on_train_end(self, *_: Any) -> None:
+        """Take the bar away."""
+        self.bar.close()
+
+    def on_exception(self, *_: Any) -> None:
+        """Take the bar away."""
+        if hasattr(self, "bar"):
+            self.bar.close()
+
+
+@contextlib.contextmanager
+def _honest_interrupt() -> Iterator[None]:
+    """Undo what Lightning makes of Ctrl-C: SystemExit(1), and SIGINT ignored from then on."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as leaving:
+        if not isinstance(leaving.__context__, KeyboardInterrupt):
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)
+
+
+_UNHELPFUL = (
+    r".*does not have many workers.*",
+    # Frozen batch norm is in eval mode on purpose.
+    r".*module\(s\) in eval mode.*",
+    # The order of rows is resumed by its sampler.
+    r".*resuming from a checkpoint that ended before the epoch.*",
+    # Said inside torch.compile.
+    r".*torch\.jit\.script_method.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Lightning's advice on worker counts and its notices on devices."""
+    names = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in _UNHELPFUL:
+                warnings.filterwarnings("ignore", message=message)
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

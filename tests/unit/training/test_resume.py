@@ -1,0 +1,116 @@
+"""A run that is killed and started again ends with the weights of one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from equipoise import Trial
+
+pytestmark = pytest.mark.xdist_group("resume")
+
+SCRIPT = Path(__file__).with_name("killed_run.py")
+NEVER = 10_000
+CALLS = 4 * (6 + 3)
+"""Of the loss in one run: 6 training and 3 validation batches in each of 4 epochs."""
+
+
+Start = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Run `fit` in a process of its own and return how that ended."""
+    server = subprocess.Popen(
+        [sys.executable, str(SCRIPT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def begin(folder: Path, after: int, workers: int = 0) -> int:
+        server.stdin.write(json.dumps([str(folder), after, workers]) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
+        assert status in (0, -signal.SIGKILL)
+        return status
+
+    with server:
+        yield begin
+        server.stdin.close()
+
+
+def finished(folder: Path) -> Path:
+    (trial,) = folder.iterdir()
+    return trial
+
+
+@pytest.fixture(scope="module")
+def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    assert start(folder, NEVER) == 0
+    return finished(folder)
+
+
+# Drawn once: numpy.random.default_rng(5).choice(36, 10, replace=False); with the seconds between
+# checkpoints even numbers are resumed at an epoch's start, odd ones at any step.
+POINTS = (2, 5, 9, 14, 17, 19, 23, 24, 29, 33)
+
+
+@pytest.mark.parametrize("after", POINTS)
+def test_killed_once_ends_with_the_same_weights(
+    start: Start, tmp_path: Path, undisturbed: Path, after: int
+) -> None:
+    assert start(tmp_path, after) == -signal.SIGKILL
+    assert not list(tmp_path.rglob("trial.json"))
+    assert start(tmp_path, NEVER + after % 2) == 0
+    assert_same(finished(tmp_path), undisturbed)
+
+
+def test_killed_again_and_again(start: Start, tmp_path: Path, undisturbed: Path) -> None:
+    # At most 5 calls at a time, with a checkpoint after every step.
+    starts = 1
+    while start(tmp_path, 5) != 0:
+        starts += 1
+        assert starts < CALLS
+    assert starts > 4
+    assert_same(finished(tmp_path), undisturbed)
+
+
+def test_killed_with_processes_that_load_data(
+    start: Start, tmp_path: Path, undisturbed: Path
+) -> None:
+    assert start(tmp_path, 13, workers=2) == -signal.SIGKILL
+    assert start(tmp_path, NEVER, workers=2) == 0
+    assert_same(finished(tmp_path), undisturbed)
+
+
+def test_a_finished_trial_is_not_trained_again(start: Start, undisturbed: Path) -> None:
+    before = (undisturbed / "trial.json").stat().st_mtime_ns
+    assert start(undisturbed.parent, 0) == 0  # any call of the loss would kill it
+    assert (undisturbed / "trial.json").stat().st_mtime_ns == before
+
+
+def assert_same(one: Path, two: Path) -> None:
+    assert one.name == two.name
+    assert {p.name for p in one.iterdir()} == {p.name for p in two.iterdir()}
+    have, want = (load_file(f / "model.safetensors") for f in (one, two))
+    for key, value in want.items():
+        assert torch.equal(have[key], value), key
+    have_trial, want_trial = Trial.load(one), Trial.load(two)
+    assert have_trial.history == want_trial.history
+    assert have_trial.histogram == want_trial.histogram
+    assert [*have_trial.label_history] == [*want_trial.label_history]
+    for part in ("val", "test"):
+        np.testing.assert_array_equal(
+            have_trial.scores[part].values, want_trial.scores[part].values
+        )
