@@ -128,6 +128,7 @@ def test_verbs_stay_thin() -> None:
         "verdict.py",
         "judgement.py",
         "wording.py",
+        "training_lines.py",
         "__init__.py",
     }
     for path in (SOURCE / "cli").glob("*.py"):

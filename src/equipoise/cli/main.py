@@ -15,8 +15,10 @@ from equipoise.cli import (
     evaluate,
     init,
     methods,
+    predict,
     report,
     split,
+    train,
     tune,
 )
 from equipoise.cli.exits import run_app
@@ -33,7 +35,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: equipoise demo",
 )
-for verb in (demo, init, diagnose, audit, split, compare, tune, evaluate, apply, report, methods):
+VERBS = (
+    demo, init, diagnose, audit, split, train, compare, tune, evaluate, apply, predict, report,
+    methods,
+)  # fmt: skip
+for verb in VERBS:
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(verb.run)
 
 

@@ -9,17 +9,19 @@ from numpy.typing import NDArray
 
 from equipoise.artifacts import Labels, Split
 from equipoise.experiments.source import StudyData
-from equipoise.experiments.study import LongTailSpec, StratifiedSpec, Study
+from equipoise.experiments.study import LongTailSpec, StratifiedSpec
 from equipoise.splits import long_tail_split, stratified_split
 
 __all__ = ["fixed_test", "splitter"]
 
 
-def fixed_test(study: Study, data: StudyData) -> NDArray[np.int64]:
+Spec = StratifiedSpec | LongTailSpec
+
+
+def fixed_test(spec: Spec, data: StudyData) -> NDArray[np.int64]:
     """Return the test rows, which no seed changes."""
     if data.test is not None:
         return data.test
-    spec = study.split
     if isinstance(spec, LongTailSpec):
         first = long_tail_split(
             data.labels,
@@ -34,14 +36,14 @@ def fixed_test(study: Study, data: StudyData) -> NDArray[np.int64]:
     ).test
 
 
-def splitter(study: Study, data: StudyData) -> tuple[NDArray[np.int64], Callable[[int], Split]]:
+def splitter(spec: Spec, data: StudyData) -> tuple[NDArray[np.int64], Callable[[int], Split]]:
     """Return the test rows and a function from seed to split."""
-    test = np.sort(fixed_test(study, data))
+    test = np.sort(fixed_test(spec, data))
     rest = np.setdiff1d(np.arange(len(data.labels)), test)
     labels = data.labels[rest]
 
     def draw(seed: int) -> Split:
-        inner = _inner(study.split, labels, seed)
+        inner = _inner(spec, labels, seed)
         return Split.from_parts(
             rest[inner.train],
             rest[inner.val],
@@ -55,7 +57,7 @@ def splitter(study: Study, data: StudyData) -> tuple[NDArray[np.int64], Callable
     return test, draw
 
 
-def _inner(spec: StratifiedSpec | LongTailSpec, labels: Labels, seed: int) -> Split:
+def _inner(spec: Spec, labels: Labels, seed: int) -> Split:
     if isinstance(spec, LongTailSpec):
         return long_tail_split(
             labels,

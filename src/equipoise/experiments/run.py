@@ -93,7 +93,7 @@ def make_plan(study: Study) -> Plan:
     data = load_data(study)
     for arm in study.trained_arms():
         get_method(arm.method)
-    test, draw = splitter(study, data)
+    test, draw = splitter(study.split, data)
     splits = {seed: draw(seed) for seed in range(study.seeds)}
     training = study.training.resolved(splits[0].train.size)
     shared = {

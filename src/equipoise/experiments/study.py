@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,18 +14,31 @@ from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.experiments.methods import THRESHOLDS, get_method
 
-__all__ = ["ArmSpec", "Study", "load_study", "parse_study", "set_value"]
+__all__ = [
+    "ArmSpec",
+    "LongTailSpec",
+    "StratifiedSpec",
+    "Strict",
+    "Study",
+    "explain_problem",
+    "load_study",
+    "parse_study",
+    "read_study",
+    "set_value",
+]
 
 
 # A budget that is too small favours remedies that merely learn faster.
 STEPS, MIN_EPOCHS = 2000, 20
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TableData(_Strict):
+class TableData(Strict):
     """A feature table: one row per example, numeric columns are features."""
 
     source: Literal["table"] = "table"
@@ -38,7 +52,7 @@ class TableData(_Strict):
     group: str | None = None
 
 
-class DigitsData(_Strict):
+class DigitsData(Strict):
     """scikit-learn's digits with pixel noise."""
 
     source: Literal["digits"]
@@ -46,7 +60,7 @@ class DigitsData(_Strict):
     seed: int = 0
 
 
-class MosaicData(_Strict):
+class MosaicData(Strict):
     """2 x 2 mosaics of scikit-learn's digits, four labels."""
 
     source: Literal["digit_mosaics"]
@@ -58,7 +72,7 @@ class MosaicData(_Strict):
     seed: int = 0
 
 
-class StratifiedSpec(_Strict):
+class StratifiedSpec(Strict):
     """Shares of validation and test rows; test is drawn once, validation anew for each seed."""
 
     how: Literal["stratified"] = "stratified"
@@ -67,7 +81,7 @@ class StratifiedSpec(_Strict):
     seed: int = 0
 
 
-class LongTailSpec(_Strict):
+class LongTailSpec(Strict):
     """A balanced test set and balanced validation rows, then training rows thinned to a tail."""
 
     how: Literal["long_tail"]
@@ -78,7 +92,7 @@ class LongTailSpec(_Strict):
     seed: int = 0
 
 
-class Training(_Strict):
+class Training(Strict):
     """The budget, the same for every arm; without ``epochs``, enough for 2,000 optimizer steps."""
 
     hidden: int = Field(64, ge=0)
@@ -96,7 +110,7 @@ class Training(_Strict):
         return self.model_copy(update={"epochs": epochs})
 
 
-class ComparisonSpec(_Strict):
+class ComparisonSpec(Strict):
     """How arms are tuned and judged."""
 
     objective: str | None = None
@@ -106,7 +120,7 @@ class ComparisonSpec(_Strict):
     confidence_level: float = Field(0.95, gt=0, lt=1)
 
 
-class ArmSpec(_Strict):
+class ArmSpec(Strict):
     """A method of the catalogue with its settings; ``name`` tells two settings apart."""
 
     method: str
@@ -123,7 +137,7 @@ Data = Annotated[TableData | DigitsData | MosaicData, Field(discriminator="sourc
 SplitSpec = Annotated[StratifiedSpec | LongTailSpec, Field(discriminator="how")]
 
 
-class Study(_Strict):
+class Study(Strict):
     """Everything that decides a comparison."""
 
     title: str = "Comparison"
@@ -158,14 +172,16 @@ _TAGGED: dict[str, type[BaseModel]] = {
 }
 
 
-def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+def _known_keys(
+    model: type[BaseModel], path: tuple[Any, ...], tagged: Mapping[str, type[BaseModel]]
+) -> list[str]:
     """Return the keys that are allowed where a validation error points."""
     for step in path:
         if isinstance(step, int):
             continue
         entry = model.model_fields.get(str(step))
         if entry is None:
-            model = _TAGGED.get(str(step), model)
+            model = tagged.get(str(step), model)
         elif step == "arms":
             model = ArmSpec
         elif isinstance(entry.annotation, type) and issubclass(entry.annotation, BaseModel):
@@ -188,7 +204,7 @@ def parse_study(content: Any, name: str = "study") -> Study:
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise UsageError(_first_problem(error, name)) from None
+        raise UsageError(explain_problem(error, name, Study, _TAGGED)) from None
     for arm in study.arms:
         if arm.method != THRESHOLDS:
             get_method(arm.method)
@@ -198,13 +214,26 @@ def parse_study(content: Any, name: str = "study") -> Study:
     return study
 
 
-def _first_problem(error: ValidationError, name: str) -> str:
+def explain_problem(
+    error: ValidationError,
+    name: str,
+    model: type[BaseModel],
+    tagged: Mapping[str, type[BaseModel]],
+) -> str:
+    """Return the first problem of a study as one line.
+
+    Args:
+        error: What pydantic found.
+        name: Of the study.
+        model: Of the whole study.
+        tagged: Discriminator value -> the model that it stands for.
+    """
     # A misspelt key also looks like a missing one: the misspelling says more.
     problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    path = [p for p in problem["loc"] if p not in _TAGGED]
+    path = [p for p in problem["loc"] if p not in tagged]
     where = ".".join(str(p) for p in path) or name
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(Study, problem["loc"][:-1])
+        known = _known_keys(model, problem["loc"][:-1], tagged)
         hint = closest(str(problem["loc"][-1]), known)
         return f"{name}: unknown key `{where}`. {hint}"
     if problem["type"] == "missing":
@@ -230,23 +259,29 @@ def set_value(content: dict[str, Any], assignment: str) -> None:
         raise UsageError(say("--set", "hold a YAML value", repr(raw))) from error
 
 
-def load_study(path: str | Path, assignments: tuple[str, ...] = ()) -> Study:
-    """Read and check a study file; relative data paths are seen from its folder."""
-    file = Path(path)
+def read_study(file: Path, assignments: tuple[str, ...]) -> Any:
+    """Return the content of a study file with ``--set`` applied, not checked yet."""
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         do = "Write one with `equipoise init`."
-        raise UsageError(say(str(path), "be a study file", "nothing there", do)) from None
+        raise UsageError(say(str(file), "be a study file", "nothing there", do)) from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise UsageError(say(str(path), "be YAML", reason)) from None
+        raise UsageError(say(str(file), "be YAML", reason)) from None
     if isinstance(content, dict):
         for assignment in assignments:
             set_value(content, assignment)
-        data = content.get("data")
-        if isinstance(data, dict):
-            for key in ("path", "test_path"):
-                if isinstance(data.get(key), str):
-                    content["data"] = data = {**data, key: str(file.parent / data[key])}
+    return content
+
+
+def load_study(path: str | Path, assignments: tuple[str, ...] = ()) -> Study:
+    """Read and check a study file; relative data paths are seen from its folder."""
+    file = Path(path)
+    content = read_study(file, assignments)
+    data = content.get("data") if isinstance(content, dict) else None
+    if isinstance(data, dict):
+        for key in ("path", "test_path"):
+            if isinstance(data.get(key), str):
+                content["data"] = data = {**data, key: str(file.parent / data[key])}
     return parse_study(content, str(path))

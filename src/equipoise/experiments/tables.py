@@ -12,7 +12,7 @@ from equipoise.artifacts import Labels
 from equipoise.errors import DataError, LeakageError
 from equipoise.experiments.source import StudyData
 
-__all__ = ["join_tables"]
+__all__ = ["join_labels", "join_tables"]
 
 Table = tuple[NDArray[np.float32], Labels, tuple[str, ...]]
 
@@ -28,6 +28,18 @@ def join_tables(name: str, train: Table, test: Table) -> StudyData:
     if columns != more_columns:
         odd = sorted(set(columns) ^ set(more_columns))
         raise DataError(say("test table", "have the same feature columns", f"{odd} in one only"))
+    joined = join_labels(labels, more_labels)
+    rows = np.arange(x.shape[0], x.shape[0] + more.shape[0])
+    return StudyData(name, np.concatenate([x, more]), joined, rows)
+
+
+def join_labels(labels: Labels, more_labels: Labels) -> Labels:
+    """Return the labels of training rows and, behind them, test rows.
+
+    Raises:
+        DataError: the labels differ.
+        LeakageError: an id or a group stands on both sides.
+    """
     if labels.kind != more_labels.kind or labels.names != more_labels.names:
         raise DataError(
             say("test table", f"have the labels {list(labels.names)}", list(more_labels.names))
@@ -49,11 +61,9 @@ def join_tables(name: str, train: Table, test: Table) -> StudyData:
                 )
             )
         sides[key] = np.concatenate([left, right])
-    joined = Labels.from_array(
+    return Labels.from_array(
         np.concatenate([labels.values, more_labels.values]),
         kind=labels.kind,
         names=labels.names,
         **sides,
     )
-    rows = np.arange(x.shape[0], x.shape[0] + more.shape[0])
-    return StudyData(name, np.concatenate([x, more]), joined, rows)

@@ -10,6 +10,7 @@ from equipoise.models.last_layer import find_last_layer, replace_head
 from equipoise.models.lstm import LSTMClassifier
 from equipoise.models.mlp import MLP
 from equipoise.models.resnet import ResNet32
+from equipoise.models.scaling import ScaledInputs
 from equipoise.models.vgg import VGG16
 from equipoise.models.weights import LoadReport, load_weights
 
@@ -22,6 +23,7 @@ __all__ = [
     "LSTMClassifier",
     "LoadReport",
     "ResNet32",
+    "ScaledInputs",
     "find_last_layer",
     "freeze",
     "initialise_prior_bias",

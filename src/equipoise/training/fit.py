@@ -22,6 +22,7 @@ from equipoise.models import CosineHead
 from equipoise.training.faults import plain_faults, require_device
 from equipoise.training.feed import Collate, Feed
 from equipoise.training.folder import write_trial
+from equipoise.training.folds import check_folds, pool_folds, split_folds
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import place
 from equipoise.training.remedy import Remedy
@@ -40,9 +41,10 @@ def fit(
     model: Model,
     dataset: Dataset[Any],
     split: Split,
-    remedy: Remedy,
+    remedy: Remedy | Callable[[Labels], Remedy],
     *,
     options: TrainingOptions | None = None,
+    folds: int | None = None,
     labels: Labels | None = None,
     seed: int = 0,
     augment: Augment | None = None,
@@ -60,9 +62,14 @@ def fit(
             from where it stands.
         dataset: Item i is (input, target); targets as in :class:`equipoise.data.ArrayDataset`.
         split: Positions of training, validation and test rows.
-        remedy: From :func:`equipoise.remedy`, made for ``labels[split.train]``.
+        remedy: From :func:`equipoise.remedy`, made for ``labels[split.train]``; or what makes it
+            of those labels: ``functools.partial(equipoise.remedy, "pos_weight")``.
         options: Length, batch size, optimizer, precision, devices; None takes the defaults of
             :class:`TrainingOptions`.
+        folds: Train as many models, each on the training and validation rows but one stratified,
+            grouped fold, and pool what each says about its fold as scores of the part "oof": for
+            data with a handful of positives. Needs ``remedy`` as what makes it, and
+            ``TrainingOptions(keep="last")``.
         labels: The truth of all rows; None takes ``dataset.labels``.
         seed: Initialisation, order of data, sampler, augmentation and dropout.
         augment: Called as ``augment(x, seed=...)`` on each training batch, on the device; for
@@ -78,7 +85,9 @@ def fit(
     Returns:
         A Trial with ``scores["val"]`` and, if there are test rows, ``scores["test"]`` of the
         chosen epoch; its ``selection`` states the metric, the chosen epoch and the last epoch's
-        value. ``model_file`` is None unless ``out`` is given.
+        value. ``model_file`` is None unless ``out`` is given. With ``folds``: ``scores["oof"]``
+        and, for test rows, the mean of the models' log-odds; the folds' own trials lie in the
+        trial's folder.
 
     Raises:
         MissingExtraError: Lightning is not installed.
@@ -97,23 +106,42 @@ def fit(
         ``dataset.fingerprint`` where there is one; it does not see a change of inputs behind the
         same labels otherwise.
     """
+    options = TrainingOptions() if options is None else options
+    require_device(options)
+    truth = _truth(dataset, labels)
+    if collate is None:
+        collate = getattr(dataset, "collate", None)
+    rest: dict[str, Any] = {"resume": resume, "progress": progress, "augment": augment}
+    if folds is None:
+        made = remedy if isinstance(remedy, Remedy) else remedy(truth[split.train])
+        feed = Feed(dataset, truth, split, made, options, seed, collate)
+        return _fit(model, feed, out=out, config=config, **rest)
+    make = check_folds(remedy, options)
+    parts = split_folds(truth, split, folds, seed)
+    feeds = [
+        Feed(dataset, truth, part, make(truth[part.train]), options, seed, collate)
+        for part in parts
+    ]
+    return _fit_folds(model, feeds, out=out, config=config, **rest)
+
+
+def _fit(
+    model: Model,
+    feed: Feed,
+    *,
+    augment: Augment | None,
+    out: str | Path | None,
+    resume: bool,
+    progress: bool | None,
+    config: Mapping[str, Any] | None,
+) -> Trial:
     try:
         from equipoise.training.module import RemedyModule
         from equipoise.training.stages import clear_checkpoints, run_stages
     except (ImportError, RuntimeError) as error:
         raise MissingExtraError("lightning", "train", "fit") from error
-    options = TrainingOptions() if options is None else options
-    require_device(options)
+    remedy, seed = feed.remedy, feed.seed
     remedy.require_supported("fit", ("sampler", "mixing", "schedule", "second_stage"))
-    feed = Feed(
-        dataset,
-        _truth(dataset, labels),
-        split,
-        remedy,
-        options,
-        seed,
-        collate if collate is not None else getattr(dataset, "collate", None),
-    )
     joined_before = torch.distributed.is_available() and torch.distributed.is_initialized()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
@@ -122,7 +150,7 @@ def fit(
         folder = None if out is None else Path(out) / trial_folder(remedy.name, seed, facts)
         if folder is not None and resume and (folder / "trial.json").exists():
             return Trial.load(folder)
-        with plain_faults(options, folder):
+        with plain_faults(feed.options, folder):
             module = RemedyModule(network, feed, augment)
             run_stages(module, folder=folder, resume=resume, progress=progress)
             trial = _to_trial(module, facts)
@@ -131,6 +159,41 @@ def fit(
                 clear_checkpoints(folder)
             _leave_group(joined_before)
     return trial
+
+
+def _fit_folds(
+    model: Model,
+    feeds: list[Feed],
+    *,
+    out: str | Path | None,
+    config: Mapping[str, Any] | None,
+    resume: bool,
+    **rest: Any,
+) -> Trial:
+    first = feeds[0]
+    facts = {
+        "engine": "fit",
+        "method": first.remedy.name,
+        "settings": dict(first.remedy.settings),
+        "seed": first.seed,
+        "training": first.options.decisive,
+        "folds": [feed.split.fingerprint for feed in feeds],
+        "labels": first.truth.fingerprint,
+        **(config or {}),
+    }
+    folder = None
+    if out is not None:
+        folder = Path(out) / trial_folder(first.remedy.name, first.seed, facts)
+        if resume and (folder / "trial.json").exists():
+            return Trial.load(folder)
+    trials = [
+        _fit(model, feed, out=folder, config={**(config or {}), "fold": k}, resume=resume, **rest)
+        for k, feed in enumerate(feeds)
+    ]
+    pooled = pool_folds(trials, [feed.split for feed in feeds], first.truth, facts)
+    if out is not None and place()[0] == 0:
+        pooled.save(out)
+    return pooled
 
 
 def _truth(dataset: Dataset[Any], labels: Labels | None) -> Labels:

@@ -1,0 +1,45 @@
+"""``equipoise predict``: a finished trial on new data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equipoise.cli import options as o
+from equipoise.cli.console import print_json, progress, table
+
+EXAMPLE = "Example: equipoise predict equipoise_runs/study/none-s0-1a2b new.csv -o predictions.csv"
+
+
+def run(
+    trial: Annotated[Path, typer.Argument(help="Folder that `equipoise train` wrote.")],
+    data: Annotated[list[str], typer.Argument(help="Data of the form it was trained on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet or CSV to write.")] = Path(
+        "predictions.parquet"
+    ),
+    rule: Annotated[Path | None, typer.Option(help="A rule other than the trial's.")] = None,
+    offsets: Annotated[str | None, typer.Option(help="Offsets of sequences in an .npy.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 64,
+    num_workers: Annotated[int, typer.Option(min=0, help="Processes that load data.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    allow_code: o.AllowCode = False,
+    as_json: o.Json = False,
+) -> None:
+    """Write calibrated probabilities and decisions for new rows."""
+    from functools import partial
+
+    from equipoise.experiments.predict import predict_files
+
+    with progress() as show:
+        made = predict_files(trial, data, out, table=offsets, rule=rule, batch_size=batch_size,
+                             num_workers=num_workers, device=device, allow_code=allow_code,
+                             progress=partial(show, "rows"))  # fmt: skip
+    if as_json:
+        print_json({"out": made.out, "n_rows": made.n_rows, "decided": made.decided})
+        return
+    rows = [[name, f"{count:,}", f"{count / max(made.n_rows, 1):.2%}"]
+            for name, count in made.decided.items()]  # fmt: skip
+    typer.echo(table(["name", "decided", "share"], rows))
+    typer.echo(f"{made.n_rows:,} rows: {made.out}")

@@ -1,0 +1,51 @@
+"""A plan of training and a finished trial as lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from equipoise.artifacts import Trial
+    from equipoise.experiments.train_run import TrainPlan
+
+__all__ = ["plan_lines", "trial_lines"]
+
+
+def plan_lines(plan: TrainPlan) -> list[str]:
+    """Return what will be trained, on what, for how long."""
+    split, study, options = plan.split, plan.study, plan.options
+    parts = (
+        f"{split.train.size:,} training, {split.val.size:,} validation, {split.test.size:,} test"
+    )
+    lines = [
+        f"{plan.rows.description}: {parts} rows",
+        (
+            f"{study.model.name}, {study.arm.label}, {options.epochs} epochs of batches of "
+            f"{options.batch_size}, {options.optimizer} at {options.lr:g}"
+        ),
+    ]
+    if plan.rows.left_out:
+        shown = "; ".join(plan.rows.left_out[:3])
+        lines.append(f"{len(plan.rows.left_out)} broken images left out: {shown}")
+    return lines
+
+
+def trial_lines(trial: Trial, place: Path) -> list[str]:
+    """Return what came of training."""
+    seen = trial.selection
+    lines = []
+    if "epoch" in seen:
+        lines.append(
+            f"{seen['metric']}: {seen['value']:.3f} in epoch {seen['epoch']}, kept; "
+            f"{seen['last_value']:.3f} in the last, {trial.history[-1]['epoch']}"
+        )
+    else:
+        lines.append(f"{seen['metric']}: {seen['last_value']:.3f}, mean of {seen['folds']} folds")
+    lines.append(f"Trial: {place}")
+    if "val" in trial.scores:
+        lines.append(f"Next: equipoise evaluate {place}/rule.json {place}/test.parquet")
+        lines.append(f"      equipoise predict {place} NEW_DATA -o predictions.parquet")
+    else:
+        lines.append(f"Next: equipoise tune {place}/oof.parquet -o rule.json")
+    return lines

@@ -1,0 +1,194 @@
+"""New rows through a finished trial: network, inverse, calibration and thresholds."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
+
+from equipoise._core.checks import say
+from equipoise.artifacts import DecisionRule, Scores, Trial
+from equipoise.data import seed_worker
+from equipoise.errors import DataError, UsageError
+from equipoise.experiments.apply_file import Applied, apply_file
+from equipoise.experiments.train_data import TrainRows, open_rows
+from equipoise.experiments.train_model import build_again
+from equipoise.experiments.train_study import parse_train_study
+from equipoise.models import load_weights
+
+__all__ = ["predict_files", "predict_scores"]
+
+Progress = Callable[[int, int], None]
+
+
+def predict_files(
+    trial: str | Path,
+    paths: Sequence[str],
+    out: str | Path,
+    *,
+    table: str | None = None,
+    rule: str | Path | None = None,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    device: str = "auto",
+    allow_code: bool = False,
+    progress: Progress | None = None,
+) -> Applied:
+    """Write calibrated probabilities and decisions for new rows.
+
+    Args:
+        trial: Folder that ``equipoise train`` wrote.
+        paths: Data of the form that it was trained on: tables of image paths, Parquet of image
+            bytes, a folder of images, feature tables, .npy or .npz. Labels are not needed.
+        out: Parquet or CSV: "id", ``probability:NAME`` and decisions.
+        table: Offsets of sequences given as .npy, as ``data.offsets`` of the study.
+        rule: Another rule than the trial's rule.json.
+        batch_size: Rows at once.
+        num_workers: Processes that load data.
+        device: "auto", "cpu", "cuda", "mps".
+        allow_code: Whether a network given as "module:callable" may run.
+        progress: Called with rows done and rows in all.
+
+    Raises:
+        DataError: the folder holds no finished trial of ``equipoise train``, or no rule.
+        UsageError: code that is not allowed.
+    """
+    folder = Path(trial)
+    chosen = folder / "rule.json" if rule is None else Path(rule)
+    if not chosen.is_file():
+        do = "Tune one: equipoise tune TRIAL/val.parquet -o rule.json, and pass --rule rule.json."
+        raise DataError(say(str(chosen), "be a rule", "nothing there", do))
+    loaded = DecisionRule.load(chosen)
+    scores = predict_scores(
+        folder,
+        paths,
+        table=table,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        device=device,
+        allow_code=allow_code,
+        progress=progress,
+    )
+    with tempfile.TemporaryDirectory() as place:
+        file = scores.save(Path(place, "new.parquet"))
+        return apply_file(loaded, file, out)
+
+
+def predict_scores(
+    trial: str | Path,
+    paths: Sequence[str],
+    *,
+    table: str | None = None,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    device: str = "auto",
+    allow_code: bool = False,
+    progress: Progress | None = None,
+) -> Scores:
+    """Return a finished trial's outputs on new rows, with its correction; see `predict_files`."""
+    folder = Path(trial)
+    done = Trial.load(folder)
+    facts = done.config.get("build")
+    if facts is None or done.model_file is None:
+        do = (
+            "A trial of `fit` in Python holds weights, not how the network is made: load "
+            "model.safetensors into it, and `apply` the rule to its outputs."
+        )
+        raise DataError(say(str(folder), "be a trial of `equipoise train`", done.method, do))
+    network = build_again(facts, allow_code=allow_code)
+    load_weights(network, folder / done.model_file)
+    dataset, ids, collate = _rows(facts, paths, table)
+    outputs = _run(network, dataset, collate, _device(device), batch_size, num_workers, progress)
+    known = done.scores["val"]
+    values: dict[str, Any] = {known.score_kind: outputs}
+    return Scores.from_arrays(
+        None,
+        **values,
+        split="new",
+        kind=known.kind,
+        names=known.names,
+        ids=ids,
+        correction=known.correction,
+        check_kind=False,
+    )
+
+
+def _rows(
+    facts: dict[str, Any], paths: Sequence[str], table: str | None
+) -> tuple[Dataset[Any], NDArray[Any], Any]:
+    data = dict(facts["data"])
+    if table is not None:
+        data["offsets"] = table
+    draft = parse_train_study(
+        {"data": {**data, "path": paths[0], **_unread(data)}, "model": facts["model"]}, "trial"
+    )
+    parts: list[TrainRows] = [
+        open_rows(draft.data, path, labelled=False, columns=facts["columns"]) for path in paths
+    ]
+    ids = np.concatenate(
+        [np.arange(_size(p)) if p.ids is None else np.asarray(p.ids) for p in parts]
+    )
+    if len(np.unique(ids)) < len(ids):
+        ids = np.arange(len(ids))
+    return ConcatDataset([p.dataset for p in parts]), ids, parts[0].collate
+
+
+def _unread(data: dict[str, Any]) -> dict[str, str]:
+    """Return what the schema demands and prediction does not read."""
+    return {"table": "-"} if data["source"] in ("sequences", "arrays") else {}
+
+
+def _size(rows: TrainRows) -> int:
+    return len(rows.dataset)  # type: ignore[arg-type]
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        try:
+            return torch.device(name)
+        except RuntimeError as error:
+            raise UsageError(say("device", "be auto, cpu, cuda or mps", repr(name))) from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _run(
+    network: torch.nn.Module,
+    dataset: Dataset[Any],
+    collate: Any,
+    device: torch.device,
+    batch_size: int,
+    num_workers: int,
+    progress: Progress | None,
+) -> NDArray[np.float64]:
+    network = network.to(device).eval()
+    loader = DataLoader(
+        dataset,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=collate,
+        worker_init_fn=seed_worker,
+        generator=torch.Generator(),
+    )
+    parts, done, total = [], 0, len(dataset)  # type: ignore[arg-type]
+    for batch in loader:
+        x = _to(batch[0], device)
+        with torch.no_grad():
+            parts.append(network(x).double().cpu().numpy())
+        done += len(parts[-1])
+        if progress is not None:
+            progress(done, total)
+    return np.concatenate(parts)
+
+
+def _to(x: Any, device: torch.device) -> Any:
+    if isinstance(x, (tuple, list)):
+        return tuple(_to(part, device) for part in x)
+    return x.to(device)
