@@ -32,7 +32,7 @@ test: $(VENV)/.dev ## the fast tests (no GPU, no network)
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-all: $(VENV)/.dev ## every test, the statistical simulations included
-	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not gpu"
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not gpu and not extras"
 
 lint: $(VENV)/.dev ## ruff and the layering contracts
 	@$(BIN)/ruff check src tests benchmarks
@@ -51,6 +51,7 @@ bench: $(VENV)/.dev ## speed, side by side with the peers
 	@$(BIN)/python -m benchmarks.decisions_speed
 	@$(BIN)/python -m benchmarks.loss_speed
 	@$(BIN)/python -m benchmarks.metrics_speed
+	@$(BIN)/python -m benchmarks.training_speed
 
 check: lint types test ## what CI runs
 

@@ -35,11 +35,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: equipoise demo",
 )
-VERBS = (
-    demo, init, diagnose, audit, split, train, compare, tune, evaluate, apply, predict, report,
-    methods,
-)  # fmt: skip
-for verb in VERBS:
+for verb in (demo, init, diagnose, audit, split, train, compare, tune, evaluate, apply, predict,
+             report, methods):  # fmt: skip
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(verb.run)
 
 

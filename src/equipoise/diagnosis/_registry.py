@@ -11,6 +11,7 @@ from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
+from equipoise.artifacts.trial import Trial
 from equipoise.labels.statistics import Statistics
 
 __all__ = ["CHECKS", "Check", "CheckResult", "Facts", "check", "finding", "listed"]
@@ -29,6 +30,7 @@ class Facts:
         audit: What ``audit_split`` found in it.
         has_features: Whether features were given, so that identical rows can be seen.
         scores: Scores of a model, with their own labels.
+        trial: A finished training, with its history.
     """
 
     statistics: Statistics | None = None
@@ -37,6 +39,7 @@ class Facts:
     audit: tuple[Finding, ...] = ()
     has_features: bool = False
     scores: Scores | None = None
+    trial: Trial | None = None
 
 
 Check = Callable[[Facts], Sequence[Finding] | None]

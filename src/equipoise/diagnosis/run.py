@@ -13,8 +13,10 @@ from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
+from equipoise.artifacts.trial import Trial
 from equipoise.diagnosis import (
     balance_checks,
+    histories,
     input_checks,
     label_checks,
     score_checks,
@@ -28,7 +30,14 @@ from equipoise.splits.leakage import audit_split
 
 __all__ = ["diagnose", "diagnose_scores", "explain", "run_checks"]
 
-CHECK_MODULES = (label_checks, balance_checks, split_checks, score_checks, input_checks)
+CHECK_MODULES = (
+    label_checks,
+    balance_checks,
+    split_checks,
+    histories,
+    score_checks,
+    input_checks,
+)
 
 
 def _require_code(code: str) -> str:
@@ -45,11 +54,12 @@ def _facts(
     split: Split | None,
     scores: Scores | None,
     features: ArrayLike | None,
+    trial: Trial | None,
 ) -> Facts:
     if labels is not None and counts is not None:
         raise UsageError(say("labels and counts", "not be given both", "both"))
-    if labels is None and counts is None and scores is None:
-        what = "be given: labels, counts or scores, at least one"
+    if labels is None and counts is None and scores is None and trial is None:
+        what = "be given: labels, counts, scores or a trial, at least one"
         raise UsageError(say("something to diagnose", what, "nothing"))
     if labels is None and split is not None:
         raise UsageError(say("labels", "be given with a split", None, "Pass the labels it splits."))
@@ -62,7 +72,9 @@ def _facts(
     audit: list[Finding] = []
     if split is not None and labels is not None:
         audit = audit_split(split, labels, features=features)
-    return Facts(statistics, labels, split, tuple(audit), features is not None, scores)
+    if scores is None and trial is not None:
+        scores = trial.scores.get("val")
+    return Facts(statistics, labels, split, tuple(audit), features is not None, scores, trial)
 
 
 def run_checks(
@@ -74,6 +86,7 @@ def run_checks(
     split: Split | None = None,
     scores: Scores | None = None,
     features: ArrayLike | None = None,
+    trial: Trial | None = None,
     ignore: Sequence[str] = (),
 ) -> list[CheckResult]:
     """Run every check and say what became of each; the arguments are those of :func:`diagnose`.
@@ -87,7 +100,7 @@ def run_checks(
         'passed'
     """
     muted = {_require_code(code) for code in ignore}
-    facts = _facts(labels, counts, n_rows, kind, split, scores, features)
+    facts = _facts(labels, counts, n_rows, kind, split, scores, features, trial)
     results = []
     for code in sorted(CHECKS):
         title = CODES[code].title
@@ -111,9 +124,10 @@ def diagnose(
     split: Split | None = None,
     scores: Scores | None = None,
     features: ArrayLike | None = None,
+    trial: Trial | None = None,
     ignore: Sequence[str] = (),
 ) -> list[Finding]:
-    """Find out what is wrong, or only seems wrong, with labels, a split or scores.
+    """Find out what is wrong, or only seems wrong, with labels, a split, scores or a training.
 
     Use when starting with a data set, or when a model finds nothing (or everything). Prefer
     :func:`run_checks` to see also which checks passed or could not run.
@@ -126,6 +140,8 @@ def diagnose(
         split: A split of ``labels``, from anywhere.
         scores: Scores of a model, with labels where there are any.
         features: (N, ...) inputs of all rows, to see identical rows across the split.
+        trial: A finished training, for its history (EQ308 to EQ311); its validation scores are
+            looked at too where ``scores`` are not given.
         ignore: Codes to leave out.
 
     Returns:
@@ -147,6 +163,7 @@ def diagnose(
         split=split,
         scores=scores,
         features=features,
+        trial=trial,
         ignore=ignore,
     )
     found = [item for result in results for item in result.findings]

@@ -26,8 +26,8 @@ class WeightAverage:
         >>> _ = nn.init.zeros_(net.weight)
         >>> average.update()
         >>> with average.in_place():
-        ...     print(round(net.weight.item(), 3), end=", then ")
-        0.182, then
+        ...     print(round(net.weight.item(), 3))
+        0.182
         >>> net.weight.item()
         0.0
     """

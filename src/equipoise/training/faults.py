@@ -12,7 +12,7 @@ import torch
 from equipoise.errors import EquipoiseError, TrainingError, UsageError
 from equipoise.training.options import TrainingOptions
 
-__all__ = ["plain_faults"]
+__all__ = ["plain_faults", "require_device"]
 
 
 @contextmanager
@@ -29,8 +29,9 @@ def plain_faults(options: TrainingOptions, folder: Path | None) -> Iterator[None
         yield
     except EquipoiseError as error:
         # An error in a worker process carries that process' traceback in its text.
-        text = _last_line(str(error))
-        raise type(error)(text) from error if text != str(error) else None
+        if "Original Traceback" not in str(error):
+            raise
+        raise type(error)(_last_line(str(error))) from error
     except (OSError, RuntimeError, MemoryError, ValueError) as error:
         line = _explain(error, options)
         if line is None:
@@ -72,8 +73,6 @@ def _kept(folder: Path | None) -> str:
 
 
 def _last_line(text: str) -> str:
-    if "Original Traceback" not in text:
-        return text
     line = text.strip().splitlines()[-1]
     _, _, message = line.partition(": ")
     return message or line

@@ -107,6 +107,7 @@ def fit(
         same labels otherwise.
     """
     options = TrainingOptions() if options is None else options
+    _require_lightning()
     require_device(options)
     truth = _truth(dataset, labels)
     if collate is None:
@@ -135,13 +136,13 @@ def _fit(
     progress: bool | None,
     config: Mapping[str, Any] | None,
 ) -> Trial:
-    try:
-        from equipoise.training.module import RemedyModule
-        from equipoise.training.stages import clear_checkpoints, run_stages
-    except (ImportError, RuntimeError) as error:
-        raise MissingExtraError("lightning", "train", "fit") from error
+    from equipoise.training.module import RemedyModule
+    from equipoise.training.stages import clear_checkpoints, run_stages
+    from equipoise.training.trackers import require_trackers
+
     remedy, seed = feed.remedy, feed.seed
     remedy.require_supported("fit", ("sampler", "mixing", "schedule", "second_stage"))
+    require_trackers(feed.options.trackers)
     joined_before = torch.distributed.is_available() and torch.distributed.is_initialized()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
@@ -194,6 +195,14 @@ def _fit_folds(
     if out is not None and place()[0] == 0:
         pooled.save(out)
     return pooled
+
+
+def _require_lightning() -> None:
+    """Import it here and not above: losses, samplers and heads are used without it."""
+    try:
+        import lightning.pytorch  # noqa: F401
+    except (ImportError, RuntimeError) as error:
+        raise MissingExtraError("lightning", "train", "fit") from error
 
 
 def _truth(dataset: Dataset[Any], labels: Labels | None) -> Labels:

@@ -18,7 +18,7 @@ from equipoise._core.rng import child_seed
 from equipoise.errors import TrainingError
 from equipoise.training.average import WeightAverage
 from equipoise.training.feed import Feed, Rows
-from equipoise.training.ranks import gather_rows, place, sum_over_ranks
+from equipoise.training.ranks import gather_rows, place, seed_device, sum_over_ranks
 from equipoise.training.rate import Rate
 from equipoise.training.record import Record
 from equipoise.training.remedy import start_epoch
@@ -56,7 +56,8 @@ class RemedyModule(pl.LightningModule):
         self.rate: Rate | None = None
         self._restored: dict[str, Any] = {}
         self._run: Callable[..., Tensor] = network
-        self._sums, self._val_sums = (torch.zeros(2, dtype=torch.float64) for _ in range(2))
+        # A dict, since a module looks long at each attribute that is set.
+        self._sums = {part: torch.zeros(2, dtype=torch.float64) for part in ("train", "val")}
         self._divisor = torch.zeros((), dtype=torch.float64)
         self._seen: list[Tensor] = []
 
@@ -103,7 +104,7 @@ class RemedyModule(pl.LightningModule):
         """Return the loss of one batch, or of its part of what is accumulated."""
         x, target = batch
         seed = child_seed(self.feed.seed, "batch", self.current_epoch, batch_idx, place()[0])
-        torch.manual_seed(seed)
+        seed_device(seed, self.device)
         if self.augment is not None:
             x = self.augment(x, seed=seed)
         if self.remedy.mixing is not None:
@@ -114,11 +115,22 @@ class RemedyModule(pl.LightningModule):
         if batch_idx % 50 == 0 or seen.device.type == "cpu":
             self._require_finite(seen)
         divisor = _divisor(loss, target).to(seen)
-        self._sums = self._sums.to(seen.device) + torch.stack([seen * divisor, divisor]).double()
+        self._add("train", seen, divisor)
         if self._shares == 1:
             return value
         self._divisor = self._divisor.to(divisor.device) + divisor.double()
         return value * (divisor / self._usual_divisor)
+
+    def _add(self, part: str, value: Tensor, divisor: Tensor) -> None:
+        """Take a mean and what it divides by into the sums of the epoch."""
+        seen = torch.stack([value * divisor, divisor]).double()
+        self._sums[part] = self._sums[part].to(seen.device) + seen
+
+    @property
+    def mean_loss(self) -> float | None:
+        """The mean loss of this epoch so far; None before the first batch."""
+        total, divisor = self._sums["train"].tolist()
+        return total / divisor if divisor else None
 
     @property
     def _usual_divisor(self) -> float:
@@ -148,7 +160,7 @@ class RemedyModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Put averaged weights in place."""
-        self._require_finite(self._sums[0])
+        self._require_finite(self._sums["train"][0])
         if self.average is not None:
             self.average.swap()
 
@@ -157,8 +169,7 @@ class RemedyModule(pl.LightningModule):
         x, target = batch
         outputs, loss = _full(self.model(x)), self._active_loss()
         value, divisor = loss(outputs, target).detach(), _divisor(loss, target)
-        part = torch.stack([value * divisor.to(value), divisor.to(value)])
-        self._val_sums = self._val_sums.to(value.device) + part.double()
+        self._add("val", value, divisor.to(value))
         self._seen.append(outputs.detach().double().cpu())
 
     def on_validation_epoch_end(self) -> None:
@@ -178,7 +189,7 @@ class RemedyModule(pl.LightningModule):
 
     def _mean_losses(self) -> tuple[float, float]:
         means = []
-        for sums in (self._sums, self._val_sums):
+        for sums in self._sums.values():
             total, divisor = sum_over_ranks(sums, self.device).tolist()
             means.append(total / divisor if divisor else 0.0)
             sums.zero_()
@@ -247,7 +258,7 @@ class RemedyModule(pl.LightningModule):
         """Write what Lightning does not know of; plain values and tensors only."""
         checkpoint["equipoise"] = {
             "record": self.record.state_dict(),
-            "sums": self._sums.cpu(),
+            "sums": self._sums["train"].cpu(),
             "rate": {} if self.rate is None else self.rate.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
         }
@@ -256,7 +267,7 @@ class RemedyModule(pl.LightningModule):
         """Go on from what :meth:`on_save_checkpoint` wrote."""
         state = self._restored = checkpoint["equipoise"]
         self.record.load_state_dict(state["record"])
-        self._sums = state["sums"]
+        self._sums["train"] = state["sums"]
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["collective_device", "gather_rows", "place", "sum_over_ranks"]
+__all__ = ["collective_device", "gather_rows", "place", "seed_device", "sum_over_ranks"]
 
 
 def place() -> tuple[int, int]:
@@ -24,6 +24,19 @@ def collective_device() -> torch.device:
     if place()[1] > 1 and torch.distributed.get_backend() == "nccl":
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed torch's global state on the CPU and on one device.
+
+    ``torch.manual_seed`` does more: it notes a traceback for each kind of device that is not in
+    use, which costs more than a small training step and is kept until the process ends.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def sum_over_ranks(values: Tensor, device: torch.device) -> Tensor:

@@ -35,6 +35,7 @@ class Record:
         self.best: dict[str, Tensor] = {}
         self.best_value, self.best_epoch, self.waited = -math.inf, -1, 0
         self.second_stage: dict[str, Any] = {}
+        self.last_outputs: NDArray[np.float64] | None = None
 
     @property
     def is_out_of_patience(self) -> bool:
@@ -57,6 +58,7 @@ class Record:
             drawn: How often each training row was drawn in this epoch.
             numbers: "loss", "val_loss" and "lr".
         """
+        self.last_outputs = outputs
         split, truth = self.feed.split, self.feed.truth
         epoch, labels = len(self.history), truth[split.val]
         value = selection_metric(outputs, labels, self._correction(epoch))

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from tqdm import tqdm  # type: ignore[import-untyped]
 
+from equipoise._core.checks import say
+from equipoise.errors import UsageError
 from equipoise.training.module import RemedyModule
 from equipoise.training.options import TrainingOptions
+from equipoise.training.progress import Progress
+from equipoise.training.trackers import Trackers
+from equipoise.training.watch import Watch
 
 __all__ = ["run_trainer"]
 
@@ -28,22 +32,22 @@ def run_trainer(
     checkpoint: Path | None,
     progress: bool | None,
     callbacks: Sequence[pl.Callback] = (),
-    loggers: Sequence[Any] = (),
 ) -> None:
     """Train; Ctrl-C comes out as KeyboardInterrupt.
 
     Args:
         module: What is trained, with its data and options.
         checkpoint: Written after each epoch, and gone on from where it is there; None writes none.
-        progress: Show a progress bar on stderr; None shows it in a terminal.
+            Findings and trackers go beside it.
+        progress: Show progress on stderr; None shows it in a terminal.
         callbacks: Further callbacks of Lightning.
-        loggers: Trackers.
+
+    Raises:
+        MissingExtraError: a tracker is not installed.
+        UsageError: trackers without a folder.
     """
     options = module.options
-    show = sys.stderr.isatty() if progress is None else progress
-    extra: list[pl.Callback] = [*callbacks]
-    if show:
-        extra.append(_Bar())
+    extra: list[pl.Callback] = [*callbacks, *_watchers(options, checkpoint, progress)]
     if checkpoint is not None:
         extra.append(_Checkpoints(checkpoint, options.checkpoint_minutes))
     with _quiet(), _honest_interrupt():
@@ -53,7 +57,7 @@ def run_trainer(
             precision=options.precision,
             accumulate_grad_batches=options.accumulation,
             gradient_clip_val=options.clip,
-            logger=list(loggers) or False,
+            logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
@@ -64,6 +68,25 @@ def run_trainer(
         )
         again = checkpoint if checkpoint is not None and checkpoint.exists() else None
         trainer.fit(module, ckpt_path=again, weights_only=True)
+
+
+def _watchers(
+    options: TrainingOptions, checkpoint: Path | None, progress: bool | None
+) -> list[pl.Callback]:
+    """Return what tells of the training: progress, findings, trackers."""
+    folder = None if checkpoint is None else checkpoint.parent
+    second = checkpoint is not None and checkpoint.stem == "second_stage"
+    made: list[pl.Callback] = []
+    shown = Progress("second stage" if second else "training")
+    if sys.stderr.isatty() if progress is None else progress:
+        made.append(shown)
+    made.append(Watch(folder, shown.write if made else None))
+    if options.trackers:
+        if folder is None:
+            do = "Pass out=: trackers write under the trial's folder."
+            raise UsageError(say("options.trackers", "go with a folder", "out=None", do))
+        made.append(Trackers(options.trackers, folder, "second_stage/" if second else ""))
+    return made
 
 
 def _places(options: TrainingOptions) -> dict[str, Any]:
@@ -107,28 +130,6 @@ class _Checkpoints(pl.Callback):
         if trainer.is_global_zero:
             temporary.replace(self.path)
         self.last = time.monotonic()
-
-
-class _Bar(pl.Callback):
-    """One progress bar over all steps, on stderr: stdout is for results."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Show the bar."""
-        total = int(trainer.estimated_stepping_batches)
-        self.bar = tqdm(total=total, desc="training", unit="step", leave=False, file=sys.stderr)
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move by one step."""
-        self.bar.update()
-
-    def on_train_end(self, *_: Any) -> None:
-        """Take the bar away."""
-        self.bar.close()
-
-    def on_exception(self, *_: Any) -> None:
-        """Take the bar away."""
-        if hasattr(self, "bar"):
-            self.bar.close()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binomtest
 
 from equipoise._core.codes import CODES
-from equipoise.artifacts import Labels, Scores, Split
+from equipoise.artifacts import Labels, Scores, Split, Trial
 from equipoise.diagnosis import diagnose, explain, run_checks
 from equipoise.diagnosis._power import half_width, positives_needed
 from equipoise.diagnosis._registry import CHECKS, check
@@ -60,6 +60,17 @@ def raw(values: np.ndarray, score_kind: str) -> Options:
     return {"scores": wrap_unchecked(values, score_kind, "multilabel")}
 
 
+def trained(recall: float = 0.5, **columns: list[float]) -> Options:
+    length = len(next(iter(columns.values())))
+    history = [{k: v[e] for k, v in columns.items()} | {"epoch": e} for e in range(length)]
+    recalls = [{"epoch": e, "label": "A", "drawn": 9, "recall": recall} for e in range(length)]
+    facts: Options = {"n_train": 9, "n_val": 9, "train_counts": {"A": 3}, "histogram": {}}
+    return {
+        "trial": Trial("none", 0, {}, history=history, label_history=recalls, scores={}, **facts)
+    }
+
+
+FALLING = [0.7, 0.5, 0.45, 0.44, 0.44, 0.44]
 UNIQUE = np.arange(6.0)[:, None]
 TWICE = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 0.0])[:, None]
 
@@ -115,6 +126,26 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         with_split(None, [2, 3], features=TWICE),
         with_split(None, [2, 3], features=UNIQUE),
         with_split(None, [2, 3]),
+    ),
+    "EQ308": (
+        trained(loss=FALLING, lr=[0.1**e for e in range(6)]),
+        trained(loss=FALLING, lr=[0.1] * 6),
+        {"counts": FOUR},
+    ),
+    "EQ309": (
+        trained(loss=[0.3] * 6, val_metric=[0.30, 0.31, 0.33, 0.34, 0.35, 0.36]),
+        trained(loss=[0.3] * 6, val_metric=[0.3] * 6),
+        trained(loss=[0.3] * 6),
+    ),
+    "EQ310": (
+        trained(recall=0.0, loss=[0.3] * 6),
+        trained(loss=[0.3] * 6),
+        {"counts": FOUR},
+    ),
+    "EQ311": (
+        trained(loss=FALLING, val_loss=[0.7, 0.6, 0.7, 0.75, 0.8, 0.9]),
+        trained(loss=FALLING, val_loss=FALLING),
+        trained(loss=FALLING),
     ),
     "EQ401": (
         scored(probabilities=np.where(np.arange(400) < 8, 0.0, spread(0.1))),

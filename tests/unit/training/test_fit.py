@@ -175,10 +175,15 @@ def test_the_chosen_epoch_is_restored_written_and_read_back(tmp_path: Path) -> N
     assert read.config["note"] == "x"
     assert read.histogram == trial.histogram
     assert sorted(p.name for p in folder.iterdir()) == [
+        "README.md",
+        "curves.svg",
+        "findings.json",
         "history.csv",
         "history.jsonl",
         "label_history.csv",
         "model.safetensors",
+        "recalls.svg",
+        "rule.json",
         "test.parquet",
         "trial.json",
         "val.parquet",

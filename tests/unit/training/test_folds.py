@@ -70,9 +70,9 @@ def test_pooled_scores_are_those_of_the_folds(tmp_path: Path, kind: str, method:
 def test_a_finished_remedy_or_a_chosen_epoch_is_refused() -> None:
     data = make_data()
     made = remedy("none", data.labels[SPLIT.train])
-    with pytest.raises(UsageError, match="be made anew for each fold.*partial"):
+    with pytest.raises(UsageError, match=r"be made anew for each fold.*partial"):
         fit(MLP(4, 2), data, SPLIT, made, folds=3, options=LAST)
-    with pytest.raises(UsageError, match="keep the last epoch of each fold"):
+    with pytest.raises(UsageError, match=r"keep the last epoch of each fold"):
         fit(MLP(4, 2), data, SPLIT, partial(remedy, "none"), folds=3)
 
 

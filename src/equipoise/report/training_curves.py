@@ -1,0 +1,161 @@
+"""Pictures of one training as SVG files that stand alone: its curves, and recall per label."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from equipoise.artifacts import Trial
+
+__all__ = ["recall_curves", "training_curves"]
+
+# Okabe and Ito's palette, told apart by colour-blind readers.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8c8c8c")
+MOST = len(_COLOURS)
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "equipoise",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "text.parse_math": False,
+}
+Rows = Sequence[Mapping[str, Any]]
+
+
+def training_curves(trial: Trial) -> str:
+    """Return loss, validation metric and learning rate over epochs, the kept epoch marked.
+
+    A second stage follows the first, behind a dotted line.
+
+    Args:
+        trial: With its history.
+
+    Returns:
+        A whole SVG file, the same for the same history; it loads nothing.
+
+    Example:
+        >>> row = {"epoch": 0, "loss": 0.5, "val_loss": 0.6, "val_metric": 0.3, "lr": 1e-3}
+        >>> trial = Trial("none", 0, {}, 9, 5, {}, {}, [row], {}, {"metric": "macro AP"})
+        >>> training_curves(trial).count("<svg")
+        1
+    """
+    first = [row for row in trial.history if "stage" not in row]
+    second = [row for row in trial.history if "stage" in row]
+    metric = str(trial.selection.get("metric", "validation metric"))
+    panels: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+        ("loss", (("loss", "training"), ("val_loss", "validation"))),
+        (metric, (("val_metric", metric),)),
+        ("learning rate", (("lr", "learning rate"),)),
+    )
+
+    def draw(figure: Figure) -> None:
+        for place, (title, curves) in enumerate(panels, start=1):
+            axes = figure.add_subplot(1, len(panels), place)
+            for (key, word), colour in zip(curves, _COLOURS, strict=False):
+                _line(axes, range(len(first)), first, key, colour, word)
+                behind = range(len(first), len(first) + len(second))
+                _line(axes, behind, second, key, colour, "")
+            if second:
+                axes.axvline(len(first) - 0.5, color="#8c8c8c", lw=0.8, ls=":")
+            _mark_kept(axes, trial)
+            axes.set_title(title)
+            axes.set_xlabel(_below(trial))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if len(curves) > 1:
+                axes.legend()
+
+    return _svg((9.6, 2.7), draw, f"Training of {trial.method}, seed {trial.seed}")
+
+
+def recall_curves(trial: Trial) -> str | None:
+    """Return each label's recall on validation rows over epochs, at an output of 0 or the largest.
+
+    With more than 8 labels the 8 with the fewest training positives are drawn, and the title says
+    so. Labels without validation positives have no recall.
+
+    Returns:
+        A whole SVG file, or None where the trial has no recalls.
+    """
+    columns: dict[str, list[float]] = {}
+    for row in trial.label_history:
+        columns.setdefault(str(row["label"]), []).append(float(row["recall"]))
+    seen = [name for name, values in columns.items() if not all(map(math.isnan, values))]
+    if not seen:
+        return None
+    rarest = sorted(seen, key=lambda name: trial.train_counts.get(name, 0))[:MOST]
+    title = "Recall on validation rows, rarest first"
+    if len(rarest) < len(seen):
+        title = f"Recall on validation rows, the {MOST} rarest of {len(seen)} labels"
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        lines = [
+            axes.plot(columns[name], color=colour, lw=1.4, marker=".", ms=4)[0]
+            for name, colour in zip(rarest, _COLOURS, strict=False)
+        ]
+        _mark_kept(axes, trial)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_title(title)
+        axes.set_xlabel(_below(trial))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        words = [_legend(name, trial.train_counts.get(name)) for name in rarest]
+        figure.legend(lines, words, loc="outside right upper")
+
+    return _svg((7.4, 3.2), draw, title)
+
+
+def _line(axes: Axes, places: Sequence[int], rows: Rows, key: str, colour: str, word: str) -> None:
+    values = [float(row.get(key, math.nan)) for row in rows]
+    if values:
+        # A name that begins with "_" keeps a line out of the legend.
+        axes.plot(places, values, color=colour, lw=1.4, marker=".", ms=4, label=word or "_")
+
+
+def _mark_kept(axes: Axes, trial: Trial) -> None:
+    kept = _kept(trial)
+    if kept is not None:
+        axes.axvline(kept, color="#8c8c8c", lw=0.8)
+
+
+def _below(trial: Trial) -> str:
+    return "epoch" if _kept(trial) is None else f"epoch ({_kept(trial)} is kept)"
+
+
+def _kept(trial: Trial) -> int | None:
+    kept = trial.selection.get("epoch")
+    return kept if isinstance(kept, int) and kept >= 0 else None
+
+
+def _legend(name: str, count: int | None) -> str:
+    short = name if len(name) <= 24 else name[:23] + "\N{HORIZONTAL ELLIPSIS}"
+    # The space: matplotlib leaves out what begins with "_".
+    return f" {short}" if count is None else f" {short} ({count:,})"
+
+
+def _svg(size: tuple[float, float], draw: Callable[[Figure], None], title: str) -> str:
+    with mpl.rc_context(), warnings.catch_warnings():
+        # The file must not hang on what else the process has set.
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        # Text stays text in the file: the reader's fonts draw it, not those of this machine.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from")
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        buffer = io.StringIO()
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(buffer, metadata={"Title": title, "Date": None, "Creator": None})
+    return buffer.getvalue()
