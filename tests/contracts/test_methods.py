@@ -17,12 +17,13 @@ from equipoise.errors import NotRecoverableError, UsageError
 from equipoise.experiments.methods import METHODS, THRESHOLDS, get_method, methods_for, remedy
 from equipoise.experiments.operating_points import operating_points
 from equipoise.sampling import ROW_RULES, sampler_correction
-from equipoise.training import HeadJob, HeadSettings, Remedy, train_heads
+from equipoise.training import Deferred, HeadJob, HeadSettings, Remedy, SecondStage, train_heads
 from equipoise.training.remedy import Mixing, RowSampler, start_epoch
 from equipoise.training.targets import to_target
 
 KINDS = ("multiclass", "multilabel")
 CASES = [(name, kind) for name, method in METHODS.items() for kind in method.builders]
+LATE = ("schedule", "two_stage")
 MIXING = [case for case in CASES if METHODS[case[0]].family == "mixing"]
 # Another value for each setting of the catalogue.
 OTHER = {
@@ -65,6 +66,10 @@ OTHER = {
     "alpha": 0.2,
     "per_sample": False,
     "probability": 0.5,
+    "start": 0.5,
+    "epochs": 3,
+    "lr": 0.5,
+    "bias": "drop",
 }
 # Where the value for all is out of a method's range.
 OTHER_OF = {("remix", "ratio"): 1.5}
@@ -82,6 +87,15 @@ def make_labels(kind: str, *, absent: bool = False) -> Labels:
     if absent:
         hot[:, 2] = 0
     return Labels.from_array(hot, kind="multilabel", names=["a", "b", "c"])
+
+
+def started(treated: Remedy, epochs: int) -> RowSampler:
+    """A remedy's sampler, told of how many epochs there are, as engines do."""
+    sampler = treated.sampler(seed=0)
+    tell = getattr(sampler, "set_num_epochs", None)
+    if tell is not None:
+        tell(epochs)
+    return sampler
 
 
 def train_one_epoch(treated: Remedy, labels: Labels) -> tuple[np.ndarray, list[float]]:
@@ -106,26 +120,46 @@ def test_builds_and_trains_and_stays_finite(name: str, kind: str, absent: bool) 
     for key, buffer in treated.loss.state_dict().items():
         assert bool(buffer.isfinite().all()), key
     if treated.sampler is not None:
-        sampler = treated.sampler(seed=0)
+        sampler = started(treated, epochs=3)
         assert isinstance(sampler, RowSampler)
         drawn = np.array(list(sampler))
         assert len(drawn) == len(sampler) == 40
         assert 0 <= drawn.min() <= drawn.max() < 40
-    if treated.mixing is not None:
-        assert_mixes_and_is_refused_by_heads(treated, labels)
+    slots = filled(treated) - {"sampler"}
+    if slots:
+        assert_refused_by_heads(treated, slots, labels)
         return
     outputs, history = train_one_epoch(treated, labels)
     assert np.isfinite(outputs).all()
     assert np.isfinite(history).all()
 
 
-def assert_mixes_and_is_refused_by_heads(treated: Remedy, labels: Labels) -> None:
-    """Heads share their batches and do not mix; a loss of blends is finite all the same."""
-    with pytest.raises(UsageError, match="`train_heads` does not support the slot `mixing`"):
+def filled(treated: Remedy) -> set[str]:
+    slots = ("sampler", "mixing", "schedule", "second_stage")
+    return {slot for slot in slots if getattr(treated, slot) is not None}
+
+
+def assert_refused_by_heads(treated: Remedy, slots: set[str], labels: Labels) -> None:
+    """Heads share their batches, and train one stage; what is asked of them is finite anyhow."""
+    with pytest.raises(UsageError, match=f"`train_heads` does not support.*{'|'.join(slots)}"):
         train_one_epoch(treated, labels)
-    _, soft = mixed_batch(treated, labels)
-    logits = 3.0 * torch.randn(soft.shape, generator=torch.Generator().manual_seed(1))
-    assert bool(treated.loss(logits, soft).isfinite())
+    target = to_target(labels, torch.float32)
+    if treated.mixing is not None:
+        _, target = mixed_batch(treated, labels)
+    logits = torch.randn(len(labels), 3, generator=torch.Generator().manual_seed(1))
+    late, stage = treated.schedule, treated.second_stage
+    if late is not None:
+        assert isinstance(late, Deferred)
+        assert bool(late.loss(logits, target).isfinite())
+        assert late.sampler is None or len(late.sampler(seed=0)) == 40
+    if stage is not None:
+        assert isinstance(stage, SecondStage)
+        assert stage.kind == treated.name
+        assert bool(stage.remedy.loss(logits, target).isfinite())
+    for each in (treated, treated.final):
+        if each.score_kind == "logits":
+            assert np.isfinite(each.correction.apply(logits.numpy())).all()
+    assert bool(treated.loss(3.0 * logits, target).isfinite())
 
 
 def mixed_batch(treated: Remedy, labels: Labels, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -137,12 +171,13 @@ def mixed_batch(treated: Remedy, labels: Labels, seed: int = 0) -> tuple[Tensor,
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_exactness_is_as_declared(name: str, kind: str) -> None:
-    assert remedy(name, make_labels(kind)).correction.exactness == METHODS[name].exactness[kind]
+    made = remedy(name, make_labels(kind)).final
+    assert made.correction.exactness == METHODS[name].exactness[kind]
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_correction_survives_json(name: str, kind: str) -> None:
-    correction = remedy(name, make_labels(kind)).correction
+    correction = remedy(name, make_labels(kind)).final.correction
     assert correction.kind == kind
     read = Correction.from_dict(json.loads(json.dumps(correction.to_dict())))
     assert read.to_dict() == correction.to_dict()
@@ -158,11 +193,12 @@ def test_correction_survives_json(name: str, kind: str) -> None:
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_correction_leads_to_the_prior_of_the_training_rows(name: str, kind: str) -> None:
     labels = make_labels(kind)
-    prior = remedy(name, labels).correction.prior
-    if kind == "multiclass":
-        np.testing.assert_allclose(prior, labels.counts / len(labels), rtol=1e-6)
-    elif prior is not None:
-        np.testing.assert_allclose(prior, labels.prevalence)
+    made = remedy(name, labels)
+    for prior in (made.correction.prior, made.final.correction.prior):
+        if kind == "multiclass":
+            np.testing.assert_allclose(prior, labels.counts / len(labels), rtol=1e-6)
+        elif prior is not None:
+            np.testing.assert_allclose(prior, labels.prevalence)
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -174,12 +210,25 @@ def test_settings_are_kept_and_change_something(name: str, kind: str) -> None:
         assert other != method.settings[key]
         usual, changed = remedy(name, labels), remedy(name, labels, **{key: other})
         assert dict(changed.settings) == {**method.settings, key: other}
+        if stages(changed) != stages(usual):
+            continue
         if usual.mixing is not None:
             assert targets_of_batches(changed, labels) != targets_of_batches(usual, labels)
         elif usual.score_kind == "ranking":  # no correction tells them apart
             assert losses_of_epochs(changed) != losses_of_epochs(usual)
         elif changed.correction.to_dict() == usual.correction.to_dict():
             assert drawn_in_epochs(changed) != drawn_in_epochs(usual)
+
+
+def stages(treated: Remedy) -> list[object]:
+    """What is put off or comes after, as plain values."""
+    late, stage = treated.schedule, treated.second_stage
+    found: list[object] = []
+    if isinstance(late, Deferred):
+        found += [late.start, [part.tolist() for part in late.loss.state_dict().values()]]
+    if isinstance(stage, SecondStage):
+        found += [stage.epochs, stage.lr, stage.bias]
+    return found
 
 
 def targets_of_batches(treated: Remedy, labels: Labels) -> list[str]:
@@ -190,7 +239,7 @@ def targets_of_batches(treated: Remedy, labels: Labels) -> list[str]:
 def drawn_in_epochs(treated: Remedy) -> list[list[int]]:
     """The rows of three epochs, none where they are shuffled."""
     drawn = []
-    sampler = treated.sampler(seed=0) if treated.sampler else None
+    sampler = started(treated, epochs=9) if treated.sampler else None
     for epoch in range(3 if sampler else 0):
         sampler.set_epoch(epoch)
         drawn.append(list(sampler))
@@ -334,7 +383,7 @@ def test_progressive_sampling_passes_through_the_rule_half_way(kind: str) -> Non
 def test_draws_come_as_the_correction_says(name: str, kind: str) -> None:
     labels = make_labels(kind)
     treated = remedy(name, labels)
-    sampler = treated.sampler(seed=0)
+    sampler = started(treated, epochs=10)
     times = np.zeros(len(labels))
     for epoch in range(400):
         sampler.set_epoch(epoch + 10)  # progressive sampling has come to its end
@@ -356,10 +405,15 @@ def test_mixing_methods_have_the_plain_loss_and_no_way_back(name: str, kind: str
     assert not METHODS[name].first_choice
 
 
-def test_the_family_is_that_of_the_slot() -> None:
+def test_the_family_is_that_of_the_last_slot() -> None:
     for name, kind in CASES:
-        mixes = remedy(name, make_labels(kind)).mixing is not None
-        assert mixes == (METHODS[name].family == "mixing")
+        slots, family = filled(remedy(name, make_labels(kind))), METHODS[name].family
+        if slots & {"schedule", "second_stage"}:
+            assert family == ("schedule" if "schedule" in slots else "two_stage")
+            assert "sampler" not in slots
+            assert ("mixing" in slots) == (name == "mixup_drw")
+        else:
+            assert slots == ({family} if family in ("sampler", "mixing") else set())
     assert MIXING == [
         ("mixup", "multiclass"),
         ("mixup", "multilabel"),
@@ -367,6 +421,28 @@ def test_the_family_is_that_of_the_slot() -> None:
         ("cutmix", "multilabel"),
         ("remix", "multiclass"),
     ]
+    assert [(m.name, *m.builders) for m in METHODS.values() if m.family in LATE] == [
+        ("drw", "multiclass", "multilabel"),
+        ("drs", "multiclass", "multilabel"),
+        ("ldam_drw", "multiclass"),
+        ("mixup_drw", "multiclass", "multilabel"),
+        ("crt", "multiclass", "multilabel"),
+        ("lws", "multiclass"),
+        ("tau_norm", "multiclass"),
+        ("ncm", "multiclass"),
+    ]
+
+
+def test_what_comes_late_is_undone_as_such() -> None:
+    """Approximately at best; what the first stage gives is undone by another correction."""
+    for name, kind in CASES:
+        if METHODS[name].family not in LATE:
+            continue
+        made = remedy(name, make_labels(kind))
+        assert made.final.correction.exactness != "exact"
+        if made.second_stage is not None:
+            assert made.correction.exactness == "exact"
+            assert made.final is made.second_stage.remedy
 
 
 def test_later_losses_and_samplers_are_second_choice() -> None:

@@ -26,9 +26,10 @@ class Method:
 
     Args:
         name: As used in studies and on the command line.
-        family: "baseline", "loss" or "sampler".
+        family: "baseline", "loss", "sampler", "mixing", "schedule" (treats late) or "two_stage".
         builders: Kind of labels -> "module:function" that makes the remedy.
-        exactness: Kind of labels -> how exactly its effect on probabilities is undone.
+        exactness: Kind of labels -> how exactly its effect on the probabilities of the final
+            outputs is undone: those of the last stage, where there are several.
         settings: Parameters and their defaults.
         summary: One sentence.
         reference: Where it comes from.
@@ -79,7 +80,7 @@ def entry(
 
     Args:
         name: As used in studies and on the command line.
-        family: "baseline", "loss" or "sampler".
+        family: As in :class:`Method`.
         kinds: Kind of labels -> name of the builder.
         summary: One sentence.
         reference: Where it comes from.

@@ -11,6 +11,7 @@ from equipoise.experiments._loss_methods import LOSS_METHODS
 from equipoise.experiments._method import CLASSES, LABELS, Method, entry
 from equipoise.experiments._mixing_methods import MIXING_METHODS
 from equipoise.experiments._sampling_methods import SAMPLING_METHODS
+from equipoise.experiments._stage_methods import STAGE_METHODS
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Labels
@@ -33,6 +34,7 @@ METHODS: Mapping[str, Method] = {
         *LOSS_METHODS,
         *SAMPLING_METHODS,
         *MIXING_METHODS,
+        *STAGE_METHODS,
     )
 }
 

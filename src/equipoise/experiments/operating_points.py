@@ -13,6 +13,7 @@ from equipoise.experiments.methods import Method, methods_for
 
 __all__ = ["EXAMPLES", "OperatingPoint", "operating_points"]
 
+_BY_LOSS = ("baseline", "loss")
 EXAMPLES = {
     "multilabel": "labels with 10 and 40 % positives",
     "multiclass": "classes of 70, 25 and 5 %",
@@ -47,7 +48,10 @@ def _example(kind: str) -> Labels:
 
 
 def operating_points(kind: str | None = None) -> list[OperatingPoint]:
-    """Return one row per method with a loss of its own, for the example of its kind.
+    """Return one row per method that treats by its loss alone, for the example of its kind.
+
+    Methods that draw or mix rows, treat late or in a second stage are left out: what an output
+    says under them is not decided by one loss.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -60,7 +64,7 @@ def operating_points(kind: str | None = None) -> list[OperatingPoint]:
         _row(method, _example(each))
         for each in (EXAMPLES if kind is None else (kind,))
         for method in methods_for(each)
-        if method.family != "sampler"
+        if method.family in _BY_LOSS
     ]
 
 

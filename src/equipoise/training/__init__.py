@@ -11,17 +11,22 @@ except (ImportError, RuntimeError) as error:
 from equipoise.training.combination import add_sampler
 from equipoise.training.fit import fit
 from equipoise.training.heads import HeadJob, HeadResult, HeadSettings, train_heads
+from equipoise.training.mixing import CutMix, Mixup, Remix
 from equipoise.training.options import TrainingOptions
-from equipoise.training.remedy import Remedy
+from equipoise.training.remedy import Mixing, Remedy
 from equipoise.training.schedule import Deferred
 from equipoise.training.second_stage import SecondStage
 
 __all__ = [
+    "CutMix",
     "Deferred",
     "HeadJob",
     "HeadResult",
     "HeadSettings",
+    "Mixing",
+    "Mixup",
     "Remedy",
+    "Remix",
     "SecondStage",
     "TrainingOptions",
     "add_sampler",

@@ -32,7 +32,7 @@ def plain_faults(options: TrainingOptions, folder: Path | None) -> Iterator[None
         if "Original Traceback" not in str(error):
             raise
         raise type(error)(_last_line(str(error))) from error
-    except (OSError, RuntimeError, MemoryError, ValueError) as error:
+    except Exception as error:
         line = _explain(error, options)
         if line is None:
             raise
@@ -53,13 +53,22 @@ def _explain(error: BaseException, options: TrainingOptions) -> str | None:
             "A process that loads data died, most often for lack of memory. Take fewer: "
             f"num_workers={options.num_workers // 2}, or free memory."
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _no_space(error, text):
         return "The disk is full. Free space; nothing half-written is left."
     if "Caught " in text and "DataLoader worker" in text:
         return f"A row could not be loaded: {_last_line(text)}"
     if isinstance(error, OSError):
         return f"A file could not be read or written: {' '.join(text.split())}."
     return None
+
+
+def _no_space(error: BaseException, text: str) -> bool:
+    # Torch and safetensors report it in words of their own.
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return (isinstance(error, OSError) and error.errno in full) or any(
+        words in text
+        for words in ("No space left", "quota exceeded", "PytorchStreamWriter failed writing")
+    )
 
 
 def _no_memory(text: str) -> bool:

@@ -12,13 +12,13 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from equipoise._core.checks import say
-from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Labels, Scores, Split, Trial
 from equipoise.artifacts.scores import Part
 from equipoise.artifacts.trial import trial_folder
 from equipoise.errors import DataError, MissingExtraError, UsageError
 from equipoise.models import CosineHead
+from equipoise.training.facts import trial_facts
 from equipoise.training.faults import plain_faults, require_device
 from equipoise.training.feed import Collate, Feed
 from equipoise.training.folder import write_trial
@@ -147,7 +147,7 @@ def _fit(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
         network = _network(model, remedy)
-        facts = _facts(feed, network, config)
+        facts = trial_facts(feed, network, config)
         folder = None if out is None else Path(out) / trial_folder(remedy.name, seed, facts)
         if folder is not None and resume and (folder / "trial.json").exists():
             return Trial.load(folder)
@@ -229,24 +229,6 @@ def _network(model: Model, remedy: Remedy) -> nn.Module:
             )
         )
     return net
-
-
-def _facts(feed: Feed, network: nn.Module, config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return everything that decides the outcome."""
-    weights = network.state_dict().values()
-    start = fingerprint_array(*(w.detach().cpu().double().numpy() for w in weights))
-    return {
-        "engine": "fit",
-        "method": feed.remedy.name,
-        "settings": dict(feed.remedy.settings),
-        "seed": feed.seed,
-        "training": feed.options.decisive,
-        "split": feed.split.fingerprint,
-        "labels": feed.truth.fingerprint,
-        "inputs": getattr(feed.dataset, "fingerprint", None),
-        "initial_weights": start,
-        **(config or {}),
-    }
 
 
 def _to_trial(module: RemedyModule, facts: dict[str, Any]) -> Trial:

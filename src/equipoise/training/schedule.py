@@ -27,7 +27,8 @@ class Deferred:
 
     Args:
         start: Share of training after which it takes over, in [0, 1]: epoch ``round(start x
-            epochs)`` is the first. 0 is treatment from the beginning; 1 never.
+            epochs)`` is the first, or the last of a training so short that this lies beyond it.
+            0 is treatment from the beginning; 1 never.
         loss: Takes over from the remedy's loss; None keeps that.
         sampler: Takes over from the remedy's sampler, as ``sampler(seed=...)``, and draws as many
             rows per epoch; None keeps that.
@@ -38,13 +39,17 @@ class Deferred:
         UsageError: ``start`` outside [0, 1], or nothing that takes over.
 
     Note:
-        Calibration: at the end of training the outputs lie between the two operating points.
-        The remedy's correction is that of the late loss and sampler, marked approximate.
+        Calibration: at the end of training the outputs lie between the two operating points, near
+        the first where the learning rate falls to 0 meanwhile ("cosine"): leave the late part a
+        rate to learn with ("multistep", as in the paper), and calibrate on validation rows.
+        The remedy's correction is that of the late loss and sampler, marked approximate; with
+        ``start`` 1 it must be that of plain training.
 
     Example:
         >>> from torch import nn
-        >>> Deferred(0.8, loss=nn.CrossEntropyLoss()).first_epoch(200)
-        160
+        >>> late = Deferred(0.8, loss=nn.CrossEntropyLoss())
+        >>> late.first_epoch(200), late.first_epoch(2)
+        (160, 1)
 
     Source:
         Cao et al., NeurIPS 2019, algorithm 1 (DRW).
@@ -62,5 +67,7 @@ class Deferred:
             raise UsageError(say("schedule", "defer a loss or a sampler", "neither"))
 
     def first_epoch(self, epochs: int) -> int:
-        """Return the first epoch, counted from 0, in which it is in force."""
-        return round(self.start * epochs)
+        """Return the first epoch, counted from 0, in which it is in force; ``epochs`` for never."""
+        first = round(self.start * epochs)
+        # Else 2 epochs with 0.8 would be plain training, corrected for a loss it never had.
+        return first if self.start == 1 else min(first, epochs - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -12,13 +13,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.checks import one_of, say, to_positive
 from equipoise.errors import UsageError
 from equipoise.models import CosineHead, find_last_layer, freeze
+from equipoise.models.last_layer import run_once
 from equipoise.training.options import TrainingOptions
 from equipoise.training.remedy import Remedy
 
-__all__ = ["LearnedScales", "SecondStage", "fold_scales", "prepare_head", "scale_rows"]
+__all__ = [
+    "LearnedScales",
+    "SecondStage",
+    "centre_means",
+    "fold_scales",
+    "last_layer",
+    "prepare_head",
+    "scale_rows",
+]
 
 Kind = Literal["crt", "lws", "tau_norm", "ncm"]
 Bias = Literal["keep", "drop"]
@@ -28,20 +38,38 @@ Bias = Literal["keep", "drop"]
 class SecondStage:
     """What follows the first stage, as the slot ``second_stage`` of a remedy.
 
+    Use where the features of plain training are good and only the last layer favours frequent
+    classes. Prefer tuned thresholds or class offsets first: they move the operating point too,
+    keep the probabilities, and cost no training.
+
     Args:
         kind: "crt" trains a new last layer, "lws" one scale per class on the old one, both with
-            everything else frozen, batch norm included. "tau_norm" divides the last layer's rows
-            by their norm to the power tau, chosen on validation; "ncm" puts the class means of
-            the training features there.
+            everything else frozen, batch norm included; dropout and augmentation stay active.
+            "tau_norm" divides the last layer's rows by their norm to the power tau, chosen on
+            validation; "ncm" puts the class means of the training features there. The last two
+            are for classes.
         remedy: Loss, sampler and correction of the second stage. Its correction is what undoes
-            the final outputs.
-        epochs: Of "crt" and "lws".
-        lr: Their learning rate; None keeps that of the first stage.
-        taus: Candidates of tau; equal values on validation go to the smallest.
-        bias: Whether "tau_norm" keeps the bias or drops it.
+            the final outputs. Of "tau_norm" and "ncm" only the correction counts.
+        epochs: Of "crt" and "lws", >= 1.
+        lr: Their learning rate, > 0; None keeps that of the first stage.
+        taus: Candidates of tau, >= 0; equal values on validation go to the smallest.
+        bias: Whether "tau_norm" keeps the bias, (C,), or drops it.
 
     Raises:
-        UsageError: an unknown kind, no epochs, or no tau >= 0.
+        UsageError: an unknown kind, no epochs, a rate that is not above 0, no tau >= 0, or a
+            remedy that fills a slot which the stage does not use.
+
+    Note:
+        Calibration: outputs of "crt" and "lws" follow the prior of the second stage's draws, as
+        its correction says, approximately. Those of "tau_norm" and "ncm" rank: give them a
+        correction of exactness "none", and fit a calibrator on validation rows.
+
+    Example:
+        >>> import equipoise as eq
+        >>> labels = eq.Labels.from_array([0, 0, 0, 1], kind="multiclass")
+        >>> stage = SecondStage("crt", eq.remedy("class_balanced_sampling", labels), epochs=5)
+        >>> stage.remedy.correction.probabilities([[0.0, 0.0]]).round(2).tolist()
+        [[0.75, 0.25]]
 
     Source:
         Kang et al., ICLR 2020, section 4.
@@ -59,8 +87,13 @@ class SecondStage:
         one_of("bias", self.bias, get_args(Bias))
         if self.epochs < 1:
             raise UsageError(say("epochs", "be >= 1", self.epochs))
-        if not self.taus or min(self.taus) < 0:
-            raise UsageError(say("taus", "hold values >= 0", list(self.taus)))
+        if self.lr is not None:
+            to_positive("lr", self.lr)
+        if not self.taus or not all(0 <= tau < math.inf for tau in self.taus):
+            raise UsageError(say("taus", "hold finite values >= 0", list(self.taus)))
+        # A slot that is filled is used or refused, never ignored.
+        slots = ("sampler", "mixing", "schedule") if self.is_trained else ()
+        self.remedy.require_supported(f"second stage '{self.kind}'", slots)
 
     @property
     def is_trained(self) -> bool:
@@ -96,25 +129,64 @@ def prepare_head(network: nn.Module, stage: SecondStage, example: object) -> nn.
     Everything but the last layer is frozen, batch norm included.
 
     Raises:
-        UsageError: the last layer is not linear.
+        UsageError: the last layer is not one that the stage can work on.
     """
     network = copy.deepcopy(network)
-    name = find_last_layer(network, example)
-    head = network.get_submodule(name)
-    if not isinstance(head, (nn.Linear, CosineHead)) or (
-        stage.kind != "crt" and not isinstance(head, nn.Linear)
-    ):
-        do = "A second stage works on the weights of one linear layer."
-        raise UsageError(say("model", f"end in a linear layer for '{stage.kind}'", head, do))
+    head = last_layer(network, stage.kind, example)
     freeze(network, "*")
-    new = LearnedScales(head) if stage.kind == "lws" else _begin_anew(head)  # type: ignore[arg-type]
-    if not name:
-        return new
-    network.set_submodule(name, new)
+    if stage.kind == "lws" and isinstance(head, nn.Linear):
+        return _replace(network, head, LearnedScales(head))
+    _begin_anew(head)
     return network
 
 
-def _begin_anew(head: nn.Module) -> nn.Module:
+def last_layer(network: nn.Module, kind: Kind, example: object) -> nn.Linear | CosineHead:
+    """Return the layer that a second stage works on.
+
+    Args:
+        network: Run once on ``example``, and left as it is.
+        kind: Of the stage; "crt" takes a cosine head too.
+        example: A batch of one row, as the network takes it.
+
+    Raises:
+        UsageError: it is no linear layer, or its weight is computed (weight norm); or, where the
+            new weights are computed, its outputs are not what the network returns.
+    """
+    head = network.get_submodule(find_last_layer(network, example))
+    own = "weight" in dict(head.named_parameters(recurse=False))
+    if (
+        not own
+        or not isinstance(head, (nn.Linear, CosineHead))
+        or (kind != "crt" and isinstance(head, CosineHead))
+    ):
+        do = "A second stage works on the weights of one linear layer."
+        raise UsageError(say("model", f"end in a linear layer for '{kind}'", head, do))
+    if kind in ("crt", "lws"):
+        return head
+    said: list[Tensor] = []
+    hook = head.register_forward_hook(lambda *given: said.append(given[-1]))
+    try:
+        outputs = run_once(network, example)
+    finally:
+        hook.remove()
+    if len(said) != 1 or not torch.equal(outputs, said[0]):
+        do = "Leave out what follows it, or is not one vector of features per row."
+        raise UsageError(say("model", f"return what its last layer does for '{kind}'", head, do))
+    return head
+
+
+def _replace(network: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
+    """Put a layer in the place of another, wherever that is registered; return the network."""
+    if network is old:
+        return new
+    # Listed first: a new layer may hold the old one.
+    places = [name for name, m in network.named_modules(remove_duplicate=False) if m is old]
+    for place in places:
+        network.set_submodule(place, new)
+    return network
+
+
+def _begin_anew(head: nn.Module) -> None:
     """Draw the weights of a last layer again, from torch's state."""
     if isinstance(head, nn.Linear):
         head.reset_parameters()
@@ -122,19 +194,15 @@ def _begin_anew(head: nn.Module) -> nn.Module:
         nn.init.kaiming_uniform_(head.weight, a=5**0.5)
     for parameter in head.parameters():
         parameter.requires_grad_(True)
-    return head
 
 
 def fold_scales(network: nn.Module) -> nn.Module:
     """Return the network with learned scales multiplied into its last layer."""
-    for name, module in network.named_modules():
+    for module in network.modules():
         if isinstance(module, LearnedScales):
             with torch.no_grad():
                 module.layer.weight.mul_(module.scale[:, None])
-            if not name:
-                return module.layer
-            network.set_submodule(name, module.layer)
-            break
+            return _replace(network, module, module.layer)
     return network
 
 
@@ -155,11 +223,42 @@ def scale_rows(
         tau: Power of the norm; 0 changes nothing.
         keep_bias: Keep the bias as it is, or leave it out.
 
+    Returns:
+        (N, C) float64. A row of ``weight`` that is zero stays as it is.
+
     Example:
         >>> scale_rows([[4.0, 1.0]], np.array([[2.0], [0.5]]), None, 1.0).tolist()
         [[2.0, 2.0]]
     """
     shift = np.zeros(len(weight)) if bias is None else np.asarray(bias, dtype=np.float64)
     norms = np.linalg.norm(np.asarray(weight, dtype=np.float64), axis=1)
+    norms = np.where(norms > 0, norms, 1.0)
     plain = np.asarray(logits, dtype=np.float64) - shift
     return np.asarray(plain / norms**tau + (shift if keep_bias else 0.0))
+
+
+def centre_means(means: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of the linear layer that decides for the nearest class mean.
+
+    Args:
+        means: (C, D) floating; NaN for a class without training rows.
+
+    Returns:
+        Weight (C, D) and bias (C,): outputs are half the squared distance of a row to the mean of
+        all class means, less half of that to the mean of the class. A class without rows gets an
+        output below the least that the largest of the others can be, so it is never decided for.
+
+    Example:
+        >>> weight, bias = centre_means(torch.tensor([[0.0], [4.0], [torch.nan]]))
+        >>> (torch.tensor([[0.9], [3.0]]) @ weight.T + bias).argmax(1).tolist()
+        [0, 1]
+    """
+    there = ~means.isnan().any(1)
+    centre = means[there].mean(0)
+    weight = (means - centre).nan_to_num(0.0)
+    # (m - c)(x - (m + c) / 2): less is lost in rounding than with the squares of both.
+    bias = -(weight * (means + centre).nan_to_num(0.0)).sum(1) / 2
+    # Weights add up to zero, so for every row the largest output is at least the mean bias.
+    lowest = bias[there].mean()
+    bias[~there] = lowest - 1.0 - lowest.abs()
+    return weight, bias

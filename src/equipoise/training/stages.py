@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,13 +16,14 @@ from equipoise._core.files import atomic_path
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Correction
 from equipoise.errors import UsageError
-from equipoise.models import find_last_layer
 from equipoise.training.feed import Feed
 from equipoise.training.module import RemedyModule
 from equipoise.training.ranks import place, sum_over_ranks
 from equipoise.training.second_stage import (
     SecondStage,
+    centre_means,
     fold_scales,
+    last_layer,
     prepare_head,
     scale_rows,
 )
@@ -31,8 +33,6 @@ from equipoise.training.trainer import run_trainer
 __all__ = ["clear_checkpoints", "run_stages"]
 
 _FIRST, _TRAINED, _SECOND = "resume.ckpt", "first_stage.ckpt", "second_stage.ckpt"
-_NEVER = -1e6
-"""Output of a class without training rows: finite, and below any other."""
 
 
 def run_stages(
@@ -47,26 +47,44 @@ def run_stages(
         folder: Where checkpoints go; None writes none.
         resume: Go on from what is there; False removes it first.
         progress: Show a progress bar; None shows it in a terminal.
+
+    Raises:
+        UsageError: a second stage that is none of the package's, is for classes alone, or does
+            not fit the network; said before the first stage is trained.
     """
-    stage = module.remedy.second_stage
-    if stage is not None and not isinstance(stage, SecondStage):
-        do = "Take equipoise.training.SecondStage."
-        raise UsageError(say("second_stage", "be one that `fit` knows", type(stage), do))
+    stage = _checked(module)
     if folder is not None and not resume:
         clear_checkpoints(folder)
     if stage is not None and not stage.is_trained:
         module.finish = lambda m: _rebuild(m, stage)
     trained = None if folder is None else folder / _TRAINED
-    if trained is not None and trained.exists():
-        module.on_load_checkpoint(torch.load(trained, weights_only=True))
-        module.model.load_state_dict(module.record.best)
+    # Asked once: another process may write it while this one is on its way.
+    goes_on = trained is not None and trained.exists()
+    if trained is not None and goes_on:
+        _load_trained(module, trained)
     else:
         checkpoint = None if folder is None else folder / _FIRST
         run_trainer(module, checkpoint=checkpoint, progress=progress)
     if stage is not None and stage.is_trained:
-        if trained is not None and not trained.exists():
+        if trained is not None and not goes_on:
             _save_trained(module, trained)
         _train_head(module, stage, folder, progress)
+
+
+def _checked(module: RemedyModule) -> SecondStage | None:
+    """Return the second stage, once it is known to fit labels and network."""
+    stage = module.remedy.second_stage
+    if stage is None:
+        return None
+    if not isinstance(stage, SecondStage):
+        do = "Take equipoise.training.SecondStage."
+        raise UsageError(say("second_stage", "be one that `fit` knows", type(stage), do))
+    kind = module.feed.truth.kind
+    if not stage.is_trained and kind != "multiclass":
+        do = "Take 'crt', or thresholds per label: equipoise.tune."
+        raise UsageError(say("second_stage", f"be for {kind} labels", f"'{stage.kind}'", do))
+    last_layer(module.model, stage.kind, _example(module.feed, module.model))
+    return stage
 
 
 def clear_checkpoints(folder: Path) -> None:
@@ -100,13 +118,23 @@ def _train_head(
     module.outputs = second.outputs
     record, later = module.record, second.record
     record.keep(module.model)
-    record.history += [{**row, "stage": 2} for row in later.history]
+    done = len(record.history)
+    record.history += [{**r, "epoch": done + r["epoch"], "stage": 2} for r in later.history]
+    record.label_history += [{**r, "epoch": done + r["epoch"]} for r in later.label_history]
     record.drawn = record.drawn + later.drawn
     record.second_stage = {
         "second_stage": stage.kind,
-        "second_stage_epoch": later.best_epoch,
+        "second_stage_epoch": done + later.best_epoch,
         "second_stage_value": later.best_value,
     }
+
+
+def _load_trained(module: RemedyModule, file: Path) -> None:
+    module.on_load_checkpoint(torch.load(file, weights_only=True))
+    # The trainer, which has not run here, would have turned the weights into this type.
+    if module.options.precision == "64-true":
+        module.model.double()
+    module.model.load_state_dict(module.record.best)
 
 
 def _save_trained(module: RemedyModule, file: Path) -> None:
@@ -122,12 +150,18 @@ def _save_trained(module: RemedyModule, file: Path) -> None:
 def _example(feed: Feed, network: nn.Module) -> Any:
     """Return a batch of one row, as the network takes it."""
     rows = Subset(feed.dataset, feed.split.val[:1].tolist())
-    x, _ = next(iter(DataLoader(rows, batch_size=1, collate_fn=feed.collate)))
+    # A generator of its own: a loader without one draws from torch's state.
+    loader = DataLoader(rows, batch_size=1, collate_fn=feed.collate, generator=torch.Generator())
+    x, _ = next(iter(loader))
     weight = next(network.parameters())
 
     def move(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: move(part) for key, part in value.items()}
         if isinstance(value, (tuple, list)):
             return tuple(move(part) for part in value)
+        if not isinstance(value, Tensor):
+            return value
         return value.to(weight) if value.is_floating_point() else value.to(weight.device)
 
     return move(x)
@@ -137,15 +171,12 @@ def _example(feed: Feed, network: nn.Module) -> Any:
 
 
 def _rebuild(module: RemedyModule, stage: SecondStage) -> None:
-    name = find_last_layer(module.model, _example(module.feed, module.model))
-    head = module.model.get_submodule(name)
-    if not isinstance(head, nn.Linear):
-        do = "A second stage works on the weights of one linear layer."
-        raise UsageError(say("model", f"end in a linear layer for '{stage.kind}'", head, do))
+    example = _example(module.feed, module.model)
+    head = cast("nn.Linear", last_layer(module.model, stage.kind, example))
     if stage.kind == "tau_norm":
         _normalise(module, head, stage)
     else:
-        _put_means(module, name, head)
+        _put_means(module, head)
     module.record.keep(module.model)
 
 
@@ -164,7 +195,8 @@ def _normalise(module: RemedyModule, head: nn.Linear, stage: SecondStage) -> Non
     best = max(values.values())
     tau = next(tau for tau, value in values.items() if value == best)
     with torch.no_grad():
-        head.weight.div_(head.weight.norm(dim=1, keepdim=True) ** tau)
+        norms = head.weight.norm(dim=1, keepdim=True)
+        head.weight.div_(torch.where(norms > 0, norms, 1.0) ** tau)
         if not keep and head.bias is not None:
             head.bias.zero_()
     module.record.second_stage = {
@@ -174,23 +206,13 @@ def _normalise(module: RemedyModule, head: nn.Linear, stage: SecondStage) -> Non
     }
 
 
-def _put_means(module: RemedyModule, name: str, head: nn.Linear) -> None:
-    """Put a linear layer there that says minus half the squared distance to each class mean.
-
-    The squared length of the features, the same for all classes of a row, is left out.
-    """
+def _put_means(module: RemedyModule, head: nn.Linear) -> None:
+    """Make a linear layer say how near a row is to the mean of each class."""
     feed = module.feed
-    means = _class_means(module, head, feed.truth.num_classes)
-    nearest = nn.Linear(means.shape[1], len(means)).to(head.weight)
+    weight, bias = centre_means(_class_means(module, head, feed.truth.num_classes))
     with torch.no_grad():
-        nearest.weight.copy_(means)
-        nearest.bias.copy_(-means.square().sum(1) / 2)
-        nearest.bias[means.isnan().any(1)] = _NEVER
-        nearest.weight.nan_to_num_(0.0)
-    if name:
-        module.model.set_submodule(name, nearest)
-    else:
-        module.model = nearest
+        head.weight.copy_(weight)
+        head.bias = nn.Parameter(bias.to(head.weight))
     value = selection_metric(
         module.compute_outputs(feed.split.val),
         feed.truth[feed.split.val],
@@ -217,4 +239,4 @@ def _class_means(module: RemedyModule, head: nn.Linear, classes: int) -> Tensor:
     finally:
         hook.remove()
     total = sum_over_ranks(sums, module.device)
-    return (total[:, :-1] / total[:, -1:]).to(head.weight)
+    return total[:, :-1] / total[:, -1:]

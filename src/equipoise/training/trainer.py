@@ -125,10 +125,13 @@ class _Checkpoints(pl.Callback):
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         if trainer.is_global_zero:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        # The second argument: not the weights alone.
-        trainer.save_checkpoint(temporary, False)
-        if trainer.is_global_zero:
-            temporary.replace(self.path)
+        try:
+            # The second argument: not the weights alone.
+            trainer.save_checkpoint(temporary, False)
+            if trainer.is_global_zero:
+                temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
         self.last = time.monotonic()
 
 

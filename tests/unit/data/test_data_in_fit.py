@@ -26,7 +26,7 @@ from equipoise.data import (
 from equipoise.experiments import remedy
 from equipoise.models import MLP
 from equipoise.splits import stratified_split
-from equipoise.training import fit
+from equipoise.training import TrainingOptions, fit
 
 N = 24
 CLASSES = np.arange(N) % 2
@@ -97,10 +97,7 @@ def test_trains(make: Callable[[Path], Any], workers: int, tmp_path: Path) -> No
         data,
         split,
         remedy("none", data.labels[split.train]),
-        epochs=1,
-        batch_size=6,
-        num_workers=workers,
-        accelerator="cpu",
+        options=TrainingOptions(epochs=1, batch_size=6, num_workers=workers, accelerator="cpu"),
         progress=False,
     )
     assert trial.scores["test"].values.shape == (split.test.size, data.labels.num_classes)

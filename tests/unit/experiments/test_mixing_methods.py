@@ -60,7 +60,7 @@ def test_every_method_of_the_catalogue_mixes_exactly_if_its_loss_is_linear(label
     width = labels.num_classes if labels.kind == "multiclass" else None
     for method in methods_for(labels.kind):
         base = remedy(method.name, labels)
-        if method.family == "mixing":
+        if base.mixing is not None:
             with pytest.raises(UsageError, match=f"`base` must have no mixing, got '{base.name}'"):
                 add_mixing(base, Mixup(1.0, num_classes=width))
         elif base.loss.linear_in_target:

@@ -12,8 +12,20 @@ from equipoise.experiments.operating_points import operating_points
 
 
 def test_every_loss_of_the_catalogue_has_a_row_per_kind() -> None:
-    expected = {(m.name, k) for m in METHODS.values() if m.family != "sampler" for k in m.builders}
+    expected = {
+        (m.name, k)
+        for m in METHODS.values()
+        if m.family in ("baseline", "loss")
+        for k in m.builders
+    }
     assert {(p.method, p.labels) for p in operating_points()} == expected
+
+
+@pytest.mark.parametrize("name", ["class_balanced_sampling", "mixup", "remix", "drw", "drs", "crt"])
+def test_nothing_is_claimed_where_no_one_loss_decides(name: str) -> None:
+    """Blends and stages have a plain loss; 0.5 and a range of 0 to 1 would be said of it."""
+    assert name in METHODS
+    assert name not in {p.method for p in operating_points()}
 
 
 def test_known_points() -> None:

@@ -13,11 +13,12 @@ from equipoise.experiments.methods import METHODS
 from equipoise.experiments.run import Outcome, run_study
 from equipoise.experiments.study import parse_study
 
-# The engine of a study refuses to mix: test_mixing_methods.py.
+# The engine of a study refuses to mix and to treat late: test_mixing_methods.py and
+# test_stage_methods.py.
 ARMS = [
     m.name
     for m in METHODS.values()
-    if m.exactness.get("multilabel") == "none" and m.family != "mixing"
+    if m.exactness.get("multilabel") == "none" and m.family == "loss"
 ]
 CONTENT = {
     "title": "Ranking arms",

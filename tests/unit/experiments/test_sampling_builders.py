@@ -23,6 +23,9 @@ def drawn(treated: Remedy, epochs: int = 1) -> np.ndarray:
     """How often each row comes."""
     assert treated.sampler is not None
     sampler, times = treated.sampler(seed=3), np.zeros(500, dtype=np.int64)
+    tell = getattr(sampler, "set_num_epochs", None)
+    if tell is not None:  # as engines do
+        tell(epochs)
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
         times += np.bincount(list(sampler), minlength=500)

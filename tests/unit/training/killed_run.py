@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from equipoise import Labels, Split, TrainingOptions, Trial, fit, remedy
 from equipoise.data import ArrayDataset
+from equipoise.training import Deferred, SecondStage
 
 N = 120
 STEPS_PER_EPOCH = 6
@@ -41,7 +42,8 @@ def run(out: Path, after: int, method: str = "none", workers: int = 0) -> Trial:
     split = Split.from_parts(
         np.arange(72), np.arange(72, 100), np.arange(100, N), n_rows=N, seed=0, method="hand"
     )
-    treated = remedy(method, data.labels[split.train])
+    settings = {"epochs": 3} if method == "crt" else {}
+    treated = remedy(method, data.labels[split.train], **settings)
     options = TrainingOptions(
         epochs=4,
         batch_size=12,
@@ -53,18 +55,29 @@ def run(out: Path, after: int, method: str = "none", workers: int = 0) -> Trial:
         checkpoint_minutes=1e-6 if after % 2 else 10.0,
         num_workers=workers,
     )
-    mortal = replace(treated, loss=_CountedLoss(treated.loss, after))
+    counted = _CountedLoss(treated.loss, after)
+    mortal = replace(treated, loss=counted)
+    late = treated.schedule
+    if isinstance(late, Deferred) and late.loss is not None:
+        mortal = replace(mortal, schedule=replace(late, loss=_CountedLoss(late.loss, after)))
+    stage = treated.second_stage
+    if isinstance(stage, SecondStage):
+        second = replace(stage.remedy, loss=_CountedLoss(stage.remedy.loss, after))
+        mortal = replace(mortal, second_stage=replace(stage, remedy=second))
     return fit(network, data, split, mortal, options=options, out=out)
 
 
 class _CountedLoss(nn.Module):
+    calls = 0
+    """Of all losses of this process together: of both stages."""
+
     def __init__(self, loss: nn.Module, after: int) -> None:
         super().__init__()
-        self.loss, self.after, self.calls = loss, after, 0
+        self.loss, self.after = loss, after
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        self.calls += 1
-        if self.calls > self.after:
+        _CountedLoss.calls += 1
+        if _CountedLoss.calls > self.after:
             os.kill(os.getpid(), signal.SIGKILL)
         value: Tensor = self.loss(logits, target)
         return value
@@ -78,12 +91,12 @@ def serve() -> None:
     import lightning.pytorch  # noqa: F401
 
     for line in sys.stdin:
-        folder, after, workers = json.loads(line)
+        folder, after, workers, method = json.loads(line)
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                run(Path(folder), after, workers=workers)
+                run(Path(folder), after, method, workers)
                 status = 0
             except BaseException:
                 traceback.print_exc()

@@ -7,7 +7,6 @@ import random
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from equipoise.experiments.methods import methods_for, remedy
 from equipoise.losses import SPLCLoss
 from equipoise.models import CosineHead
 from equipoise.training import HeadJob, HeadResult, HeadSettings, Remedy, train_heads
-from equipoise.training.order import Shuffle
+from equipoise.training.order import make_sampler
 from equipoise.training.selection import selection_metric
 from equipoise.training.targets import to_target
 
@@ -66,8 +65,9 @@ def make_problem(
         with warnings.catch_warnings():
             # A single label leaves some rules nothing to do.
             warnings.simplefilter("ignore", NoEffectWarning)
-            # Heads refuse to mix rows: tests/contracts/test_methods.py.
-            names = [m.name for m in methods_for(kind) if m.family != "mixing"]
+            # Heads refuse to mix rows and to train in stages: tests/contracts/test_methods.py.
+            apart = ("mixing", "schedule", "two_stage")
+            names = [m.name for m in methods_for(kind) if m.family not in apart]
             remedies = [remedy(name, labels[part]) for name in names]
         jobs += [HeadJob(treated, seed, part, val) for treated in remedies]
     order = np.random.default_rng(5).permutation(len(jobs))
@@ -111,7 +111,8 @@ def train_alone(
         net[-1] = cosines
     own_loss = copy.deepcopy(job.remedy.loss)
     make = job.remedy.sampler
-    sampler = None if make is None else make(seed=child_seed(job.seed, "order"))
+    epochs = settings.epochs
+    sampler = make and make_sampler(make, job.train.size, seed=job.seed, epochs=epochs)
     steps = -(-job.train.size // settings.batch_size) * settings.epochs
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
@@ -287,8 +288,7 @@ def test_histogram_counts_what_the_sampler_drew() -> None:
         drawn = result.trial.histogram
         assert sum(drawn.values()) == 3 * job.train.size
         counted = dict.fromkeys(labels.names, 0)
-        make = job.remedy.sampler or partial(Shuffle, job.train.size)
-        sampler = make(seed=child_seed(job.seed, "order"))
+        sampler = make_sampler(job.remedy.sampler, job.train.size, seed=job.seed, epochs=3)
         for epoch in range(3):
             sampler.set_epoch(epoch)
             for row in sampler:

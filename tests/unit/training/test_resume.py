@@ -37,8 +37,8 @@ def start() -> Iterator[Start]:
         text=True,
     )
 
-    def begin(folder: Path, after: int, workers: int = 0) -> int:
-        server.stdin.write(json.dumps([str(folder), after, workers]) + "\n")
+    def begin(folder: Path, after: int, workers: int = 0, method: str = "none") -> int:
+        server.stdin.write(json.dumps([str(folder), after, workers, method]) + "\n")
         server.stdin.flush()
         status = int(server.stdout.readline())
         assert status in (0, -signal.SIGKILL)
@@ -92,6 +92,41 @@ def test_killed_with_processes_that_load_data(
     assert start(tmp_path, 13, workers=2) == -signal.SIGKILL
     assert start(tmp_path, NEVER, workers=2) == 0
     assert_same(finished(tmp_path), undisturbed)
+
+
+STAGES = CALLS + 3 * (6 + 3)
+"""Calls of both losses of crt: the last layer has three epochs of its own."""
+
+
+@pytest.fixture(scope="module")
+def two_stages(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stages")
+    assert start(folder, STAGES, method="crt") == 0
+    return finished(folder)
+
+
+# In the first stage, at its last step of all, at the first of the second, and within that.
+@pytest.mark.parametrize("after", [15, 20, CALLS - 1, CALLS, CALLS + 5, CALLS + 14, STAGES - 1])
+def test_killed_in_either_stage_ends_with_the_same_weights(
+    start: Start, tmp_path: Path, two_stages: Path, after: int
+) -> None:
+    assert start(tmp_path, after, method="crt") == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert (left / "first_stage.ckpt").exists() == (after >= CALLS)
+    # What is left to do fits into fewer calls: nothing that was finished is done again.
+    rest = STAGES - CALLS if after >= CALLS else STAGES
+    assert start(tmp_path, rest + (after - rest) % 2, method="crt") == 0
+    assert_same(finished(tmp_path), two_stages)
+    assert not list(left.glob("*.ckpt"))
+
+
+def test_a_late_treatment_is_gone_on_with(start: Start, tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    assert start(whole, NEVER, method="drs") == 0
+    # In the fourth and last epoch, the one that is treated.
+    assert start(tmp_path / "cut", 31, method="drs") == -signal.SIGKILL
+    assert start(tmp_path / "cut", NEVER + 1, method="drs") == 0
+    assert_same(finished(tmp_path / "cut"), finished(whole))
 
 
 def test_a_finished_trial_is_not_trained_again(start: Start, undisturbed: Path) -> None:
