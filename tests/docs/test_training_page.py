@@ -8,8 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from equipoise import TrainingOptions
 from equipoise.experiments.methods import METHODS
+from equipoise.experiments.train_study import parse_train_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -18,7 +21,7 @@ PAIRS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", TEXT, re.DOTALL)
 
 def test_blocks_print_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert len(PAIRS) == TEXT.count("```python") == 6
+    assert len(PAIRS) == TEXT.count("```python") == 7
     scope: dict[str, object] = {}
     for code, output in PAIRS:
         printed = io.StringIO()
@@ -27,13 +30,23 @@ def test_blocks_print_what_the_page_says(tmp_path: Path, monkeypatch: pytest.Mon
         assert printed.getvalue() == output
 
 
+def test_the_yaml_is_a_study() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    study = parse_train_study(yaml.safe_load(block))
+    TrainingOptions.from_mapping(study.training)
+    sources = {"images", "image_bytes", "image_folder", "cifar", "sequences", "arrays", "table"}
+    for source in sources:
+        assert f"| `{source}` |" in TEXT
+
+
 def test_the_loop_has_at_most_forty_lines() -> None:
     (loop,) = (code for code, _ in PAIRS if "optimizer.step()" in code)
     assert len(loop.splitlines()) <= 40
 
 
 def test_every_late_method_has_its_row() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", TEXT, re.MULTILINE)
+    late = TEXT[TEXT.index("| method |") :]
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", late, re.MULTILINE)
     stated = {name: said.split(":")[0] for name, said in rows}
     assert stated == {
         m.name: next(iter(m.exactness.values()))

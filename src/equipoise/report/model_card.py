@@ -74,9 +74,23 @@ def model_card(
         "## Limits\n",
         _list(limits(trial, val, rule, evaluation)),
         "## How to predict\n",
+        _by_verb(trial, rule),
         usage(val, rule, trial.model_file),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _by_verb(trial: Trial, rule: DecisionRule | None) -> str:
+    """Return the command line that predicts, where the trial says how its network is built."""
+    build = trial.config.get("build")
+    if build is None or rule is None:
+        return ""
+    return (
+        "New data of the form it was trained on "
+        f"({build['data']['source']}, network {build['model']['name']}):\n\n"
+        "```sh\nequipoise predict THIS_FOLDER NEW_DATA -o predictions.parquet\n```\n\n"
+        "Or in Python:\n"
+    )
 
 
 def _front_matter(trial: Trial, val: Scores, rule: DecisionRule | None) -> str:
