@@ -189,9 +189,10 @@ def table_study(folder: Path, **more: Any) -> Path:
 
 def test_an_mlp_on_a_table(tmp_path: Path, run: Run) -> None:
     study = table_study(tmp_path)
-    code, _, error = run("train", study, "-o", tmp_path / "runs")
+    code, _, error = run("train", study, "-o", tmp_path / "runs", "--onnx")
     assert code == 0, error
     place = only_trial(tmp_path / "runs")
+    assert (place / "model.onnx").stat().st_size > 0
     new = pl.read_csv(tmp_path / "table.csv").drop("y").select("row", "d", "c", "b", "a")
     new.write_csv(tmp_path / "new.csv")  # no labels, columns in another order
     got = check_trial(place, run, [tmp_path / "new.csv"], 200, "--batch-size", 7)

@@ -25,6 +25,7 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on with what is there, or begin again.")
     ] = True,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx, too.")] = False,
     allow_code: o.AllowCode = False,
     as_json: o.Json = False,
     at_least: o.FailOn = None,
@@ -45,6 +46,10 @@ def run(
     if not first:
         return
     place = folder / trial.folder_name
+    if onnx:
+        from equipoise.experiments.predict import export_trial
+
+        note(f"{export_trial(place, allow_code=allow_code)} written")
     if as_json:
         print_json({"trial": place, "method": trial.method, **trial.selection})
     else:

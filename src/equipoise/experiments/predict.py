@@ -20,9 +20,9 @@ from equipoise.experiments.apply_file import Applied, apply_file
 from equipoise.experiments.train_data import TrainRows, open_rows
 from equipoise.experiments.train_model import build_again
 from equipoise.experiments.train_study import parse_train_study
-from equipoise.models import load_weights
+from equipoise.models import export_onnx, load_weights
 
-__all__ = ["predict_files", "predict_scores"]
+__all__ = ["export_trial", "predict_files", "predict_scores"]
 
 Progress = Callable[[int, int], None]
 
@@ -92,17 +92,7 @@ def predict_scores(
     progress: Progress | None = None,
 ) -> Scores:
     """Return a finished trial's outputs on new rows, with its correction; see `predict_files`."""
-    folder = Path(trial)
-    done = Trial.load(folder)
-    facts = done.config.get("build")
-    if facts is None or done.model_file is None:
-        do = (
-            "A trial of `fit` in Python holds weights, not how the network is made: load "
-            "model.safetensors into it, and `apply` the rule to its outputs."
-        )
-        raise DataError(say(str(folder), "be a trial of `equipoise train`", done.method, do))
-    network = build_again(facts, allow_code=allow_code)
-    load_weights(network, folder / done.model_file)
+    network, facts, done = _load(Path(trial), allow_code)
     dataset, ids, collate = _rows(facts, paths, table)
     outputs = _run(network, dataset, collate, _device(device), batch_size, num_workers, progress)
     known = done.scores["val"]
@@ -117,6 +107,45 @@ def predict_scores(
         correction=known.correction,
         check_kind=False,
     )
+
+
+def export_trial(trial: str | Path, *, allow_code: bool = False) -> Path:
+    """Write a finished trial's network as model.onnx beside its weights.
+
+    Args:
+        trial: Folder that ``equipoise train`` wrote.
+        allow_code: Whether a network given as "module:callable" may run.
+
+    Returns:
+        The file; its outputs are the network's, so that the rule applies to them.
+
+    Raises:
+        DataError: as :func:`predict_scores`, or a network that ONNX cannot hold.
+        UsageError: a network of sequences, which are packed: ONNX has nothing of the kind.
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
+    folder = Path(trial)
+    network, facts, _ = _load(folder, allow_code)
+    if facts["data"]["source"] == "sequences":
+        do = "Predict with `equipoise predict`."
+        raise UsageError(say("--onnx", "be for images and tables", "packed sequences", do))
+    x = torch.zeros(2, *facts["input_shape"])
+    return export_onnx(network, x, folder / "model.onnx", names=facts["names"])
+
+
+def _load(folder: Path, allow_code: bool) -> tuple[torch.nn.Module, dict[str, Any], Trial]:
+    """Return the network of a finished trial with its weights, how it is built, and the trial."""
+    done = Trial.load(folder)
+    facts = done.config.get("build")
+    if facts is None or done.model_file is None:
+        do = (
+            "A trial of `fit` in Python holds weights, not how the network is made: load "
+            "model.safetensors into it, and `apply` the rule to its outputs."
+        )
+        raise DataError(say(str(folder), "be a trial of `equipoise train`", done.method, do))
+    network = build_again(facts, allow_code=allow_code)
+    load_weights(network, folder / done.model_file)
+    return network, facts, done
 
 
 def _rows(

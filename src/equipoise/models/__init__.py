@@ -9,6 +9,7 @@ from equipoise.models.freezing import freeze, trainable_share, unfreeze
 from equipoise.models.last_layer import find_last_layer, replace_head
 from equipoise.models.lstm import LSTMClassifier
 from equipoise.models.mlp import MLP
+from equipoise.models.onnx_export import export_onnx
 from equipoise.models.resnet import ResNet32
 from equipoise.models.scaling import ScaledInputs
 from equipoise.models.vgg import VGG16
@@ -24,6 +25,7 @@ __all__ = [
     "LoadReport",
     "ResNet32",
     "ScaledInputs",
+    "export_onnx",
     "find_last_layer",
     "freeze",
     "initialise_prior_bias",

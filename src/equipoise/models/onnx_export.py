@@ -55,8 +55,6 @@ def export_onnx(
             exported for any number of rows.
 
     Example:
-        >>> import pytest
-        >>> _ = pytest.importorskip("onnxscript")
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "model.onnx"
         >>> export_onnx(nn.Linear(3, 2), torch.zeros(4, 3), file, names=["A", "B"]).name
