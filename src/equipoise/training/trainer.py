@@ -131,7 +131,8 @@ class _Checkpoints(pl.Callback):
             if trainer.is_global_zero:
                 temporary.replace(self.path)
         finally:
-            temporary.unlink(missing_ok=True)
+            if trainer.is_global_zero:
+                temporary.unlink(missing_ok=True)
         self.last = time.monotonic()
 
 

@@ -134,7 +134,13 @@ def test_fit_leaves_what_is_frozen_as_it_is() -> None:
         return kept[0]
 
     remedy = eq.remedy("none", labels[split.train])
-    eq.fit(build, ArrayDataset(x, labels), split, remedy, epochs=2, accelerator="cpu")
+    eq.fit(
+        build,
+        ArrayDataset(x, labels),
+        split,
+        remedy,
+        options=eq.TrainingOptions(epochs=2, accelerator="cpu"),
+    )
     moved = [k for k, v in kept[0].state_dict().items() if not torch.equal(v, before[k])]
     assert moved == ["1.weight", "1.bias"]
 
