@@ -40,7 +40,14 @@ METHODS: Mapping[str, Method] = {
 
 
 def get_method(name: str) -> Method:
-    """Return a method by name; an unknown name is answered with the closest one."""
+    """Return a method by name; an unknown name is answered with the closest one.
+
+    "a+b" joins methods; see :func:`equipoise.experiments.composition.compose`.
+    """
+    if name not in METHODS and "+" in name:
+        from equipoise.experiments.composition import compose
+
+        return compose([get_method(part.strip()) for part in name.split("+")])
     if name not in METHODS:
         raise UsageError(say("method", "be in the catalogue", repr(name), closest(name, METHODS)))
     return METHODS[name]
