@@ -114,11 +114,12 @@ def cifar(file: Path | None, n: int) -> ArrayDataset:
         pixels = rng.random((n, 3, 32, 32), dtype=np.float32)
         classes = rng.integers(0, 10, n)
     else:
-        frame = pl.read_parquet(file).head(n)
-        column = next(c for c, t in frame.schema.items() if t == pl.Binary)
+        schema = pl.read_parquet_schema(file)
+        column = next(name for name, kind in schema.items() if kind == pl.Binary)
         images = ImageBytes.from_parquet(file, column, label="label", check="none")
-        pixels = np.stack([images[i][0].numpy() for i in range(n)])
-        classes = images.labels.values[:n]
+        rows = np.linspace(0, len(images) - 1, n).astype(int)  # files may be sorted by class
+        pixels = np.stack([images[i][0].numpy() for i in rows])
+        classes = images.labels.values[rows]
     return ArrayDataset(pixels, Labels.from_array(classes, kind="multiclass"))
 
 

@@ -28,17 +28,17 @@ from equipoise.data import (
     pad_batch,
 )
 from equipoise.errors import DataError
-from equipoise.experiments.tables import join_labels
-from equipoise.experiments.train_study import (
+from equipoise.experiments.data_specs import (
     ArrayData,
     CifarData,
+    Data,
     ImageBytesData,
     ImageFilesData,
     ImageFolderData,
     SequenceData,
     TableRows,
-    TrainStudy,
 )
+from equipoise.experiments.tables import join_labels
 from equipoise.labels.read import read_labels
 from equipoise.labels.tables import read_table
 
@@ -82,14 +82,13 @@ class TrainRows:
         return digest(f"{self.description} {self.input_shape} {self.columns}")[:16]
 
 
-def load_rows(study: TrainStudy) -> TrainRows:
-    """Return the labelled rows of a study; rows of a test path stand behind the others.
+def load_rows(spec: Data) -> TrainRows:
+    """Return the labelled rows that a study names; rows of a test path stand behind the others.
 
     Raises:
         DataError: no labels are named, or the files are not what the study says.
         LeakageError: an id or a group stands among training and test rows.
     """
-    spec = study.data
     if isinstance(spec, CifarData):
         return _cifar(spec)
     if not isinstance(spec, ImageFolderData) and spec.label is None and spec.labels is None:

@@ -91,7 +91,7 @@ def plan_training(study: TrainStudy, *, allow_code: bool = False) -> TrainPlan:
     """
     options = TrainingOptions.from_mapping(study.training)
     _augmentation(study)
-    rows = load_rows(study)
+    rows = load_rows(study.data)
     if rows.labels is None:
         raise DataError(say("data", "name its labels", None))
     labels = rows.labels

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from equipoise._core.words import say
 from equipoise.errors import UsageError
+from equipoise.experiments.data_specs import DATA_SPECS, Data
 from equipoise.experiments.methods import THRESHOLDS, get_method
 from equipoise.experiments.study import (
     ArmSpec,
+    ComparisonSpec,
     LongTailSpec,
     StratifiedSpec,
     Strict,
@@ -21,112 +22,13 @@ from equipoise.experiments.study import (
 )
 
 __all__ = [
-    "ArrayData",
-    "CifarData",
-    "ImageBytesData",
-    "ImageFilesData",
-    "ImageFolderData",
+    "FullStudy",
     "ModelSpec",
-    "SequenceData",
-    "TableRows",
     "TrainStudy",
+    "load_full_study",
     "load_train_study",
+    "parse_full_study",
     "parse_train_study",
-]
-
-
-class _Labelled(Strict):
-    """Where labels, ids and groups stand in a table."""
-
-    label: str | None = None
-    labels: list[str] | None = None
-    delimiter: str = "|"
-    kind: Literal["multiclass", "multilabel"] | None = None
-    id: str | None = None
-    group: str | None = None
-
-
-class _Images(Strict):
-    """How images are read."""
-
-    size: int | tuple[int, int] | None = None
-    resize: Literal["crop", "stretch"] = "crop"
-    mode: Literal["RGB", "grey"] = "RGB"
-    on_broken: Literal["error", "leave_out"] = "error"
-    check: Literal["decode", "open", "none"] = "decode"
-
-
-class ImageFilesData(_Labelled, _Images):
-    """Image files listed in a CSV or Parquet table."""
-
-    source: Literal["images"]
-    path: str
-    test_path: str | None = None
-    image: str = "path"
-    root: str | None = None
-
-
-class ImageBytesData(_Labelled, _Images):
-    """Encoded images in a column of Parquet files."""
-
-    source: Literal["image_bytes"]
-    path: str | list[str]
-    test_path: str | list[str] | None = None
-    image: str = "image"
-
-
-class ImageFolderData(_Images):
-    """One folder of images per class."""
-
-    source: Literal["image_folder"]
-    path: str
-    test_path: str | None = None
-
-
-class CifarData(Strict):
-    """CIFAR-10 or -100, binary version; its own test files are the test part."""
-
-    source: Literal["cifar"]
-    path: str
-    version: Literal["10", "100"] = "10"
-    level: Literal["fine", "coarse"] = "fine"
-
-
-class SequenceData(_Labelled):
-    """Sequences: steps (sum of T, F) and offsets in one .npz, or .npy files; labels in a table."""
-
-    source: Literal["sequences"]
-    path: str
-    offsets: str | None = None
-    table: str
-
-
-class ArrayData(_Labelled):
-    """A NumPy file (N, ...), memory-mapped; labels in a table, row by row."""
-
-    source: Literal["arrays"]
-    path: str
-    table: str
-
-
-class TableRows(_Labelled):
-    """A feature table: numeric columns are features."""
-
-    source: Literal["table"] = "table"
-    path: str
-    test_path: str | None = None
-    features: list[str] | None = None
-
-
-Data = Annotated[
-    ImageFilesData
-    | ImageBytesData
-    | ImageFolderData
-    | CifarData
-    | SequenceData
-    | ArrayData
-    | TableRows,
-    Field(discriminator="source"),
 ]
 
 
@@ -151,21 +53,17 @@ class ModelSpec(Strict):
     prior_bias: bool = False
 
 
-class TrainStudy(Strict):
-    """Everything that decides one training."""
+class _Training(Strict):
+    """What one training and a comparison of trainings have in common."""
 
     title: str = "Training"
     data: Data
     split: Splitting = StratifiedSpec()
     model: ModelSpec
-    arms: tuple[ArmSpec, ...] = (ArmSpec(method="none"),)
-    seed: int = 0
-    folds: int | None = Field(None, ge=2)
     augmentation: str | dict[str, Any] = "none"
     training: dict[str, Any] = Field(default_factory=dict)
-    objective: str | None = None
 
-    @field_validator("arms", mode="before")
+    @field_validator("arms", mode="before", check_fields=False)
     @classmethod
     def _expand(cls, arms: Any) -> Any:
         if isinstance(arms, str):
@@ -174,20 +72,42 @@ class TrainStudy(Strict):
             return arms
         return [{"method": arm} if isinstance(arm, str) else arm for arm in arms]
 
+
+class TrainStudy(_Training):
+    """Everything that decides one training."""
+
+    arms: tuple[ArmSpec, ...] = (ArmSpec(method="none"),)
+    seed: int = 0
+    folds: int | None = Field(None, ge=2)
+
     @property
     def arm(self) -> ArmSpec:
         """The one method that is trained."""
         return self.arms[0]
 
 
+class FullStudy(_Training):
+    """Everything that decides a comparison of full trainings."""
+
+    arms: tuple[ArmSpec, ...]
+    seeds: int = Field(5, ge=1, le=1000)
+    comparison: ComparisonSpec = ComparisonSpec()
+
+    def trained_arms(self) -> list[ArmSpec]:
+        """Return the arms that need training; the baseline is always the first of them."""
+        arms = [a for a in self.arms if a.method != THRESHOLDS]
+        if not any(a.label == "none" for a in arms):
+            arms.insert(0, ArmSpec(method="none"))
+        return sorted(arms, key=lambda a: a.label != "none")
+
+    def one(self, arm: ArmSpec, seed: int) -> TrainStudy:
+        """Return the training of one arm with one seed."""
+        shared = {name: getattr(self, name) for name in _Training.model_fields}
+        return TrainStudy(**shared, arms=(arm,), seed=seed)
+
+
 _TAGGED: dict[str, type[BaseModel]] = {
-    "images": ImageFilesData,
-    "image_bytes": ImageBytesData,
-    "image_folder": ImageFolderData,
-    "cifar": CifarData,
-    "sequences": SequenceData,
-    "arrays": ArrayData,
-    "table": TableRows,
+    **DATA_SPECS,
     "stratified": StratifiedSpec,
     "long_tail": LongTailSpec,
     "file": SplitFile,
@@ -202,18 +122,7 @@ def parse_train_study(content: Any, name: str = "study") -> TrainStudy:
         UsageError: one line that names the key, what was expected, and the closest known key; or
             other than one arm.
     """
-    if not isinstance(content, dict):
-        raise UsageError(say(name, "be a YAML mapping", type(content).__name__))
-    content = dict(content)
-    for part, key, default in (("data", "source", "table"), ("split", "how", "stratified")):
-        if isinstance(content.get(part), dict):
-            content[part] = {key: default, **content[part]}
-    if isinstance(content.get("model"), str):
-        content["model"] = {"name": content["model"]}
-    try:
-        study = TrainStudy.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(explain_problem(error, name, TrainStudy, _TAGGED)) from None
+    study = _parse(content, name, TrainStudy)
     if len(study.arms) != 1:
         do = "Several are for `equipoise compare`."
         raise UsageError(say("arms", "hold one method", len(study.arms), do))
@@ -224,15 +133,57 @@ def parse_train_study(content: Any, name: str = "study") -> TrainStudy:
     return study
 
 
+def parse_full_study(content: Any, name: str = "study") -> FullStudy:
+    """Check the content of a study of several full trainings.
+
+    Raises:
+        UsageError: as :func:`parse_train_study`; or two arms of one name.
+    """
+    study = _parse(content, name, FullStudy)
+    for arm in study.trained_arms():
+        get_method(arm.method)
+    labels = [a.label for a in study.trained_arms()]
+    if len(set(labels)) < len(labels):
+        raise UsageError(say("arms", "have distinct names", labels, "Give each its own `name:`."))
+    return study
+
+
+AnyStudy = TypeVar("AnyStudy", TrainStudy, FullStudy)
+
+
+def _parse(content: Any, name: str, form: type[AnyStudy]) -> AnyStudy:
+    if not isinstance(content, dict):
+        raise UsageError(say(name, "be a YAML mapping", type(content).__name__))
+    content = dict(content)
+    for part, key, default in (("data", "source", "table"), ("split", "how", "stratified")):
+        if isinstance(content.get(part), dict):
+            content[part] = {key: default, **content[part]}
+    if isinstance(content.get("model"), str):
+        content["model"] = {"name": content["model"]}
+    try:
+        return form.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(explain_problem(error, name, form, _TAGGED)) from None
+
+
 def load_train_study(path: str | Path, assignments: tuple[str, ...] = ()) -> TrainStudy:
     """Read and check a study file; relative paths are seen from its folder."""
+    return parse_train_study(_read(path, assignments), str(path))
+
+
+def load_full_study(path: str | Path, assignments: tuple[str, ...] = ()) -> FullStudy:
+    """Read and check a study of several full trainings; paths are seen from its folder."""
+    return parse_full_study(_read(path, assignments), str(path))
+
+
+def _read(path: str | Path, assignments: tuple[str, ...]) -> Any:
     file = Path(path)
     content = read_study(file, assignments)
     if isinstance(content, dict):
         for part, keys in (("data", _PATHS), ("split", ("path",)), ("model", ("weights",))):
             if isinstance(content.get(part), dict):
                 content[part] = _seen_from(file.parent, content[part], keys)
-    return parse_train_study(content, str(path))
+    return content
 
 
 def _seen_from(folder: Path, part: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -244,8 +195,3 @@ def _seen_from(folder: Path, part: dict[str, Any], keys: tuple[str, ...]) -> dic
         elif isinstance(value, list):
             moved[key] = [str(folder / str(v)) for v in value]
     return moved
-
-
-def study_yaml(study: TrainStudy) -> str:
-    """Return a study as YAML, for the folder of its trial."""
-    return yaml.safe_dump(study.model_dump(mode="json", exclude_none=True), sort_keys=False)
