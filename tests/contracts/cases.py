@@ -9,12 +9,20 @@ from class_cases import CLASS_CASES
 from coupled_cases import COUPLED_CASES
 from label_cases import LABEL_CASES
 from loss_case import LossCase
+from online_cases import ONLINE_CASES
 
 __all__ = ["CASES", "NO_LOSS", "NO_NEUTRAL", "LossCase"]
 
-CASES = [*CLASS_CASES, *LABEL_CASES, *COUPLED_CASES]
+CASES = [*CLASS_CASES, *LABEL_CASES, *COUPLED_CASES, *ONLINE_CASES]
 
-NO_LOSS = {"Loss", "Recovery", "Reduction", "recover_posterior", "solve_posterior"}
+NO_LOSS = {
+    "Loss",
+    "OnlineLoss",
+    "Recovery",
+    "Reduction",
+    "recover_posterior",
+    "solve_posterior",
+}
 """Public names of equipoise.losses that are not losses."""
 
 NO_NEUTRAL = {"hill", "pairwise_auc", "smooth_ap", "soft_f_beta", "two_way", "zlpr"}

@@ -52,7 +52,8 @@ class LossCase:
 
     @property
     def kind(self) -> str:
-        return self.module.kind
+        # A wrapper is of the kind of the loss that it wraps.
+        return getattr(self.settings.get("loss"), "kind", self.module.kind)
 
     @property
     def smallest(self) -> Literal["none", "mean"]:

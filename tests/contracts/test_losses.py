@@ -20,7 +20,10 @@ NAN = float("nan")
 REDUCTIONS = ["none", "mean", "sum", "batchmean"]
 NOT_LINEAR = {
     "DistributionBalancedLoss",
+    "NegativeRatioLoss",
+    "OHEMLoss",
     "PairwiseAUCLoss",
+    "SemiHardLoss",
     "SmoothAPLoss",
     "SoftFBetaLoss",
     "TwoWayLoss",

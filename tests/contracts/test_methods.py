@@ -13,7 +13,7 @@ from torch.utils.data import BatchSampler, Sampler
 
 from equipoise import losses, sampling
 from equipoise.artifacts import Correction, Labels
-from equipoise.errors import NotRecoverableError, UsageError
+from equipoise.errors import DataError, NotRecoverableError, UsageError
 from equipoise.experiments.methods import METHODS, THRESHOLDS, get_method, methods_for, remedy
 from equipoise.experiments.operating_points import operating_points
 from equipoise.sampling import ROW_RULES, sampler_correction
@@ -70,6 +70,9 @@ OTHER = {
     "epochs": 3,
     "lr": 0.5,
     "bias": "drop",
+    "min_kept": 30,
+    "low": 0.2,
+    "high": 0.8,
 }
 # Where the value for all is out of a method's range.
 OTHER_OF = {("remix", "ratio"): 1.5}
@@ -125,9 +128,13 @@ def test_builds_and_trains_and_stays_finite(name: str, kind: str, absent: bool) 
         drawn = np.array(list(sampler))
         assert len(drawn) == len(sampler) == 40
         assert 0 <= drawn.min() <= drawn.max() < 40
-    slots = filled(treated) - {"sampler"}
+    slots = filled(treated) - {"sampler", "mixing", "schedule"}
     if slots:
         assert_refused_by_heads(treated, slots, labels)
+        return
+    if name == "cutmix":
+        with pytest.raises(DataError, match="`x` must be images"):
+            train_one_epoch(treated, labels)
         return
     outputs, history = train_one_epoch(treated, labels)
     assert np.isfinite(outputs).all()
@@ -296,7 +303,7 @@ def test_every_loss_of_the_package_is_reached_and_has_an_operating_point_or_none
         if isinstance(getattr(losses, name), type) and issubclass(getattr(losses, name), nn.Module)
     }
     # Balanced softmax is logit adjustment with tau 1: one name for one method.
-    assert set(reached) == public - {"Loss", "BalancedSoftmaxLoss"}
+    assert set(reached) == public - {"Loss", "OnlineLoss", "BalancedSoftmaxLoss"}
     listed = {point.method for point in operating_points()}
     for loss, names in reached.items():
         assert names & listed, loss

@@ -15,6 +15,7 @@ from equipoise._core.checks import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import DoubleCorrectionWarning, NoEffectWarning, UsageError
 from equipoise.experiments._method import Method
+from equipoise.experiments.builders import plain_bce, plain_cross_entropy
 from equipoise.experiments.mixing_builders import add_mixing
 from equipoise.training.combination import add_sampler
 from equipoise.training.remedy import Remedy
@@ -77,7 +78,8 @@ class Composition(Method):
         drawn: Remedy | None,
     ) -> Remedy:
         first = by_slot.get("loss") or by_slot.get("schedule")
-        base = _plain(labels)
+        several = labels.kind == "multilabel"
+        base = plain_bce(labels) if several else plain_cross_entropy(labels)
         if first is not None:
             with _quiet_about(NoEffectWarning, when=seen is not labels):  # said below, with why
                 base = first.build(seen, **own[first.name])
@@ -169,12 +171,6 @@ def _weakest(parts: Sequence[Method], kind: str) -> str:
         if _SLOTS[part.family] == "stage":
             return part.exactness[kind]
     return max((part.exactness[kind] for part in parts), key=_WEAKNESS.index)
-
-
-def _plain(labels: Labels) -> Remedy:
-    from equipoise.experiments.methods import get_method
-
-    return get_method("none").build(labels)
 
 
 def _as_drawn(labels: Labels, drawn: Remedy) -> Labels:

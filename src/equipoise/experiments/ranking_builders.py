@@ -9,8 +9,11 @@ from equipoise.artifacts import Correction, Labels
 from equipoise.training.remedy import Remedy
 
 __all__ = [
+    "negative_ratio",
+    "ohem",
     "pairwise_auc",
     "ranking_remedy",
+    "semi_hard",
     "smooth_ap",
     "soft_f_beta",
     "splc",
@@ -21,7 +24,10 @@ __all__ = [
 
 def ranking_remedy(name: str, loss: losses.Loss, labels: Labels, **settings: Any) -> Remedy:
     """Return a remedy without a way back: a fitted calibrator is compulsory."""
-    return Remedy(name, loss, Correction(labels.kind, exactness="none"), settings=settings)
+    shares = labels.counts / len(labels) if labels.kind == "multiclass" else None
+    prior = None if shares is None else tuple(shares.tolist())
+    lost = Correction(labels.kind, exactness="none", prior=prior)
+    return Remedy(name, loss, lost, settings=settings)
 
 
 def splc(labels: Labels, *, cut: float, gamma: float, shift: float, first_epoch: int) -> Remedy:
@@ -61,3 +67,30 @@ def smooth_ap(labels: Labels, *, temperature: float) -> Remedy:
     """One minus smooth average precision."""
     loss = losses.SmoothAPLoss(temperature)
     return ranking_remedy("smooth_ap", loss, labels, temperature=temperature)
+
+
+def ohem(labels: Labels, *, ratio: float, min_kept: int) -> Remedy:
+    """The hardest rows of each class, or entries of each label."""
+    if labels.kind == "multiclass":
+        loss = losses.OHEMLoss(
+            losses.CrossEntropyLoss(reduction="none"), ratio, min_kept=min_kept, per="class"
+        )
+    else:
+        loss = losses.OHEMLoss(
+            losses.BCELoss(reduction="none"), ratio, min_kept=min_kept, per="label"
+        )
+    return ranking_remedy("ohem", loss, labels, ratio=ratio, min_kept=min_kept)
+
+
+def negative_ratio(labels: Labels, *, ratio: float) -> Remedy:
+    """All positives of a label, and its hardest negatives in proportion."""
+    plain = losses.BCELoss(reduction="none")
+    loss = losses.NegativeRatioLoss(plain, ratio, per="label")
+    return ranking_remedy("negative_ratio", loss, labels, ratio=ratio)
+
+
+def semi_hard(labels: Labels, *, low: float, high: float) -> Remedy:
+    """All positives of a label, and its negatives within a band of hardness."""
+    plain = losses.BCELoss(reduction="none")
+    loss = losses.SemiHardLoss(plain, low=low, high=high, per="label")
+    return ranking_remedy("semi_hard", loss, labels, low=low, high=high)

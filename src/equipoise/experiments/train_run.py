@@ -81,8 +81,20 @@ class TrainPlan:
         }
 
 
-def plan_training(study: TrainStudy, *, allow_code: bool = False) -> TrainPlan:
+def plan_training(
+    study: TrainStudy,
+    *,
+    allow_code: bool = False,
+    rows: TrainRows | None = None,
+    check: bool = True,
+) -> TrainPlan:
     """Return the plan of a study: data read, rows split, network and remedy tried on one batch.
+
+    Args:
+        study: From :func:`load_train_study`.
+        allow_code: Whether a network given as "module:callable" may run.
+        rows: What the study's data part names, where it is read already.
+        check: Look for findings on labels, network and loss.
 
     Raises:
         DataError: the data are not what the study says.
@@ -91,7 +103,7 @@ def plan_training(study: TrainStudy, *, allow_code: bool = False) -> TrainPlan:
     """
     options = TrainingOptions.from_mapping(study.training)
     _augmentation(study)
-    rows = load_rows(study.data)
+    rows = load_rows(study.data) if rows is None else rows
     if rows.labels is None:
         raise DataError(say("data", "name its labels", None))
     labels = rows.labels
@@ -102,10 +114,10 @@ def plan_training(study: TrainStudy, *, allow_code: bool = False) -> TrainPlan:
     remedy = make_remedy(trained_on)
     scales = input_scales(rows, split.train, study.model.scale_inputs)
     maker = network_maker(study.model, rows, trained_on, remedy, scales, allow_code=allow_code)
-    findings = (
-        *diagnose(trained_on),
-        *_checked(maker, remedy, rows, split, options),
-    )
+    findings: tuple[Finding, ...] = ()
+    if check:
+        tried = _checked(maker, remedy, rows, split, options)
+        findings = (*diagnose(trained_on), *tried)
     return TrainPlan(
         study, rows, labels, split, options, remedy, make_remedy, maker, scales, findings
     )

@@ -1,6 +1,7 @@
 """Losses for imbalanced data, each with its inverse: function first, Module beside it."""
 
 import equipoise.losses._torch  # noqa: F401  # comes first: says which extra brings torch
+from equipoise.losses._online import OnlineLoss
 from equipoise.losses._reduction import Reduction
 from equipoise.losses.asymmetric import AsymmetricLoss, asymmetric_loss
 from equipoise.losses.base import Loss
@@ -35,6 +36,13 @@ from equipoise.losses.logit_adjusted import (
     LogitAdjustedLoss,
     balanced_softmax_loss,
     logit_adjusted_loss,
+)
+from equipoise.losses.ohem import OHEMLoss, ohem_loss
+from equipoise.losses.online import (
+    NegativeRatioLoss,
+    SemiHardLoss,
+    negative_ratio_loss,
+    semi_hard_loss,
 )
 from equipoise.losses.poly import Poly1CrossEntropyLoss, poly1_cross_entropy_loss
 from equipoise.losses.polynomial import (
@@ -75,6 +83,9 @@ __all__ = [
     "LabelAwareSmoothingLoss",
     "LogitAdjustedLoss",
     "Loss",
+    "NegativeRatioLoss",
+    "OHEMLoss",
+    "OnlineLoss",
     "PairwiseAUCLoss",
     "Poly1BCELoss",
     "Poly1CrossEntropyLoss",
@@ -82,6 +93,7 @@ __all__ = [
     "Recovery",
     "Reduction",
     "SPLCLoss",
+    "SemiHardLoss",
     "SigmoidFocalLoss",
     "SmoothAPLoss",
     "SoftFBetaLoss",
@@ -103,11 +115,14 @@ __all__ = [
     "label_aware_smoothing_loss",
     "ldam_loss",
     "logit_adjusted_loss",
+    "negative_ratio_loss",
+    "ohem_loss",
     "pairwise_auc_loss",
     "poly1_bce_loss",
     "poly1_cross_entropy_loss",
     "pos_weight_bce_loss",
     "recover_posterior",
+    "semi_hard_loss",
     "sigmoid_focal_loss",
     "smooth_ap_loss",
     "soft_f_beta_loss",

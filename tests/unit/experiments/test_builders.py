@@ -15,6 +15,7 @@ HOT = Labels.from_array(
 )
 TAIL = Labels.from_array(np.repeat([0, 1, 2], [400, 80, 20]), kind="multiclass")
 RANKING = {"splc", "zlpr", "two_way", "soft_f_beta", "pairwise_auc", "smooth_ap"}
+RANKING |= {"ohem", "negative_ratio", "semi_hard"}
 MIXING = {"mixup", "cutmix", "remix"}
 
 

@@ -74,7 +74,9 @@ def test_every_method_of_the_catalogue_mixes_exactly_if_its_loss_is_linear(label
             with pytest.raises(UsageError, match=r"`loss` must be linear .* such as BCELoss"):
                 add_mixing(base, Mixup(1.0, num_classes=width))
     coupled = {"distribution_balanced", "zlpr", "two_way", "soft_f_beta", "pairwise_auc"}
-    assert refused == ({*coupled, "smooth_ap"} if labels.kind == "multilabel" else set())
+    coupled |= {"ohem", "negative_ratio", "semi_hard"}
+    several = labels.kind == "multilabel"
+    assert refused == ({*coupled, "smooth_ap"} if several else {"ohem"})
 
 
 def test_a_loss_that_says_nothing_is_not_taken_on_trust() -> None:
@@ -125,11 +127,14 @@ def test_a_calibrator_makes_probabilities_of_their_scores(name: str) -> None:
     assert found["log_loss"].value < 0.5
 
 
-def test_a_study_on_heads_says_who_mixes(tmp_path: Path) -> None:
-    data = {"source": "digit_mosaics", "rows": 200, "test_rows": 100}
-    study = parse_study({"title": "t", "data": data, "arms": ["none", "mixup"], "seeds": 2})
-    with pytest.raises(UsageError, match="slot `mixing` that remedy 'mixup'"):
-        run_study(study, out=tmp_path)
+def test_a_study_on_heads_mixes_features(tmp_path: Path) -> None:
+    data = {"source": "digit_mosaics", "rows": 400, "test_rows": 200, "blocks": 8}
+    budget = {"hidden": 0, "epochs": 2}
+    content = {"data": {**data, "test_blocks": 4}, "training": budget, "seeds": 2}
+    study = parse_study({**content, "arms": ["none", "mixup"]})
+    result = run_study(study, out=tmp_path).comparison
+    assert result.arm("mixup").exactness == "none"
+    assert np.isfinite(result.arm("mixup").record["macro_ap"].value)
 
 
 def test_training_on_blends_learns() -> None:

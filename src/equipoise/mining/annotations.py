@@ -1,0 +1,217 @@
+"""True boxes of images, and their reader for tables with one box per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from equipoise._core.checks import one_of, require_shape, say, to_array
+from equipoise.errors import DataError, EquipoiseError
+from equipoise.labels.tables import read_table, require_columns, to_table
+from equipoise.mining.boxes import to_boxes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["BACKGROUND_NAME", "Annotations", "annotations_of", "read_box_table"]
+
+Ints = NDArray[np.int64]
+Truth = tuple[NDArray[np.float32], Ints, NDArray[np.float32]]
+"""Boxes, classes and crowds of one image."""
+BACKGROUND_NAME = "background"
+_TABLE = ("image", "x1", "y1", "x2", "y2", "class")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotations:
+    """The true boxes of K images.
+
+    Args:
+        files: K file names or paths, as the source has them.
+        images: (N,) int64 in [0, K), the image of each box.
+        boxes: (N, 4) float32 x1, y1, x2, y2 in pixels.
+        classes: (N,) int64 in [1, C].
+        crowds: (N,) bool, boxes of whole crowds, in which single objects are not marked.
+        names: C + 1 names, that of the background first.
+        sizes: (K, 2) int64 (height, width) of the images; 0 where the source does not say.
+
+    Raises:
+        ShapeError: lengths that differ.
+        DataError: turned boxes, images or classes that do not exist.
+
+    Example:
+        >>> truth = Annotations(
+        ...     ("a.png",), [0], [[0, 0, 4, 4]], [1], [False], ("background", "cat"), [[8, 8]]
+        ... )
+        >>> len(truth), truth.of(0)[1].tolist()
+        (1, [1])
+    """
+
+    files: tuple[str, ...]
+    images: Ints
+    boxes: NDArray[np.float32]
+    classes: Ints
+    crowds: NDArray[np.bool_]
+    names: tuple[str, ...]
+    sizes: Ints
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "boxes", to_boxes("boxes", self.boxes))
+        n, k = len(self.boxes), len(self.files)
+        bounds = {"images": (0, k - 1), "classes": (1, len(self.names) - 1)}
+        for name, (low, high) in bounds.items():
+            values = np.asarray(to_array(name, getattr(self, name), ndim=1), dtype=np.int64)
+            require_shape(name, values, (n,), "One entry per box.")
+            if values.size and (values.min() < low or values.max() > high):
+                got = f"{values.min()} to {values.max()}"
+                raise DataError(say(name, f"lie in [{low}, {high}]", got))
+            put(self, name, values)
+        put(self, "crowds", np.asarray(self.crowds, dtype=bool))
+        require_shape("crowds", self.crowds, (n,), "One entry per box.")
+        put(self, "sizes", np.asarray(self.sizes, dtype=np.int64).reshape(-1, 2))
+        require_shape("sizes", self.sizes, (k, 2), "One (height, width) per image.")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Boxes of each class, crowds left out."""
+        found = np.bincount(self.classes[~self.crowds], minlength=len(self.names))
+        return dict(zip(self.names[1:], found[1:].tolist(), strict=True))
+
+    def of(self, image: int) -> Truth:
+        """Return boxes, classes and crowds of one image, as `label_proposals` takes them.
+
+        Args:
+            image: Its position in ``files``.
+        """
+        return self._parts(np.flatnonzero(self.images == range(len(self.files))[image]))
+
+    def by_image(self) -> Iterator[Truth]:
+        """Yield what :meth:`of` returns for each of the K images, in one pass over the boxes."""
+        order = np.argsort(self.images, kind="stable")
+        ends = np.searchsorted(self.images[order], np.arange(1, len(self.files) + 1))
+        start = 0
+        for end in ends.tolist():
+            yield self._parts(order[start:end])
+            start = end
+
+    def _parts(self, rows: NDArray[np.int64]) -> Truth:
+        crowd = self.crowds[rows]
+        single = rows[~crowd]
+        return self.boxes[single], self.classes[single], self.boxes[rows[crowd]]
+
+
+def annotations_of(
+    path: str,
+    files: tuple[str, ...],
+    images: ArrayLike,
+    boxes: ArrayLike,
+    classes: ArrayLike,
+    crowds: ArrayLike,
+    names: tuple[str, ...],
+    sizes: ArrayLike,
+) -> Annotations:
+    """Return the annotations, or one line that names their source."""
+    empty = np.zeros(0, dtype=np.int64)
+    parts: Any = [np.asarray(x) if len(np.asarray(x)) else empty for x in (images, classes, crowds)]
+    try:
+        return Annotations(files, parts[0], boxes, parts[1], parts[2], names, sizes)  # type: ignore[arg-type]
+    except EquipoiseError as error:
+        raise DataError(f"`{path}`: {error}") from error
+
+
+def read_box_table(
+    source: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    form: Literal["xyxy", "xywh"] = "xyxy",
+    names: Sequence[str] | None = None,
+    crowd_column: str | None = None,
+) -> Annotations:
+    """Read boxes from a table with one box per row.
+
+    Args:
+        source: A CSV or Parquet file, or a data frame.
+        columns: Columns where they are not called image, x1, y1, x2, y2, class; keys are these
+            names, for example ``{"image": "file", "class": "species"}``.
+        form: What the four numbers are, in pixels: "xyxy" two corners, "xywh" a corner, width and
+            height.
+        names: C class names in order, that of the background left out; None takes those that
+            occur, sorted. Needed for a stable order over several files.
+        crowd_column: A column of 0 and 1; None means no crowds.
+
+    Returns:
+        Boxes in the order of the table; images in the order of their first box. Sizes of images
+        are 0: a table does not tell them, nor images without boxes.
+
+    Raises:
+        DataError: no such file or column, a row without an image or class, coordinates that are no
+            numbers, turned boxes, or a class that ``names`` does not hold; one line.
+        UsageError: an unknown ``form``.
+
+    Example:
+        >>> import polars as pl
+        >>> table = pl.DataFrame(
+        ...     {"file": ["a.png"], "x1": [1], "y1": [2], "x2": [3], "y2": [4], "class": ["dog"]}
+        ... )
+        >>> truth = read_box_table(table, columns={"image": "file"}, form="xywh")
+        >>> truth.boxes.tolist(), truth.names
+        ([[1.0, 2.0, 4.0, 6.0]], ('background', 'dog'))
+    """
+    one_of("form", form, ("xyxy", "xywh"))
+    is_file = isinstance(source, (str, Path))
+    path = str(source) if is_file else "source"
+    frame = read_table(source) if is_file else to_table(source)
+    for key in columns or {}:
+        one_of("columns", key, _TABLE)
+    named = [(columns or {}).get(key, key) for key in _TABLE]
+    _require_full(frame, path, [*named, *([] if crowd_column is None else [crowd_column])])
+    boxes = np.stack([_numbers(frame, path, name) for name in named[1:5]], axis=1)
+    if form == "xywh":
+        boxes[:, 2:] += boxes[:, :2]
+    files, images = _codes([str(v) for v in frame[named[0]]])
+    said = [str(v) for v in frame[named[5]]]
+    known = sorted(set(said)) if names is None else [str(n) for n in names]
+    strange = sorted(set(said) - set(known))
+    if strange:
+        raise DataError(say(path, f"hold classes of {known}", repr(strange[0]), "Add it to names."))
+    place = {name: at for at, name in enumerate(known, start=1)}
+    crowds = [0] * len(said) if crowd_column is None else frame[crowd_column].to_list()
+    if not set(crowds) <= {0, 1}:
+        got = repr(next(c for c in crowds if c not in (0, 1)))
+        raise DataError(say(path, f"have 0 or 1 in column '{crowd_column}'", got))
+    classes, sizes = [place[name] for name in said], np.zeros((len(files), 2))
+    background = (BACKGROUND_NAME, *known)
+    return annotations_of(path, files, images, boxes, classes, crowds, background, sizes)
+
+
+def _require_full(frame: pl.DataFrame, path: str, wanted: list[str]) -> None:
+    """Raise unless all columns are there and have no empty entry."""
+    require_columns(frame, path, wanted)
+    for name in wanted:
+        if frame[name].null_count():
+            got = f"one in row {frame[name].is_null().arg_max()}"
+            raise DataError(say(path, f"have no empty entry in column '{name}'", got))
+
+
+def _numbers(frame: pl.DataFrame, path: str, name: str) -> NDArray[np.float64]:
+    values = frame[name].to_numpy()
+    if values.dtype.kind not in "fiu":
+        got = f"type {frame[name].dtype}"
+        raise DataError(say(path, f"have numbers in column '{name}'", got))
+    return values.astype(np.float64)
+
+
+def _codes(values: list[str]) -> tuple[tuple[str, ...], list[int]]:
+    """Return the distinct values in order, and the position of each value among them."""
+    place: dict[str, int] = {}
+    codes = [place.setdefault(value, len(place)) for value in values]
+    return tuple(place), codes
