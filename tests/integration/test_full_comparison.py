@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_a_local_ray_cluster_comes_to_the_same(
     import ray
 
     _, study, want = alone
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         outcome = run_full(study, out=tmp_path, cluster="local")
     finally:

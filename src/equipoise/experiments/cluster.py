@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -39,7 +40,9 @@ def run_on_ray(
     mine = not ray.is_initialized()
     if mine:
         where = None if address == "local" else address
-        ray.init(address=where, include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray.init(
+            address=where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+        )
     try:
         yield from _finished(ray, call, jobs)
     finally:
