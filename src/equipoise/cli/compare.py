@@ -38,12 +38,12 @@ def run(
     from equipoise.experiments.run import run_study
     from equipoise.report import write_report
 
-    study = study_from(source, label, labels, delimiter, kind, id_column, group, test,
-                       tuple(settings or ()))  # fmt: skip
+    study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings)
     folder = out or Path("equipoise_runs") / source.stem
     if dry_run:
-        head, rows = plan_rows(study, folder)
+        head, rows, summary = plan_rows(study, folder)
         print_json(rows) if as_json else typer.echo(table(head, rows))
+        note(summary)
         return
     if not resume:
         clear_trials(folder)

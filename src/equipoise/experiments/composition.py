@@ -131,9 +131,11 @@ def compose(parts: Sequence[Method]) -> Composition:
     Example:
         >>> import equipoise as eq
         >>> labels = eq.Labels.from_array([0] * 90 + [1] * 10, kind="multiclass")
-        >>> made = eq.remedy("square_root_sampling+logit_adjusted", labels)
-        >>> made.name, made.sampler is not None, made.correction.exactness
-        ('square_root_sampling+logit_adjusted', True, 'exact')
+        >>> made = eq.remedy("square_root_sampling+weighted_ce", labels, counts="after")
+        >>> made.sampler is not None, made.correction.exactness, made.settings["counts"]
+        (True, 'exact', 'after')
+        >>> made.loss.weight.numpy().round(2).tolist()
+        [0.67, 2.0]
     """
     name = "+".join(part.name for part in parts)
     slots = [_SLOTS[part.family] for part in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,8 @@ import yaml
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
 from equipoise.experiments.methods import THRESHOLDS, methods_for
-from equipoise.experiments.run import load_data, make_plan, trial_folder
+from equipoise.experiments.plan import Candidate, Plan, load_data, make_plan
+from equipoise.experiments.screening import HEADS_AT_ONCE, missing_jobs, using_threads
 from equipoise.experiments.study import Study, load_study, parse_study, set_value
 from equipoise.experiments.template import table_spec
 
@@ -26,7 +28,7 @@ def study_from(
     id_column: str | None,
     group: str | None,
     test: Path | None,
-    assignments: tuple[str, ...],
+    assignments: Sequence[str] | None,
 ) -> Study:
     """Return the study of a YAML file, or the default study of a feature table."""
     if source.suffix in (".yaml", ".yml"):
@@ -35,7 +37,7 @@ def study_from(
                 "--label, --labels, --kind, --id, --group and --test describe a table; a study "
                 "names them under `data:`. Change them there, or with --set data.label=y."
             )
-        return load_study(source, assignments)
+        return load_study(source, tuple(assignments or ()))
     if label is None and labels is None:
         do = "Name the label column: --label y, or --labels A,B,C."
         raise UsageError(
@@ -50,23 +52,60 @@ def study_from(
     chosen = [m.name for m in methods_for(found.kind) if m.first_choice and m.name != "none"]
     arms = ["none", THRESHOLDS, *chosen]
     content = {"title": source.stem, "data": data, "arms": arms}
-    for assignment in assignments:
+    for assignment in assignments or ():
         set_value(content, assignment)
     return parse_study(yaml.safe_load(yaml.safe_dump(content)), str(source))
 
 
-def plan_rows(study: Study, out: Path) -> tuple[list[str], list[list[str]]]:
-    """Return what would be trained, as table head and rows."""
+def plan_rows(study: Study, out: Path) -> tuple[list[str], list[list[str]], str]:
+    """Return what would be trained, as table head and rows, and about how long it would take."""
     plan = make_plan(study)
+    missing = {candidate.folder for candidate in missing_jobs(plan, out)}
+    head = ["arm", "seed", "train", "val", "state"]
+    if plan.is_tuned:
+        head[1:1] = ["setting"]
     rows = []
-    for arm, seed, config in plan.trials:
-        folder = out / "trials" / trial_folder(arm, seed, config)
-        state = "finished" if (folder / "trial.json").is_file() else "to train"
-        split = plan.splits[seed]
-        rows.append([arm.label, str(seed), str(split.train.size), str(split.val.size), state])
-    return ["arm", "seed", "train", "val", "state"], rows
+    for candidate in plan.trials:
+        split = plan.splits[candidate.seed]
+        state = "to train" if candidate.folder in missing else "finished"
+        row = [candidate.arm.label, str(candidate.seed)]
+        row += [str(split.train.size), str(split.val.size), state]
+        if plan.is_tuned:
+            setting = candidate.setting
+            words = {"lr": setting.lr, "weight_decay": setting.weight_decay, **setting.settings}
+            row[1:1] = [" ".join(f"{key}={value}" for key, value in words.items())]
+        rows.append(row)
+    to_train = [candidate for candidate in plan.trials if candidate.folder in missing]
+    return head, rows, f"{_budget(plan)} {_time(plan, to_train)}"
+
+
+def _budget(plan: Plan) -> str:
+    epochs = plan.training.epochs
+    if not plan.is_tuned:
+        return f"One setting per arm, {epochs} epochs each."
+    return (
+        f"{plan.per_trial} settings for every arm, {epochs} epochs each; the best on validation "
+        "rows enters the comparison."
+    )
+
+
+def _time(plan: Plan, to_train: list[Candidate]) -> str:
+    from equipoise.training.heads import estimate_seconds
+
+    if not to_train:
+        return "Nothing to train."
+    # One seed takes about as long as another: its stack stands for all.
+    seed = to_train[0].seed
+    part = [plan.job(c) for c in to_train if c.seed == seed][:HEADS_AT_ONCE]
+    data = plan.data
+    with using_threads(plan.threads):
+        one = estimate_seconds(data.features, data.labels, part, settings=plan.settings())
+    seconds = one * len(to_train) / len(part)
+    shown = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    return f"{len(to_train)} to train, about {shown} on {plan.threads} threads ({plan.device})."
 
 
 def clear_trials(out: Path) -> None:
     """Remove the finished trials of a folder."""
-    shutil.rmtree(out / "trials", ignore_errors=True)
+    for part in ("trials", "candidates"):
+        shutil.rmtree(out / part, ignore_errors=True)

@@ -13,6 +13,8 @@ from equipoise.artifacts import Labels
 
 __all__ = ["StudyData"]
 
+_ROWS_AT_ONCE = 4096
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyData:
@@ -20,7 +22,7 @@ class StudyData:
 
     Args:
         description: What the data are, in a few words.
-        features: (N, D) float32.
+        features: (N, D) float32, in memory or as a memory map.
         labels: The truth of the same rows.
         test: Positions of the test rows where the source sets them apart itself, else None.
     """
@@ -33,4 +35,9 @@ class StudyData:
     @property
     def fingerprint(self) -> str:
         """16 hex digits that name features and labels."""
-        return fingerprint_array(self.features, np.asarray([self.labels.fingerprint]))
+        if not isinstance(self.features, np.memmap):
+            return fingerprint_array(self.features, np.asarray([self.labels.fingerprint]))
+        # A map may be larger than memory: some rows at a time.
+        step = range(0, len(self.features), _ROWS_AT_ONCE)
+        parts = [fingerprint_array(self.features[i : i + _ROWS_AT_ONCE]) for i in step]
+        return fingerprint_array(np.asarray([*parts, self.labels.fingerprint]))

@@ -1,4 +1,4 @@
-"""The study file: what is compared, on which data, with which budget."""
+"""The study file: what is compared, with which budget."""
 
 from __future__ import annotations
 
@@ -8,18 +8,33 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.experiments.methods import THRESHOLDS, get_method
+from equipoise.experiments.study_data import (
+    DigitsData,
+    LongTailSpec,
+    MosaicData,
+    StratifiedSpec,
+    Strict,
+    TableData,
+)
 
 __all__ = [
     "ArmSpec",
+    "ComputeSpec",
+    "DigitsData",
     "LongTailSpec",
+    "MosaicData",
     "StratifiedSpec",
     "Strict",
     "Study",
+    "StudyArm",
+    "TableData",
+    "Training",
+    "TuningSpec",
     "explain_problem",
     "load_study",
     "parse_study",
@@ -30,66 +45,6 @@ __all__ = [
 
 # A budget that is too small favours remedies that merely learn faster.
 STEPS, MIN_EPOCHS = 2000, 20
-
-
-class Strict(BaseModel):
-    """Frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TableData(Strict):
-    """A feature table: one row per example, numeric columns are features."""
-
-    source: Literal["table"] = "table"
-    path: str
-    test_path: str | None = None
-    label: str | None = None
-    labels: list[str] | None = None
-    delimiter: str = "|"
-    kind: Literal["multiclass", "multilabel"] | None = None
-    id: str | None = None
-    group: str | None = None
-
-
-class DigitsData(Strict):
-    """scikit-learn's digits with pixel noise."""
-
-    source: Literal["digits"]
-    noise: float = Field(0.0, ge=0)
-    seed: int = 0
-
-
-class MosaicData(Strict):
-    """2 x 2 mosaics of scikit-learn's digits, four labels."""
-
-    source: Literal["digit_mosaics"]
-    rows: int = Field(6000, ge=100)
-    test_rows: int = Field(3000, ge=100)
-    noise: float = Field(0.5, ge=0)
-    blocks: int = Field(30, ge=2)
-    test_blocks: int = Field(30, ge=1)
-    seed: int = 0
-
-
-class StratifiedSpec(Strict):
-    """Shares of validation and test rows; test is drawn once, validation anew for each seed."""
-
-    how: Literal["stratified"] = "stratified"
-    val: float = Field(0.2, gt=0, lt=1)
-    test: float = Field(0.2, gt=0, lt=1)
-    seed: int = 0
-
-
-class LongTailSpec(Strict):
-    """A balanced test set and balanced validation rows, then training rows thinned to a tail."""
-
-    how: Literal["long_tail"]
-    shape: Literal["exp", "step"] = "exp"
-    imbalance_ratio: float = Field(gt=1)
-    val_per_class: int = Field(ge=1)
-    test_per_class: int = Field(ge=1)
-    seed: int = 0
 
 
 class Training(Strict):
@@ -133,6 +88,33 @@ class ArmSpec(Strict):
         return self.name or self.method
 
 
+class StudyArm(ArmSpec):
+    """An arm of a comparison; ``grid`` holds values that `tuning` may choose from."""
+
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+
+
+class TuningSpec(Strict):
+    """What is chosen on validation rows, from equally many settings for every arm.
+
+    ``settings`` of them are drawn from learning rates x weight decays x the arm's own grid; None
+    takes as many as the smallest of the arms' grids has.
+    """
+
+    lr: list[Annotated[float, Field(gt=0)]] = Field(default_factory=list)
+    weight_decay: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list)
+    settings: int | None = Field(None, ge=1, le=1000)
+    seed: int = 0
+
+
+class ComputeSpec(Strict):
+    """Where it is computed. Device and threads decide rounding, so they are part of a trial."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, ge=1)
+    memory_gb: float = Field(1.0, gt=0)
+
+
 Data = Annotated[TableData | DigitsData | MosaicData, Field(discriminator="source")]
 SplitSpec = Annotated[StratifiedSpec | LongTailSpec, Field(discriminator="how")]
 
@@ -143,9 +125,11 @@ class Study(Strict):
     title: str = "Comparison"
     data: Data
     split: SplitSpec = StratifiedSpec()
-    arms: tuple[ArmSpec, ...]
+    arms: tuple[StudyArm, ...]
     seeds: int = Field(5, ge=1, le=1000)
     training: Training = Training()
+    tuning: TuningSpec = TuningSpec()
+    compute: ComputeSpec = ComputeSpec()
     comparison: ComparisonSpec = ComparisonSpec()
 
     @field_validator("arms", mode="before")
@@ -155,11 +139,11 @@ class Study(Strict):
             return arms
         return [{"method": arm} if isinstance(arm, str) else arm for arm in arms]
 
-    def trained_arms(self) -> list[ArmSpec]:
+    def trained_arms(self) -> list[StudyArm]:
         """Return the arms that need training; the baseline is always the first of them."""
         arms = [a for a in self.arms if a.method != THRESHOLDS]
         if not any(a.label == "none" for a in arms):
-            arms.insert(0, ArmSpec(method="none"))
+            arms.insert(0, StudyArm(method="none"))
         return sorted(arms, key=lambda a: a.label != "none")
 
 
@@ -183,7 +167,7 @@ def _known_keys(
         if entry is None:
             model = tagged.get(str(step), model)
         elif step == "arms":
-            model = ArmSpec
+            model = StudyArm if model is Study else ArmSpec
         elif isinstance(entry.annotation, type) and issubclass(entry.annotation, BaseModel):
             model = entry.annotation
     return list(model.model_fields)

@@ -99,6 +99,15 @@ training:                   # the same budget for every arm
   lr: 0.002
   weight_decay: 0.01
 
+# tuning:                   # equally many settings for every arm, chosen on validation rows
+#   lr: [0.0005, 0.002, 0.008]
+#   weight_decay: [0.01, 1.0]
+#   settings: 4             # drawn from lr x weight_decay x the arm's own `grid: {{gamma: [1, 2]}}`
+
+# compute:
+#   device: auto            # or cpu, cuda
+#   threads: 2              # else as torch finds them; part of a trial, as rounding depends on it
+
 comparison:
   objective: {objective}
   target_prior: validation  # or {prior}

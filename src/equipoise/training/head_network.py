@@ -6,20 +6,25 @@ The gradient of a linear layer is two matrix products, so only losses need autog
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn.functional import normalize, pad
 
 from equipoise._core.rng import child_seed
+from equipoise.training.head_layout import Layout
 
-__all__ = ["CosineNetwork", "HeadNetwork", "product"]
+__all__ = ["CosineNetwork", "HeadNetwork", "make_network", "product"]
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 TINY = 1e-12  # the shortest length that `normalize` divides by
+NAMES = ("hidden.weight", "hidden.bias", "head.weight", "head.bias")
 
 
 class HeadNetwork:
@@ -27,71 +32,143 @@ class HeadNetwork:
 
     Args:
         widths: (D, C), or (D, hidden, C).
-        seeds: One per head; heads of one seed start at the same point, as `nn.Linear` does:
-            uniform within 1 / sqrt(inputs).
+        runs: Heads per run: those of one run read the same inputs.
         dtype: Of weights and logits.
+        device: Where they are.
 
-    ``params`` holds weight (H, in, out) and bias (H, 1, out) of each layer.
+    ``params`` holds weight and bias of each layer: the first layer in the blocks of a
+    :class:`Layout`, a second one as (H, hidden, C) and (H, 1, C). All are zero at first.
     """
 
-    def __init__(self, widths: Sequence[int], seeds: Sequence[int], dtype: torch.dtype) -> None:
-        layers: list[list[Tensor]] = [[] for _ in range(2 * (len(widths) - 1))]
-        for seed in seeds:
-            random = torch.Generator().manual_seed(child_seed(seed, "init"))
-            for depth, (fan_in, fan_out) in enumerate(pairwise(widths)):
-                bound = 1 / math.sqrt(fan_in)
-                for offset, shape in enumerate(((fan_in, fan_out), (1, fan_out))):
-                    uniform = torch.rand(shape, generator=random, dtype=torch.float64)
-                    layers[2 * depth + offset].append(((2 * uniform - 1) * bound).to(dtype))
-        self.params = [torch.stack(layer) for layer in layers]
-        self.first = [torch.zeros_like(p) for p in self.params]
-        self.second = [torch.zeros_like(p) for p in self.params]
+    has_last_bias = True
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        runs: Sequence[int],
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.widths, self.heads = tuple(widths), sum(runs)
+        self.layout = Layout(runs, widths[1])
+        blocks, columns = self.layout.blocks, self.layout.columns
+        shapes = [(blocks, widths[0], columns), (blocks, 1, columns)]
+        if len(widths) > 2:
+            shapes += [(self.heads, n, widths[2]) for n in (widths[1], 1)]
+        if not self.has_last_bias:
+            del shapes[-1]
+        self.names = NAMES[4 - 2 * (len(widths) - 1) :][: len(shapes)]
+        self.params, self.grads, self.first, self.second = (
+            [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes] for _ in range(4)
+        )
         self.steps = 0
 
-    def forward(
-        self, x: Tensor, heads: slice, params: Sequence[Tensor] | None = None
-    ) -> list[Tensor]:
-        """Return the output of each layer, hidden ones after ReLU, for rows (B, D) of some heads.
+    def start(self, seeds: Sequence[int]) -> None:
+        """Set all weights to where `nn.Linear` starts: uniform within 1 / sqrt(inputs).
 
         Args:
-            x: (B, D), shared by the heads.
-            heads: A run of heads.
+            seeds: One per head; heads of one seed start at the same point.
+        """
+        drawn: dict[int, list[Tensor]] = {}
+        for head, seed in enumerate(seeds):
+            if seed not in drawn:
+                drawn[seed] = self._draw(seed)
+            for part, value in zip(self.parts(self.params, head), drawn[seed], strict=False):
+                part.copy_(value)
+
+    def _draw(self, seed: int) -> list[Tensor]:
+        random = torch.Generator().manual_seed(child_seed(seed, "init"))
+        drawn = []
+        for fan_in, fan_out in pairwise(self.widths):
+            for rows in (fan_in, 1):
+                uniform = torch.rand((rows, fan_out), generator=random, dtype=torch.float64)
+                drawn.append((2 * uniform - 1) / math.sqrt(fan_in))
+        return drawn
+
+    def parts(self, params: Sequence[Tensor], head: int) -> list[Tensor]:
+        """Return views of one head's weights (in, out) and biases (1, out)."""
+        return [self.layout.part(p, head) if i < 2 else p[head] for i, p in enumerate(params)]
+
+    def state(self, params: Sequence[Tensor], head: int) -> dict[str, NDArray[np.floating]]:
+        """Return copies of :meth:`parts` by name."""
+        parts = self.parts(params, head)
+        return {n: p.cpu().numpy().copy() for n, p in zip(self.names, parts, strict=True)}
+
+    def load(self, head: int, state: Mapping[str, NDArray[Any]]) -> None:
+        """Set the weights of one head to what :meth:`state` returned."""
+        for name, part in zip(self.names, self.parts(self.params, head), strict=True):
+            part.copy_(torch.from_numpy(np.array(state[name])))
+
+    def spread(self, values: Tensor) -> list[Tensor]:
+        """Return one value per head, (H,), in a shape that goes with each of ``params``."""
+        wide, tall = self.layout.spread(values), values[:, None, None]
+        return [wide if i < 2 else tall for i in range(len(self.params))]
+
+    def keep(self, kept: Sequence[Tensor], heads: Tensor) -> None:
+        """Copy the present weights of some heads, (H,) bool, into ``kept``."""
+        for old, now, mask in zip(kept, self.params, self.spread(heads), strict=True):
+            torch.where(mask, now, old, out=old)
+
+    def forward(self, x: Tensor, run: int, params: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Return the output of each layer, hidden ones after ReLU, (h, B, width).
+
+        Args:
+            x: (B, D), shared by the heads of a run.
+            run: Which run.
             params: Other weights than the present ones.
         """
-        own = [p[heads] for p in (self.params if params is None else params)]
-        out = [product(x.expand(own[0].shape[0], *x.shape), own[0]).add_(own[1])]
-        if len(own) > 2:
-            out[0].relu_()
-            out.append(product(out[0], own[2]).add_(own[3]))
-        return out
+        own = self._own(run, params)
+        first = product(x.expand(own[0].shape[0], *x.shape), own[0]).add_(own[1])
+        if len(own) == 2:
+            return [self.layout.to_heads(run, first)]
+        out = self.layout.to_heads(run, first.relu_())
+        return [out, product(out, own[2]).add_(own[3])]
 
-    def backward(
-        self, x: Tensor, heads: slice, outputs: Sequence[Tensor], slope: Tensor
-    ) -> list[Tensor]:
-        """Return the gradients of the weights of some heads, in the order of ``params``.
+    def _own(self, run: int, params: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Return the weights of a run: blocks of the first layer, heads of the second."""
+        heads, blocks = self.layout.heads_of[run], self.layout.blocks_of[run]
+        given = self.params if params is None else params
+        return [p[blocks if i < 2 else heads] for i, p in enumerate(given)]
+
+    def backward(self, x: Tensor, run: int, outputs: Sequence[Tensor], slope: Tensor) -> None:
+        """Write the gradients of a run's weights to ``grads``.
 
         Args:
             x: (B, D), as in :meth:`forward`.
-            heads: The same run of heads.
+            run: The same run.
             outputs: What :meth:`forward` returned.
             slope: Gradient of each head's loss with respect to its logits, (h, B, C).
         """
-        later: list[Tensor] = []
+        own, grads = self._own(run), self._own(run, self.grads)
         if len(outputs) > 1:
-            later = [product(outputs[0].transpose(1, 2), slope), slope.sum(1, keepdim=True)]
-            slope = product(slope, self.params[2][heads].transpose(1, 2)) * (outputs[0] > 0)
-        turned = x.T.expand(slope.shape[0], *x.T.shape)
-        return [product(turned, slope), slope.sum(1, keepdim=True), *later]
+            product(outputs[0].transpose(1, 2), slope, out=grads[2])
+            torch.sum(slope, 1, keepdim=True, out=grads[3])
+            slope = product(slope, own[2].transpose(1, 2)) * (outputs[0] > 0)
+        self._first_layer(x, run, slope, grads)
 
-    def step(self, grads: Sequence[Tensor], *, lr: float, weight_decay: float) -> None:
-        """One AdamW step on all heads (Loshchilov and Hutter 2019, algorithm 2)."""
+    def _first_layer(self, x: Tensor, run: int, slope: Tensor, grads: Sequence[Tensor]) -> None:
+        slope = self.layout.to_blocks(run, slope)
+        product(x.T.expand(slope.shape[0], *x.T.shape), slope, out=grads[0])
+        torch.sum(slope, 1, keepdim=True, out=grads[1])
+
+    def step(self, lr: Sequence[Tensor], weight_decay: Sequence[Tensor]) -> None:
+        """One AdamW step on all heads (Loshchilov and Hutter 2019, algorithm 2).
+
+        Args:
+            lr: The learning rates of this step, float64, as :meth:`spread` returns them.
+            weight_decay: In the same form.
+        """
         self.steps += 1
         correct1, correct2 = 1 - BETA1**self.steps, 1 - BETA2**self.steps
-        for p, g, m, v in zip(self.params, grads, self.first, self.second, strict=True):
-            p.mul_(1 - lr * weight_decay)
+        tensors = zip(self.params, self.grads, self.first, self.second, strict=True)
+        for (p, g, m, v), rate, decay in zip(tensors, lr, weight_decay, strict=True):
+            # p - rate / correct1 * m / (sqrt(v / correct2) + eps), with the rate in the divisor.
+            scale = correct1 / rate
             m.lerp_(g, 1 - BETA1)
             v.mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
-            p.addcdiv_(m, (v / correct2).sqrt_().add_(EPS), value=-lr / correct1)
+            floor, factor = (scale * EPS).to(p.dtype), (scale / math.sqrt(correct2)).to(p.dtype)
+            divisor = torch.addcmul(floor, v.sqrt(), factor)
+            p.mul_((1 - rate * decay).to(p.dtype)).addcdiv_(m, divisor, value=-1)
 
 
 class CosineNetwork(HeadNetwork):
@@ -100,38 +177,37 @@ class CosineNetwork(HeadNetwork):
     ``params`` holds no bias of the last layer; all else starts where it does with a linear one.
     """
 
-    def __init__(self, widths: Sequence[int], seeds: Sequence[int], dtype: torch.dtype) -> None:
-        super().__init__(widths, seeds, dtype)
-        for tensors in (self.params, self.first, self.second):
-            del tensors[-1]
+    has_last_bias = False
 
-    def forward(
-        self, x: Tensor, heads: slice, params: Sequence[Tensor] | None = None
-    ) -> list[Tensor]:
+    def forward(self, x: Tensor, run: int, params: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Return the output of each layer; see :meth:`HeadNetwork.forward`."""
-        own = [p[heads] for p in (self.params if params is None else params)]
-        out: list[Tensor] = []
+        own = self._own(run, params)
         inputs = x.expand(own[0].shape[0], *x.shape)
-        if len(own) > 1:
-            out.append(product(inputs, own[0]).add_(own[1]).relu_())
-            inputs = out[0]
-        out.append(product(normalize(inputs, dim=2), normalize(own[-1], dim=1)))
-        return out
+        if len(own) == 1:
+            cosines = product(normalize(inputs, dim=2), normalize(own[0], dim=1))
+            return [self.layout.to_heads(run, cosines)]
+        first = product(inputs, own[0]).add_(own[1]).relu_()
+        out = self.layout.to_heads(run, first)
+        return [out, product(normalize(out, dim=2), normalize(own[2], dim=1))]
 
-    def backward(
-        self, x: Tensor, heads: slice, outputs: Sequence[Tensor], slope: Tensor
-    ) -> list[Tensor]:
-        """Return the gradients of the weights; see :meth:`HeadNetwork.backward`."""
-        weight = self.params[-1][heads]
-        inputs = outputs[0] if len(outputs) > 1 else x.expand(slope.shape[0], *x.shape)
+    def backward(self, x: Tensor, run: int, outputs: Sequence[Tensor], slope: Tensor) -> None:
+        """Write the gradients of a run's weights; see :meth:`HeadNetwork.backward`."""
+        own, grads = self._own(run), self._own(run, self.grads)
+        weight, is_last = own[-1], len(outputs) == 1
+        if is_last:
+            slope = self.layout.to_blocks(run, slope)
+        inputs = x.expand(slope.shape[0], *x.shape) if is_last else outputs[0]
         rows, columns = normalize(inputs, dim=2), normalize(weight, dim=1)
-        last = _undo_length(product(rows.transpose(1, 2), slope), weight, columns, 1)
-        if len(outputs) == 1:
-            return [last]
-        slope = _undo_length(product(slope, columns.transpose(1, 2)), inputs, rows, 2)
-        slope = slope * (inputs > 0)
-        turned = x.T.expand(slope.shape[0], *x.T.shape)
-        return [product(turned, slope), slope.sum(1, keepdim=True), last]
+        turned = product(rows.transpose(1, 2), slope)
+        grads[-1].copy_(_undo_length(turned, weight, columns, 1))
+        if not is_last:
+            slope = _undo_length(product(slope, columns.transpose(1, 2)), inputs, rows, 2)
+            self._first_layer(x, run, slope * (inputs > 0), grads)
+
+
+def make_network(head: str, *arguments: Any) -> HeadNetwork:
+    """Return the network that a remedy's ``head`` asks for."""
+    return (CosineNetwork if head == "cosine" else HeadNetwork)(*arguments)
 
 
 def _undo_length(slope: Tensor, vector: Tensor, unit: Tensor, dim: int) -> Tensor:
@@ -141,15 +217,19 @@ def _undo_length(slope: Tensor, vector: Tensor, unit: Tensor, dim: int) -> Tenso
     return (slope - along * unit) / length
 
 
-def product(left: Tensor, right: Tensor) -> Tensor:
+def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
     """Return the batched matrix product; a slice does not depend on how many there are.
 
     With a dimension of 1, BLAS takes another way (and rounds otherwise) for one slice than for
-    many, so such matrices are widened by zeros.
+    many, so such matrices are widened by zeros; and so it does for a lone large slice, which is
+    therefore computed twice.
     """
-    (n, k), m = left.shape[1:], right.shape[2]
-    if min(n, k, m) > 1:
-        return torch.bmm(left, right)
+    (slices, n, k), m = left.shape, right.shape[2]
+    if slices > 1 and min(n, k, m) > 1:
+        return torch.bmm(left, right) if out is None else torch.bmm(left, right, out=out)
     left = pad(left, (0, int(k == 1), 0, int(n == 1)))
     right = pad(right, (0, int(m == 1), 0, int(k == 1)))
-    return torch.bmm(left, right)[:, :n, :m]
+    if slices == 1:
+        left, right = left.expand(2, -1, -1), right.expand(2, -1, -1)
+    whole = torch.bmm(left, right)[:slices, :n, :m]
+    return whole if out is None else out.copy_(whole)

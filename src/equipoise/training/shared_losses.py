@@ -27,14 +27,15 @@ class SharedLosses:
     Args:
         losses: One module per head, mapping logits (B, C) to a scalar. One without tensors of its
             own must also map (h, B, C) to (h,).
+        device: Where the logits will be.
 
     Heads whose losses have the same form share a call: with stacked weights where the losses hold
     tensors. How a head is computed depends on its own loss alone, never on the others. Copies of
     the losses are used, so that telling them the epoch changes nothing outside.
     """
 
-    def __init__(self, losses: Sequence[nn.Module]) -> None:
-        losses = copy.deepcopy(list(losses))
+    def __init__(self, losses: Sequence[nn.Module], device: torch.device | str = "cpu") -> None:
+        losses = [loss.to(device) for loss in copy.deepcopy(list(losses))]
         for loss in losses:
             start_epoch(loss, 0)
         groups: list[list[int]] = []
@@ -47,7 +48,7 @@ class SharedLosses:
                 groups.append([head])
         self.groups = [_Group([losses[head] for head in heads]) for heads in groups]
         self.sizes = [len(heads) for heads in groups]
-        self.order = torch.tensor([head for heads in groups for head in heads])
+        self.order = torch.tensor([head for heads in groups for head in heads], device=device)
         self.back = torch.argsort(self.order)
 
     def start_epoch(self, epoch: int) -> None:
@@ -82,18 +83,27 @@ class _Group:
 
     def __init__(self, losses: Sequence[nn.Module]) -> None:
         self.losses = losses
-        own = [_tensors(loss) for loss in losses]
+        # Reductions over one slice may add in another order than over many: one is made two.
+        own = [_tensors(loss) for loss in losses] * (2 if len(losses) == 1 else 1)
         self.stacked = {key: torch.stack([tensors[key] for tensors in own]) for key in own[0]}
         self.proven = False
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        if len(self.losses) > 1:
+            return self._values(logits, target)
+        twice = (x.expand(2, *x.shape[1:]) for x in (logits, target))
+        return self._values(*twice)[:1]
+
+    def _values(self, logits: Tensor, target: Tensor) -> Tensor:
         if not self.stacked:
             value: Tensor = self.losses[0](logits, target)
         elif self.proven or self._can_be_mapped(logits, target):
             value = self._mapped(logits, target)
         else:
-            pairs = zip(self.losses, logits, target, strict=True)
-            value = torch.stack([loss(one, truth) for loss, one, truth in pairs])
+            # Of a lone loss the second slice is left out, and comes back as a copy.
+            pairs = zip(self.losses, logits, target, strict=False)
+            each = [loss(one, truth) for loss, one, truth in pairs]
+            value = torch.stack(each * (len(logits) // len(each)))
         if value.shape != logits.shape[:1]:
             raise UsageError(
                 say(

@@ -1,0 +1,202 @@
+"""Train what a plan lacks, together with whoever else works on the same folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise._core.files import atomic_path
+from equipoise.artifacts import Trial
+from equipoise.experiments.choose import best_of, metric_name
+from equipoise.experiments.locks import Locks
+from equipoise.experiments.plan import Candidate, Plan, chosen_config, load_finished, trial_folder
+
+__all__ = ["HEADS_AT_ONCE", "Progress", "Screened", "missing_jobs", "screen", "using_threads"]
+
+Progress = Callable[[str, int, int], None]
+# Heads that are trained and then written together: more is faster, fewer lose less to an
+# interruption. Where memory is short, `train_heads` takes fewer at once.
+HEADS_AT_ONCE = 48
+POLL_SECONDS = 0.5
+_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Screened:
+    """The trials of a comparison, and how many trainings were done here and found done."""
+
+    trials: list[Trial]
+    trained: int
+    reused: int
+
+
+def screen(plan: Plan, out: str | Path, progress: Progress | None = None) -> Screened:
+    """Train what is missing and return the trial of each arm and seed.
+
+    Without tuning, trials are trained and scored on test rows at once and stand in ``out/trials``.
+    With tuning, every setting is trained without test rows and stands in ``out/candidates``; the
+    best on validation rows is then scored on the test rows and stands in ``out/trials``.
+
+    Args:
+        plan: What to do.
+        out: Folder of the results; several runners may work on it at once.
+        progress: Called with (what, done, in all).
+    """
+    root = Path(out) / ("candidates" if plan.is_tuned else "trials")
+    locks = Locks(Path(out) / "locks")
+    with using_threads(plan.threads), locks.released():
+        trained = _train(plan, root, locks, progress)
+        trials = [_final(plan, found, Path(out), locks) for found in plan.choices()]
+    return Screened(trials, trained, len(plan.trials) - trained)
+
+
+def missing_jobs(plan: Plan, out: str | Path) -> list[Candidate]:
+    """Return the trainings of a plan that are not on disk."""
+    root = Path(out) / ("candidates" if plan.is_tuned else "trials")
+    return [c for c in plan.trials if not _is_done(root / c.folder)]
+
+
+def _is_done(folder: Path) -> bool:
+    return (folder / "trial.json").is_file()
+
+
+@contextmanager
+def using_threads(number: int) -> Iterator[None]:
+    """Compute with so many threads; how matrix products are rounded depends on it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(plan: Plan, root: Path, locks: Locks, progress: Progress | None) -> int:
+    """Train until nothing is missing and return how many were trained here."""
+    missing = [c for c in plan.trials if not _is_done(root / c.folder)]
+    total, trained = len(missing), 0
+    while missing:
+        claimed = 0
+        for first in range(0, len(missing), HEADS_AT_ONCE):
+            own = [c for c in missing[first : first + HEADS_AT_ONCE] if _claim(c, root, locks)]
+            if not own:
+                continue
+            claimed += len(own)
+            # Read once more: others may have finished some since.
+            done = total - sum(not _is_done(root / c.folder) for c in missing)
+            _train_together(plan, own, root, locks, _part(progress, done, len(own), total))
+            trained += len(own)
+        missing = [c for c in missing if not _is_done(root / c.folder)]
+        if missing and not claimed:
+            if progress is not None:
+                progress("waiting for another runner", total - len(missing), total)
+            time.sleep(POLL_SECONDS)
+    return trained
+
+
+def _claim(candidate: Candidate, root: Path, locks: Locks) -> bool:
+    """Take a training, unless somebody has it or has finished it."""
+    folder = candidate.folder
+    if _is_done(root / folder) or not locks.claim(folder):
+        return False
+    if _is_done(root / folder):
+        locks.release(folder)
+        return False
+    return True
+
+
+def _part(
+    progress: Progress | None, done: int, own: int, total: int
+) -> Callable[[int, int], None] | None:
+    """Return the progress of some trainings as that of all."""
+    if progress is None:
+        return None
+    return lambda steps, of: progress("training", done * of + own * steps, total * of)
+
+
+def _train_together(
+    plan: Plan,
+    candidates: Sequence[Candidate],
+    root: Path,
+    locks: Locks,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Train some candidates, write each and give its lock back."""
+    from equipoise.training import train_heads
+
+    def report(steps: int, of: int) -> None:
+        locks.touch()
+        if progress is not None:
+            progress(steps, of)
+
+    test = np.empty(0, dtype=np.int64) if plan.is_tuned else plan.test
+    data = plan.data
+    jobs = [plan.job(candidate) for candidate in candidates]
+    results = train_heads(
+        data.features, data.labels, test, jobs, settings=plan.settings(), progress=report
+    )
+    for result in results:
+        _write(result.trial, result.state, root)
+        locks.release(result.trial.folder_name)
+
+
+def _write(trial: Trial, state: Mapping[str, Any], root: Path) -> Trial:
+    from safetensors.numpy import save_file
+
+    named = replace(trial, model_file=_WEIGHTS)
+    with atomic_path(root / named.folder_name / _WEIGHTS) as temporary:
+        save_file({k: np.ascontiguousarray(v) for k, v in state.items()}, temporary)
+    named.save(root)
+    return named
+
+
+def _final(plan: Plan, candidates: tuple[Candidate, ...], out: Path, locks: Locks) -> Trial:
+    """Return the trial of an arm and seed; where it was tuned, score its test rows once."""
+    if not plan.is_tuned:
+        return Trial.load(out / "trials" / candidates[0].folder)
+    spec = plan.study.comparison
+    tried = [Trial.load(out / "candidates" / candidate.folder) for candidate in candidates]
+    place = best_of(tried, spec)
+    config = chosen_config(candidates, candidates[place], metric_name(tried[place], spec))
+    chosen, root = candidates[place], out / "trials"
+    folder = trial_folder(chosen.arm, chosen.seed, config)
+    while True:
+        found = load_finished(root, folder)
+        if found is not None:
+            return found
+        if locks.claim(folder):
+            break
+        time.sleep(POLL_SECONDS)
+    try:
+        if not _is_done(root / folder):
+            _score_test(plan, chosen, replace(tried[place], config=config), out)
+        return Trial.load(root / folder)
+    finally:
+        locks.release(folder)
+
+
+def _score_test(plan: Plan, chosen: Candidate, trial: Trial, out: Path) -> None:
+    from safetensors.numpy import load_file
+
+    from equipoise.training.heads import add_test_scores
+
+    state = load_file(out / "candidates" / chosen.folder / _WEIGHTS)
+    data = plan.data
+    whole = add_test_scores(
+        trial,
+        state,
+        plan.remedy(chosen),
+        data.features,
+        data.labels,
+        plan.test,
+        settings=plan.settings(),
+    )
+    _write(whole, state, out / "trials")

@@ -1,0 +1,76 @@
+"""The parts of a study file that name its data and how they are split."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "DigitsData",
+    "LongTailSpec",
+    "MosaicData",
+    "StratifiedSpec",
+    "Strict",
+    "TableData",
+]
+
+
+class Strict(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TableData(Strict):
+    """A feature table: one row per example, numeric columns are features."""
+
+    source: Literal["table"] = "table"
+    path: str
+    test_path: str | None = None
+    label: str | None = None
+    labels: list[str] | None = None
+    delimiter: str = "|"
+    kind: Literal["multiclass", "multilabel"] | None = None
+    id: str | None = None
+    group: str | None = None
+
+
+class DigitsData(Strict):
+    """scikit-learn's digits with pixel noise."""
+
+    source: Literal["digits"]
+    noise: float = Field(0.0, ge=0)
+    seed: int = 0
+
+
+class MosaicData(Strict):
+    """2 x 2 mosaics of scikit-learn's digits, four labels."""
+
+    source: Literal["digit_mosaics"]
+    rows: int = Field(6000, ge=100)
+    test_rows: int = Field(3000, ge=100)
+    noise: float = Field(0.5, ge=0)
+    blocks: int = Field(30, ge=2)
+    test_blocks: int = Field(30, ge=1)
+    seed: int = 0
+
+
+class StratifiedSpec(Strict):
+    """Shares of validation and test rows; test is drawn once, validation anew for each seed."""
+
+    how: Literal["stratified"] = "stratified"
+    val: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    seed: int = 0
+
+
+class LongTailSpec(Strict):
+    """A balanced test set and balanced validation rows, then training rows thinned to a tail."""
+
+    how: Literal["long_tail"]
+    shape: Literal["exp", "step"] = "exp"
+    imbalance_ratio: float = Field(gt=1)
+    val_per_class: int = Field(ge=1)
+    test_per_class: int = Field(ge=1)
+    seed: int = 0

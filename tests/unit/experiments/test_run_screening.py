@@ -1,0 +1,248 @@
+"""Tuned studies: equal budgets, choice on validation, test once, kills, and several runners."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equipoise.artifacts import Trial
+from equipoise.errors import UsageError
+from equipoise.experiments import entry, locks, screening
+from equipoise.experiments import run as running
+from equipoise.experiments.choose import best_of, setting_value
+from equipoise.experiments.grid import settings_of
+from equipoise.experiments.study import ComparisonSpec, parse_study
+from unit.experiments.killed_study import CONTENT, TRAININGS, TRIALS, study
+
+SERVER = Path(__file__).with_name("killed_study.py")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    process = subprocess.Popen(
+        [sys.executable, str(SERVER)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+
+    def ask(*runs: tuple[Path, int]) -> list[int]:
+        process.stdin.write(json.dumps([[str(f), n] for f, n in runs]) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    yield ask
+    process.stdin.close()
+    process.wait(timeout=60)
+    process.stdout.close()
+
+
+def comparison_of(folder: Path) -> list[dict[str, Any]]:
+    """Every comparison in a folder, times apart."""
+    found = [json.loads(p.read_text()) for p in sorted(folder.glob("comparison-*.json"))]
+    for body in found:
+        del body["provenance"]["seconds"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    assert server((folder, 99)) == [0]
+    return folder
+
+
+def test_every_arm_gets_the_same_number_of_settings_and_the_best_enters(whole: Path) -> None:
+    spec = ComparisonSpec()
+    candidates = [Trial.load(p) for p in sorted((whole / "candidates").iterdir())]
+    trials = [Trial.load(p) for p in sorted((whole / "trials").iterdir())]
+    assert (len(candidates), len(trials)) == (TRAININGS, TRIALS)
+    assert all(set(c.scores) == {"val"} for c in candidates)
+    for trial in trials:
+        own = [c for c in candidates if (c.method, c.seed) == (trial.method, trial.seed)]
+        assert len(own) == 2
+        best = max(own, key=lambda t: setting_value(t, spec))
+        tuning = trial.config["tuning"]
+        assert tuning["chosen_among"] == 2
+        assert tuning["by"].startswith("macro AP")
+        assert {**best.config, "tuning": tuning} == trial.config
+        assert trial.selection == best.selection
+        np.testing.assert_array_equal(trial.scores["val"].values, best.scores["val"].values)
+        assert set(trial.scores) == {"val", "test"}
+        assert (whole / "trials" / trial.folder_name / "model.safetensors").is_file()
+
+
+def test_test_scores_of_the_chosen_are_those_of_training_with_test_rows(whole: Path) -> None:
+    from equipoise.training import train_heads
+
+    plan = running.make_plan(study())
+    jobs = [plan.job(c) for c in plan.trials]
+    data = plan.data
+    with screening.using_threads(1):
+        found = list(
+            train_heads(data.features, data.labels, plan.test, jobs, settings=plan.settings())
+        )
+    trained = {r.trial.folder_name: r.trial for r in found}
+    for path in (whole / "trials").iterdir():
+        trial = Trial.load(path)
+        config = {k: v for k, v in trial.config.items() if k != "tuning"}
+        same = trained[replace(trial, config=config).folder_name]
+        np.testing.assert_array_equal(
+            trial.scores["test"].values, same.scores["test"].values.astype(np.float64)
+        )
+
+
+@pytest.mark.parametrize("kills", [(0, 3), (5, 1, 2), (11, 0), (14,), (12, 3)])
+def test_killed_and_resumed_gives_the_same_comparison(
+    kills: tuple[int, ...], server: Any, whole: Path, tmp_path: Path
+) -> None:
+    for after in kills:
+        assert server((tmp_path, after)) == [-9]
+    assert server((tmp_path, 99)) == [0]
+    assert comparison_of(tmp_path) == comparison_of(whole)
+    (counts,) = [json.loads(p.read_text()) for p in tmp_path.glob("counts-*.json")]
+    # Nothing that was written is done again.
+    assert counts["written"] == TRAININGS + TRIALS - sum(kills)
+    assert not list((tmp_path / "locks").iterdir())
+
+
+def test_two_runners_do_each_trial_once(server: Any, whole: Path, tmp_path: Path) -> None:
+    assert server((tmp_path, 99), (tmp_path, 99)) == [0, 0]
+    one, two = comparison_of(tmp_path)
+    assert one == two == comparison_of(whole)[0]
+    counts = [json.loads(p.read_text()) for p in tmp_path.glob("counts-*.json")]
+    assert sum(c["trained"] for c in counts) == TRAININGS
+    assert sum(c["written"] for c in counts) == TRAININGS + TRIALS
+
+
+def test_a_second_runner_takes_over_from_one_that_is_killed(
+    server: Any, whole: Path, tmp_path: Path
+) -> None:
+    assert sorted(server((tmp_path, 99), (tmp_path, 2))) in ([-9, 0], [0, 0])
+    assert comparison_of(tmp_path)[0] == comparison_of(whole)[0]
+
+
+def test_more_settings_train_only_what_is_new(tmp_path: Path) -> None:
+    grid = {"lr": [0.001, 0.01], "weight_decay": [0.0, 0.1]}
+    few, many = ({"tuning": {**grid, "settings": n}, "seeds": 1} for n in (2, 4))
+    assert running.run_study(study(**few), out=tmp_path).trained == 6
+    more = running.run_study(study(**many), out=tmp_path)
+    assert (more.trained, more.reused) == (6, 6)
+    assert running.run_study(study(**many), out=tmp_path).trained == 0
+
+
+def test_draws_are_nested_and_rates_come_in_one_order_for_all() -> None:
+    content = {**CONTENT, "tuning": {"lr": [1e-3, 1e-2], "weight_decay": [0.0, 0.1, 1.0]}}
+    six = settings_of(parse_study(content))
+    assert {len(found) for found in six.values()} == {6}
+    pairs = {arm: [(s.lr, s.weight_decay) for s in found] for arm, found in six.items()}
+    assert pairs["none"] == pairs["pos_weight"] == pairs["focal"]
+    assert len(set(pairs["none"])) == 6
+    assert {s.settings["gamma"] for s in six["focal"]} == {1.0, 2.0}
+    content["tuning"] = {**content["tuning"], "settings": 4}
+    four = settings_of(parse_study(content))
+    assert four == {arm: found[:4] for arm, found in six.items()}
+    content["tuning"] = {**content["tuning"], "seed": 1}
+    assert settings_of(parse_study(content)) != four
+
+
+WRONG = {
+    "too many": ({"tuning": {"lr": [1e-3, 1e-2], "settings": 3}}, "`none` has 2 settings, got 3"),
+    "one arm": ({"tuning": {}}, "`tuning.settings` must be at least 2, got 1.*`focal` alone"),
+    "unknown": ({"arms": [{"method": "focal", "grid": {"gama": [1]}}]}, "Did you mean `gamma`"),
+    "twice": ({"tuning": {"lr": [0.1, 0.1]}}, "`tuning.lr` must hold distinct values"),
+    "both": (
+        {"arms": [{"method": "focal", "settings": {"gamma": 1}, "grid": {"gamma": [1]}}]},
+        "must not be among its `settings` too",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_grids_are_refused(name: str) -> None:
+    changes, message = WRONG[name]
+    with pytest.raises(UsageError, match=message):
+        settings_of(study(**changes))
+    with pytest.raises(UsageError, match=r"unknown key `tuning.rates`"):
+        study(tuning={"rates": [1]})
+
+
+@pytest.mark.parametrize("primary", ["macro_ap", "macro_auroc", "tuned"])
+def test_settings_are_chosen_by_the_declared_metric(primary: str, whole: Path) -> None:
+    trials = [Trial.load(p) for p in sorted((whole / "candidates").glob("focal-s0-*"))]
+    spec = ComparisonSpec(primary=primary)
+    values = [setting_value(trial, spec) for trial in trials]
+    assert best_of(trials, spec) == int(np.argmax(values))
+    # The labels turned round turn the order: the metric is read from validation rows.
+    assert len(set(values)) == 2
+    blind = [replace(t, selection={**t.selection, "value": float("nan")}) for t in trials]
+    assert best_of(blind, spec) == (0 if primary == "macro_ap" else int(np.argmax(values)))
+
+
+def test_the_plan_says_budget_state_and_time(tmp_path: Path) -> None:
+    head, rows, summary = entry.plan_rows(study(), tmp_path)
+    assert head == ["arm", "setting", "seed", "train", "val", "state"]
+    assert len(rows) == TRAININGS
+    assert "2 settings for every arm, 2 epochs each" in summary
+    assert "12 to train, about" in summary
+    assert not list(tmp_path.iterdir())
+
+
+def test_threads_are_part_of_a_trial_and_restored() -> None:
+    import torch
+
+    one, two = (running.make_plan(study(compute={"threads": n})) for n in (1, 2))
+    assert one.trials[0].folder != two.trials[0].folder
+    before = torch.get_num_threads()
+    with screening.using_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def lock_file(folder: Path, **changes: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / "a.lock"
+    path.write_text(json.dumps({**locks._whoami(), "key": "x", **changes}))
+    return path
+
+
+def test_locks_of_the_gone_are_taken_over_and_others_are_not(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()
+    old = time.time() - locks.STALE_SECONDS - 60
+    cases = [
+        ({}, None, False),  # this process
+        ({"pid": child.pid}, None, True),
+        ({"began": "1"}, None, locks._began(os.getpid()) is not None),  # its number came again
+        ({"host": "elsewhere", "pid": child.pid}, None, False),
+        ({"host": "elsewhere"}, old, True),
+        ({"host": socket.gethostname()}, old, locks._began(os.getpid()) is None),
+    ]
+    for number, (changes, touched, expected) in enumerate(cases):
+        folder = tmp_path / str(number)
+        path = lock_file(folder, **changes)
+        if touched is not None:
+            os.utime(path, (touched, touched))
+        assert locks.Locks(folder).claim("a") is expected, changes
+        assert [p.name for p in folder.iterdir()] == ["a.lock"]
+
+
+def test_a_lock_that_was_taken_over_is_not_given_back_by_its_first_owner(tmp_path: Path) -> None:
+    mine = locks.Locks(tmp_path)
+    assert mine.claim("a")
+    path = lock_file(tmp_path, key="theirs")
+    mine.release("a")
+    assert path.exists()
+    with locks.Locks(tmp_path).released():
+        pass
+    assert path.exists()
