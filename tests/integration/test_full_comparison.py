@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from equipoise import Trial
+from equipoise.cli.main import main
 from equipoise.errors import TrainingError, UsageError
 from equipoise.experiments.full_run import run_full
 from equipoise.experiments.train_study import FullStudy, parse_full_study
@@ -103,3 +106,27 @@ def test_one_trial_that_fails_is_named_and_the_others_are_kept(tmp_path: Path) -
         run_full(study, out=tmp_path / "out", processes=2)
     kept = [Trial.load(p.parent).method for p in (tmp_path / "out").rglob("trial.json")]
     assert sorted(kept) == ["none", "pos_weight"]
+
+
+def test_the_verb_takes_a_study_with_a_model(
+    alone: tuple[Path, FullStudy, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, study, want = alone
+    file = tmp_path / "study.yaml"
+    content = study.model_dump(mode="json", exclude_none=True)
+    file.write_text(yaml.safe_dump(content))
+    shutil.copytree(folder / "out" / "trials", tmp_path / "o" / "trials")
+    with pytest.raises(SystemExit) as left:
+        main(["compare", str(file), "-o", str(tmp_path / "o"), "--json"])
+    seen = capsys.readouterr()
+    assert left.value.code == 0, seen.err
+    assert "0 trials trained, 4 re-used" in seen.err
+    assert json.loads(seen.out)["arms"]["none"] == "baseline"
+    assert (tmp_path / "o" / "report.html").exists()
+    body, wanted = json.loads((tmp_path / "o" / "comparison.json").read_text()), json.loads(want)
+    for part in (body, wanted):
+        part.pop("provenance")
+    assert body == wanted
+    with pytest.raises(SystemExit):
+        main(["compare", str(file), "--dry-run"])
+    assert capsys.readouterr().out.count("pos_weight") == 2

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
+from equipoise.cli.comparing import compare_full, finish, names_a_model
 from equipoise.cli.console import note, print_json, progress, table
-from equipoise.cli.verdict import comparison_lines
 
 EXAMPLE = (
     "Examples: equipoise compare study.yaml --set seeds=10; equipoise compare train.csv --label y"
@@ -31,30 +31,27 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Use finished trials.")] = True,
+    processes: Annotated[int, typer.Option(min=1, help="Full trainings at once.")] = 1,
+    cluster: Annotated[str | None, typer.Option(help="Ray: ray://HOST:PORT, auto, local.")] = None,
+    allow_code: o.AllowCode = False,
     as_json: o.Json = False,
 ) -> None:
     """Train every arm over all seeds and say what each remedy bought."""
     from equipoise.experiments.entry import clear_trials, plan_rows, study_from
     from equipoise.experiments.run import run_study
-    from equipoise.report import write_report
 
-    study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings)
     folder = out or Path("equipoise_runs") / source.stem
+    if names_a_model(source):
+        return compare_full(source, settings, folder, dry_run=dry_run, resume=resume,
+                            processes=processes, cluster=cluster, allow_code=allow_code,
+                            as_json=as_json)  # fmt: skip
+    study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings)
     if dry_run:
         head, rows, summary = plan_rows(study, folder)
         print_json(rows) if as_json else typer.echo(table(head, rows))
-        note(summary)
-        return
+        return note(summary)
     if not resume:
         clear_trials(folder)
     with progress() as show:
         outcome = run_study(study, out=folder, progress=show, command=f"equipoise compare {source}")
-    result = outcome.comparison
-    result.save(folder / "comparison.json")
-    path = write_report(result, outcome.findings, path=folder / "report.html")
-    note(f"{outcome.trained} trials trained, {outcome.reused} re-used")
-    if as_json:
-        verdicts = {a.method: a.gain.verdict if a.gain else "baseline" for a in result.arms}
-        print_json({"recommended": result.recommended, "report": path, "arms": verdicts})
-        return
-    typer.echo("\n".join([*comparison_lines(result), f"Report: {path}"]))
+    return finish(outcome, folder, as_json)

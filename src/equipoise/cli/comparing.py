@@ -1,0 +1,76 @@
+"""What `compare` does with full trainings, and with what came of either way."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from equipoise.cli.console import note, print_json, progress, table
+from equipoise.cli.verdict import comparison_lines
+
+__all__ = ["compare_full", "finish", "names_a_model"]
+
+
+def names_a_model(source: Path) -> bool:
+    """Return whether a study trains whole networks: it has a `model`."""
+    if source.suffix not in (".yaml", ".yml"):
+        return False
+    from equipoise.experiments.study import read_study
+
+    content = read_study(source, ())
+    return isinstance(content, dict) and "model" in content
+
+
+def compare_full(
+    source: Path,
+    settings: list[str] | None,
+    folder: Path,
+    *,
+    dry_run: bool,
+    resume: bool,
+    processes: int,
+    cluster: str | None,
+    allow_code: bool,
+    as_json: bool,
+) -> None:
+    """Train every arm and seed of a study whole, and say what each remedy bought."""
+    from equipoise.experiments.full_run import plan_full, run_full
+    from equipoise.experiments.train_study import load_full_study
+
+    study = load_full_study(source, tuple(settings or ()))
+    if dry_run:
+        head = ["arm", "seed", "train", "val", "epochs"]
+        rows = [
+            [arm.label, str(seed), str(plan.split.train.size), str(plan.split.val.size),
+             str(plan.options.epochs)]
+            for arm, seed, plan in plan_full(study, allow_code=allow_code)
+        ]  # fmt: skip
+        print_json([dict(zip(head, row, strict=True)) for row in rows]) if as_json else typer.echo(
+            table(head, rows)
+        )
+        return
+    if not resume:
+        shutil.rmtree(folder / "trials", ignore_errors=True)
+    with progress() as show:
+        outcome = run_full(study, out=folder, processes=processes, cluster=cluster,
+                           allow_code=allow_code, progress=show,
+                           command=f"equipoise compare {source}")  # fmt: skip
+    finish(outcome, folder, as_json)
+
+
+def finish(outcome: Any, folder: Path, as_json: bool) -> None:
+    """Save the comparison and its report, and say what came of it."""
+    from equipoise.report import write_report
+
+    result = outcome.comparison
+    result.save(folder / "comparison.json")
+    path = write_report(result, outcome.findings, path=folder / "report.html")
+    note(f"{outcome.trained} trials trained, {outcome.reused} re-used")
+    if as_json:
+        verdicts = {a.method: a.gain.verdict if a.gain else "baseline" for a in result.arms}
+        print_json({"recommended": result.recommended, "report": path, "arms": verdicts})
+        return
+    typer.echo("\n".join([*comparison_lines(result), f"Report: {path}"]))
