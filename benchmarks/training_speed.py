@@ -166,8 +166,6 @@ def mlp(file: Path | None, images: int, n_pairs: int, device: torch.device) -> I
         for (a, b), (c, d) in zip(long, short, strict=True)
     ]  # fmt: skip
     yield row("MLP, batches of 64: extra ms per step of fit", extra)
-    yield row("MLP: s before and after all steps of fit", [a - 0.2 * c for c, a in
-              zip([a for a, _ in long], [a for a, _ in short], strict=True)])  # fmt: skip
 
 
 def encoded(n: int, side: int) -> list[bytes]:
