@@ -124,7 +124,12 @@ def run_full(
             "seconds": round(time.perf_counter() - started, 1),
         },
     )
-    plan = plan_training(study.one(study.trained_arms()[0], 0), allow_code=allow_code, check=False)
+    plan = plan_training(
+        study.one(study.trained_arms()[0], 0),
+        allow_code=allow_code,
+        rows=_rows(text, os.getpid()),
+        check=False,
+    )
     seen = np.concatenate([plan.split.train, plan.split.val])
     new = sum(trained for _, trained in done.values())
     return FullOutcome(result, tuple(diagnose(plan.labels[seen])), new, len(jobs) - new)

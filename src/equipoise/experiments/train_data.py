@@ -161,7 +161,7 @@ def _image_files(spec: ImageFilesData, path: str, named: dict[str, Any]) -> Trai
     images = ImageFiles.from_table(
         path, spec.image, root=spec.root, **named, **_image_settings(spec)
     )
-    return _of_images(images, path, np.asarray(images.paths))
+    return _of_images(images, Path(path).name, np.asarray(images.paths))
 
 
 def _image_bytes(spec: ImageBytesData, path: Any, named: dict[str, Any]) -> TrainRows:
@@ -179,10 +179,12 @@ def _image_bytes(spec: ImageBytesData, path: Any, named: dict[str, Any]) -> Trai
 def _image_folder(spec: ImageFolderData, path: str, named: dict[str, Any]) -> TrainRows:
     if named:
         images = ImageFiles.from_folder(path, names=named["names"], **_image_settings(spec))
-        return _of_images(images, path, np.asarray(images.paths))
+        return _of_images(images, Path(path).name, np.asarray(images.paths))
     found = sorted(p for p in Path(path).rglob("*") if p.is_file() and not p.name.startswith("."))
     images = ImageFiles(found, **_image_settings(spec))
-    return _of_images(images, path, np.asarray([str(p.relative_to(path)) for p in found]))
+    return _of_images(
+        images, Path(path).name, np.asarray([str(p.relative_to(path)) for p in found])
+    )
 
 
 def _of_images(images: Any, name: Any, ids: NDArray[Any]) -> TrainRows:

@@ -1,3 +1,5 @@
+"""Findings: each check on data that call for it, and on data that do not."""
+
 from __future__ import annotations
 
 from collections import Counter

@@ -1,3 +1,5 @@
+"""Labels read from tables, folders and arrays."""
+
 from __future__ import annotations
 
 from pathlib import Path

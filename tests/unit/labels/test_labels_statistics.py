@@ -1,3 +1,5 @@
+"""Statistics of labels against their definitions."""
+
 from __future__ import annotations
 
 import subprocess

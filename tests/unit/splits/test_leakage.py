@@ -1,3 +1,5 @@
+"""Rows and groups that stand on both sides are found."""
+
 from __future__ import annotations
 
 import numpy as np

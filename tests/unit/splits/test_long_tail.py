@@ -1,3 +1,5 @@
+"""Long-tailed subsets: shapes, counts and what is left out."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""What a split says of its parts."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Stratified and grouped splits keep their promises."""
+
 from __future__ import annotations
 
 import numpy as np
