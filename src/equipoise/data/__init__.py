@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from equipoise.data.hugging_face import HuggingFaceRows, from_hugging_face
     from equipoise.data.image_rows import BrokenImage, check_images
     from equipoise.data.images import ImageBytes, ImageFiles
+    from equipoise.data.loading import ImageLoader, make_loader
     from equipoise.data.sequences import Sequences, pad_batch, padding_mask
     from equipoise.data.tables import FeatureTable
     from equipoise.data.workers import seed_worker
@@ -30,11 +31,13 @@ _HOME = {
     "HuggingFaceRows": "hugging_face",
     "ImageBytes": "images",
     "ImageFiles": "images",
+    "ImageLoader": "loading",
     "ImageSettings": "decoding",
     "Sequences": "sequences",
     "check_images": "image_rows",
     "decode_image": "decoding",
     "from_hugging_face": "hugging_face",
+    "make_loader": "loading",
     "pad_batch": "sequences",
     "padding_mask": "sequences",
     "seed_worker": "workers",
@@ -52,11 +55,13 @@ __all__ = [
     "HuggingFaceRows",
     "ImageBytes",
     "ImageFiles",
+    "ImageLoader",
     "ImageSettings",
     "Sequences",
     "check_images",
     "decode_image",
     "from_hugging_face",
+    "make_loader",
     "pad_batch",
     "padding_mask",
     "seed_worker",

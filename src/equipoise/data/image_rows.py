@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,9 +101,13 @@ class ImageRows(Rows):
         """Return what messages call a row of the table."""
         raise NotImplementedError
 
-    def _input(self, index: int) -> Tensor:
+    def read(self, index: int, out: NDArray[Any] | None = None) -> Tensor:
+        """Return image ``index`` alone, decoded into ``out`` where given (as its dtype is)."""
         row = int(self.rows[index])
-        return decode_image(self.source_of(row), self.name_of(row), self.settings)
+        return decode_image(self.source_of(row), self.name_of(row), self.settings, out)
+
+    def _input(self, index: int) -> Tensor:
+        return self.read(index)
 
 
 def _broken_in(

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from equipoise._core.checks import say
 from equipoise.artifacts import DecisionRule, Scores, Trial
-from equipoise.data import seed_worker
+from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, UsageError
 from equipoise.experiments.apply_file import Applied, apply_file
 from equipoise.experiments.train_data import TrainRows, open_rows
@@ -165,7 +165,8 @@ def _rows(
     )
     if len(np.unique(ids)) < len(ids):
         ids = np.arange(len(ids))
-    return ConcatDataset([p.dataset for p in parts]), ids, parts[0].collate
+    joined = parts[0].dataset if len(parts) == 1 else ConcatDataset([p.dataset for p in parts])
+    return joined, ids, parts[0].collate
 
 
 def _unread(data: dict[str, Any]) -> dict[str, str]:
@@ -198,15 +199,17 @@ def _run(
     progress: Progress | None,
 ) -> NDArray[np.float64]:
     network = network.to(device).eval()
-    loader = DataLoader(
+    total = len(dataset)  # type: ignore[arg-type]
+    loader = make_loader(
         dataset,
-        batch_size=batch_size,
+        range(total),
+        batch_size,
         num_workers=num_workers,
-        collate_fn=collate,
+        collate=collate,
         worker_init_fn=seed_worker,
         generator=torch.Generator(),
     )
-    parts, done, total = [], 0, len(dataset)  # type: ignore[arg-type]
+    parts, done = [], 0
     for batch in loader:
         x = _to(batch[0], device)
         with torch.no_grad():

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from equipoise._core.checks import say
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Labels, Split
-from equipoise.data import seed_worker
+from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.training.options import TrainingOptions
 from equipoise.training.order import Counted, make_sampler
@@ -108,13 +108,14 @@ class Feed:
     def _loader(
         self, rows: Rows, size: int, pin: bool, sampler: Counted | None = None
     ) -> DataLoader[Any]:
-        return DataLoader(
-            Subset(self.dataset, rows.tolist()),
-            batch_size=size,
-            sampler=sampler,
+        return make_loader(
+            self.dataset,
+            rows.tolist(),
+            size,
             num_workers=self.options.num_workers,
-            collate_fn=self.collate,
+            collate=self.collate,
+            pin_memory=pin,
+            sampler=sampler,
             worker_init_fn=seed_worker,
             generator=self._worker_seeds if sampler is not None else torch.Generator(),
-            pin_memory=pin,
         )
