@@ -107,5 +107,5 @@ def _time(plan: Plan, to_train: list[Candidate]) -> str:
 
 def clear_trials(out: Path) -> None:
     """Remove the finished trials of a folder."""
-    for part in ("trials", "candidates"):
+    for part in ("trials", "candidates", "stacks"):
         shutil.rmtree(out / part, ignore_errors=True)

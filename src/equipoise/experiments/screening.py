@@ -16,6 +16,7 @@ from equipoise.artifacts import Trial
 from equipoise.experiments.choose import best_of, metric_name
 from equipoise.experiments.locks import Locks
 from equipoise.experiments.plan import Candidate, Plan, chosen_config, load_finished, trial_folder
+from equipoise.experiments.stack_records import Records, stack_name
 
 __all__ = ["HEADS_AT_ONCE", "Progress", "Screened", "missing_jobs", "screen", "using_threads"]
 
@@ -58,8 +59,7 @@ def screen(plan: Plan, out: str | Path, progress: Progress | None = None) -> Scr
 
 def missing_jobs(plan: Plan, out: str | Path) -> list[Candidate]:
     """Return the trainings of a plan that are not on disk."""
-    root = Path(out) / ("candidates" if plan.is_tuned else "trials")
-    return [c for c in plan.trials if not _is_done(root / c.folder)]
+    return _missing(plan, Path(out) / ("candidates" if plan.is_tuned else "trials"))
 
 
 def _is_done(folder: Path) -> bool:
@@ -81,36 +81,33 @@ def using_threads(number: int) -> Iterator[None]:
 
 def _train(plan: Plan, root: Path, locks: Locks, progress: Progress | None) -> int:
     """Train until nothing is missing and return how many were trained here."""
-    missing = [c for c in plan.trials if not _is_done(root / c.folder)]
-    total, trained = len(missing), 0
-    while missing:
-        claimed = 0
-        for first in range(0, len(missing), HEADS_AT_ONCE):
-            own = [c for c in missing[first : first + HEADS_AT_ONCE] if _claim(c, root, locks)]
-            if not own:
+    records = Records(root.parent / "stacks" / root.name)
+    todo = _missing(plan, root)
+    total, trained = len(todo), 0
+    while todo:
+        claimed = False
+        for stack in records.stacks(plan.trials, todo, HEADS_AT_ONCE):
+            name = stack_name(stack)
+            if not locks.claim(name):
                 continue
-            claimed += len(own)
+            claimed = True
             # Read once more: others may have finished some since.
-            done = total - sum(not _is_done(root / c.folder) for c in missing)
-            _train_together(plan, own, root, locks, _part(progress, done, len(own), total))
-            trained += len(own)
-        missing = [c for c in missing if not _is_done(root / c.folder)]
-        if missing and not claimed:
+            done = total - len(_missing(plan, root))
+            if any(not _is_done(root / c.folder) for c in stack):
+                records.write(stack)
+                part = _part(progress, done, len(stack), total)
+                trained += _train_together(plan, stack, root, locks, part)
+            locks.release(name)
+        todo = _missing(plan, root)
+        if todo and not claimed:
             if progress is not None:
-                progress("waiting for another runner", total - len(missing), total)
+                progress("waiting for another runner", total - len(todo), total)
             time.sleep(POLL_SECONDS)
     return trained
 
 
-def _claim(candidate: Candidate, root: Path, locks: Locks) -> bool:
-    """Take a training, unless somebody has it or has finished it."""
-    folder = candidate.folder
-    if _is_done(root / folder) or not locks.claim(folder):
-        return False
-    if _is_done(root / folder):
-        locks.release(folder)
-        return False
-    return True
+def _missing(plan: Plan, root: Path) -> list[Candidate]:
+    return [c for c in plan.trials if not _is_done(root / c.folder)]
 
 
 def _part(
@@ -124,12 +121,12 @@ def _part(
 
 def _train_together(
     plan: Plan,
-    candidates: Sequence[Candidate],
+    stack: Sequence[Candidate],
     root: Path,
     locks: Locks,
     progress: Callable[[int, int], None] | None,
-) -> None:
-    """Train some candidates, write each and give its lock back."""
+) -> int:
+    """Train a whole stack, write what is missing of it and return how many that are."""
     from equipoise.training import train_heads
 
     def report(steps: int, of: int) -> None:
@@ -138,14 +135,16 @@ def _train_together(
             progress(steps, of)
 
     test = np.empty(0, dtype=np.int64) if plan.is_tuned else plan.test
-    data = plan.data
-    jobs = [plan.job(candidate) for candidate in candidates]
+    data, written = plan.data, 0
+    jobs = [plan.job(candidate) for candidate in stack]
     results = train_heads(
         data.features, data.labels, test, jobs, settings=plan.settings(), progress=report
     )
     for result in results:
-        _write(result.trial, result.state, root)
-        locks.release(result.trial.folder_name)
+        if not _is_done(root / result.trial.folder_name):
+            _write(result.trial, result.state, root)
+            written += 1
+    return written
 
 
 def _write(trial: Trial, state: Mapping[str, Any], root: Path) -> Trial:

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.linalg import vector_norm
-from torch.nn.functional import normalize, pad
+from torch.nn.functional import normalize
 
 from equipoise._core.rng import child_seed
 from equipoise.training.head_layout import Layout
 
-__all__ = ["CosineNetwork", "HeadNetwork", "make_network", "product"]
+__all__ = ["CosineNetwork", "HeadNetwork", "make_network"]
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 TINY = 1e-12  # the shortest length that `normalize` divides by
@@ -118,11 +118,11 @@ class HeadNetwork:
             params: Other weights than the present ones.
         """
         own = self._own(run, params)
-        first = product(x.expand(own[0].shape[0], *x.shape), own[0]).add_(own[1])
+        first = torch.bmm(x.expand(own[0].shape[0], *x.shape), own[0]).add_(own[1])
         if len(own) == 2:
             return [self.layout.to_heads(run, first)]
         out = self.layout.to_heads(run, first.relu_())
-        return [out, product(out, own[2]).add_(own[3])]
+        return [out, torch.bmm(out, own[2]).add_(own[3])]
 
     def _own(self, run: int, params: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Return the weights of a run: blocks of the first layer, heads of the second."""
@@ -141,14 +141,14 @@ class HeadNetwork:
         """
         own, grads = self._own(run), self._own(run, self.grads)
         if len(outputs) > 1:
-            product(outputs[0].transpose(1, 2), slope, out=grads[2])
+            torch.bmm(outputs[0].transpose(1, 2), slope, out=grads[2])
             torch.sum(slope, 1, keepdim=True, out=grads[3])
-            slope = product(slope, own[2].transpose(1, 2)) * (outputs[0] > 0)
+            slope = torch.bmm(slope, own[2].transpose(1, 2)) * (outputs[0] > 0)
         self._first_layer(x, run, slope, grads)
 
     def _first_layer(self, x: Tensor, run: int, slope: Tensor, grads: Sequence[Tensor]) -> None:
         slope = self.layout.to_blocks(run, slope)
-        product(x.T.expand(slope.shape[0], *x.T.shape), slope, out=grads[0])
+        torch.bmm(x.T.expand(slope.shape[0], *x.T.shape), slope, out=grads[0])
         torch.sum(slope, 1, keepdim=True, out=grads[1])
 
     def step(self, lr: Sequence[Tensor], weight_decay: Sequence[Tensor]) -> None:
@@ -184,11 +184,11 @@ class CosineNetwork(HeadNetwork):
         own = self._own(run, params)
         inputs = x.expand(own[0].shape[0], *x.shape)
         if len(own) == 1:
-            cosines = product(normalize(inputs, dim=2), normalize(own[0], dim=1))
+            cosines = torch.bmm(normalize(inputs, dim=2), normalize(own[0], dim=1))
             return [self.layout.to_heads(run, cosines)]
-        first = product(inputs, own[0]).add_(own[1]).relu_()
+        first = torch.bmm(inputs, own[0]).add_(own[1]).relu_()
         out = self.layout.to_heads(run, first)
-        return [out, product(normalize(out, dim=2), normalize(own[2], dim=1))]
+        return [out, torch.bmm(normalize(out, dim=2), normalize(own[2], dim=1))]
 
     def backward(self, x: Tensor, run: int, outputs: Sequence[Tensor], slope: Tensor) -> None:
         """Write the gradients of a run's weights; see :meth:`HeadNetwork.backward`."""
@@ -198,10 +198,10 @@ class CosineNetwork(HeadNetwork):
             slope = self.layout.to_blocks(run, slope)
         inputs = x.expand(slope.shape[0], *x.shape) if is_last else outputs[0]
         rows, columns = normalize(inputs, dim=2), normalize(weight, dim=1)
-        turned = product(rows.transpose(1, 2), slope)
+        turned = torch.bmm(rows.transpose(1, 2), slope)
         grads[-1].copy_(_undo_length(turned, weight, columns, 1))
         if not is_last:
-            slope = _undo_length(product(slope, columns.transpose(1, 2)), inputs, rows, 2)
+            slope = _undo_length(torch.bmm(slope, columns.transpose(1, 2)), inputs, rows, 2)
             self._first_layer(x, run, slope * (inputs > 0), grads)
 
 
@@ -215,21 +215,3 @@ def _undo_length(slope: Tensor, vector: Tensor, unit: Tensor, dim: int) -> Tenso
     along = (slope * unit).sum(dim, keepdim=True)
     length: Tensor = vector_norm(vector, dim=dim, keepdim=True).clamp_min(TINY)
     return (slope - along * unit) / length
-
-
-def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
-    """Return the batched matrix product; a slice does not depend on how many there are.
-
-    With a dimension of 1, BLAS takes another way (and rounds otherwise) for one slice than for
-    many, so such matrices are widened by zeros; and so it does for a lone large slice, which is
-    therefore computed twice.
-    """
-    (slices, n, k), m = left.shape, right.shape[2]
-    if slices > 1 and min(n, k, m) > 1:
-        return torch.bmm(left, right) if out is None else torch.bmm(left, right, out=out)
-    left = pad(left, (0, int(k == 1), 0, int(n == 1)))
-    right = pad(right, (0, int(m == 1), 0, int(k == 1)))
-    if slices == 1:
-        left, right = left.expand(2, -1, -1), right.expand(2, -1, -1)
-    whole = torch.bmm(left, right)[:slices, :n, :m]
-    return whole if out is None else out.copy_(whole)

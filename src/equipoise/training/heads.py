@@ -90,10 +90,9 @@ def train_heads(
         [0.7, 0.4]
 
     Note:
-        A head ends as it would alone with the same batches: the same bits where the matrix
-        products of the machine do not depend on how many there are (so on the CPUs it was tested
-        on, for one number of threads), and otherwise up to rounding. So it does not matter how
-        jobs are cut into stacks. The global random state is not touched.
+        A head ends as it would alone with the same batches, up to rounding: how matrix products
+        are rounded may depend on what else is in the stack. The same jobs in the same order give
+        the same bits, for one number of threads. The global random state is not touched.
     """
     check_jobs(features, labels, test, jobs)
     chosen = settings or HeadSettings()
