@@ -66,6 +66,8 @@ class ArmRecord:
         evaluation: Of the first seed, with the tuned rule.
         curves: Label -> points for the report ("precision", "recall", "predicted", "observed").
         notes: Remarks, such as an effective weight far from the nominal one.
+        is_reference: Whether it is no remedy but stands beside them, such as a plain logistic
+            regression; never recommended.
     """
 
     method: str
@@ -78,6 +80,7 @@ class ArmRecord:
     evaluation: Evaluation
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    is_reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)

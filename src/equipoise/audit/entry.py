@@ -23,7 +23,7 @@ from equipoise.audit.source import build_sampler
 from equipoise.errors import UsageError
 from equipoise.labels import read_labels
 
-__all__ = ["audit_path", "load_loss", "read_label_names", "read_settings"]
+__all__ = ["audit_path", "load_loss", "load_object", "read_label_names", "read_settings"]
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq", ".npy", ".npz")
 
@@ -43,15 +43,19 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def load_object(path: str) -> tuple[Any, str]:
+def load_object(path: str, what: str = "loss or sampler") -> tuple[Any, str]:
     """Import ``module:name``, the current folder included, and return it with its name.
+
+    Args:
+        path: Module and name.
+        what: What it is, in messages.
 
     Raises:
         UsageError: nothing of that name.
     """
     module, _, name = path.partition(":")
     if not module or not name:
-        raise UsageError(say("loss or sampler", "be given as module:name", repr(path)))
+        raise UsageError(say(what, "be given as module:name", repr(path)))
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -59,7 +63,7 @@ def load_object(path: str) -> tuple[Any, str]:
         return getattr(import_module(module), name), name
     except (ImportError, AttributeError) as error:
         do = "It is imported from the current folder or an installed package."
-        raise UsageError(say("loss or sampler", "exist", f"{path!r} ({error})", do)) from error
+        raise UsageError(say(what, "exist", f"{path!r} ({error})", do)) from error
 
 
 def read_label_names(

@@ -47,11 +47,12 @@ def run(
                             as_json=as_json)  # fmt: skip
     study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings)
     if dry_run:
-        head, rows, summary = plan_rows(study, folder)
+        head, rows, summary = plan_rows(study, folder, allow_code=allow_code)
         print_json(rows) if as_json else typer.echo(table(head, rows))
         return note(summary)
     if not resume:
         clear_trials(folder)
     with progress() as show:
-        outcome = run_study(study, out=folder, progress=show, command=f"equipoise compare {source}")
+        outcome = run_study(study, out=folder, allow_code=allow_code, progress=show,
+                            command=f"equipoise compare {source}")  # fmt: skip
     return finish(outcome, folder, as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ def compare(
     trials: Iterable[Trial],
     *,
     baseline: str = "none",
+    references: Collection[str] = (),
     primary: str | None = None,
     objective: str | None = None,
     target_prior: TargetPrior = "validation",
@@ -46,6 +47,8 @@ def compare(
     Args:
         trials: Several methods, each with the same seeds, among them the baseline.
         baseline: The untreated method.
+        references: Methods that are no remedies, such as logistic regression on the same features:
+            they stand beside the others, are not in the adjustment and are never recommended.
         primary: The metric of the verdict: "macro_ap" (default for labels), "macro_auroc", or
             "tuned" (default for classes: balanced accuracy with the tuned rule; macro F1 for
             labels). A threshold that is free for all cannot win there.
@@ -61,8 +64,8 @@ def compare(
         A :class:`Comparison`; per gain, total = ranking_part + operating_part.
 
     Raises:
-        DataError: no baseline, different seeds per method, different test rows, or a trial without
-            validation or test scores.
+        DataError: no baseline, no such reference, different seeds per method, different test rows,
+            or a trial without validation or test scores.
         LeakageError: test rows among the validation rows of a trial.
         UsageError: an unknown metric or objective.
 
@@ -94,6 +97,9 @@ def compare(
     if tuned in by_method:
         do = "That arm is made here, from the baseline: leave it out."
         raise UsageError(say("trials", f"hold no method called '{tuned}'", "one", do))
+    for name in references:
+        if name == baseline or name not in by_method:
+            raise DataError(say("references", "name methods beside the baseline", repr(name)))
     every = [t for group in by_method.values() for t in group]
     overlap = float(np.mean([t.n_val / max(t.n_train, 1) for t in every]))
     width = to_positive("rope", rope, zero=True)
@@ -108,10 +114,15 @@ def compare(
     }
     base = judged.pop(baseline)
     arms = {baseline: base, tuned: _with_thresholds(base, tuned)} | judged
-    bought = gains(arms, design, baseline, tuned)
-    records = tuple(_record(arm, design, bought.get(arm.method)) for arm in arms.values())
+    bought = gains(arms, design, baseline, tuned, references)
+    records = tuple(
+        _record(arm, design, bought.get(arm.method), arm.method in references)
+        for arm in arms.values()
+    )
     rule_metric = "macro F1" if labels.kind == "multilabel" else "balanced accuracy"
-    recommended, summary = recommend(records, arms, design, baseline, tuned, rule_metric)
+    recommended, summary = recommend(
+        records, arms, design, baseline, tuned, rule_metric, references
+    )
     return Comparison(
         title=title or "Comparison",
         kind=labels.kind,
@@ -204,7 +215,7 @@ def _with_thresholds(base: Arm, method: str) -> Arm:
     return Arm(method, base.trials, seeds)
 
 
-def _record(arm: Arm, design: Design, gain: Gain | None) -> ArmRecord:
+def _record(arm: Arm, design: Design, gain: Gain | None, is_reference: bool) -> ArmRecord:
     first, trial = arm.seeds[0], arm.trials[0]
     test = trial.scores["test"]
     names = test.names
@@ -235,6 +246,7 @@ def _record(arm: Arm, design: Design, gain: Gain | None) -> ArmRecord:
         gain=gain,
         evaluation=evaluation,
         curves=label_curves(first.rule, test),
+        is_reference=is_reference,
         notes=_weight_notes(arm.seeds, correction.nominal_weight if correction else None, names),
     )
 

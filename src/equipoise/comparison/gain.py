@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,16 +63,22 @@ class Design:
         return pair_over_seeds(left, right, overlap=self.overlap, groups=self.groups)
 
 
-def gains(arms: Mapping[str, Arm], design: Design, baseline: str, tuned: str) -> dict[str, Gain]:
+def gains(
+    arms: Mapping[str, Arm],
+    design: Design,
+    baseline: str,
+    tuned: str,
+    references: Collection[str] = (),
+) -> dict[str, Gain]:
     """Return the gain of every arm but the baseline, Holm-adjusted over the remedies.
 
-    The baseline with tuned thresholds is a reference and not a hypothesis: it is not counted in
-    the adjustment.
+    The baseline with tuned thresholds and the references are no hypotheses: they are not counted
+    in the adjustment.
     """
     base = arms[baseline]
     others = [arm for method, arm in arms.items() if method != baseline]
     pairs = {arm.method: design.pair(arm, base, design.primary) for arm in others}
-    tested = [arm.method for arm in others if arm.method != tuned]
+    tested = [a.method for a in others if a.method != tuned and a.method not in references]
     adjusted, levels = holm([pairs[m].p_value for m in tested], alpha=design.alpha)
     by_method = dict(zip(tested, zip(adjusted, levels, strict=True), strict=True))
     out = {}

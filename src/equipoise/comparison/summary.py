@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,19 +84,36 @@ def recommend(
     baseline: str,
     tuned: str,
     rule_metric: str,
+    references: Collection[str] = (),
 ) -> tuple[str, tuple[str, str]]:
     """Return the simplest arm that no other beats, and the two sentences that go with it.
 
     Simplest first is the order of the arms: the baseline, its thresholds, then the study's order.
+    References are never recommended; one that beats what is, or does as well, is named.
     """
-    by_method = {r.method: r for r in records}
-    unbeaten = _unbeaten(arms, design, tuned)
+    by_method = {r.method: r for r in records if r.method not in references}
+    own = {method: arm for method, arm in arms.items() if method not in references}
+    unbeaten = _unbeaten(own, design, tuned)
     pick = next((m for m in by_method if m in unbeaten), baseline)
     free = by_method[tuned].gain
     if pick == baseline and free is not None and free.verdict == "threshold only":
         pick = tuned
     sentence = _sentence(pick, by_method, design, baseline, tuned, rule_metric)
-    return pick, (sentence, _doubt(records, design))
+    picked = arms[baseline if pick == tuned else pick]
+    remarks = [_reference(arms[name], picked, pick, design) for name in references]
+    doubt = _doubt(list(by_method.values()), design, [r for r in remarks if r])
+    return pick, (sentence, doubt)
+
+
+def _reference(reference: Arm, picked: Arm, name: str, design: Design) -> str:
+    """Say where a reference, which no remedy has touched, does better or as well."""
+    pair = design.pair(reference, picked, design.primary)
+    if _beats(pair, design.alpha, design.rope):
+        return f"{reference.method} beats {name} by {pair.interval(design.level)}: change the model"
+    near = pair.interval(0.90)
+    if -design.rope <= near.low and near.high <= design.rope:
+        return f"{reference.method} does as well as {name}"
+    return ""
 
 
 def _sentence(
@@ -128,7 +145,7 @@ def _sentence(
     return f"Use {baseline}: {lead.lower()} the untreated model in {word}."
 
 
-def _doubt(records: Sequence[ArmRecord], design: Design) -> str:
+def _doubt(records: Sequence[ArmRecord], design: Design, remarks: Sequence[str]) -> str:
     reached = [
         r.gain.smallest_detectable
         for r in records
@@ -136,7 +153,7 @@ def _doubt(records: Sequence[ArmRecord], design: Design) -> str:
     ]
     seeds = records[0].n_seeds
     undecided = [r.method for r in records if r.gain and r.gain.verdict == "undecided"]
-    parts = []
+    parts = list(remarks)
     if seeds < 2:
         parts.append("one seed gives no interval at all")
     elif seeds < 5:

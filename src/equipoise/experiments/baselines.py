@@ -22,7 +22,7 @@ from equipoise.errors import DataError, UsageError
 from equipoise.training.selection import METRIC_NAMES, selection_metric
 from equipoise.training.targets import with_ids
 
-__all__ = ["BASELINES", "Baseline", "baseline_trial", "estimator_baseline"]
+__all__ = ["BASELINES", "Baseline", "baseline_trial", "estimator_baseline", "require_settings"]
 
 Floats = NDArray[np.floating]
 Outputs = NDArray[np.float64]
@@ -211,7 +211,7 @@ def baseline_trial(
     chosen = _named(baseline) if isinstance(baseline, str) else baseline
     if labels.kind not in chosen.kinds:
         raise UsageError(say(chosen.name, f"be used on {chosen.kinds[0]} labels", labels.kind))
-    given = {**chosen.settings, **_known(chosen, settings or {})}
+    given = {**chosen.settings, **require_settings(chosen, settings or {})}
     x = np.asarray(features)
     if len(x) != len(labels):
         raise DataError(say("features", f"have {len(labels)} rows", len(x)))
@@ -254,7 +254,8 @@ def _named(name: str) -> Baseline:
     return BASELINES[name]
 
 
-def _known(baseline: Baseline, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def require_settings(baseline: Baseline, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings that are all of a baseline; raise otherwise."""
     for key in settings:
         if key not in baseline.settings:
             raise UsageError(say(f"{baseline.name}.{key}", "be a setting", key,

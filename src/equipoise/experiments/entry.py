@@ -57,9 +57,11 @@ def study_from(
     return parse_study(yaml.safe_load(yaml.safe_dump(content)), str(source))
 
 
-def plan_rows(study: Study, out: Path) -> tuple[list[str], list[list[str]], str]:
+def plan_rows(
+    study: Study, out: Path, *, allow_code: bool = False
+) -> tuple[list[str], list[list[str]], str]:
     """Return what would be trained, as table head and rows, and about how long it would take."""
-    plan = make_plan(study)
+    plan = make_plan(study, allow_code=allow_code)
     missing = {candidate.folder for candidate in missing_jobs(plan, out)}
     head = ["arm", "seed", "train", "val", "state"]
     if plan.is_tuned:
@@ -73,7 +75,8 @@ def plan_rows(study: Study, out: Path) -> tuple[list[str], list[list[str]], str]
         if plan.is_tuned:
             setting = candidate.setting
             words = {"lr": setting.lr, "weight_decay": setting.weight_decay, **setting.settings}
-            row[1:1] = [" ".join(f"{key}={value}" for key, value in words.items())]
+            shown = [f"{key}={value}" for key, value in words.items() if value is not None]
+            row[1:1] = [" ".join(shown)]
         rows.append(row)
     to_train = [candidate for candidate in plan.trials if candidate.folder in missing]
     return head, rows, f"{_budget(plan)} {_time(plan, to_train)}"
@@ -95,14 +98,19 @@ def _time(plan: Plan, to_train: list[Candidate]) -> str:
     if not to_train:
         return "Nothing to train."
     # One seed takes about as long as another: its stack stands for all.
-    seed = to_train[0].seed
-    part = [plan.job(c) for c in to_train if c.seed == seed][:HEADS_AT_ONCE]
+    heads = [c for c in to_train if not c.arm.is_fitted]
+    fits = len(to_train) - len(heads)
+    rest = f" {fits} to fit by scikit-learn, not in that time." if fits else ""
+    if not heads:
+        return f"Nothing to train.{rest}"
+    part = [plan.job(c) for c in heads if c.seed == heads[0].seed][:HEADS_AT_ONCE]
     data = plan.data
     with using_threads(plan.threads):
         one = estimate_seconds(data.features, data.labels, part, settings=plan.settings())
-    seconds = one * len(to_train) / len(part)
+    seconds = one * len(heads) / len(part)
     shown = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
-    return f"{len(to_train)} to train, about {shown} on {plan.threads} threads ({plan.device})."
+    where = f"on {plan.threads} threads ({plan.device})"
+    return f"{len(heads)} to train, about {shown} {where}.{rest}"
 
 
 def clear_trials(out: Path) -> None:

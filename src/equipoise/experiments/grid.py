@@ -10,6 +10,7 @@ from equipoise._core.checks import closest, say
 from equipoise._core.fingerprint import canonical_json
 from equipoise._core.rng import generator
 from equipoise.errors import UsageError
+from equipoise.experiments.fitted_arms import known_settings
 from equipoise.experiments.methods import get_method
 from equipoise.experiments.study import Study, StudyArm
 
@@ -18,10 +19,10 @@ __all__ = ["Setting", "settings_of"]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of an arm: what the optimizer does and what the method does."""
+    """One setting of an arm: what the optimizer does, where there is one, and the method."""
 
-    lr: float
-    weight_decay: float
+    lr: float | None
+    weight_decay: float | None
     settings: dict[str, Any]
 
 
@@ -29,7 +30,8 @@ def settings_of(study: Study) -> dict[str, list[Setting]]:
     """Return the settings of each trained arm by its label, equally many for all.
 
     All arms meet the learning rates and weight decays in the same order, and more settings begin
-    with those of fewer.
+    with those of fewer. Arms that scikit-learn fits have no learning rate: they get as many
+    settings of their own grid as the others have, or all there are.
 
     Raises:
         UsageError: a grid that is empty, repeats a value or names no setting of its method, or
@@ -45,10 +47,12 @@ def settings_of(study: Study) -> dict[str, list[Setting]]:
     tuning = study.tuning
     rates = _distinct("tuning.lr", tuning.lr or [study.training.lr])
     decays = tuning.weight_decay or [study.training.weight_decay]
-    pairs = list(product(rates, _distinct("tuning.weight_decay", decays)))
+    pairs: list[tuple[float | None, float | None]] = list(
+        product(rates, _distinct("tuning.weight_decay", decays))
+    )
     arms = study.trained_arms()
     own = {arm.label: _own_grid(arm) for arm in arms}
-    sizes = {label: len(pairs) * len(points) for label, points in own.items()}
+    sizes = {arm.label: len(pairs) * len(own[arm.label]) for arm in arms if not arm.is_fitted}
     least = min(sizes, key=lambda label: sizes[label])
     count = tuning.settings or sizes[least]
     if count > sizes[least]:
@@ -61,8 +65,12 @@ def settings_of(study: Study) -> dict[str, list[Setting]]:
         raise UsageError(
             say("tuning.settings", "be at least 2", count, f"{do}tuning.lr several values.")
         )
+    none: list[tuple[float | None, float | None]] = [(None, None)]
     return {
-        arm.label: _draw(pairs, own[arm.label], count, tuning.seed, arm.settings) for arm in arms
+        arm.label: _draw(
+            none if arm.is_fitted else pairs, own[arm.label], count, tuning.seed, arm.settings
+        )
+        for arm in arms
     }
 
 
@@ -75,10 +83,10 @@ def _distinct(name: str, values: list[Any]) -> list[Any]:
 
 def _own_grid(arm: StudyArm) -> list[dict[str, Any]]:
     """Return every combination of an arm's own values; one empty one without a grid."""
-    known = get_method(arm.method).settings
+    known = known_settings(arm) if arm.is_fitted else get_method(arm.method).settings
     for key, values in arm.grid.items():
         name = f"grid.{key} of {arm.label}"
-        if key not in known:
+        if known is not None and key not in known:
             raise UsageError(say(name, "be a setting of the method", key, closest(key, known)))
         if key in arm.settings:
             raise UsageError(say(name, "not be among its `settings` too", key, "Name it once."))
@@ -87,7 +95,7 @@ def _own_grid(arm: StudyArm) -> list[dict[str, Any]]:
 
 
 def _draw(
-    pairs: list[tuple[float, float]],
+    pairs: list[tuple[float | None, float | None]],
     own: list[dict[str, Any]],
     count: int,
     seed: int,

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipoise._core.checks import say
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise.artifacts import Split, Trial
+from equipoise.errors import UsageError
 from equipoise.experiments.digits import digit_mosaics, digits
+from equipoise.experiments.fitted_arms import check_fitted, code_of, fit_arm
 from equipoise.experiments.grid import Setting, settings_of
 from equipoise.experiments.methods import get_method
 from equipoise.experiments.partition import splitter
@@ -36,6 +39,7 @@ __all__ = [
     "load_data",
     "load_finished",
     "make_plan",
+    "require_code",
     "trial_folder",
 ]
 
@@ -63,7 +67,8 @@ class Candidate:
 class Plan:
     """What a study will do: data, budget, one split per seed, and every training.
 
-    ``trials`` holds candidates, those of one arm and seed side by side, ``per_trial`` each.
+    ``trials`` holds candidates, those of one arm and seed side by side: ``per_trial`` each, of a
+    fitted arm no more than that.
     """
 
     study: Study
@@ -83,14 +88,28 @@ class Plan:
 
     def choices(self) -> list[tuple[Candidate, ...]]:
         """Return the candidates of each arm and seed, of which one enters the comparison."""
-        n = self.per_trial
-        return [self.trials[i : i + n] for i in range(0, len(self.trials), n)]
+        by_trial: dict[tuple[str, int], list[Candidate]] = {}
+        for candidate in self.trials:
+            by_trial.setdefault((candidate.arm.label, candidate.seed), []).append(candidate)
+        return [tuple(found) for found in by_trial.values()]
 
     def remedy(self, candidate: Candidate) -> Remedy:
         """Return what a candidate is trained with, made for its training labels."""
         labels = self.data.labels[self.splits[candidate.seed].train]
         made = get_method(candidate.arm.method).build(labels, **candidate.setting.settings)
         return replace(made, name=candidate.arm.label)
+
+    def fit(self, candidate: Candidate, *, with_test: bool) -> Trial:
+        """Fit a candidate that no head is trained for."""
+        return fit_arm(
+            candidate.arm,
+            candidate.setting.settings,
+            self.data,
+            self.splits[candidate.seed],
+            seed=candidate.seed,
+            config=candidate.config,
+            with_test=with_test,
+        )
 
     def job(self, candidate: Candidate) -> HeadJob:
         """Return a candidate as a job of `train_heads`."""
@@ -157,28 +176,34 @@ def _table(spec: TableData) -> StudyData:
     return join_tables(name, (features, labels, columns), (more, more_labels, more_columns))
 
 
-def make_plan(study: Study) -> Plan:
-    """Return the plan of a study: everything that is known before training."""
+def make_plan(study: Study, *, allow_code: bool = False) -> Plan:
+    """Return the plan of a study: everything that is known before training.
+
+    Args:
+        study: From :func:`load_study`.
+        allow_code: Whether arms given as "module:callable" may run.
+
+    Raises:
+        UsageError: an arm, grid or setting that does not exist or does not fit.
+        DataError: data that are not what the study says.
+    """
+    require_code(study, allow_code)
     settings = settings_of(study)
     data = load_data(study)
     test, draw = splitter(study.split, data)
     splits = {seed: draw(seed) for seed in range(study.seeds)}
     training = study.training.resolved(splits[0].train.size)
     threads, device = _machine(study)
-    shared = {
-        "trial_schema": _TRIAL_SCHEMA,
-        "engine": "heads",
-        "data": data.fingerprint,
-        "compute": {"threads": threads, "device": device},
-    }
+    shared = {"trial_schema": _TRIAL_SCHEMA, "data": data.fingerprint}
     trials = []
     for seed, split in splits.items():
         for arm in study.trained_arms():
+            engine = _engine(arm, threads, device)
             for setting in settings[arm.label]:
-                budget = {"lr": setting.lr, "weight_decay": setting.weight_decay}
                 config = {
                     **shared,
-                    "training": {**training.model_dump(), **budget},
+                    **engine,
+                    **_budget(arm, training, setting),
                     "arm": arm.label,
                     "method": arm.method,
                     "settings": setting.settings,
@@ -190,8 +215,32 @@ def make_plan(study: Study) -> Plan:
     plan = Plan(study, data, training, threads, device, test, splits, tuple(trials), per_trial)
     for candidate in trials[: len(trials) // study.seeds]:
         # What cannot be built or trained is said before anything is written.
-        plan.remedy(candidate).require_supported("train_heads", SLOTS)
+        if candidate.arm.is_fitted:
+            check_fitted(candidate.arm, candidate.setting.settings, data.labels)
+        else:
+            plan.remedy(candidate).require_supported("train_heads", SLOTS)
     return plan
+
+
+def require_code(study: Study, allow_code: bool) -> None:
+    """Raise if a study names code of the user's that may not run."""
+    for arm in study.arms:
+        if ":" in arm.method and not allow_code:
+            do = "Give --allow-code if you trust it."
+            raise UsageError(say(f"arm {arm.label}", "run no foreign code", arm.method, do))
+
+
+def _engine(arm: StudyArm, threads: int, device: str) -> dict[str, Any]:
+    if arm.is_fitted:
+        return {"engine": "scikit-learn", "code": code_of(arm)}
+    return {"engine": "heads", "compute": {"threads": threads, "device": device}}
+
+
+def _budget(arm: StudyArm, training: Training, setting: Setting) -> dict[str, Any]:
+    if arm.is_fitted:
+        return {}
+    budget = {"lr": setting.lr, "weight_decay": setting.weight_decay}
+    return {"training": {**training.model_dump(), **budget}}
 
 
 def _machine(study: Study) -> tuple[int, str]:

@@ -34,6 +34,7 @@ def run_study(
     study: Study,
     *,
     out: str | Path,
+    allow_code: bool = False,
     progress: Progress | None = None,
     command: str = "",
 ) -> Outcome:
@@ -46,6 +47,7 @@ def run_study(
         study: From :func:`equipoise.load_study`.
         out: Folder of the results; finished trials in ``out/trials``, and with tuning every
             setting's in ``out/candidates``, are used again.
+        allow_code: Whether arms given as "module:callable" may run.
         progress: Called with (what, done, in all).
         command: How the study was started, for the provenance.
 
@@ -71,13 +73,14 @@ def run_study(
         ((8, 0), (0, 8))
     """
     started = time.perf_counter()
-    plan = make_plan(study)
+    plan = make_plan(study, allow_code=allow_code)
     done = screen(plan, out, progress)
     if progress is not None:
         progress("comparing", 0, 1)
     settings = study.comparison
     result = compare(
         done.trials,
+        references=study.references,
         primary=settings.primary,
         objective=settings.objective,
         target_prior=settings.target_prior,

@@ -86,7 +86,12 @@ def _train(plan: Plan, root: Path, locks: Locks, progress: Progress | None) -> i
     total, trained = len(todo), 0
     while todo:
         claimed = False
-        for stack in records.stacks(plan.trials, todo, HEADS_AT_ONCE):
+        for candidate in (c for c in todo if c.arm.is_fitted):
+            if locks.claim(candidate.folder):
+                claimed = True
+                trained += _fit(plan, candidate, root, progress, total)
+                locks.release(candidate.folder)
+        for stack in records.stacks(plan.trials, _heads(todo), HEADS_AT_ONCE):
             name = stack_name(stack)
             if not locks.claim(name):
                 continue
@@ -104,6 +109,22 @@ def _train(plan: Plan, root: Path, locks: Locks, progress: Progress | None) -> i
                 progress("waiting for another runner", total - len(todo), total)
             time.sleep(POLL_SECONDS)
     return trained
+
+
+def _heads(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return [c for c in candidates if not c.arm.is_fitted]
+
+
+def _fit(
+    plan: Plan, candidate: Candidate, root: Path, progress: Progress | None, total: int
+) -> int:
+    """Fit one candidate that scikit-learn fits, unless somebody has; return how many that are."""
+    if _is_done(root / candidate.folder):
+        return 0
+    if progress is not None:
+        progress(f"fitting {candidate.arm.label}", total - len(_missing(plan, root)), total)
+    plan.fit(candidate, with_test=not plan.is_tuned).save(root)
+    return 1
 
 
 def _missing(plan: Plan, root: Path) -> list[Candidate]:
@@ -183,6 +204,10 @@ def _final(plan: Plan, candidates: tuple[Candidate, ...], out: Path, locks: Lock
 
 
 def _score_test(plan: Plan, chosen: Candidate, trial: Trial, out: Path) -> None:
+    if chosen.arm.is_fitted:
+        whole = plan.fit(chosen, with_test=True)
+        replace(whole, config=trial.config).save(out / "trials")
+        return
     from safetensors.numpy import load_file
 
     from equipoise.training.heads import add_test_scores

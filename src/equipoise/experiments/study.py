@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
-from equipoise.experiments.methods import THRESHOLDS, get_method
+from equipoise.experiments.methods import METHODS, THRESHOLDS, get_method
 from equipoise.experiments.study_data import (
     DigitsData,
     LongTailSpec,
@@ -23,6 +23,7 @@ from equipoise.experiments.study_data import (
 )
 
 __all__ = [
+    "REFERENCES",
     "ArmSpec",
     "ComputeSpec",
     "DigitsData",
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 
+# Arms that keep one honest: of no model, or of one that needs no tuning.
+REFERENCES = ("prevalence", "all_negative", "nearest_neighbours", "logistic_regression")
 # A budget that is too small favours remedies that merely learn faster.
 STEPS, MIN_EPOCHS = 2000, 20
 
@@ -89,9 +92,18 @@ class ArmSpec(Strict):
 
 
 class StudyArm(ArmSpec):
-    """An arm of a comparison; ``grid`` holds values that `tuning` may choose from."""
+    """An arm of a comparison; ``grid`` holds values that `tuning` may choose from.
+
+    ``method`` is one of the catalogue, "a+b" of it, one of `REFERENCES`, or "module:callable" that
+    returns a scikit-learn classifier.
+    """
 
     grid: dict[str, list[Any]] = Field(default_factory=dict)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether scikit-learn fits it, or nothing at all, and no head is trained."""
+        return self.method in REFERENCES or ":" in self.method
 
 
 class TuningSpec(Strict):
@@ -139,6 +151,11 @@ class Study(Strict):
             return arms
         return [{"method": arm} if isinstance(arm, str) else arm for arm in arms]
 
+    @property
+    def references(self) -> list[str]:
+        """Names of the arms that are no remedies."""
+        return [a.label for a in self.arms if a.method in REFERENCES]
+
     def trained_arms(self) -> list[StudyArm]:
         """Return the arms that need training; the baseline is always the first of them."""
         arms = [a for a in self.arms if a.method != THRESHOLDS]
@@ -173,6 +190,16 @@ def _known_keys(
     return list(model.model_fields)
 
 
+def _check_method(name: str) -> None:
+    try:
+        get_method(name)
+    except UsageError:
+        near = closest(name, [*METHODS, *REFERENCES])
+        if near.startswith("Did you mean") and near not in closest(name, METHODS):
+            raise UsageError(say("method", "be in the catalogue", repr(name), near)) from None
+        raise
+
+
 def parse_study(content: Any, name: str = "study") -> Study:
     """Check the content of a study file.
 
@@ -190,8 +217,8 @@ def parse_study(content: Any, name: str = "study") -> Study:
     except ValidationError as error:
         raise UsageError(explain_problem(error, name, Study, _TAGGED)) from None
     for arm in study.arms:
-        if arm.method != THRESHOLDS:
-            get_method(arm.method)
+        if arm.method != THRESHOLDS and not arm.is_fitted:
+            _check_method(arm.method)
     labels = [a.label for a in study.trained_arms()]
     if len(set(labels)) < len(labels):
         raise UsageError(say("arms", "have distinct names", labels, "Give each its own `name:`."))

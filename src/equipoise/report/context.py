@@ -60,7 +60,7 @@ def _arm_row(arm: ArmRecord, baseline: str) -> dict[str, Any]:
         "method": arm.method,
         "record": {k: interval(v) for k, v in arm.record.items()},
         "exactness": arm.exactness,
-        "notes": arm.notes,
+        "notes": (("reference, no remedy",) if arm.is_reference else ()) + arm.notes,
         "gain": None,
         "same_model": arm.method == f"{baseline} + thresholds",
     }
