@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from equipoise._core.checks import say
+from equipoise._core.fingerprint import fingerprint_array, fingerprint_config
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.data._columns import LabelColumns, read_parquet_columns
 from equipoise.data.decoding import ImageSettings
@@ -74,6 +76,16 @@ class ImageFiles(ImageRows):
     def name_of(self, row: int) -> str:
         """Return the path of a row."""
         return self.paths[row]
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that name the files, by name and size, and how they are read.
+
+        A changed pixel in a file of the same size is not seen; a folder that moves is the same.
+        """
+        files = [Path(self.paths[row]) for row in self.rows]
+        seen = [[f.name, f.stat().st_size if f.is_file() else -1] for f in files]
+        return fingerprint_config([seen, asdict(self.settings)])
 
     @classmethod
     def from_table(
@@ -216,6 +228,12 @@ class ImageBytes(ImageRows):
     def source_of(self, row: int) -> bytes:
         """Return the bytes of a row."""
         return self._flat[self._ends[row] : self._ends[row + 1]].tobytes()
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that name the encoded images and how they are read."""
+        content = fingerprint_array(self._flat, self._ends, self.rows)
+        return fingerprint_config([content, asdict(self.settings)])
 
     def name_of(self, row: int) -> str:
         """Return the name of a row."""

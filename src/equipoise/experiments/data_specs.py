@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from equipoise.experiments.study import Strict
+from equipoise.experiments.study_data import Strict
 
 __all__ = [
     "DATA_SPECS",

@@ -10,8 +10,9 @@ import yaml
 
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
+from equipoise.experiments.load import load_data
 from equipoise.experiments.methods import THRESHOLDS, methods_for
-from equipoise.experiments.plan import Candidate, Plan, load_data, make_plan
+from equipoise.experiments.plan import Candidate, Plan, make_plan
 from equipoise.experiments.screening import HEADS_AT_ONCE, missing_jobs, using_threads
 from equipoise.experiments.study import Study, load_study, parse_study, set_value
 from equipoise.experiments.template import table_spec
@@ -61,7 +62,7 @@ def plan_rows(
     study: Study, out: Path, *, allow_code: bool = False
 ) -> tuple[list[str], list[list[str]], str]:
     """Return what would be trained, as table head and rows, and about how long it would take."""
-    plan = make_plan(study, allow_code=allow_code)
+    plan = make_plan(study, cache=out / "features", compute=False, allow_code=allow_code)
     missing = {candidate.folder for candidate in missing_jobs(plan, out)}
     head = ["arm", "seed", "train", "val", "state"]
     if plan.is_tuned:
@@ -107,10 +108,17 @@ def _time(plan: Plan, to_train: list[Candidate]) -> str:
     data = plan.data
     with using_threads(plan.threads):
         one = estimate_seconds(data.features, data.labels, part, settings=plan.settings())
-    seconds = one * len(heads) / len(part)
-    shown = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    shown = _duration(one * len(heads) / len(part))
     where = f"on {plan.threads} threads ({plan.device})"
-    return f"{len(heads)} to train, about {shown} {where}.{rest}"
+    first = ""
+    if data.pending is not None:
+        size = f"{len(data.labels)} x {data.features.shape[1]}"
+        first = f"First the features, {size}, about {_duration(data.pending)}. "
+    return f"{first}{len(heads)} to train, about {shown} {where}.{rest}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def clear_trials(out: Path) -> None:

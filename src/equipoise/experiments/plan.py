@@ -11,22 +11,18 @@ from equipoise._core.checks import say
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise.artifacts import Split, Trial
 from equipoise.errors import UsageError
-from equipoise.experiments.digits import digit_mosaics, digits
 from equipoise.experiments.fitted_arms import check_fitted, code_of, fit_arm
 from equipoise.experiments.grid import Setting, settings_of
+from equipoise.experiments.load import Progress, load_data
 from equipoise.experiments.methods import get_method
 from equipoise.experiments.partition import splitter
 from equipoise.experiments.source import StudyData
 from equipoise.experiments.study import (
     ArmSpec,
-    DigitsData,
-    MosaicData,
     Study,
     StudyArm,
-    TableData,
     Training,
 )
-from equipoise.labels import feature_table
 
 if TYPE_CHECKING:
     from equipoise.training import HeadJob, HeadSettings
@@ -36,7 +32,6 @@ __all__ = [
     "Candidate",
     "Plan",
     "chosen_config",
-    "load_data",
     "load_finished",
     "make_plan",
     "require_code",
@@ -143,45 +138,22 @@ def trial_folder(arm: ArmSpec, seed: int, config: Mapping[str, Any]) -> str:
     return named(arm.label, seed, config)
 
 
-def load_data(study: Study) -> StudyData:
-    """Return the features and labels that a study names."""
-    spec = study.data
-    if isinstance(spec, DigitsData):
-        return digits(noise=spec.noise, seed=spec.seed)
-    if isinstance(spec, MosaicData):
-        return digit_mosaics(**spec.model_dump(exclude={"source"}))
-    return _table(spec)
-
-
-def _table(spec: TableData) -> StudyData:
-    def read(path: str, names: tuple[str, ...] | None) -> Any:
-        return feature_table(
-            path,
-            label=spec.label,
-            labels=spec.labels,
-            delimiter=spec.delimiter,
-            kind=spec.kind,
-            id_column=spec.id,
-            group_column=spec.group,
-            names=names,
-        )
-
-    features, labels, columns = read(spec.path, None)
-    name = Path(spec.path).name
-    if spec.test_path is None:
-        return StudyData(name, features, labels)
-    from equipoise.experiments.tables import join_tables
-
-    more, more_labels, more_columns = read(spec.test_path, labels.names)
-    return join_tables(name, (features, labels, columns), (more, more_labels, more_columns))
-
-
-def make_plan(study: Study, *, allow_code: bool = False) -> Plan:
+def make_plan(
+    study: Study,
+    *,
+    cache: Path | None = None,
+    compute: bool = True,
+    allow_code: bool = False,
+    progress: Progress | None = None,
+) -> Plan:
     """Return the plan of a study: everything that is known before training.
 
     Args:
         study: From :func:`load_study`.
-        allow_code: Whether arms given as "module:callable" may run.
+        cache: Where features of a frozen network are kept; None plans without them.
+        compute: Compute such features where they are not there yet.
+        allow_code: Whether arms and networks given as "module:callable" may run.
+        progress: Called with (what, rows done, rows in all) while features are computed.
 
     Raises:
         UsageError: an arm, grid or setting that does not exist or does not fit.
@@ -189,7 +161,8 @@ def make_plan(study: Study, *, allow_code: bool = False) -> Plan:
     """
     require_code(study, allow_code)
     settings = settings_of(study)
-    data = load_data(study)
+    data = load_data(study, cache if compute else None, known=cache, allow_code=allow_code,
+                     progress=progress)  # fmt: skip
     test, draw = splitter(study.split, data)
     splits = {seed: draw(seed) for seed in range(study.seeds)}
     training = study.training.resolved(splits[0].train.size)

@@ -22,7 +22,14 @@ from equipoise.experiments.train_model import build_again
 from equipoise.experiments.train_study import parse_train_study
 from equipoise.models import export_onnx, load_weights
 
-__all__ = ["export_trial", "predict_files", "predict_scores"]
+__all__ = [
+    "choose_device",
+    "export_trial",
+    "load_network",
+    "predict_files",
+    "predict_scores",
+    "to_device",
+]
 
 Progress = Callable[[int, int], None]
 
@@ -92,9 +99,11 @@ def predict_scores(
     progress: Progress | None = None,
 ) -> Scores:
     """Return a finished trial's outputs on new rows, with its correction; see `predict_files`."""
-    network, facts, done = _load(Path(trial), allow_code)
+    network, facts, done = load_network(Path(trial), allow_code)
     dataset, ids, collate = _rows(facts, paths, table)
-    outputs = _run(network, dataset, collate, _device(device), batch_size, num_workers, progress)
+    outputs = _run(
+        network, dataset, collate, choose_device(device), batch_size, num_workers, progress
+    )
     known = done.scores["val"]
     values: dict[str, Any] = {known.score_kind: outputs}
     return Scores.from_arrays(
@@ -125,7 +134,7 @@ def export_trial(trial: str | Path, *, allow_code: bool = False) -> Path:
         MissingExtraError: onnx or onnxscript is not installed.
     """
     folder = Path(trial)
-    network, facts, _ = _load(folder, allow_code)
+    network, facts, _ = load_network(folder, allow_code)
     if facts["data"]["source"] == "sequences":
         do = "Predict with `equipoise predict`."
         raise UsageError(say("--onnx", "be for images and tables", "packed sequences", do))
@@ -133,7 +142,7 @@ def export_trial(trial: str | Path, *, allow_code: bool = False) -> Path:
     return export_onnx(network, x, folder / "model.onnx", names=facts["names"])
 
 
-def _load(folder: Path, allow_code: bool) -> tuple[torch.nn.Module, dict[str, Any], Trial]:
+def load_network(folder: Path, allow_code: bool) -> tuple[torch.nn.Module, dict[str, Any], Trial]:
     """Return the network of a finished trial with its weights, how it is built, and the trial."""
     done = Trial.load(folder)
     facts = done.config.get("build")
@@ -178,7 +187,8 @@ def _size(rows: TrainRows) -> int:
     return len(rows.dataset)  # type: ignore[arg-type]
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """Return a device by name; "auto" takes a GPU where there is one."""
     if name != "auto":
         try:
             return torch.device(name)
@@ -211,7 +221,7 @@ def _run(
     )
     parts, done = [], 0
     for batch in loader:
-        x = _to(batch[0], device)
+        x = to_device(batch[0], device)
         with torch.no_grad():
             parts.append(network(x).double().cpu().numpy())
         done += len(parts[-1])
@@ -220,7 +230,8 @@ def _run(
     return np.concatenate(parts)
 
 
-def _to(x: Any, device: torch.device) -> Any:
+def to_device(x: Any, device: torch.device) -> Any:
+    """Return a tensor, or a tuple of tensors, on a device."""
     if isinstance(x, (tuple, list)):
-        return tuple(_to(part, device) for part in x)
+        return tuple(to_device(part, device) for part in x)
     return x.to(device)

@@ -13,7 +13,8 @@ import numpy as np
 from equipoise.artifacts import Comparison, Finding
 from equipoise.comparison import compare
 from equipoise.diagnosis import diagnose
-from equipoise.experiments.plan import Plan, load_data, make_plan, trial_folder
+from equipoise.experiments.load import load_data
+from equipoise.experiments.plan import Plan, make_plan, trial_folder
 from equipoise.experiments.screening import Progress, screen
 from equipoise.experiments.study import Study
 
@@ -73,7 +74,7 @@ def run_study(
         ((8, 0), (0, 8))
     """
     started = time.perf_counter()
-    plan = make_plan(study, allow_code=allow_code)
+    plan = make_plan(study, cache=Path(out) / "features", allow_code=allow_code, progress=progress)
     done = screen(plan, out, progress)
     if progress is not None:
         progress("comparing", 0, 1)

@@ -25,19 +25,22 @@ class StudyData:
         features: (N, D) float32, in memory or as a memory map.
         labels: The truth of the same rows.
         test: Positions of the test rows where the source sets them apart itself, else None.
+        pending: About how many seconds it takes to compute the features, where they stand for
+            those of a network that has not run yet.
     """
 
     description: str
     features: NDArray[Any]
     labels: Labels
     test: NDArray[np.int64] | None = None
+    pending: float | None = None
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits that name features and labels."""
-        if not isinstance(self.features, np.memmap):
+        if not isinstance(self.features, np.memmap) and self.features.strides[0]:
             return fingerprint_array(self.features, np.asarray([self.labels.fingerprint]))
-        # A map may be larger than memory: some rows at a time.
+        # A map, or one row that stands for all, may be larger than memory: some rows at a time.
         step = range(0, len(self.features), _ROWS_AT_ONCE)
         parts = [fingerprint_array(self.features[i : i + _ROWS_AT_ONCE]) for i in step]
         return fingerprint_array(np.asarray([*parts, self.labels.fingerprint]))

@@ -12,14 +12,26 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
+from equipoise.experiments.data_specs import (
+    DATA_SPECS,
+    ArrayData,
+    CifarData,
+    ImageBytesData,
+    ImageFilesData,
+    ImageFolderData,
+    SequenceData,
+)
 from equipoise.experiments.methods import METHODS, THRESHOLDS, get_method
 from equipoise.experiments.study_data import (
+    DATA_PATHS,
     DigitsData,
+    FeatureSpec,
     LongTailSpec,
     MosaicData,
     StratifiedSpec,
     Strict,
     TableData,
+    seen_from,
 )
 
 __all__ = [
@@ -127,7 +139,18 @@ class ComputeSpec(Strict):
     memory_gb: float = Field(1.0, gt=0)
 
 
-Data = Annotated[TableData | DigitsData | MosaicData, Field(discriminator="source")]
+Data = Annotated[
+    TableData
+    | DigitsData
+    | MosaicData
+    | ImageFilesData
+    | ImageBytesData
+    | ImageFolderData
+    | CifarData
+    | SequenceData
+    | ArrayData,
+    Field(discriminator="source"),
+]
 SplitSpec = Annotated[StratifiedSpec | LongTailSpec, Field(discriminator="how")]
 
 
@@ -136,6 +159,7 @@ class Study(Strict):
 
     title: str = "Comparison"
     data: Data
+    features: FeatureSpec | None = None
     split: SplitSpec = StratifiedSpec()
     arms: tuple[StudyArm, ...]
     seeds: int = Field(5, ge=1, le=1000)
@@ -165,6 +189,7 @@ class Study(Strict):
 
 
 _TAGGED: dict[str, type[BaseModel]] = {
+    **DATA_SPECS,
     "table": TableData,
     "digits": DigitsData,
     "digit_mosaics": MosaicData,
@@ -290,9 +315,8 @@ def load_study(path: str | Path, assignments: tuple[str, ...] = ()) -> Study:
     """Read and check a study file; relative data paths are seen from its folder."""
     file = Path(path)
     content = read_study(file, assignments)
-    data = content.get("data") if isinstance(content, dict) else None
-    if isinstance(data, dict):
-        for key in ("path", "test_path"):
-            if isinstance(data.get(key), str):
-                content["data"] = data = {**data, key: str(file.parent / data[key])}
+    if isinstance(content, dict):
+        for part, keys in (("data", DATA_PATHS), ("features", ("trial", "weights"))):
+            if isinstance(content.get(part), dict):
+                content[part] = seen_from(file.parent, content[part], keys)
     return parse_study(content, str(path))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "DATA_PATHS",
     "DigitsData",
+    "FeatureSpec",
     "LongTailSpec",
     "MosaicData",
     "StratifiedSpec",
     "Strict",
     "TableData",
+    "seen_from",
 ]
+
+DATA_PATHS = ("path", "test_path", "root", "table", "offsets")
 
 
 class Strict(BaseModel):
@@ -56,6 +63,19 @@ class MosaicData(Strict):
     seed: int = 0
 
 
+class FeatureSpec(Strict):
+    """Features of a frozen network: of a finished trial, or of a model by name."""
+
+    trial: str | None = None
+    model: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    weights: str | None = None
+    scale_inputs: Literal["imagenet", "none"] = "none"
+    layer: str | None = None
+    batch_size: int = Field(256, ge=1)
+    num_workers: int = Field(0, ge=0)
+
+
 class StratifiedSpec(Strict):
     """Shares of validation and test rows; test is drawn once, validation anew for each seed."""
 
@@ -74,3 +94,15 @@ class LongTailSpec(Strict):
     val_per_class: int = Field(ge=1)
     test_per_class: int = Field(ge=1)
     seed: int = 0
+
+
+def seen_from(folder: Path, part: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return a part of a study with its relative paths as they are from a folder."""
+    moved = dict(part)
+    for key in keys:
+        value = part.get(key)
+        if isinstance(value, str):
+            moved[key] = str(folder / value)
+        elif isinstance(value, list):
+            moved[key] = [str(folder / str(v)) for v in value]
+    return moved

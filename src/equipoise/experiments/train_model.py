@@ -24,9 +24,9 @@ from equipoise.models import (
 )
 from equipoise.training import Remedy
 
-__all__ = ["build_again", "input_scales", "network_maker"]
+__all__ = ["IMAGENET", "build_again", "input_scales", "network_maker"]
 
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SAMPLE = 2000
 Scales = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -44,7 +44,7 @@ def input_scales(rows: TrainRows, train: NDArray[np.int64], how: str) -> Scales 
         width = int(first.shape[0])
         return ((0.0,) * width, (1.0,) * width) if first.dtype == torch.uint8 else None
     if how == "imagenet":
-        return _IMAGENET
+        return IMAGENET
     if train.size > _SAMPLE:
         train = generator(0, "input scales").choice(train, _SAMPLE, replace=False)
     count, total, square = 0, 0.0, 0.0

@@ -20,6 +20,7 @@ from equipoise.errors import DataError, UsageError
 from equipoise.experiments.methods import get_method
 from equipoise.experiments.partition import splitter
 from equipoise.experiments.source import StudyData
+from equipoise.experiments.study_data import DATA_PATHS
 from equipoise.experiments.train_data import TrainRows, load_rows
 from equipoise.experiments.train_model import Scales, input_scales, network_maker
 from equipoise.experiments.train_study import SplitFile, TrainStudy
@@ -61,7 +62,7 @@ class TrainPlan:
         """What enters the trial's config: enough to build the network again."""
         study = self.study
         data = study.data.model_dump(mode="json", exclude_none=True)
-        for key in ("path", "test_path", "root", "table", "offsets"):
+        for key in DATA_PATHS:
             data.pop(key, None)  # a folder that is moved is still the same training
         return {
             "title": study.title,

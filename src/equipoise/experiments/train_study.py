@@ -20,6 +20,7 @@ from equipoise.experiments.study import (
     explain_problem,
     read_study,
 )
+from equipoise.experiments.study_data import DATA_PATHS, seen_from
 
 __all__ = [
     "FullStudy",
@@ -112,7 +113,6 @@ _TAGGED: dict[str, type[BaseModel]] = {
     "long_tail": LongTailSpec,
     "file": SplitFile,
 }
-_PATHS = ("path", "test_path", "root", "table", "offsets")
 
 
 def parse_train_study(content: Any, name: str = "study") -> TrainStudy:
@@ -180,18 +180,7 @@ def _read(path: str | Path, assignments: tuple[str, ...]) -> Any:
     file = Path(path)
     content = read_study(file, assignments)
     if isinstance(content, dict):
-        for part, keys in (("data", _PATHS), ("split", ("path",)), ("model", ("weights",))):
+        for part, keys in (("data", DATA_PATHS), ("split", ("path",)), ("model", ("weights",))):
             if isinstance(content.get(part), dict):
-                content[part] = _seen_from(file.parent, content[part], keys)
+                content[part] = seen_from(file.parent, content[part], keys)
     return content
-
-
-def _seen_from(folder: Path, part: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    moved = dict(part)
-    for key in keys:
-        value = part.get(key)
-        if isinstance(value, str):
-            moved[key] = str(folder / value)
-        elif isinstance(value, list):
-            moved[key] = [str(folder / str(v)) for v in value]
-    return moved
