@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
+import os
 import shutil
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 import yaml
 
 from equipoise import Trial
 from equipoise.cli.main import main
 from equipoise.errors import TrainingError, UsageError
-from equipoise.experiments.full_run import run_full
+from equipoise.experiments.full_run import plan_full, run_full, threads_of
+from equipoise.experiments.pools import gpu_slots, in_processes
+from equipoise.experiments.predict import predict_scores
 from equipoise.experiments.train_study import FullStudy, parse_full_study
 
 pytestmark = pytest.mark.xdist_group("several processes")
@@ -37,6 +45,7 @@ def make_study(folder: Path, **more: Any) -> FullStudy:
             "model": {"name": "mlp", "settings": {"hidden": [8]}},
             "arms": ["none + thresholds", "pos_weight"],
             "seeds": 2,
+            "threads": 1,
             "training": {"epochs": 3, "lr": 0.01, "accelerator": "cpu"},
             **more,
         }
@@ -108,6 +117,116 @@ def test_one_trial_that_fails_is_named_and_the_others_are_kept(tmp_path: Path) -
     assert sorted(kept) == ["none", "pos_weight"]
 
 
+def test_settings_are_chosen_on_validation_rows_and_test_rows_scored_once(tmp_path: Path) -> None:
+    arms = ["none", {"method": "focal", "grid": {"gamma": [1.0, 2.0]}}]
+    study = make_study(tmp_path, arms=arms, tuning={"lr": [0.001, 0.02]}, seeds=2)
+    outcome = run_full(study, out=tmp_path / "out")
+    assert (outcome.trained, outcome.reused) == (8, 0)
+    candidates = [Trial.load(p) for p in (tmp_path / "out" / "candidates").iterdir()]
+    assert all(set(t.scores) == {"val"} for t in candidates)
+    trials = [Trial.load(p) for p in (tmp_path / "out" / "trials").iterdir()]
+    assert sorted((t.method, t.seed) for t in trials) == [
+        ("focal", 0), ("focal", 1), ("none", 0), ("none", 1),
+    ]  # fmt: skip
+    for trial in trials:
+        own = [c for c in candidates if (c.method, c.seed) == (trial.method, trial.seed)]
+        best = max(own, key=lambda c: c.selection["value"])
+        assert trial.selection == best.selection
+        assert trial.config["tuning"]["chosen_among"] == 2
+        assert trial.scores["test"].split == "test"
+        # The weights that stand beside it say what its scores say.
+        folder = tmp_path / "out" / "trials" / trial.folder_name
+        assert (folder / "rule.json").is_file()
+        again = predict_scores(folder, [str(tmp_path / "table.parquet")], device="cpu")
+        place = {row: i for i, row in enumerate(again.ids.tolist())}
+        rows = [place[row] for row in trial.scores["test"].ids.tolist()]
+        np.testing.assert_allclose(again.values[rows], trial.scores["test"].values, atol=1e-6)
+    repeated = run_full(study, out=tmp_path / "out")
+    assert (repeated.trained, repeated.reused) == (0, 8)
+    assert repeated.comparison.provenance["settings_per_arm"] == 2
+    with pytest.raises(UsageError, match=r"`tuning.settings` must be at least 2"):
+        run_full(make_study(tmp_path, arms=arms), out=tmp_path / "out")
+
+
+def test_two_runners_train_each_once(alone: tuple[Path, FullStudy, str], tmp_path: Path) -> None:
+    _, study, want = alone
+    found: list[Any] = []
+    other = threading.Thread(target=lambda: found.append(run_full(study, out=tmp_path)))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        theirs = pool.submit(trained_by, study.model_dump(mode="json"), str(tmp_path))
+        other.start()
+        other.join()
+        assert found[0].trained + theirs.result() == 4
+    assert to_json(found[0].comparison, tmp_path) == want
+    assert not list((tmp_path / "locks").glob("*.lock"))
+
+
+def trained_by(content: dict[str, Any], out: str) -> int:
+    """How many trials another process trained."""
+    return run_full(parse_full_study(content), out=out).trained
+
+
+def test_killed_at_any_point_and_gone_on_with_it_comes_to_the_same(
+    alone: tuple[Path, FullStudy, str], tmp_path: Path
+) -> None:
+    _, study, want = alone
+    context = multiprocessing.get_context("spawn")
+    for seconds in np.random.default_rng(11).uniform(0.5, 3.5, 3):
+        child = context.Process(
+            target=killed_after, args=(study.model_dump(mode="json"), str(tmp_path), seconds)
+        )
+        child.start()
+        child.join()
+        assert child.exitcode in (-signal.SIGALRM, 0)
+    assert to_json(run_full(study, out=tmp_path).comparison, tmp_path) == want
+
+
+def killed_after(content: dict[str, Any], out: str, seconds: float) -> None:
+    """Run the study; the system ends this process after some time, wherever it is."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    run_full(parse_full_study(content), out=out)
+
+
+def test_threads_are_part_of_a_trial(alone: tuple[Path, FullStudy, str]) -> None:
+    folder, study, _ = alone
+    (job, plan, done), *_ = plan_full(study, folder / "out", threads=1)
+    assert (job.arm, job.seed, done) == ("none", 0, True)
+    assert plan.facts["compute"] == {"threads": 1}
+    assert not plan_full(study, folder / "out", threads=2)[0][2]
+    free = study.model_copy(update={"threads": None})
+    assert threads_of(free, processes=1000) == threads_of(free, cluster="local") == 1
+
+
+def test_each_process_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu_slots(8, {}) == [] or torch.cuda.is_available()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpu_slots(2, {}) == ["0", "1"]
+    assert gpu_slots(2, {"devices": 2}) == ["0,1", "2,3"]
+    assert gpu_slots(1, {"devices": "auto"}) == ["0,1,2,3"]
+    assert gpu_slots(9, {"accelerator": "cpu"}) == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert gpu_slots(2, {}) == ["5", "7"]
+    with pytest.raises(UsageError, match=r"`processes` must be at most 1: 2 GPUs, 2 for each"):
+        gpu_slots(2, {"devices": 2})
+    seen = {k for k, _ in in_processes(visible, {"a": ("5",), "b": ("7",)}, 2, {}, ["a", "b"])}
+    assert seen == {"a", "b"}
+
+
+def visible(_expected: str) -> tuple[str, bool]:
+    """What a process sees; one of its own."""
+    own = os.environ["CUDA_VISIBLE_DEVICES"]
+    assert own in ("5", "7")
+    return own, True
+
+
+def test_arms_that_scikit_learn_fits_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"train a network, got prevalence.*frozen network"):
+        make_study(tmp_path, arms=["none", "prevalence"])
+
+
 def test_the_verb_takes_a_study_with_a_model(
     alone: tuple[Path, FullStudy, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +246,12 @@ def test_the_verb_takes_a_study_with_a_model(
     for part in (body, wanted):
         part.pop("provenance")
     assert body == wanted
+    shutil.rmtree(tmp_path / "o" / "trials")
+    shutil.copytree(folder / "out" / "trials", tmp_path / "o" / "trials")
+    shutil.rmtree(next((tmp_path / "o" / "trials").glob("pos_weight-s1-*")))
     with pytest.raises(SystemExit):
-        main(["compare", str(file), "--dry-run"])
-    assert capsys.readouterr().out.count("pos_weight") == 2
+        main(["compare", str(file), "-o", str(tmp_path / "o"), "--dry-run"])
+    seen = capsys.readouterr()
+    assert seen.out.count("pos_weight") == 2
+    assert (seen.out.count("finished"), seen.out.count("to train")) == (3, 1)
+    assert "1 to train, about 0 s one at a time." in seen.err

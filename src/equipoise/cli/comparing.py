@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,28 +36,26 @@ def compare_full(
     as_json: bool,
 ) -> None:
     """Train every arm and seed of a study whole, and say what each remedy bought."""
-    from equipoise.experiments.full_run import plan_full, run_full
+    from equipoise.experiments.entry import clear_trials
+    from equipoise.experiments.full_run import run_full
+    from equipoise.experiments.full_time import plan_rows
     from equipoise.experiments.train_study import load_full_study
 
     study = load_full_study(source, tuple(settings or ()))
     if dry_run:
-        head = ["arm", "seed", "train", "val", "epochs"]
-        rows = [
-            [arm.label, str(seed), str(plan.split.train.size), str(plan.split.val.size),
-             str(plan.options.epochs)]
-            for arm, seed, plan in plan_full(study, allow_code=allow_code)
-        ]  # fmt: skip
-        print_json([dict(zip(head, row, strict=True)) for row in rows]) if as_json else typer.echo(
-            table(head, rows)
+        head, rows, summary = plan_rows(
+            study, folder, processes=processes, cluster=cluster, allow_code=allow_code
         )
-        return
+        bodies = [dict(zip(head, row, strict=True)) for row in rows]
+        print_json(bodies) if as_json else typer.echo(table(head, rows))
+        return note(summary)
     if not resume:
-        shutil.rmtree(folder / "trials", ignore_errors=True)
+        clear_trials(folder)
     with progress() as show:
         outcome = run_full(study, out=folder, processes=processes, cluster=cluster,
                            allow_code=allow_code, progress=show,
                            command=f"equipoise compare {source}")  # fmt: skip
-    finish(outcome, folder, as_json)
+    return finish(outcome, folder, as_json)
 
 
 def finish(outcome: Any, folder: Path, as_json: bool) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from equipoise.errors import EquipoiseError, MissingExtraError, TrainingError
+from equipoise.experiments.pools import Answer
 
 __all__ = ["run_on_ray"]
 
-Job = tuple[str, int]
+Key = TypeVar("Key")
 
 
 def run_on_ray(
     address: str,
-    call: Callable[..., tuple[str, bool]],
-    jobs: Sequence[tuple[Job, tuple[Any, ...]]],
-) -> Iterator[tuple[Job, tuple[str, bool]]]:
+    call: Callable[..., Answer | None],
+    jobs: Sequence[tuple[Key, tuple[Any, ...]]],
+    *,
+    threads: int = 1,
+) -> Iterator[tuple[Key, Answer | None]]:
     """Yield each job with what ``call`` returned for it, as soon as it is there.
 
     Args:
@@ -26,6 +29,7 @@ def run_on_ray(
             "local" to start one on this machine and end it afterwards.
         call: A function that every machine can import.
         jobs: Names and arguments.
+        threads: Cores that each job takes.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -44,17 +48,17 @@ def run_on_ray(
             address=where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
         )
     try:
-        yield from _finished(ray, call, jobs)
+        yield from _finished(ray, call, jobs, threads)
     finally:
         if mine:
             ray.shutdown()
 
 
 def _finished(
-    ray: Any, call: Callable[..., Any], jobs: Sequence[tuple[Job, tuple[Any, ...]]]
-) -> Iterator[tuple[Job, tuple[str, bool]]]:
+    ray: Any, call: Callable[..., Any], jobs: Sequence[tuple[Key, tuple[Any, ...]]], threads: int
+) -> Iterator[tuple[Key, Answer | None]]:
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
-    task = ray.remote(call).options(num_cpus=1, num_gpus=gpus, max_retries=1)
+    task = ray.remote(call).options(num_cpus=threads, num_gpus=gpus, max_retries=1)
     waiting = {task.remote(*given): job for job, given in jobs}
     failed: list[str] = []
     while waiting:
@@ -63,7 +67,7 @@ def _finished(
         try:
             yield job, ray.get(ready)
         except ray.exceptions.RayError as error:
-            failed.append(f"{job[0]}, seed {job[1]}: {_reason(error)}")
+            failed.append(f"{job}: {_reason(error)}")
     if failed:
         more = f" ({len(failed)} trials failed)" if len(failed) > 1 else ""
         raise TrainingError(f"{failed[0]}{more}")

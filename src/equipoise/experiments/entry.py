@@ -13,11 +13,12 @@ from equipoise.errors import UsageError
 from equipoise.experiments.load import load_data
 from equipoise.experiments.methods import THRESHOLDS, methods_for
 from equipoise.experiments.plan import Candidate, Plan, make_plan
-from equipoise.experiments.screening import HEADS_AT_ONCE, missing_jobs, using_threads
+from equipoise.experiments.screening import HEADS_AT_ONCE, missing_jobs
 from equipoise.experiments.study import Study, load_study, parse_study, set_value
 from equipoise.experiments.template import table_spec
+from equipoise.experiments.threads import using_threads
 
-__all__ = ["clear_trials", "plan_rows", "study_from"]
+__all__ = ["clear_trials", "in_words", "plan_rows", "study_from"]
 
 
 def study_from(
@@ -108,16 +109,17 @@ def _time(plan: Plan, to_train: list[Candidate]) -> str:
     data = plan.data
     with using_threads(plan.threads):
         one = estimate_seconds(data.features, data.labels, part, settings=plan.settings())
-    shown = _duration(one * len(heads) / len(part))
+    shown = in_words(one * len(heads) / len(part))
     where = f"on {plan.threads} threads ({plan.device})"
     first = ""
     if data.pending is not None:
         size = f"{len(data.labels)} x {data.features.shape[1]}"
-        first = f"First the features, {size}, about {_duration(data.pending)}. "
+        first = f"First the features, {size}, about {in_words(data.pending)}. "
     return f"{first}{len(heads)} to train, about {shown} {where}.{rest}"
 
 
-def _duration(seconds: float) -> str:
+def in_words(seconds: float) -> str:
+    """Return a time as a person says it."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 

@@ -3,70 +3,64 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from equipoise._core.checks import say
-from equipoise.artifacts import Comparison, Finding, Trial
-from equipoise.comparison import compare
 from equipoise.diagnosis import diagnose
-from equipoise.errors import EquipoiseError, TrainingError, UsageError
-from equipoise.experiments.study import ArmSpec
-from equipoise.experiments.train_run import TrainPlan, plan_training, run_training
-from equipoise.experiments.train_study import FullStudy, parse_full_study
+from equipoise.errors import UsageError
+from equipoise.experiments.full_jobs import (
+    Job,
+    choose_trial,
+    folder_of,
+    jobs_of,
+    plan_job,
+    read_rows,
+    root_of,
+    train_job,
+)
+from equipoise.experiments.outcome import Outcome, judge
+from equipoise.experiments.pools import Answer, in_processes, in_turn
+from equipoise.experiments.threads import using_threads
+from equipoise.experiments.train_run import TrainPlan
+from equipoise.experiments.train_study import FullStudy
 
-__all__ = ["FullOutcome", "plan_full", "run_full", "train_one"]
+__all__ = ["plan_full", "run_full", "threads_of"]
 
 Progress = Callable[[str, int, int], None]
-Job = tuple[str, int]
+Answers = Iterator[tuple[Job, Answer | None]]
+_POLL_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FullOutcome:
-    """What came of a comparison of full trainings.
+def threads_of(study: FullStudy, processes: int = 1, cluster: str | None = None) -> int:
+    """Return the threads of each training: the study's, or a fair share of the machine's."""
+    import torch
 
-    Args:
-        comparison: Arms side by side.
-        findings: On the labels.
-        trained: Trials that were trained.
-        reused: Trials that were found finished.
-    """
-
-    comparison: Comparison
-    findings: tuple[Finding, ...]
-    trained: int
-    reused: int
+    if study.threads is not None:
+        return study.threads
+    return 1 if cluster is not None else max(1, torch.get_num_threads() // processes)
 
 
 def plan_full(
-    study: FullStudy, *, allow_code: bool = False
-) -> list[tuple[ArmSpec, int, TrainPlan]]:
-    """Return one plan per arm and seed, the data read once.
+    study: FullStudy, out: str | Path, *, threads: int, allow_code: bool = False
+) -> list[tuple[Job, TrainPlan, bool]]:
+    """Return each training with its plan and whether it is done, the data read once.
 
     Raises:
         DataError, UsageError, LeakageError: as :func:`plan_training`.
     """
-    first: TrainPlan | None = None
+    text = json.dumps(study.model_dump(mode="json"))
+    rows, root = read_rows(text), root_of(text, Path(out))
     plans = []
-    for seed in range(study.seeds):
-        for arm in study.trained_arms():
-            plan = plan_training(
-                study.one(arm, seed),
-                allow_code=allow_code,
-                rows=None if first is None else first.rows,
-                check=seed == 0,
-            )
-            first = first or plan
-            plans.append((arm, seed, plan))
+    with using_threads(threads):
+        for job in jobs_of(study):
+            plan = plan_job(study, job, threads=threads, allow_code=allow_code, rows=rows)
+            done = (root / folder_of(plan) / "trial.json").is_file()
+            plans.append((job, plan, done))
     return plans
 
 
@@ -79,14 +73,17 @@ def run_full(
     allow_code: bool = False,
     progress: Progress | None = None,
     command: str = "",
-) -> FullOutcome:
+) -> Outcome:
     """Train what is not trained yet and compare all arms.
+
+    Several runners may work on one folder: each training is done by one of them.
 
     Args:
         study: From :func:`load_full_study`.
-        out: Folder of the results; finished trials in ``out/trials`` are used again, and one that
-            was stopped is gone on with.
-        processes: Trainings at once on this machine.
+        out: Folder of the results; finished trials in ``out/trials``, and with tuning every
+            setting's in ``out/candidates``, are used again, and one that was stopped is gone on
+            with.
+        processes: Trainings at once on this machine; each has GPUs of its own where there are any.
         cluster: "ray://HOST:PORT" or "local" to train on Ray; the folder must be one that all
             machines see.
         allow_code: Whether a network given as "module:callable" may run.
@@ -95,122 +92,85 @@ def run_full(
 
     Raises:
         TrainingError: a trial failed; the others are finished and kept, the line names it.
+        UsageError: more trainings at once than there are GPUs for.
         MissingExtraError: ``cluster`` without Ray.
     """
     if processes < 1:
         raise UsageError(say("processes", "be >= 1", processes))
     started = time.perf_counter()
-    root = Path(out).resolve() / "trials"
-    jobs = [(a.label, s) for s in range(study.seeds) for a in study.trained_arms()]
+    place, jobs = Path(out).resolve(), jobs_of(study)
+    threads = threads_of(study, processes, cluster)
     text = json.dumps(study.model_dump(mode="json"))
-    done: dict[Job, tuple[str, bool]] = {}
-    for job, answer in _answers(text, jobs, root, processes, cluster, allow_code):
+    run = _runner(study, text, place, processes, cluster, threads, allow_code)
+    done: dict[Job, Answer] = {}
+    for job, answer in _until_done(run, jobs):
         done[job] = answer
         if progress is not None:
             progress("training", len(done), len(jobs))
-    trials = [Trial.load(root / done[job][0]) for job in jobs]
-    settings = study.comparison
-    result = compare(
-        trials,
-        primary=settings.primary,
-        objective=settings.objective,
-        target_prior=settings.target_prior,
-        rope=settings.rope,
-        confidence_level=settings.confidence_level,
-        title=study.title,
-        provenance={
-            "study": study.model_dump(mode="json", exclude_none=True),
-            "command": command,
-            "seconds": round(time.perf_counter() - started, 1),
-        },
-    )
-    plan = plan_training(
-        study.one(study.trained_arms()[0], 0),
-        allow_code=allow_code,
-        rows=_rows(text, os.getpid()),
-        check=False,
-    )
+    trials = []
+    for own in _choices(jobs):
+        folders = [done[job][0] for job in own]
+        trials.append(
+            choose_trial(study, own, folders, place, threads=threads, allow_code=allow_code)
+        )
+    plan = plan_job(study, jobs[0], threads=threads, allow_code=allow_code, rows=read_rows(text))
+    provenance = {
+        "study": study.model_dump(mode="json", exclude_none=True),
+        "settings_per_arm": len(_choices(jobs)[0]),
+        "threads": threads,
+        "data": plan.rows.description,
+        "command": command,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    result = judge(trials, study.comparison, study.title, provenance)
     seen = np.concatenate([plan.split.train, plan.split.val])
     new = sum(trained for _, trained in done.values())
-    return FullOutcome(result, tuple(diagnose(plan.labels[seen])), new, len(jobs) - new)
+    return Outcome(result, tuple(diagnose(plan.labels[seen])), new, len(jobs) - new)
 
 
-def _answers(
+def _choices(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Return the trainings of each arm and seed, of which one enters the comparison."""
+    found: dict[tuple[str, int], list[Job]] = {}
+    for job in jobs:
+        found.setdefault((job.arm, job.seed), []).append(job)
+    return list(found.values())
+
+
+def _runner(
+    study: FullStudy,
     text: str,
-    jobs: Sequence[Job],
-    root: Path,
+    out: Path,
     processes: int,
     cluster: str | None,
+    threads: int,
     allow_code: bool,
-) -> Iterator[tuple[Job, tuple[str, bool]]]:
-    """Yield each job with the folder of its trial and whether it was trained now."""
-    given = (str(root), allow_code)
+) -> Callable[[Sequence[Job]], Answers]:
+    """Return what trains some jobs; one that somebody else is at is answered with None."""
+    rest = (str(out), threads, allow_code)
+    calls = {job: (text, job, *rest) for job in jobs_of(study)}
     if cluster is not None:
         from equipoise.experiments.cluster import run_on_ray
 
-        yield from run_on_ray(cluster, train_one, [(job, (text, *job, *given)) for job in jobs])
-        return
+        return lambda jobs: run_on_ray(
+            cluster, train_job, [(job, calls[job]) for job in jobs], threads=threads
+        )
     if processes == 1:
-        for job in jobs:
-            yield job, _named(job, train_one, text, *job, *given)
-        return
-    # Spawned: a forked process would inherit the threads of torch in a state of their own.
-    context = multiprocessing.get_context("spawn")
-    failed: list[EquipoiseError] = []
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        waiting = {pool.submit(train_one, text, *job, *given): job for job in jobs}
-        for future in as_completed(waiting):
-            try:
-                yield waiting[future], _named(waiting[future], future.result)
-            except EquipoiseError as error:
-                failed.append(error)
-    if failed:
-        more = f" ({len(failed)} trials failed)" if len(failed) > 1 else ""
-        raise type(failed[0])(f"{failed[0]}{more}") from failed[0]
+        return lambda jobs: in_turn(train_job, {job: calls[job] for job in jobs})
+    return partial(in_processes, train_job, calls, processes, study.training)
 
 
-def _named(job: Job, call: Callable[..., tuple[str, bool]], *given: Any) -> tuple[str, bool]:
-    try:
-        return call(*given)
-    except EquipoiseError as error:
-        arm, seed = job
-        raise type(error)(f"{arm}, seed {seed}: {error}") from error
-    except Exception as error:
-        arm, seed = job
-        words = " ".join(str(error).split())[:200]
-        raise TrainingError(f"{arm}, seed {seed}: {type(error).__name__}: {words}") from error
-
-
-def train_one(text: str, label: str, seed: int, root: str, allow_code: bool) -> tuple[str, bool]:
-    """Train one arm with one seed, in whatever process this is; return its folder's name.
-
-    Args:
-        text: The study as JSON.
-        label: Name of the arm.
-        seed: Seed.
-        root: Folder of trials.
-        allow_code: Whether a network given as "module:callable" may run.
-
-    Returns:
-        Name of the folder, and whether training was needed.
-    """
-    study = parse_full_study(json.loads(text))
-    arm = next(a for a in study.trained_arms() if a.label == label)
-    rows = _rows(text, os.getpid())
-    plan = plan_training(study.one(arm, seed), allow_code=allow_code, rows=rows, check=False)
-    before = {p.parent.name for p in Path(root).glob("*/trial.json")}
-    trial = run_training(replace_name(plan, label), out=root, progress=False)
-    return trial.folder_name, trial.folder_name not in before
-
-
-def replace_name(plan: TrainPlan, label: str) -> TrainPlan:
-    """Return a plan whose remedy goes by the name of its arm."""
-    return replace(plan, remedy=replace(plan.remedy, name=label))
-
-
-@lru_cache(maxsize=1)
-def _rows(text: str, _process: int) -> Any:
-    """Return the rows of a study, read once per process."""
-    from equipoise.experiments.train_data import load_rows
-
-    return load_rows(parse_full_study(json.loads(text)).data)
+def _until_done(
+    run: Callable[[Sequence[Job]], Answers], jobs: Sequence[Job]
+) -> Iterator[tuple[Job, Answer]]:
+    """Yield every job with its answer; those that other runners are at are asked for again."""
+    todo = list(jobs)
+    while todo:
+        busy = []
+        for job, answer in run(todo):
+            if answer is None:
+                busy.append(job)
+            else:
+                yield job, answer
+        if len(busy) == len(todo):
+            time.sleep(_POLL_SECONDS)
+        todo = busy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 from equipoise._core.checks import closest, say
 from equipoise._core.fingerprint import canonical_json
@@ -12,7 +12,7 @@ from equipoise._core.rng import generator
 from equipoise.errors import UsageError
 from equipoise.experiments.fitted_arms import known_settings
 from equipoise.experiments.methods import get_method
-from equipoise.experiments.study import Study, StudyArm
+from equipoise.experiments.study import StudyArm, TuningSpec
 
 __all__ = ["Setting", "settings_of"]
 
@@ -26,7 +26,22 @@ class Setting:
     settings: dict[str, Any]
 
 
-def settings_of(study: Study) -> dict[str, list[Setting]]:
+class Tuned(Protocol):
+    """A study with arms that are tuned: on features, or of full trainings."""
+
+    @property
+    def tuning(self) -> TuningSpec:
+        """What is chosen from."""
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Learning rate and weight decay where they are not tuned."""
+
+    def trained_arms(self) -> list[StudyArm]:
+        """Return the arms, the baseline first."""
+
+
+def settings_of(study: Tuned) -> dict[str, list[Setting]]:
     """Return the settings of each trained arm by its label, equally many for all.
 
     All arms meet the learning rates and weight decays in the same order, and more settings begin
@@ -45,8 +60,9 @@ def settings_of(study: Study) -> dict[str, list[Setting]]:
         {'none': [0.01, 0.001], 'focal': [0.01, 0.001]}
     """
     tuning = study.tuning
-    rates = _distinct("tuning.lr", tuning.lr or [study.training.lr])
-    decays = tuning.weight_decay or [study.training.weight_decay]
+    lr, weight_decay = study.rates
+    rates = _distinct("tuning.lr", tuning.lr or [lr])
+    decays = tuning.weight_decay or [weight_decay]
     pairs: list[tuple[float | None, float | None]] = list(
         product(rates, _distinct("tuning.weight_decay", decays))
     )

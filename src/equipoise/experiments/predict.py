@@ -28,6 +28,7 @@ __all__ = [
     "load_network",
     "predict_files",
     "predict_scores",
+    "run_network",
     "to_device",
 ]
 
@@ -101,9 +102,7 @@ def predict_scores(
     """Return a finished trial's outputs on new rows, with its correction; see `predict_files`."""
     network, facts, done = load_network(Path(trial), allow_code)
     dataset, ids, collate = _rows(facts, paths, table)
-    outputs = _run(
-        network, dataset, collate, choose_device(device), batch_size, num_workers, progress
-    )
+    outputs = run_network(network, dataset, collate, device, batch_size, num_workers, progress)
     known = done.scores["val"]
     values: dict[str, Any] = {known.score_kind: outputs}
     return Scores.from_arrays(
@@ -199,16 +198,18 @@ def choose_device(name: str) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _run(
+def run_network(
     network: torch.nn.Module,
     dataset: Dataset[Any],
     collate: Any,
-    device: torch.device,
+    device: str,
     batch_size: int,
     num_workers: int,
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float64]:
-    network = network.to(device).eval()
+    """Return the outputs of a network on all items, (N, C), in eval mode."""
+    where = choose_device(device)
+    network = network.to(where).eval()
     total = len(dataset)  # type: ignore[arg-type]
     loader = make_loader(
         dataset,
@@ -221,7 +222,7 @@ def _run(
     )
     parts, done = [], 0
     for batch in loader:
-        x = to_device(batch[0], device)
+        x = to_device(batch[0], where)
         with torch.no_grad():
             parts.append(network(x).double().cpu().numpy())
         done += len(parts[-1])

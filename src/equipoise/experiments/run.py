@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from equipoise.artifacts import Comparison, Finding
-from equipoise.comparison import compare
 from equipoise.diagnosis import diagnose
 from equipoise.experiments.load import load_data
+from equipoise.experiments.outcome import Outcome, judge
 from equipoise.experiments.plan import Plan, make_plan, trial_folder
 from equipoise.experiments.screening import Progress, screen
 from equipoise.experiments.study import Study
 
 __all__ = ["Outcome", "Plan", "load_data", "make_plan", "run_study", "trial_folder"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
-    """What came of a study."""
-
-    comparison: Comparison
-    findings: tuple[Finding, ...]
-    trained: int
-    reused: int
 
 
 def run_study(
@@ -78,37 +64,21 @@ def run_study(
     done = screen(plan, out, progress)
     if progress is not None:
         progress("comparing", 0, 1)
-    settings = study.comparison
-    result = compare(
-        done.trials,
-        references=study.references,
-        primary=settings.primary,
-        objective=settings.objective,
-        target_prior=settings.target_prior,
-        rope=settings.rope,
-        confidence_level=settings.confidence_level,
-        title=study.title,
-        provenance={
-            "study": study.model_dump(mode="json", exclude_none=True),
-            "training": plan.training.model_dump(),
-            "settings_per_arm": plan.per_trial,
-            "threads": plan.threads,
-            "device": plan.device,
-            "data": plan.data.description,
-            "data_fingerprint": plan.data.fingerprint,
-            "split_fingerprints": {s: split.fingerprint for s, split in plan.splits.items()},
-            "command": command,
-            "versions": _versions(),
-            "seconds": round(time.perf_counter() - started, 1),
-        },
-    )
+    provenance = {
+        "study": study.model_dump(mode="json", exclude_none=True),
+        "training": plan.training.model_dump(),
+        "settings_per_arm": plan.per_trial,
+        "threads": plan.threads,
+        "device": plan.device,
+        "data": plan.data.description,
+        "data_fingerprint": plan.data.fingerprint,
+        "split_fingerprints": {s: split.fingerprint for s, split in plan.splits.items()},
+        "command": command,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    result = judge(done.trials, study.comparison, study.title, provenance, study.references)
     if progress is not None:
         progress("comparing", 1, 1)
     rows = np.concatenate([plan.splits[0].train, plan.splits[0].val])
     findings = diagnose(plan.data.labels[rows])
     return Outcome(result, tuple(findings), done.trained, done.reused)
-
-
-def _versions() -> dict[str, str]:
-    names = ("equipoise", "numpy", "scikit-learn", "torch")
-    return {"python": platform.python_version()} | {n: version(n) for n in names}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from equipoise.experiments.choose import best_of, metric_name
 from equipoise.experiments.locks import Locks
 from equipoise.experiments.plan import Candidate, Plan, chosen_config, load_finished, trial_folder
 from equipoise.experiments.stack_records import Records, stack_name
+from equipoise.experiments.threads import using_threads
 
-__all__ = ["HEADS_AT_ONCE", "Progress", "Screened", "missing_jobs", "screen", "using_threads"]
+__all__ = ["HEADS_AT_ONCE", "Progress", "Screened", "missing_jobs", "screen"]
 
 Progress = Callable[[str, int, int], None]
 # Heads that are trained and then written together: more is faster, fewer lose less to an
@@ -64,19 +64,6 @@ def missing_jobs(plan: Plan, out: str | Path) -> list[Candidate]:
 
 def _is_done(folder: Path) -> bool:
     return (folder / "trial.json").is_file()
-
-
-@contextmanager
-def using_threads(number: int) -> Iterator[None]:
-    """Compute with so many threads; how matrix products are rounded depends on it."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _train(plan: Plan, root: Path, locks: Locks, progress: Progress | None) -> int:

@@ -176,6 +176,11 @@ class Study(Strict):
         return [{"method": arm} if isinstance(arm, str) else arm for arm in arms]
 
     @property
+    def rates(self) -> tuple[float, float]:
+        """Learning rate and weight decay where they are not tuned."""
+        return self.training.lr, self.training.weight_decay
+
+    @property
     def references(self) -> list[str]:
         """Names of the arms that are no remedies."""
         return [a.label for a in self.arms if a.method in REFERENCES]

@@ -44,6 +44,7 @@ class TrainPlan:
         make_network: The network, not trained yet.
         scales: Mean and deviation of the inputs, or None.
         findings: On the training labels, the network and its loss.
+        threads: Of torch, where they are part of what is trained.
     """
 
     study: TrainStudy
@@ -56,6 +57,7 @@ class TrainPlan:
     make_network: Callable[[], torch.nn.Module]
     scales: Scales | None
     findings: tuple[Finding, ...]
+    threads: int | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -64,7 +66,9 @@ class TrainPlan:
         data = study.data.model_dump(mode="json", exclude_none=True)
         for key in DATA_PATHS:
             data.pop(key, None)  # a folder that is moved is still the same training
+        compute = {} if self.threads is None else {"compute": {"threads": self.threads}}
         return {
+            **compute,
             "title": study.title,
             "augmentation": study.augmentation,
             "inputs": self.rows.describe(),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.experiments.data_specs import DATA_SPECS, Data
+from equipoise.experiments.grid import Setting
 from equipoise.experiments.methods import THRESHOLDS, get_method
 from equipoise.experiments.study import (
     ArmSpec,
@@ -17,10 +18,13 @@ from equipoise.experiments.study import (
     LongTailSpec,
     StratifiedSpec,
     Strict,
+    StudyArm,
+    TuningSpec,
     explain_problem,
     read_study,
 )
 from equipoise.experiments.study_data import DATA_PATHS, seen_from
+from equipoise.training.options import TrainingOptions
 
 __all__ = [
     "FullStudy",
@@ -88,23 +92,40 @@ class TrainStudy(_Training):
 
 
 class FullStudy(_Training):
-    """Everything that decides a comparison of full trainings."""
+    """Everything that decides a comparison of full trainings.
 
-    arms: tuple[ArmSpec, ...]
+    ``threads`` of torch per training decide rounding, so they are part of a trial; without them,
+    those of the machine are shared by the trainings that run at once.
+    """
+
+    arms: tuple[StudyArm, ...]
     seeds: int = Field(5, ge=1, le=1000)
+    tuning: TuningSpec = TuningSpec()
+    threads: int | None = Field(None, ge=1)
     comparison: ComparisonSpec = ComparisonSpec()
 
-    def trained_arms(self) -> list[ArmSpec]:
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Learning rate and weight decay where they are not tuned."""
+        options = TrainingOptions.from_mapping(self.training)
+        return options.lr, options.weight_decay
+
+    def trained_arms(self) -> list[StudyArm]:
         """Return the arms that need training; the baseline is always the first of them."""
         arms = [a for a in self.arms if a.method != THRESHOLDS]
         if not any(a.label == "none" for a in arms):
-            arms.insert(0, ArmSpec(method="none"))
+            arms.insert(0, StudyArm(method="none"))
         return sorted(arms, key=lambda a: a.label != "none")
 
-    def one(self, arm: ArmSpec, seed: int) -> TrainStudy:
-        """Return the training of one arm with one seed."""
+    def one(self, arm: StudyArm, seed: int, setting: Setting | None = None) -> TrainStudy:
+        """Return the training of one arm with one seed, and with one setting where it is tuned."""
         shared = {name: getattr(self, name) for name in _Training.model_fields}
-        return TrainStudy(**shared, arms=(arm,), seed=seed)
+        own = arm.settings if setting is None else setting.settings
+        if setting is not None:
+            rates = {"lr": setting.lr, "weight_decay": setting.weight_decay}
+            shared["training"] = {**self.training, **rates}
+        plain = ArmSpec(method=arm.method, name=arm.name, settings=own)
+        return TrainStudy(**shared, arms=(plain,), seed=seed)
 
 
 _TAGGED: dict[str, type[BaseModel]] = {
@@ -141,6 +162,9 @@ def parse_full_study(content: Any, name: str = "study") -> FullStudy:
     """
     study = _parse(content, name, FullStudy)
     for arm in study.trained_arms():
+        if arm.is_fitted:
+            do = "It stands in studies on tables and on features of a frozen network."
+            raise UsageError(say("arms", "train a network", arm.method, do))
         get_method(arm.method)
     labels = [a.label for a in study.trained_arms()]
     if len(set(labels)) < len(labels):

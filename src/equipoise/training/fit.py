@@ -32,7 +32,7 @@ from equipoise.training.targets import with_ids
 if TYPE_CHECKING:
     from equipoise.training.module import Augment, RemedyModule
 
-__all__ = ["fit"]
+__all__ = ["fit", "planned_folder"]
 
 Model = nn.Module | Callable[[], nn.Module]
 
@@ -124,6 +124,24 @@ def fit(
         for part in parts
     ]
     return _fit_folds(model, feeds, out=out, config=config, **rest)
+
+
+def planned_folder(
+    model: Model,
+    dataset: Dataset[Any],
+    split: Split,
+    remedy: Remedy,
+    *,
+    options: TrainingOptions,
+    labels: Labels | None = None,
+    seed: int = 0,
+    config: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the name of the folder that :func:`fit` writes for these arguments."""
+    feed = Feed(dataset, _truth(dataset, labels), split, remedy, options, seed)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(child_seed(seed, "init"))
+        return trial_folder(remedy.name, seed, trial_facts(feed, _network(model, remedy), config))
 
 
 def _fit(

@@ -31,9 +31,12 @@ def study(**changes: Any) -> Study:
     return parse_study({**CONTENT, **changes})
 
 
-def run(out: Path, after: int) -> None:
-    """Run the study; die before the trial with number ``after`` is written, or in the middle."""
+def run(out: Path, after: float) -> None:
+    """Run the study; die before trial number ``after`` is written, or after a part of a second."""
     written, write = 0, screening._write
+    if isinstance(after, float):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, after)
 
     def mortal(*arguments: Any) -> Any:
         nonlocal written

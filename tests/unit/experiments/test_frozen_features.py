@@ -168,7 +168,11 @@ WRONG = {
     "neither": ({}, UsageError, "name a trial or a model, got neither"),
     "both": ({"trial": "x", "model": "mlp"}, UsageError, "got both"),
     "no trial": ({"trial": "nowhere"}, DataError, "nowhere"),
-    "layer": ({"model": NETWORK, "layer": "head"}, UsageError, r"be a layer, got head. Last: \['network.4"),
+    "layer": (
+        {"model": NETWORK, "layer": "head"},
+        UsageError,
+        r"got head. Last: \['network.4",
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from equipoise.experiments.choose import best_of, setting_value
 from equipoise.experiments.grid import settings_of
 from equipoise.experiments.stack_records import Records
 from equipoise.experiments.study import ComparisonSpec, parse_study
+from equipoise.experiments.threads import using_threads
 from unit.experiments.killed_study import CONTENT, TRAININGS, TRIALS, study
 
 SERVER = Path(__file__).with_name("killed_study.py")
@@ -37,7 +39,7 @@ def server() -> Iterator[Any]:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 
-    def ask(*runs: tuple[Path, int]) -> list[int]:
+    def ask(*runs: tuple[Path, float]) -> list[int]:
         process.stdin.write(json.dumps([[str(f), n] for f, n in runs]) + "\n")
         process.stdin.flush()
         return json.loads(process.stdout.readline())
@@ -89,7 +91,7 @@ def test_test_scores_of_the_chosen_are_those_of_training_with_test_rows(whole: P
     plan = running.make_plan(study())
     jobs = [plan.job(c) for c in plan.trials]
     data = plan.data
-    with screening.using_threads(1):
+    with using_threads(1):
         found = list(
             train_heads(data.features, data.labels, plan.test, jobs, settings=plan.settings())
         )
@@ -115,6 +117,19 @@ def test_killed_and_resumed_gives_the_same_comparison(
     (counts,) = [json.loads(p.read_text()) for p in tmp_path.glob("counts-*.json")]
     # Nothing that was written is done again.
     assert counts["written"] == TRAININGS + TRIALS - sum(kills)
+    assert not list((tmp_path / "locks").iterdir())
+
+
+def test_ended_ten_times_anywhere_and_gone_on_with_gives_the_same_comparison(
+    server: Any, whole: Path, tmp_path: Path
+) -> None:
+    ended = [
+        server((tmp_path, seconds))[0]
+        for seconds in np.random.default_rng(17).uniform(0.01, 0.8, 10).tolist()
+    ]
+    assert ended.count(-signal.SIGALRM) >= 3
+    assert server((tmp_path, 99)) == [0]
+    assert all(body == comparison_of(whole)[0] for body in comparison_of(tmp_path))
     assert not list((tmp_path / "locks").iterdir())
 
 
@@ -236,7 +251,7 @@ def test_threads_are_part_of_a_trial_and_restored() -> None:
     one, two = (running.make_plan(study(compute={"threads": n})) for n in (1, 2))
     assert one.trials[0].folder != two.trials[0].folder
     before = torch.get_num_threads()
-    with screening.using_threads(before + 1):
+    with using_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 
