@@ -27,6 +27,7 @@ LATE = ("schedule", "two_stage")
 MIXING = [case for case in CASES if METHODS[case[0]].family == "mixing"]
 # Another value for each setting of the catalogue.
 OTHER = {
+    "augmentation": "randaugment",
     "power": 0.5,
     "cap": 3.0,
     "beta": 0.99,
@@ -142,7 +143,7 @@ def test_builds_and_trains_and_stays_finite(name: str, kind: str, absent: bool) 
 
 
 def filled(treated: Remedy) -> set[str]:
-    slots = ("sampler", "mixing", "schedule", "second_stage")
+    slots = ("sampler", "augmentation", "mixing", "schedule", "second_stage")
     return {slot for slot in slots if getattr(treated, slot) is not None}
 
 
@@ -217,7 +218,7 @@ def test_settings_are_kept_and_change_something(name: str, kind: str) -> None:
         assert other != method.settings[key]
         usual, changed = remedy(name, labels), remedy(name, labels, **{key: other})
         assert dict(changed.settings) == {**method.settings, key: other}
-        if stages(changed) != stages(usual):
+        if stages(changed) != stages(usual) or copies(changed) != copies(usual):
             continue
         if usual.mixing is not None:
             assert targets_of_batches(changed, labels) != targets_of_batches(usual, labels)
@@ -236,6 +237,11 @@ def stages(treated: Remedy) -> list[object]:
     if isinstance(stage, SecondStage):
         found += [stage.epochs, stage.lr, stage.bias]
     return found
+
+
+def copies(treated: Remedy) -> str:
+    """What is done to copies, in words."""
+    return repr(treated.augmentation)
 
 
 def targets_of_batches(treated: Remedy, labels: Labels) -> list[str]:
@@ -420,7 +426,8 @@ def test_the_family_is_that_of_the_last_slot() -> None:
             assert "sampler" not in slots
             assert ("mixing" in slots) == (name == "mixup_drw")
         else:
-            assert slots == ({family} if family in ("sampler", "mixing") else set())
+            own = {"sampler", "augmentation"} if name == "augment_balance" else {family}
+            assert slots == (own if family in ("sampler", "mixing") else set())
     assert MIXING == [
         ("mixup", "multiclass"),
         ("mixup", "multilabel"),
@@ -531,7 +538,8 @@ def test_exact_remedies_agree_with_the_untreated_model_once_corrected(kind: str)
 
 def test_exact_samplers_agree_with_the_untreated_model_once_corrected() -> None:
     exact = [m for m in methods_for("multiclass") if m.exactness["multiclass"] == "exact"]
-    names = [m.name for m in exact if m.family == "sampler"]
+    # Heads have no images to augment.
+    names = [m.name for m in exact if m.family == "sampler" and m.name != "augment_balance"]
     assert len(names) >= 8
     # Each has an order of its own, so the chance of the last steps is not shared: more of them.
     check_against_untreated("multiclass", ["none", *names], passes=20)

@@ -168,4 +168,13 @@ SAMPLING_METHODS: tuple[Method, ...] = (
         fraction=0.25,
         seed=0,
     ),
+    _later(
+        "augment_balance",
+        "sampler",
+        _both("augment_balance"),
+        "Draw classes equally often, rows of several labels by the rarest, and augment the copies.",
+        "folk recipe; oversampling as in Buda et al., Neural Networks 2018, section 3.1",
+        _EXACT_FOR_CLASSES,
+        augmentation="cifar",
+    ),
 )

@@ -89,6 +89,7 @@ class Composition(Method):
             # Counts "after": the loss weighs what the rows have left.
             with _quiet_about(DoubleCorrectionWarning, when=seen is not labels):
                 base = add_sampler(base, drawn.sampler, drawn.correction, labels)
+            base = replace(base, augmentation=drawn.augmentation)
         mixing = by_slot.get("mixing")
         if mixing is not None:
             mixed = mixing.build(labels, **own[mixing.name])

@@ -92,6 +92,14 @@ class Locks:
         finally:
             for name in list(self._held):
                 self.release(name)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a runner that was killed between two steps has left."""
+        for path in (*self.root.glob("*.new"), *self.root.glob("*.old")):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink()
 
     def _path(self, name: str) -> Path:
         return self.root / f"{name}.lock"

@@ -6,6 +6,7 @@ All draw as many rows per epoch as there are, so that arms take equally many ste
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,13 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise import sampling
+from equipoise._core.checks import one_of
 from equipoise.artifacts import Labels, Split
 from equipoise.artifacts.resampled import Resampled, TrainingRows
+from equipoise.data import AUGMENTATIONS, Augmentation
 from equipoise.experiments.builders import plain_bce, plain_cross_entropy
 from equipoise.training.combination import add_sampler
+from equipoise.training.copies import AugmentCopies
 from equipoise.training.remedy import Remedy
 
 __all__ = [
+    "augment_balance",
     "class_balanced_sampling",
     "effective_number_sampling",
     "inverse_labelset",
@@ -68,6 +73,26 @@ def weighted_sampling(labels: Labels, *, rule: Any, empty_weight: float) -> Reme
     """Rows drawn by their rarest (or mean, or summed) label."""
     weights = sampling.class_balanced_weights(labels, rule=rule, empty_weight=empty_weight)
     return _weighted("weighted_sampling", labels, weights, rule=rule, empty_weight=empty_weight)
+
+
+def augment_balance(labels: Labels, *, augmentation: Any) -> Remedy:
+    """Classes drawn equally often (rows of several labels by the rarest), copies augmented."""
+    weights = sampling.class_balanced_weights(labels)
+    base = _weighted("augment_balance", labels, weights, augmentation=augmentation)
+    if isinstance(augmentation, str):
+        chosen = Augmentation.preset(one_of("augmentation", augmentation, AUGMENTATIONS))
+    else:
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in augmentation.items()
+        }
+        chosen = Augmentation(**values)
+    hot = labels.one_hot() == 1
+    # Weights have mean 1 and as many rows are drawn as there are: a weight is a number of sights.
+    # A row takes the largest weight of its labels, so each label's own is the smallest it is in.
+    repeats = tuple(float(weights[rows].min()) if rows.any() else 1.0 for rows in hot.T)
+    none = ~hot.any(1)
+    copies = AugmentCopies(repeats, chosen, float(weights[none].min()) if none.any() else 1.0)
+    return replace(base, augmentation=copies)
 
 
 def square_root_sampling(labels: Labels, *, q: float) -> Remedy:

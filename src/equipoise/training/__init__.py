@@ -9,6 +9,7 @@ except (ImportError, RuntimeError) as error:
 
 # Not lazy: a lazy function `fit` would be shadowed by the module of the same name.
 from equipoise.training.combination import add_sampler
+from equipoise.training.copies import AugmentCopies
 from equipoise.training.fit import fit
 from equipoise.training.heads import HeadJob, HeadResult, HeadSettings, train_heads
 from equipoise.training.mixing import CutMix, Mixup, Remix
@@ -18,6 +19,7 @@ from equipoise.training.schedule import Deferred
 from equipoise.training.second_stage import SecondStage
 
 __all__ = [
+    "AugmentCopies",
     "CutMix",
     "Deferred",
     "HeadJob",

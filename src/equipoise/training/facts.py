@@ -39,6 +39,8 @@ def trial_facts(feed: Feed, network: nn.Module, config: Mapping[str, Any] | None
 def _remedy_facts(remedy: Remedy) -> dict[str, Any]:
     """Return what tells two remedies of one name and settings apart, samplers left out."""
     facts: dict[str, Any] = {"loss": _loss_facts(remedy.loss), "mixing": _name(remedy.mixing)}
+    if remedy.augmentation is not None:
+        facts["augmentation"] = _name(remedy.augmentation)
     late, stage = remedy.schedule, remedy.second_stage
     if isinstance(late, Deferred):
         facts["late"] = [late.start, None if late.loss is None else _loss_facts(late.loss)]

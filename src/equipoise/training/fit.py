@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "planned_folder"]
 
+_SLOTS = ("sampler", "augmentation", "mixing", "schedule", "second_stage")
 Model = nn.Module | Callable[[], nn.Module]
 
 
@@ -159,7 +160,7 @@ def _fit(
     from equipoise.training.trackers import require_trackers
 
     remedy, seed = feed.remedy, feed.seed
-    remedy.require_supported("fit", ("sampler", "mixing", "schedule", "second_stage"))
+    remedy.require_supported("fit", _SLOTS)
     require_trackers(feed.options.trackers)
     joined_before = torch.distributed.is_available() and torch.distributed.is_initialized()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

@@ -107,6 +107,8 @@ class RemedyModule(pl.LightningModule):
         seed_device(seed, self.device)
         if self.augment is not None:
             x = self.augment(x, seed=seed)
+        if self.remedy.augmentation is not None:
+            x = self.remedy.augmentation(x, target, seed=child_seed(seed, "remedy"))
         if self.remedy.mixing is not None:
             x, target = self.remedy.mixing(x, target, torch.Generator().manual_seed(seed))
         loss = self._active_loss()

@@ -17,7 +17,7 @@ from equipoise.errors import UsageError
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-__all__ = ["Head", "Mixing", "Remedy", "RowSampler", "Schedule", "Stage", "start_epoch"]
+__all__ = ["Changing", "Head", "Mixing", "Remedy", "RowSampler", "Schedule", "Stage", "start_epoch"]
 
 Head = Literal["linear", "cosine"]
 
@@ -38,6 +38,14 @@ class Mixing(Protocol):
 
     def __call__(self, x: Any, target: Tensor, generator: Generator) -> tuple[Any, Tensor]:
         """Return inputs like ``x`` and soft targets, (N, C) or (N, L), drawn by ``generator``."""
+
+
+@runtime_checkable
+class Changing(Protocol):
+    """Changes the inputs of a training batch, row by row, and no target."""
+
+    def __call__(self, x: Any, target: Tensor, seed: int) -> Any:
+        """Return inputs like ``x``; the same seed changes them alike."""
 
 
 class Schedule(Protocol):
@@ -66,6 +74,8 @@ class Remedy:
             begins.
         sampler: Called as ``sampler(seed=...)``; returns a sampler of positions within the
             training rows. None shuffles all rows once per epoch.
+        augmentation: Called as ``augmentation(x, target, seed=)``; changes inputs alone, such as
+            :class:`equipoise.training.AugmentCopies`.
         mixing: Called as ``mixing(x, target, generator)``; changes a batch of inputs and targets.
         schedule: Switches loss and sampler during training; a
             :class:`equipoise.training.Deferred`.
@@ -84,6 +94,7 @@ class Remedy:
     loss: nn.Module
     correction: Correction
     sampler: Callable[..., RowSampler] | None = None
+    augmentation: Changing | None = None
     mixing: Mixing | None = None
     schedule: Schedule | None = None
     second_stage: Stage | None = None
@@ -112,7 +123,7 @@ class Remedy:
 
     def require_supported(self, engine: str, slots: Iterable[str]) -> None:
         """Raise if a slot outside ``slots`` is filled."""
-        for slot in ("sampler", "mixing", "schedule", "second_stage"):
+        for slot in ("sampler", "augmentation", "mixing", "schedule", "second_stage"):
             if getattr(self, slot) is not None and slot not in slots:
                 raise UsageError(
                     f"`{engine}` does not support the slot `{slot}` that remedy '{self.name}' "

@@ -130,7 +130,18 @@ def test_ended_ten_times_anywhere_and_gone_on_with_gives_the_same_comparison(
     assert ended.count(-signal.SIGALRM) >= 3
     assert server((tmp_path, 99)) == [0]
     assert all(body == comparison_of(whole)[0] for body in comparison_of(tmp_path))
-    assert not list((tmp_path / "locks").iterdir())
+    assert not list((tmp_path / "locks").glob("*.lock"))
+
+
+def test_drafts_of_locks_that_nobody_finished_are_swept_away(tmp_path: Path) -> None:
+    old = time.time() - locks.STALE_SECONDS - 60
+    for name in ("a.12.new", "b.34.old", "c.56.new"):
+        (tmp_path / name).touch()
+    for name in ("a.12.new", "b.34.old"):
+        os.utime(tmp_path / name, (old, old))
+    with locks.Locks(tmp_path).released():
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["c.56.new"]
 
 
 def test_a_stack_that_was_cut_short_is_trained_as_it_was(

@@ -67,7 +67,7 @@ def make_problem(
             warnings.simplefilter("ignore", NoEffectWarning)
             # Heads refuse to train in stages: tests/contracts/test_methods.py.
             names = [m.name for m in methods_for(kind) if m.family != "two_stage"]
-            names.remove("cutmix")  # needs images
+            names = [n for n in names if n not in ("cutmix", "augment_balance")]  # need images
             remedies = [remedy(name, labels[part]) for name in names]
         jobs += [HeadJob(treated, seed, part, val) for treated in remedies]
     order = np.random.default_rng(5).permutation(len(jobs))
