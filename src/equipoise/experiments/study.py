@@ -45,6 +45,7 @@ from equipoise.experiments.study_parts import (
 __all__ = [
     "REFERENCES",
     "ArmSpec",
+    "ComparisonSpec",
     "ComputeSpec",
     "DigitsData",
     "LongTailSpec",
