@@ -64,7 +64,7 @@ def verdicts(stream: int, remedies: dict[str, tuple[float, float]]) -> list[list
 def test_a_pure_threshold_shift_is_rarely_called_a_gain_or_harm() -> None:
     found = Counter(v for (v,) in verdicts(101, {"shifted": (0.0, 1.5)}))
     assert found["ranking gain"] + found["harmful"] <= 18, found
-    assert found["threshold only"] >= 20, found
+    assert found["threshold only"] >= 10, found
 
 
 def test_a_real_gain_is_found() -> None:

@@ -35,6 +35,7 @@ class Method:
         reference: Where it comes from.
         first_choice: Whether it is an arm by default; each further arm widens everybody's
             intervals.
+        needs_images: Whether it works on the inputs themselves, so not on features.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Method:
     reference: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     first_choice: bool = True
+    needs_images: bool = False
+
+    @property
+    def screens(self) -> bool:
+        """Whether heads on fixed features can be trained with it."""
+        return self.family != "two_stage" and not self.needs_images
 
     def build(self, labels: Labels, **settings: Any) -> Remedy:
         """Return the remedy for the given training labels."""
@@ -74,6 +81,7 @@ def entry(
     *,
     module: str = "builders",
     first_choice: bool = True,
+    needs_images: bool = False,
     **settings: Any,
 ) -> Method:
     """Return a method whose builders stand in one module beside this one.
@@ -87,8 +95,11 @@ def entry(
         exactness: One for all kinds of labels, or one for each.
         module: Where the builders stand.
         first_choice: Whether it is an arm by default.
+        needs_images: Whether it works on the inputs themselves.
         **settings: Parameters of the method and their defaults.
     """
     exact = exactness if isinstance(exactness, Mapping) else dict.fromkeys(kinds, exactness)
     builders = {kind: f"{_PLACE}.{module}:{builder}" for kind, builder in kinds.items()}
-    return Method(name, family, builders, exact, summary, reference, settings, first_choice)
+    return Method(
+        name, family, builders, exact, summary, reference, settings, first_choice, needs_images
+    )

@@ -34,6 +34,7 @@ MIXING_METHODS: tuple[Method, ...] = (
         "Paste a box of another image into each image, and its share into the target.",
         "Yun et al., ICCV 2019, eq. 1 and 2",
         "none",
+        needs_images=True,
         alpha=1.0,
         per_sample=True,
         probability=1.0,

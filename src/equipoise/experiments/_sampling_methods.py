@@ -175,6 +175,7 @@ SAMPLING_METHODS: tuple[Method, ...] = (
         "Draw classes equally often, rows of several labels by the rarest, and augment the copies.",
         "folk recipe; oversampling as in Buda et al., Neural Networks 2018, section 3.1",
         _EXACT_FOR_CLASSES,
+        needs_images=True,
         augmentation="cifar",
     ),
 )

@@ -15,10 +15,13 @@ from equipoise.experiments.methods import THRESHOLDS, methods_for
 from equipoise.experiments.plan import Candidate, Plan, make_plan
 from equipoise.experiments.screening import HEADS_AT_ONCE, missing_jobs
 from equipoise.experiments.study import Study, load_study, parse_study, set_value
-from equipoise.experiments.template import table_spec
+from equipoise.experiments.template import DEFAULT_REFERENCES, table_spec
 from equipoise.experiments.threads import using_threads
 
 __all__ = ["clear_trials", "in_words", "plan_rows", "study_from"]
+
+# Features times labels up to which logistic regressions take seconds.
+_QUICK_TO_FIT = 30_000_000
 
 
 def study_from(
@@ -50,9 +53,11 @@ def study_from(
     if test is not None:
         data["test_path"] = str(test)
     draft = parse_study({"data": data, "arms": ["none"]}, str(source))
-    found = load_data(draft).labels
+    loaded = load_data(draft)
+    found = loaded.labels
     chosen = [m.name for m in methods_for(found.kind) if m.first_choice and m.name != "none"]
-    arms = ["none", THRESHOLDS, *chosen]
+    small = loaded.features.size * found.num_classes <= _QUICK_TO_FIT
+    arms = ["none", THRESHOLDS, *chosen, *DEFAULT_REFERENCES[: None if small else 1]]
     content = {"title": source.stem, "data": data, "arms": arms}
     for assignment in assignments or ():
         set_value(content, assignment)

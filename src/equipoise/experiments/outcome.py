@@ -57,8 +57,20 @@ def judge(
         rope=settings.rope,
         confidence_level=settings.confidence_level,
         title=title,
-        provenance={**provenance, "versions": _versions()},
+        provenance={**provenance, **_chosen(trials), "versions": _versions()},
     )
+
+
+def _chosen(trials: Sequence[Trial]) -> dict[str, Any]:
+    """Return what was chosen on validation rows, arm -> one setting per seed; none if untuned."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for trial in trials:
+        config = trial.config
+        if "tuning" in config:
+            training = config.get("training", {})
+            rates = {key: training[key] for key in ("lr", "weight_decay") if key in training}
+            found.setdefault(trial.method, []).append({**rates, **config.get("settings", {})})
+    return {"chosen": found} if found else {}
 
 
 def _versions() -> dict[str, str]:

@@ -12,7 +12,15 @@ from equipoise.artifacts import Labels
 from equipoise.experiments.methods import THRESHOLDS, methods_for
 from equipoise.experiments.study import TableData, parse_study
 
-__all__ = ["study_template", "table_spec"]
+__all__ = ["DEFAULT_REFERENCES", "study_template", "table_spec"]
+
+# Quick ones that every table can bear.
+DEFAULT_REFERENCES = ("prevalence", "logistic_regression")
+_REFERENCES = {
+    "prevalence": "the training shares, for every row alike.",
+    "logistic_regression": "on the same features.",
+    "nearest_neighbours": "shares among the 15 nearest training rows.",
+}
 
 
 def table_spec(
@@ -55,11 +63,14 @@ def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) 
         lines.append(f"kind: {spec.kind}")
     data = "\n".join(f"  {line}" for line in lines)
     arms = [f"  - {THRESHOLDS:<28}# always compared, listed or not"]
-    for method in methods_for(labels.kind):
+    for method in (m for m in methods_for(labels.kind) if m.screens):
         settings = ", ".join(f"{k}={v}" for k, v in method.settings.items())
         remark = method.summary + (f" Settings: {settings}." if settings else "")
         line = f"  - {method.name:<28}" if method.first_choice else f"  # - {method.name:<26}"
         arms.insert(0 if method.name == "none" else len(arms), f"{line}# {remark}")
+    for name, words in _REFERENCES.items():
+        first = "  - " if name in DEFAULT_REFERENCES else "  # - "
+        arms.append(f"{first + name:<32}# Reference, no remedy: {words}")
     labelled = "labels" if labels.kind == "multilabel" else "classes"
     uniform = labels.kind == "multiclass"
     objective = (

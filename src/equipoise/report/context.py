@@ -74,6 +74,7 @@ def _arm_row(arm: ArmRecord, baseline: str) -> dict[str, Any]:
             "verdict": gain.verdict,
             "tone": VERDICT_CLASS[gain.verdict],
             "needed": gain.needed,
+            "detectable": number(gain.smallest_detectable),
         }
     return row
 
@@ -209,6 +210,7 @@ def comparison_view(
         "summary": comparison.summary,
         "recommended": comparison.recommended,
         "n_seeds": comparison.arms[0].n_seeds,
+        "settings_per_arm": comparison.provenance.get("settings_per_arm", 1),
         "rows": rows,
         "groups": comparison.data.get("groups", {}),
         "target_prior": comparison.data.get("target_prior", "validation"),

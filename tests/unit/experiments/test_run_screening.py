@@ -85,6 +85,16 @@ def test_every_arm_gets_the_same_number_of_settings_and_the_best_enters(whole: P
         assert (whole / "trials" / trial.folder_name / "model.safetensors").is_file()
 
 
+def test_what_was_chosen_stands_in_the_provenance(whole: Path) -> None:
+    (body,) = comparison_of(whole)
+    chosen = body["provenance"]["chosen"]
+    assert {arm: len(found) for arm, found in chosen.items()} == {
+        "none": 2, "pos_weight": 2, "focal": 2,
+    }  # fmt: skip
+    assert all(one["lr"] in (0.001, 0.01) for found in chosen.values() for one in found)
+    assert {one["gamma"] for one in chosen["focal"]} <= {1.0, 2.0}
+
+
 def test_test_scores_of_the_chosen_are_those_of_training_with_test_rows(whole: Path) -> None:
     from equipoise.training import train_heads
 
