@@ -87,7 +87,9 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _treated(comparison: Comparison) -> list[ArmRecord]:
-    return [a for a in comparison.arms if a.gain is not None and a.gain.per_seed]
+    """Return the remedies; references lie so far off that they would squeeze the rest."""
+    known = (a for a in comparison.arms if a.gain is not None and not a.is_reference)
+    return [a for a in known if a.gain and a.gain.per_seed]
 
 
 def forest(comparison: Comparison, metric: str) -> str:

@@ -195,7 +195,8 @@ def comparison_view(
     metric = METRIC_WORDS.get(comparison.primary, comparison.primary)
     best = comparison.arm(comparison.recommended)
     rows = comparison.data["rows"]
-    tests_one = len([a for a in comparison.arms if a.gain and a.gain.per_seed]) > 1
+    remedies = [a for a in comparison.arms if a.gain and not a.is_reference]
+    tests_one = len([a for a in remedies if a.gain and a.gain.per_seed]) > 1
     return {
         "anchor": f"study-{number_in_page}",
         "title": comparison.title,

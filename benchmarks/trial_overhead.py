@@ -1,0 +1,93 @@
+"""Seconds that a trial of a full comparison takes outside `fit`: plan, hash, locks, folder.
+
+Run: python -m benchmarks.trial_overhead [--out FILE]
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import polars as pl
+import torch
+
+from benchmarks.machine import Column, print_conditions, run_parts
+from equipoise.experiments import train_run
+from equipoise.experiments.full_jobs import jobs_of, train_job
+from equipoise.experiments.train_study import FullStudy, parse_full_study
+
+COLUMNS = (Column("trial", 44), Column("median s", 9, True), Column("range", 15, True))
+ROWS, FEATURES, SEEDS = 20_000, 50, 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """Seconds outside `fit`."""
+
+    trial: str
+    median: float
+    low: float
+    high: float
+
+
+def study(folder: Path) -> FullStudy:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, FEATURES)).astype(np.float32)
+    hot = (x[:, :4] + rng.normal(size=(ROWS, 4)) > 1.5).astype(int)
+    columns = {f"x{i}": x[:, i] for i in range(FEATURES)}
+    columns |= {name: hot[:, i] for i, name in enumerate("abcd")}
+    pl.DataFrame(columns).write_parquet(folder / "rows.parquet")
+    return parse_full_study(
+        {
+            "data": {"path": str(folder / "rows.parquet"), "labels": list("abcd")},
+            "model": "mlp",
+            "arms": ["none", "pos_weight"],
+            "seeds": SEEDS,
+            "training": {"epochs": 1, "accelerator": "cpu"},
+        }
+    )
+
+
+def overhead() -> Iterator[Row]:
+    """Every trial in this process; the first one reads the table for all."""
+    inside, real = 0.0, train_run.fit
+
+    def timed(*given: Any, **named: Any) -> Any:
+        nonlocal inside
+        begin = time.perf_counter()
+        made = real(*given, **named)
+        inside = time.perf_counter() - begin
+        return made
+
+    outside = []
+    with tempfile.TemporaryDirectory() as place, mock.patch.object(train_run, "fit", timed):
+        whole = study(Path(place))
+        text = json.dumps(whole.model_dump(mode="json"))
+        for job in jobs_of(whole):
+            begin = time.perf_counter()
+            train_job(text, job, place, torch.get_num_threads(), False)
+            outside.append(time.perf_counter() - begin - inside)
+    for name, values in (("the first one, data read", outside[:1]), ("the others", outside[1:])):
+        yield Row(name, statistics.median(values), min(values), max(values))
+
+
+def cells(row: Row) -> list[str]:
+    return [row.trial, f"{row.median:.3f}", f"{row.low:.3f}-{row.high:.3f}"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run and print."""
+    run_parts("trial_overhead", {"overhead": overhead}, COLUMNS, cells, print_conditions,
+              arguments, __doc__)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
