@@ -57,10 +57,11 @@ class _Stored(LabelMetric):
         sides = ops.where(truth >= 0.5, 2.0, ops.where(truth >= 0, 1.0, 0.0))
         rows = ops.shape(outputs)[0]
         if isinstance(rows, int) and rows > self.num_rows:
-            do = "Give the rows of the longest epoch, of training or validation."
-            raise UsageError(say("num_rows", f"be at least the batch of {rows}", self.num_rows, do))
+            # Keras builds a model with batches of its own size, so this is no error yet.
+            outputs, sides = outputs[: self.num_rows], sides[: self.num_rows]
         # Beyond the buffer the last rows are overwritten; the result is NaN then.
-        at = ops.minimum(self._seen + 0, self.num_rows - rows)
+        kept = ops.shape(outputs)[0]
+        at = ops.clip(self._seen + 0, 0, self.num_rows - kept)
         self._scores.assign(ops.slice_update(self._scores + 0.0, (at, 0), outputs))
         self._sides.assign(
             ops.slice_update(self._sides + 0.0, (at, 0), ops.cast(sides, self._sides.dtype))
@@ -124,7 +125,7 @@ class AveragePrecision(_Stored):
     Targets are (..., L), 0, 1 or -1 (unknown, left out); outputs (..., L) on any increasing scale.
 
     Raises:
-        UsageError: ``num_rows`` smaller than a batch, or sample weights.
+        UsageError: ``num_rows`` below 1, or sample weights.
         ShapeError: columns or names that are not L.
 
     Note:
