@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras_backend import number
 
 from equipoise import metrics as numpy_metrics
 from equipoise.errors import ShapeError, UsageError
 from equipoise.keras import metrics
+from keras_backend import number
 
 ROWS, LABELS = 97, 6
 CUTS = [0.5, 0.2, 0.8, 0.4, 0.5, 0.6]
@@ -146,7 +146,9 @@ def test_balanced_accuracy_of_classes(one_hot: bool) -> None:
     ],
 )
 def test_wrong_settings_say_what_was_expected(make: Any, message: str) -> None:
-    with pytest.raises(UsageError if "num" in message or "beta" in message else ValueError) as error:
+    with pytest.raises(
+        UsageError if "num" in message or "beta" in message else ValueError
+    ) as error:
         make()
     assert error.match(message)
 
