@@ -131,7 +131,7 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
         if width is None and self.kind == "multiclass":
             do = "This loss does not know the number of classes."
             raise UsageError(say("num_classes", "be given", None, do))
-        return self._posterior(np.zeros((1, width or 1)))[0]
+        return np.asarray(self._posterior(np.zeros((1, width or 1)))[0])
 
     def correction(self, *, prior: Sequence[float] | None = None) -> Correction:
         """Return the inverse as an artifact that needs NumPy alone.

@@ -82,8 +82,9 @@ class LogitAdjustedLoss(ClassLoss):
         cls, counts: Counts, *, zero_counts: ZeroCounts = "error", **options: Any
     ) -> Self:
         """Take the prior from counts; see :func:`equipoise.labels.weights.priors`."""
-        zero = {"zero_prior": "ignore"} if zero_counts == "ignore" else {}
-        return cls(priors(counts, zero_counts=zero_counts), **zero, **options)
+        if zero_counts == "ignore":
+            options["zero_prior"] = "ignore"
+        return cls(priors(counts, zero_counts=zero_counts), **options)
 
     def settings(self) -> dict[str, Any]:
         """Return prior, strength and target prior."""
