@@ -67,6 +67,12 @@ class Placed:
         self._live: tuple[int, int, Iterator[Any]] | None = None
         self._resolve()
 
+    def place_at(self, rank: int, num_replicas: int) -> None:
+        """Say which of how many processes this is, where no one else does: JAX, for example."""
+        if self._place is None:
+            self._place = (int(rank), positive_int("num_replicas", num_replicas))
+            self._resolve()
+
     def _resolve(self) -> tuple[int, int]:
         """Find rank and world size now: samplers are often made before the process group."""
         rank, world = 0, 1
