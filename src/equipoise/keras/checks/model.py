@@ -243,8 +243,8 @@ def _trained(model: Any) -> list[Finding]:
         found.append(finding("EQ305", message, evidence, todo))
     elif any(layer.weights and not layer.trainable for layer in model.layers):
         message = (
-            f"{free:,} of {total:,} parameters would be trained ({free / total:.1%}). That limits "
-            "what can be learnt; it is not why rare labels are missed."
+            f"{free:,} of {total:,} parameters would be trained ({free / total:.1%}). That may "
+            "limit what can be learnt; labels missed at a cut of 0.5 are no sign of it."
         )
         todo = "Compare with an arm that unfreezes, with thresholds tuned for both."
         found.append(finding("EQ316", message, evidence, todo))

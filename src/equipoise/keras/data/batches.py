@@ -175,9 +175,10 @@ def _targets(y: Labels | ArrayLike) -> NDArray[Any]:
 
 
 def _parts(x: Any) -> list[Any]:
+    """Return the arrays of several inputs, at any depth."""
     if isinstance(x, Mapping):
-        return list(x.values())
-    return list(x) if isinstance(x, (tuple, list)) else [x]
+        x = list(x.values())
+    return [y for part in x for y in _parts(part)] if isinstance(x, (tuple, list)) else [x]
 
 
 def _take(x: Any, rows: NDArray[np.int64]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from equipoise.keras.transfer import initialise_prior_bias
 __all__ = ["ARMS", "Given", "posted_class_weight", "posted_model", "score_out_of_fold"]
 
 EPOCHS, BATCH = 20, 256
-TUNING_EPOCHS, TUNING_RATE = 5, 3e-4
+TUNING_EPOCHS, TUNING_BATCH, TUNING_RATE = 8, 128, 3e-3
 Floats = NDArray[np.float64]
 
 
@@ -71,17 +70,14 @@ def posted_model(head: Any) -> Any:
 def _as_posted(given: Given, split: Split) -> tuple[Floats, Correction | None]:
     train = given.case.labels[split.train]
     head = posted_model(make_head(activation="sigmoid"))
-    with warnings.catch_warnings():
-        # Keras averages an accuracy that is not used over batches of any size.
-        warnings.simplefilter("ignore", UserWarning)
-        head.fit(
-            given.features[split.train],
-            train.values.astype(np.float32),
-            batch_size=BATCH,
-            epochs=EPOCHS,
-            class_weight=posted_class_weight(train),
-            verbose=0,
-        )
+    head.fit(
+        given.features[split.train],
+        train.values.astype(np.float32),
+        batch_size=BATCH,
+        epochs=EPOCHS,
+        class_weight=posted_class_weight(train),
+        verbose=0,
+    )
     return _outputs(head, given.features[split.val]), None
 
 
@@ -108,7 +104,7 @@ def _frozen(
 def _unfrozen(
     given: Given, split: Split, make: Callable[[Labels], Loss]
 ) -> tuple[Floats, Correction | None]:
-    """Train the head first, then all of a copy of the network at a lower rate."""
+    """Train the head first, then all of a copy of the network."""
     head, loss, target = _headed(given, split, make)
     body = keras.models.clone_model(given.body)
     body.set_weights(given.body.get_weights())
@@ -116,7 +112,7 @@ def _unfrozen(
     model = join(body, head)
     model.compile(keras.optimizers.Adam(TUNING_RATE), loss)
     rows = given.padded[split.train]
-    model.fit(rows, target, batch_size=BATCH, epochs=TUNING_EPOCHS, verbose=0)
+    model.fit(rows, target, batch_size=TUNING_BATCH, epochs=TUNING_EPOCHS, verbose=0)
     return _outputs(model, given.padded[split.val]), loss.correction()
 
 

@@ -15,8 +15,8 @@ from equipoise.sampling.rule_table import long_tail_labels
 __all__ = ["FEATURES", "Case", "make_binary_case", "make_case"]
 
 FEATURES = 128
-LENGTHS = (4, 9)
-STRENGTH = 3.5
+LENGTHS = (3, 6)
+STRENGTH = 5.0
 BINARY = 22
 """The label that the binary model was trained on: present in 4,702 of 5,500 rows."""
 
@@ -41,7 +41,7 @@ class Case:
 
 
 def make_case(seed: int = 0) -> Case:
-    """Return 5,500 sequences of 4 to 8 steps with 23 labels; 6,790 positives in all.
+    """Return 5,500 sequences of 3 to 5 steps with 23 labels; 6,790 positives in all.
 
     Which rows have a label is drawn for each label by itself. A label shows as a motif: two steps
     that follow one another are moved along two directions of its own, in unit noise.
