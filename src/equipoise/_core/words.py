@@ -21,9 +21,13 @@ def say(name: str, expected: str, got: object, do: str = "") -> str:
 def closest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean `x`?" for the nearest known name, or the list of known names."""
     options = sorted(known)
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, options, n=5, cutoff=0.6)
     if near:
-        return f"Did you mean `{near[0]}`?"
+        # Of names as near as the first, one letter wrong is likelier than letters moved.
+        ratio = [difflib.SequenceMatcher(None, word, name).ratio() for word in near]
+        best = [word for word, r in zip(near, ratio, strict=True) if r >= max(ratio) - 1e-9]
+        found = max(best, key=lambda word: sum(a == b for a, b in zip(word, name, strict=False)))
+        return f"Did you mean `{found}`?"
     return "Known: " + ", ".join(options) + "."
 
 

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from equipoise._core.checks import require_finite, say, to_array
+from equipoise._core.checks import say
+from equipoise._core.ragged import flat_sequences, join_sequences, require_numbers
 from equipoise.artifacts import Labels
 from equipoise.data._maps import pack, unpack
 from equipoise.data._rows import Rows
-from equipoise.errors import DataError, ShapeError, UsageError
+from equipoise.errors import DataError, UsageError
 
 __all__ = ["Sequences", "pad_batch", "padding_mask"]
 
@@ -59,12 +60,12 @@ class Sequences(Rows):
         pad_to: int | None = None,
     ) -> None:
         if offsets is None:
-            self.steps, self.offsets = _joined(sequences)
+            self.steps, self.offsets = join_sequences(sequences)
         else:
             # An array that is one already is not copied: it may be a memory map.
             given = sequences if isinstance(sequences, np.ndarray) else np.asarray(sequences)
-            self.steps, self.offsets = _flat(given, offsets)
-        _check_numbers(self.steps)
+            self.steps, self.offsets = flat_sequences(given, offsets)
+        require_numbers(self.steps)
         self.lengths = np.diff(self.offsets)
         if pad_to is not None:
             self._check_pad_to(pad_to)
@@ -93,49 +94,6 @@ class Sequences(Rows):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, steps=unpack(state["steps"]))
-
-
-def _joined(
-    sequences: Sequence[ArrayLike] | NDArray[Any],
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Lay the sequences end to end."""
-    arrays = [to_array(f"sequences[{i}]", s, ndim=2) for i, s in enumerate(sequences)]
-    if not arrays:
-        raise DataError(say("sequences", "be at least one", "none"))
-    for i, array in enumerate(arrays):
-        if array.shape[1] != arrays[0].shape[1]:
-            expected = f"have {arrays[0].shape[1]} values per step, as the first"
-            raise ShapeError(say(f"sequences[{i}]", expected, array.shape[1]))
-        _require_steps(i, len(array))
-    ends = np.cumsum([0] + [len(a) for a in arrays], dtype=np.int64)
-    return np.concatenate(arrays), ends
-
-
-def _flat(steps: NDArray[Any], offsets: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Check one array of all steps and where its sequences begin."""
-    if steps.ndim != 2:
-        raise ShapeError(say("sequences", "have shape (steps, F) with offsets", steps.shape))
-    ends = to_array("offsets", offsets, ndim=1)
-    if ends.dtype.kind not in "iu" or ends.size < 2 or ends[0] != 0 or ends[-1] != len(steps):
-        found = f"{ends.dtype} from {ends[:1].tolist()} to {ends[-1:].tolist()}"
-        raise DataError(say("offsets", f"be integers from 0 to {len(steps)} (all steps)", found))
-    ends = ends.astype(np.int64)
-    shortest = int(np.diff(ends).argmin())
-    _require_steps(shortest, int(np.diff(ends)[shortest]))
-    return steps, ends
-
-
-def _require_steps(index: int, steps: int) -> None:
-    if steps < 1:
-        do = "Leave it out, with its labels."
-        raise DataError(say("sequences", "have a step each", f"{steps} in number {index}", do))
-
-
-def _check_numbers(steps: NDArray[Any]) -> None:
-    if steps.dtype.kind not in "fiub":
-        raise DataError(say("sequences", "be numbers", f"dtype {steps.dtype}"))
-    if steps.dtype.kind == "f" and not isinstance(steps, np.memmap):
-        require_finite("sequences", steps, "Fill or drop missing values first.")
 
 
 def padding_mask(lengths: Tensor, steps: int | None = None) -> Tensor:

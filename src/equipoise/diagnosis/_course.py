@@ -14,7 +14,7 @@ from equipoise._core.checks import require_shape, to_array
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.artifacts.trial import Trial
 
-__all__ = ["Course", "course_of", "noise", "read_course"]
+__all__ = ["Course", "course_of", "default_recalls", "noise", "read_course"]
 
 Floats = NDArray[np.float64]
 Row = Mapping[str, Any]
@@ -120,3 +120,23 @@ def course_of(trial: Trial) -> Course:
         None if scores is None else scores.labels,
         kept if isinstance(kept, int) else None,
     )
+
+
+def default_recalls(outputs: NDArray[Any], labels: Labels) -> list[float]:
+    """Return each label's recall where an output above 0 (classes: the largest) decides.
+
+    Args:
+        outputs: (N, C), as the network gives them.
+        labels: Of the same rows.
+
+    Returns:
+        C values; NaN for a class or label without positives.
+    """
+    truth = labels.one_hot() == 1
+    if labels.kind == "multiclass":
+        said = np.eye(labels.num_classes, dtype=bool)[np.argmax(outputs, axis=1)]
+    else:
+        said = outputs > 0
+    positives = truth.sum(0)
+    found = (truth & said).sum(0)
+    return [float(f / p) if p else float("nan") for f, p in zip(found, positives, strict=True)]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from equipoise._core.checks import one_of
-from equipoise.errors import NoEffectWarning
-from equipoise.labels._count_input import positives_and_known, refuse_zeros
-from equipoise.labels.weights import Counts, ZeroCounts, class_weights
+from equipoise.labels.loss_settings import WEIGHT_ON, Beta, WeightOn, effective_label_weights
+from equipoise.labels.weights import Counts, ZeroCounts
 from equipoise.losses._checks import (
     Vector,
     check_labels,
@@ -36,9 +32,6 @@ __all__ = [
     "class_balanced_focal_loss",
 ]
 
-Beta = float | Literal["(N-1)/N"]
-WeightOn = Literal["positives", "label"]
-_ON: tuple[WeightOn, ...] = ("positives", "label")
 _WHY = "Pass one weight per label, e.g. `ClassBalancedBCELoss.from_label_counts(...)`."
 
 
@@ -144,37 +137,12 @@ def class_balanced_focal_loss(
     check_vector("weight", weight, logits, _WHY)
     z = upcast(logits)
     one = weight.to(z.dtype)
-    zero = None if one_of("weight_on", weight_on, _ON) == "positives" else one
+    zero = None if one_of("weight_on", weight_on, WEIGHT_ON) == "positives" else one
     exponent = to_strength("gamma", gamma)
     loss = Entrywise(positive_focal(exponent), negative_focal(exponent))
     return reduce_loss(
         loss, z, target, reduction, dtype=logits.dtype, one_weight=one, zero_weight=zero
     )
-
-
-def _effective_weights(
-    n_positive: Counts,
-    n_known: ArrayLike | None,
-    weight_on: WeightOn,
-    beta: Beta,
-    zero_counts: ZeroCounts,
-) -> NDArray[np.float64]:
-    """Return E(negatives) / E(positives) per label, or 1 / E(positives) with mean 1."""
-    weigh = partial(class_weights, method="effective_number", beta=beta, zero_counts=zero_counts)
-    if one_of("weight_on", weight_on, _ON) == "label":
-        return weigh(n_positive, normalize="classes")
-    positive, known, names = positives_and_known(n_positive, n_known)
-    if zero_counts == "error":
-        refuse_zeros("n_positive", positive == 0, names, "label")
-        refuse_zeros("n_known - n_positive", positive == known, names, "label")
-    weight = np.ones_like(positive)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NoEffectWarning)  # one label without effect is no news
-        for label, pair in enumerate(np.stack([positive, known - positive], axis=1)):
-            if pair.all() or zero_counts == "smooth":
-                one, zero = weigh(pair, normalize=None)
-                weight[label] = one / zero
-    return weight
 
 
 class ClassBalancedBCELoss(Loss):
@@ -195,7 +163,7 @@ class ClassBalancedBCELoss(Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self.register_buffer("weight", to_vector("weight", weight))
-        self.weight_on: WeightOn = one_of("weight_on", weight_on, _ON)
+        self.weight_on: WeightOn = one_of("weight_on", weight_on, WEIGHT_ON)
         self.num_classes = self.weight.shape[0]
 
     @classmethod
@@ -214,7 +182,7 @@ class ClassBalancedBCELoss(Loss):
         "positives" takes the effective number of negatives over that of positives, "label" one
         over that of positives, with mean 1 over labels.
         """
-        weight = _effective_weights(n_positive, n_known, weight_on, beta, zero_counts)
+        weight = effective_label_weights(n_positive, n_known, weight_on, beta, zero_counts)
         return cls(weight, weight_on=weight_on, reduction=reduction)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -284,5 +252,5 @@ class ClassBalancedFocalLoss(ClassBalancedBCELoss):
         reduction: Reduction = "mean",
     ) -> ClassBalancedFocalLoss:
         """Weigh as :meth:`ClassBalancedBCELoss.from_label_counts` does."""
-        weight = _effective_weights(n_positive, n_known, weight_on, beta, zero_counts)
+        weight = effective_label_weights(n_positive, n_known, weight_on, beta, zero_counts)
         return cls(weight, weight_on=weight_on, gamma=gamma, reduction=reduction)

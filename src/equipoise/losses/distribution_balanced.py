@@ -12,6 +12,11 @@ from torch.nn.functional import logsigmoid
 
 from equipoise._core.checks import say
 from equipoise.errors import DataError, UsageError
+from equipoise.labels.loss_settings import (
+    rebalanced_weights,
+    single_label_ratio,
+    weight_ratio,
+)
 from equipoise.losses._checks import (
     Vector,
     check_labels,
@@ -209,8 +214,8 @@ class DistributionBalancedLoss(Loss):
         reduction: Reduction = "mean",
     ) -> DistributionBalancedLoss:
         """Count positives in the training targets, (N, L), and measure the weight ratio there."""
-        truth, known = split_known(target, torch.float64)
-        seen = torch.ones_like(truth) if known is None else known.double()
+        truth, known = split_known(target.cpu(), torch.float64)
+        seen = torch.ones_like(truth, dtype=torch.bool) if known is None else known
         loss = cls(
             truth.sum(0),
             target.shape[0],
@@ -222,23 +227,17 @@ class DistributionBalancedLoss(Loss):
             gamma=gamma,
             reduction=reduction,
         )
-        counts, settings = loss.n_positive.double(), (loss.alpha, loss.beta, loss.mu)
-        weight = _rebalanced(truth, counts=counts, settings=settings)
-        one, zero = truth * seen, (1.0 - truth) * seen
-        ratio = (weight * one).sum(0) / one.sum(0) / ((weight * zero).sum(0) / zero.sum(0))
-        good = ratio.isfinite() & (ratio > 0)
-        loss.weight_ratio.copy_(torch.where(good, ratio, 1.0))
+        weight = rebalanced_weights(
+            truth.numpy(), loss.n_positive.double().numpy(), alpha=alpha, beta=beta, mu=mu
+        )
+        ratio = weight_ratio(truth.numpy(), seen.numpy(), weight)
+        loss.weight_ratio.copy_(torch.from_numpy(ratio))
         return loss
 
-    def _single_label_ratio(self) -> Tensor:
+    def _single_label_ratio(self) -> Vector:
         """Return the ratio if every row had exactly one label, drawn by the counts."""
-        counts = self.n_positive.double().clamp_min(1.0)
-        # Entry (l, k): the weight of label l in a row of label k, whose ratio is n_k / n_l.
-        weight = self.alpha + torch.sigmoid(self.beta * (counts / counts[:, None] - self.mu))
-        share = counts.expand_as(weight).clone().fill_diagonal_(0.0)
-        total = share.sum(1)
-        zero = (share * weight).sum(1) / total.clamp_min(1.0)
-        return weight.diagonal() / torch.where(total > 0, zero, self.alpha + 0.5)
+        counts = self.n_positive.double().numpy()
+        return single_label_ratio(counts, alpha=self.alpha, beta=self.beta, mu=self.mu)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`distribution_balanced_loss`."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from equipoise._core.checks import say, to_positive
+from equipoise._core.checks import say
 from equipoise.errors import UsageError
-from equipoise.labels.weights import Counts, ZeroCounts, priors
+from equipoise.labels.loss_settings import ldam_margins
+from equipoise.labels.weights import Counts, ZeroCounts
 from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
 from equipoise.losses._focal import log_one_minus
 from equipoise.losses._reduction import Reduction, reduce_rows
@@ -127,10 +127,8 @@ class LDAMLoss(Loss):
         A class without rows is an error; "smooth" adds one to each count; "ignore" gives it the
         largest margin.
         """
-        share = priors(counts, zero_counts=zero_counts)
-        largest = to_positive("max_margin", max_margin, zero=True)
-        known = np.where(share > 0, share, share[share > 0].min())
-        return cls(largest * (known.min() / known) ** 0.25, scale=scale, reduction=reduction)
+        margin = ldam_margins(counts, max_margin=max_margin, zero_counts=zero_counts)
+        return cls(margin, scale=scale, reduction=reduction)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`ldam_loss`."""

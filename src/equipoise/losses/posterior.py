@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from equipoise._core.checks import one_of, say
+from equipoise.artifacts._tables import sample_tables
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import NotRecoverableError, ShapeError, UsageError
 from equipoise.losses._stationary import stationary_distribution
@@ -233,48 +234,8 @@ def log_odds_tables(
         zero = _gradient(function, z, torch.zeros_like(z), z.shape)
         return np.asarray((torch.log(zero) - torch.log(-one)).cpu().numpy())
 
-    knots = np.linspace(-reach, reach, 161)
-    values = log_odds(knots)
-    for _ in range(20):
-        middle = 0.5 * (knots[1:] + knots[:-1])
-        at = log_odds(middle)
-        with np.errstate(invalid="ignore"):
-            error = np.abs(at - 0.5 * (values[1:] + values[:-1])).max(1)
-        edge = np.isfinite(values[1:]).all(1) != np.isfinite(values[:-1]).all(1)
-        split = (error > tolerance) & np.isfinite(error) | edge & (np.diff(knots) > 1e-4)
-        if not split.any() or knots.size + split.sum() > max_knots:
-            break
-        order = np.argsort(np.concatenate([knots, middle[split]]))
-        knots = np.concatenate([knots, middle[split]])[order]
-        values = np.concatenate([values, at[split]])[order]
-    tables = [_increasing(knots, column) for column in values.T]
-    return _shared(tables, knots.size)
+    return sample_tables(log_odds, reach=reach, tolerance=tolerance, max_knots=max_knots)
 
 
 def _buffers(loss: LossFunction) -> list[Tensor]:
     return list(loss.buffers()) if isinstance(loss, nn.Module) else []
-
-
-def _increasing(logit: NDArray[np.float64], log_odds: NDArray[np.float64]) -> dict[str, Any]:
-    finite = np.isfinite(log_odds)
-    z, v = logit[finite], log_odds[finite]
-    if z.size == 0:
-        raise NotRecoverableError("The gradients of this loss determine no probability at all.")
-    before = np.concatenate([[-np.inf], np.maximum.accumulate(v)[:-1]])
-    rising = v > before
-    return {"logit": z[rising].tolist(), "log_odds": v[rising].tolist()}
-
-
-def _shared(
-    tables: list[dict[str, list[float]]], size: int
-) -> tuple[list[dict[str, list[float]]], tuple[float, float]]:
-    low = max(table["log_odds"][0] for table in tables)
-    high = min(table["log_odds"][-1] for table in tables)
-    whole = all(len(table["logit"]) == size for table in tables)
-    reach = (0.0, 1.0) if whole else (_sigmoid(low), _sigmoid(high))
-    same = all(table == tables[0] for table in tables)
-    return (tables[:1] if same else tables), reach
-
-
-def _sigmoid(value: float) -> float:
-    return float(0.5 * (1.0 + np.tanh(0.5 * value)))

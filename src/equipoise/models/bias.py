@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from equipoise._core.checks import say, to_positive
+from equipoise._core.checks import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import ShapeError
+from equipoise.labels.loss_settings import prior_bias
 
 __all__ = ["initialise_prior_bias", "prior_bias"]
-
-
-def prior_bias(labels: Labels, *, smoothing: float = 1.0) -> NDArray[np.float64]:
-    r"""Return the outputs that predict the prior of the training rows.
-
-    .. math:: b_l = \log \frac{n_l + a}{m_l - n_l + a} \text{ (labels)}, \qquad
-        b_c = \log \frac{n_c + a}{N + C a} \text{ (classes)}
-
-    Args:
-        labels: Of the training rows alone.
-        smoothing: a > 0, added to the counts of either side; keeps empty labels finite.
-
-    Returns:
-        (L,) or (C,) float64.
-
-    Example:
-        >>> labels = Labels.from_array([[1, 0], [0, 0], [0, 0]], kind="multilabel")
-        >>> prior_bias(labels).round(3).tolist()
-        [-0.405, -1.386]
-    """
-    add = to_positive("smoothing", smoothing)
-    counts = np.asarray(labels.counts, dtype=np.float64) + add
-    if labels.kind == "multiclass":
-        return np.asarray(np.log(counts / counts.sum()))
-    known = np.asarray(labels.known, dtype=np.float64) + 2.0 * add
-    return np.asarray(np.log(counts / (known - counts)))
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
-"""The base of the batch samplers: whole batches, dealt out to the ranks.
+"""Whole batches drawn from labels, dealt out to the ranks, without torch.
 
-Rank and world size are found when iteration starts. Trainers that make a batch sampler anew around
-a sampler of their own get an equal one: the rows come from labels, not from a sampler.
+Rank and world size are found when iteration starts.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import BatchSampler
 
 from equipoise._core.checks import say
 from equipoise.artifacts.correction import Correction
@@ -23,21 +21,13 @@ from equipoise.errors import DataError
 from equipoise.sampling._place import Placed, Sharding, positive_int
 from equipoise.sampling.effect import sampler_correction
 
-__all__ = ["BatchesFromLabels", "Rows"]
+__all__ = ["BatchDraw", "Rows"]
 
 Rows = NDArray[np.int64]
 
 
-class BatchesFromLabels(Placed, BatchSampler):
-    """Base of the batch samplers; subclasses say how one batch after the other is made."""
-
-    def __new__(cls, *args: Any, **settings: Any) -> Self:
-        made = super().__new__(cls)
-        # Where Lightning looks before it makes a batch sampler anew around its own sampler.
-        saved = {"args": args, "kwargs": settings, "default_kwargs": {"sampler": None}}
-        for name, value in {**saved, "arg_names": ("labels",)[: len(args)]}.items():
-            made.__dict__[f"__pl_saved_{name}"] = value
-        return made
+class BatchDraw(Placed):
+    """Base of what draws batches; subclasses say how one after the other is made."""
 
     def __init__(
         self,
@@ -55,7 +45,7 @@ class BatchesFromLabels(Placed, BatchSampler):
         self.labels, self.batch_size = labels, batch_size
         self.seed, self.epoch, self.drop_last = int(seed), 0, True
         # Trainers call set_epoch on the `sampler` of a batch sampler: here both are one.
-        self.sampler = self  # type: ignore[assignment]
+        self.sampler: Any = self
         whole = max(len(labels) // batch_size, 1)
         total = positive_int("num_batches", whole if num_batches is None else num_batches)
         self._settle(total, sharding, num_replicas, rank)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from operator import length_hint
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import torch
 
 from equipoise._core.checks import one_of, say
 from equipoise._core.rng import generator
@@ -25,6 +25,14 @@ def positive_int(name: str, value: int) -> int:
     if int(value) != value or value < 1:
         raise UsageError(say(name, "be a whole number >= 1", value))
     return int(value)
+
+
+def _torch_place() -> tuple[int, int]:
+    """Return rank and world size of torch.distributed; where torch is not loaded, none is up."""
+    distributed = getattr(sys.modules.get("torch"), "distributed", None)
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return 0, 1
+    return int(distributed.get_rank()), int(distributed.get_world_size())
 
 
 class Placed:
@@ -59,13 +67,19 @@ class Placed:
         self._live: tuple[int, int, Iterator[Any]] | None = None
         self._resolve()
 
+    def place_at(self, rank: int, num_replicas: int) -> None:
+        """Say which of how many processes this is, where no one else does: JAX, for example."""
+        if self._place is None:
+            self._place = (int(rank), positive_int("num_replicas", num_replicas))
+            self._resolve()
+
     def _resolve(self) -> tuple[int, int]:
         """Find rank and world size now: samplers are often made before the process group."""
         rank, world = 0, 1
         if self._place is not None:
             rank, world = self._place
-        elif torch.distributed.is_available() and torch.distributed.is_initialized():
-            rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        else:
+            rank, world = _torch_place()
         self.rank, self.num_replicas = rank, world
         return rank, world
 

@@ -1,0 +1,89 @@
+"""What kind of targets an array holds: several labels per row, or one class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from equipoise._core.checks import say, to_array
+from equipoise.artifacts.labels import Labels
+from equipoise.errors import DataError, ShapeError
+
+__all__ = ["Targets", "read_targets"]
+
+TargetKind = Literal["labels", "one_hot", "index"]
+_WORDS = {
+    "labels": "several independent labels per row",
+    "one_hot": "one class per row, as one-hot rows",
+    "index": "one class per row, as an index",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """Targets of training rows.
+
+    Args:
+        kind: "labels" (any number per row), "one_hot" (exactly one) or "index".
+        labels: The same as `Labels`.
+        values: As Keras gets them, (N, L) or (N,).
+    """
+
+    kind: TargetKind
+    labels: Labels
+    values: NDArray[Any]
+
+    @property
+    def width(self) -> int:
+        """Outputs that they ask for."""
+        return self.labels.num_classes
+
+    def __str__(self) -> str:
+        return _WORDS[self.kind]
+
+
+def read_targets(y: Labels | ArrayLike) -> Targets:
+    """Read targets; rows that all have exactly one label pass for one-hot classes.
+
+    Args:
+        y: `Labels`; or (N,) class indices, (N, L) multi-hot or one-hot, (N, 1) a binary label or
+            class indices; steps of sequences (N, T, L) count as rows. -1 and NaN are unknown.
+
+    Raises:
+        ShapeError: another number of dimensions.
+        DataError: values that are neither classes nor 0, 1 and unknown.
+    """
+    if isinstance(y, Labels):
+        return Targets("labels" if y.kind == "multilabel" else "index", y, y.values)
+    array = np.asarray(to_array("y", y, ndim=(1, 2, 3)))
+    if array.ndim == 3:
+        array = array.reshape(-1, array.shape[-1])
+    if array.size == 0:
+        raise ShapeError(say("y", "have rows", array.shape))
+    if array.ndim == 1 or array.shape[1] == 1:
+        column = array.reshape(-1)
+        binary = bool(np.isin(column[~_unknown(column)], (0, 1)).all())
+        if array.ndim == 2 and binary:
+            return Targets("labels", Labels.from_array(array, kind="multilabel"), array)
+        if _unknown(column).any():
+            raise DataError(say("y", "be classes 0 to C - 1", "negative or missing entries"))
+        return Targets("index", _classes(column), column)
+    labels = Labels.from_array(np.where(_unknown(array), -1, array), kind="multilabel")
+    exclusive = bool(((labels.values == 1).sum(1) == 1).all() and (labels.values >= 0).all())
+    if not exclusive:
+        return Targets("labels", labels, array)
+    names = [str(i) for i in range(array.shape[1])]
+    classes = Labels.from_array(labels.values.argmax(1), kind="multiclass", names=names)
+    return Targets("one_hot", classes, array)
+
+
+def _unknown(array: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray((array != array) | (array < 0))
+
+
+def _classes(column: NDArray[Any]) -> Labels:
+    names = [str(i) for i in range(max(int(column.max()) + 1, 2))]
+    return Labels.from_array(column, kind="multiclass", names=names)

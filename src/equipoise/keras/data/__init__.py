@@ -1,0 +1,21 @@
+"""Data sets for Keras: rows drawn by every rule of the samplers, ragged sequences with masks."""
+
+from equipoise.keras.data.batches import RowBatches, row_sample_weights
+from equipoise.keras.data.sequences import RaggedSequences
+from equipoise.sampling._batch_draws import BalancedBatches, PKBatches, StratifiedBatches
+from equipoise.sampling._row_draws import ClassBalancedRows, WeightedRows
+from equipoise.sampling._varying_draws import ListedRows, ProgressiveRows, RepeatFactorRows
+
+__all__ = [
+    "BalancedBatches",
+    "ClassBalancedRows",
+    "ListedRows",
+    "PKBatches",
+    "ProgressiveRows",
+    "RaggedSequences",
+    "RepeatFactorRows",
+    "RowBatches",
+    "StratifiedBatches",
+    "WeightedRows",
+    "row_sample_weights",
+]

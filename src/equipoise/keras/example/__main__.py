@@ -1,0 +1,19 @@
+"""Run the study and print it: python -m equipoise.keras.example."""
+
+from __future__ import annotations
+
+import sys
+
+from equipoise.keras.example.study import describe, run, table
+
+
+def main() -> None:
+    """Print the findings and the table; progress goes to stderr."""
+    outcome = run(tell=lambda line: print(line, file=sys.stderr))
+    print(describe(outcome))
+    print()
+    print(table(outcome))
+
+
+if __name__ == "__main__":
+    main()

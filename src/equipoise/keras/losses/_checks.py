@@ -1,0 +1,125 @@
+"""Checks and readings that the Keras losses share: settings with NumPy, shapes of batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from equipoise._core.checks import require_finite, say, to_array
+from equipoise.errors import DataError, NotRecoverableError, ShapeError, UsageError
+from equipoise.keras._keras import keras
+
+__all__ = [
+    "Floats",
+    "Vector",
+    "as_labels",
+    "as_shares",
+    "log_offset",
+    "one_hot",
+    "to_shares",
+    "to_strength",
+    "to_vector",
+    "unit_interval",
+]
+
+Floats = NDArray[np.float64]
+Vector = ArrayLike | Sequence[float]
+
+
+def to_vector(name: str, value: Vector) -> Floats:
+    """Return finite entries >= 0, one per class or label, rounded to float32 as in torch."""
+    array = np.asarray(to_array(name, value, ndim=1), dtype=np.float64)
+    require_finite(name, array, "Clean the counts it comes from.")
+    if array.size == 0 or array.min() < 0:
+        got = "no entries" if array.size == 0 else f"{array.min():g}"
+        raise DataError(say(name, "be >= 0, one entry per class or label", got))
+    return array.astype(np.float32).astype(np.float64)
+
+
+def to_strength(name: str, value: float) -> float:
+    """Return a finite setting >= 0."""
+    if not 0.0 <= value < math.inf:
+        raise UsageError(say(name, "be finite and >= 0", value))
+    return float(value)
+
+
+def unit_interval(name: str, value: float, do: str) -> float:
+    """Return a setting in [0, 1)."""
+    if not 0.0 <= value < 1.0:
+        raise UsageError(say(name, "lie in [0, 1)", value, do))
+    return float(value)
+
+
+def to_shares(name: str, value: Vector, *, zero: bool = False) -> Floats:
+    """Return shares or counts that sum to 1; a share of 0 is an error unless ``zero``."""
+    vector = to_vector(name, value)
+    empty = np.flatnonzero(vector == 0)
+    if empty.size == vector.size or (empty.size and not zero):
+        listed = ", ".join(str(i) for i in empty[:5])
+        do = 'Smooth it with `priors(counts, zero_counts="smooth")` or leave the class out.'
+        raise DataError(say(name, "be above 0 for every class", f"0 for class {listed}", do))
+    return np.asarray((vector / vector.sum()).astype(np.float32).astype(np.float64))
+
+
+def log_offset(name: str, weight: Floats) -> Floats:
+    """Return -log of a weight per class or label.
+
+    Raises:
+        NotRecoverableError: an entry is 0.
+    """
+    zero = np.flatnonzero(weight == 0)
+    if zero.size:
+        at = ", ".join(str(i) for i in zero[:5])
+        raise NotRecoverableError(
+            f"`{name}` is 0 for class or label {at}: training never saw it, so its probability "
+            "cannot be recovered. Leave it out of the model or give it a weight above 0."
+        )
+    return np.asarray(-np.log(weight))
+
+
+def _width(name: str, outputs: Any, width: int | None) -> int:
+    have = outputs.shape[-1]
+    if width is not None and have is not None and have != width:
+        do = "Give the last layer one output per class or label."
+        raise ShapeError(say(name, f"have {width} outputs, as the loss", have, do))
+    return int(have)
+
+
+def as_labels(y_true: Any, y_pred: Any, width: int | None) -> Any:
+    """Return targets in the shape of outputs (..., L); (N,) goes with (N, 1)."""
+    if len(y_pred.shape) < 2:
+        raise ShapeError(say("y_pred", "have shape (..., N, L)", tuple(y_pred.shape)))
+    labels = _width("y_pred", y_pred, width)
+    if len(y_true.shape) == len(y_pred.shape) - 1 and labels == 1:
+        y_true = keras.ops.expand_dims(y_true, -1)
+    if len(y_true.shape) != len(y_pred.shape) or y_true.shape[-1] != labels:
+        do = "One column per label, 0 or 1, with -1 where unknown."
+        wanted = f"have shape (..., N, L) = {tuple(y_pred.shape)}"
+        raise ShapeError(say("y_true", wanted, tuple(y_true.shape), do))
+    return y_true
+
+
+def as_shares(y_true: Any, y_pred: Any, width: int | None) -> Any:
+    """Return class probabilities (..., C) from those or from class indices (..., ) or (..., 1)."""
+    if len(y_pred.shape) < 2:
+        raise ShapeError(say("y_pred", "have shape (..., N, C)", tuple(y_pred.shape)))
+    classes = _width("y_pred", y_pred, width)
+    same = len(y_true.shape) == len(y_pred.shape)
+    if same and y_true.shape[-1] == classes:
+        return y_true
+    if same and y_true.shape[-1] == 1:
+        y_true = keras.ops.squeeze(y_true, -1)
+    if len(y_true.shape) != len(y_pred.shape) - 1:
+        do = "Pass class indices (N,), or one share per class, (N, C)."
+        wanted = f"have shape {tuple(y_pred.shape[:-1])} or {tuple(y_pred.shape)}"
+        raise ShapeError(say("y_true", wanted, tuple(y_true.shape), do))
+    return one_hot(y_true, classes, y_pred.dtype)
+
+
+def one_hot(classes: Any, width: int, dtype: Any) -> Any:
+    """Return (..., C) with 1 at the class."""
+    return keras.ops.one_hot(keras.ops.cast(classes, "int32"), width, dtype=dtype)

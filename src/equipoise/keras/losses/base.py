@@ -1,0 +1,232 @@
+"""The base of the Keras losses: reduction over known entries, serialisation and the inverse."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from equipoise._core.checks import say, to_array, to_floats
+from equipoise._core.logistic import expit
+from equipoise.artifacts._tables import sample_tables
+from equipoise.artifacts.correction import Correction, Exactness
+from equipoise.artifacts.labels import Kind
+from equipoise.errors import UsageError
+from equipoise.keras._keras import keras
+from equipoise.keras.losses._checks import Floats, as_labels, as_shares
+from equipoise.keras.losses._terms import mix
+
+__all__ = ["ClassLoss", "LabelLoss", "Loss"]
+
+_MOST = float(np.float32(1.0) - np.finfo(np.float32).epsneg)
+_LEAST = float(np.finfo(np.float32).tiny)
+
+
+class Loss(keras.losses.Loss):  # type: ignore[misc]
+    """A Keras loss with an inverse; subclasses are registered under "equipoise".
+
+    Args:
+        from_logits: Whether outputs are logits. False, as in Keras, takes probabilities: where the
+            last activation is Keras' own sigmoid or softmax its input is used, so that nothing is
+            lost to rounding; else logits are computed from them, and wrong answers beyond 1 - 6e-8
+            get no gradient.
+        reduction: As in Keras. "sum_over_batch_size" and "mean" divide by the known entries of the
+            batch (labels) or by its rows (classes); "sum" and None do not divide.
+        name: As in Keras.
+
+    Attributes:
+        kind: "multiclass" or "multilabel".
+        exactness: How exactly the inverse holds: "exact", "approximate" or "none".
+        num_classes: Classes or labels, where a setting fixes them, else None.
+    """
+
+    kind: ClassVar[Kind]
+    exactness: ClassVar[Exactness] = "exact"
+
+    def __init__(
+        self,
+        *,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction)
+        self.from_logits = bool(from_logits)
+        self.num_classes: int | None = None
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Return the reduced loss; lists are arrays here, not the targets of several outputs."""
+        y_true, y_pred = (
+            keras.ops.convert_to_tensor(v, dtype=self.dtype) if isinstance(v, (list, tuple)) else v
+            for v in (y_true, y_pred)
+        )
+        return super().__call__(y_true, y_pred, sample_weight=sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the constructor takes, ready for JSON."""
+        own = self.settings()
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in own.items()}
+        return {**super().get_config(), "from_logits": self.from_logits, **plain}
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of this loss by the names of the constructor."""
+
+    def unreduced(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of every entry, (..., N, L), 0 where unknown; of classes (..., N).
+
+        Args:
+            y_true: Targets, as the loss takes them; any array.
+            y_pred: Outputs, as the loss takes them.
+        """
+        y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
+        y_true = keras.ops.convert_to_tensor(y_true, dtype=self.dtype)
+        return self._values(y_true, y_pred)[0]
+
+    @abstractmethod
+    def _values(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Return the loss of entries or rows, and which of them are known, as 0 or 1."""
+
+    def posterior(self, outputs: ArrayLike) -> Floats:
+        """Return the true probabilities that these outputs of a trained model stand for.
+
+        Args:
+            outputs: (N, C), logits where ``from_logits``, else probabilities.
+
+        Returns:
+            (N, C) float64: where the expected training gradient is zero, these are the true
+            probabilities under the prior of the training rows.
+
+        Raises:
+            NotRecoverableError: the loss has no inverse, for example with a zero weight.
+        """
+        given = to_floats("outputs", to_array("outputs", outputs, ndim=2))
+        return self._posterior(given if self.from_logits else self._unsquash(given))
+
+    def _unsquash(self, p: Floats) -> Floats:
+        if self.kind == "multiclass":
+            return np.asarray(np.log(np.maximum(p, _LEAST)))
+        p = np.clip(p, _LEAST, _MOST)
+        return np.asarray(np.log(p) - np.log1p(-p))
+
+    def _posterior(self, z: Floats) -> Floats:
+        log_odds = self._log_odds(z)
+        if log_odds is not None:
+            return expit(log_odds)
+        return Correction(self.kind, tuple(self._ops())).probabilities(z)
+
+    def operating_point(self, num_classes: int | None = None) -> Floats:
+        """Return the true probability behind equal logits, (C,) float64.
+
+        For labels: the probability at which a sigmoid output says 0.5, (1,) where all labels share
+        it. For classes: the posterior where softmax says 1 / C.
+
+        Args:
+            num_classes: Needed for classes where no setting fixes their number.
+        """
+        width = self.num_classes or num_classes
+        if width is None and self.kind == "multiclass":
+            do = "This loss does not know the number of classes."
+            raise UsageError(say("num_classes", "be given", None, do))
+        return np.asarray(self._posterior(np.zeros((1, width or 1)))[0])
+
+    def correction(self, *, prior: Sequence[float] | None = None) -> Correction:
+        """Return the inverse as an artifact that needs NumPy alone.
+
+        Hand it to ``Scores.from_arrays(labels, logits=..., correction=...)``, or ``probabilities=``
+        where the model ends in a sigmoid or softmax.
+
+        Args:
+            prior: Class shares of the training rows, (C,), noted in the artifact.
+        """
+        known = self._prior() if prior is None else tuple(prior)
+        weight = self._nominal_weight()
+        ops, reach = self._ops(), (0.0, 1.0)
+        if self._log_odds(np.zeros((1, 1))) is not None:
+            tables, reach = sample_tables(self._tabled)
+            ops = [{"op": "monotone_table", "tables": tables}]
+        return Correction(self.kind, tuple(ops), self.exactness, reach, known, weight)
+
+    def _tabled(self, z: Floats) -> Floats:
+        found = self._log_odds(z[:, None])
+        return np.empty((0, 1)) if found is None else found
+
+    def _log_odds(self, z: Floats) -> Floats | None:  # noqa: ARG002
+        """Return true log-odds of logits, alike for all labels, where no steps give them."""
+        return None
+
+    def _ops(self) -> list[dict[str, Any]]:
+        """Return the steps of the correction."""
+        return []
+
+    def _nominal_weight(self) -> tuple[float, ...] | None:
+        """Return the weight on positives, where the loss has one."""
+        return None
+
+    def _prior(self) -> tuple[float, ...] | None:
+        """Return the class shares of the training rows, where the loss knows them."""
+        return None
+
+
+class LabelLoss(Loss):
+    """A loss of independent labels; targets are 0, 1 or a fraction, and -1 where unknown."""
+
+    kind = "multilabel"
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return one value per row, (..., N), whose mean is that over the known entries."""
+        values, known = self._values(y_true, y_pred)
+        rows = keras.ops.sum(values, axis=-1)
+        if self.reduction in ("sum", "none", None):
+            return rows
+        # Rows with more known entries weigh more, so that unknown ones dilute nothing.
+        count = keras.ops.maximum(keras.ops.sum(known), 1.0)
+        return rows * (keras.ops.sum(keras.ops.ones_like(rows)) / count)
+
+    def _values(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        y_true = as_labels(y_true, y_pred, self.num_classes)
+        one, zero = self._terms(self._logits(y_pred))
+        return mix(y_true, one, zero)
+
+    def _logits(self, y_pred: Any) -> Any:
+        if self.from_logits:
+            return y_pred
+        cached = getattr(y_pred, "_keras_logits", None)
+        if cached is not None and tuple(cached.shape) == tuple(y_pred.shape):
+            return cached
+        p = keras.ops.clip(y_pred, _LEAST, _MOST)
+        return keras.ops.log(p) - keras.ops.log1p(-p)
+
+    @abstractmethod
+    def _terms(self, z: Any) -> tuple[Any, Any]:
+        """Return the loss of every entry at target 1 and at target 0."""
+
+
+class ClassLoss(Loss):
+    """A loss of classes; targets are indices (N,), or shares such as one-hot rows (N, C)."""
+
+    kind = "multiclass"
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return one value per row, (..., N)."""
+        return self._values(y_true, y_pred)[0]
+
+    def _values(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        share = as_shares(y_true, y_pred, self.num_classes)
+        rows = keras.ops.sum(share * self._per_class(self._logits(y_pred)), axis=-1)
+        return rows, keras.ops.ones_like(rows)
+
+    def _logits(self, y_pred: Any) -> Any:
+        if self.from_logits:
+            return y_pred
+        cached = getattr(y_pred, "_keras_logits", None)
+        if cached is not None and tuple(cached.shape) == tuple(y_pred.shape):
+            return cached
+        return keras.ops.log(keras.ops.maximum(y_pred, _LEAST))
+
+    @abstractmethod
+    def _per_class(self, z: Any) -> Any:
+        """Return the loss of each row at each class, (..., N, C)."""

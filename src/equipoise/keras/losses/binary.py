@@ -1,0 +1,140 @@
+"""Binary cross entropy over labels in Keras, masked where unknown, with or without weights."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from equipoise.keras._keras import PACKAGE, keras
+from equipoise.keras.losses._checks import Vector, log_offset, to_vector
+from equipoise.keras.losses._terms import focal
+from equipoise.keras.losses.base import LabelLoss
+from equipoise.labels.weights import Counts, ZeroCounts, pos_weights
+
+__all__ = ["BCELoss", "PosWeightBCELoss"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class BCELoss(LabelLoss):
+    r"""Masked binary cross entropy of independent labels.
+
+    Use as the baseline that every remedy has to beat, and wherever targets are unknown: Keras' own
+    loss takes -1 for a number.
+
+    .. math:: \ell = -y \log p - (1 - y) \log(1 - p)
+
+    Args:
+        from_logits: Whether outputs are logits; see :class:`Loss`.
+        reduction: As in Keras; means are over known entries.
+        name: As in Keras.
+
+    Targets are (..., L), 0, 1, a fraction or -1 (unknown), any dtype; outputs (..., L), floating.
+
+    Raises:
+        ShapeError: targets do not fit outputs.
+
+    Note:
+        Leaves probabilities as they are.
+
+    Example:
+        >>> loss = BCELoss(from_logits=True)
+        >>> round(float(loss([[1.0, -1.0]], [[0.0, 2.0]])), 4)
+        0.6931
+
+    Source:
+        The torch function :func:`equipoise.losses.bce_loss`; equal to 1e-5.
+    """
+
+    def settings(self) -> dict[str, Any]:
+        """Return no settings: there are none."""
+        return {}
+
+    def _terms(self, z: Any) -> tuple[Any, Any]:
+        return focal(-z, 0.0), focal(z, 0.0)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PosWeightBCELoss(LabelLoss):
+    r"""Binary cross entropy with a weight on the positives of each label.
+
+    Use where positives are rare and training stalls at "always no": it does what ``class_weight``
+    cannot do with several labels. Prefer :class:`BCELoss` with tuned thresholds when only the
+    operating point is wrong.
+
+    .. math:: \ell = -w_l\, y \log p - (1 - y) \log(1 - p)
+
+    Args:
+        pos_weight: One weight per label, (L,), >= 0; 1 is BCE exactly.
+        from_logits: Whether outputs are logits; see :class:`Loss`.
+        reduction: As in Keras; means are over known entries, never over weights.
+        name: As in Keras.
+
+    Targets are (..., L), 0, 1, a fraction or -1 (unknown), any dtype; outputs (..., L), floating.
+
+    Raises:
+        DataError: negative or infinite weights.
+        ShapeError: outputs are not (..., L).
+
+    Note:
+        The output 0.5 stands for the true probability 1 / (1 + w): true log-odds are z - log w.
+
+    Example:
+        >>> loss = PosWeightBCELoss.from_label_counts([10], 100, from_logits=True)
+        >>> round(float(loss([[1.0]], [[0.0]])), 4), loss.operating_point().round(3).tolist()
+        (6.2383, [0.1])
+
+    Source:
+        The torch function :func:`equipoise.losses.pos_weight_bce_loss`; equal to 1e-5.
+    """
+
+    def __init__(
+        self,
+        pos_weight: Vector,
+        *,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        self.pos_weight = to_vector("pos_weight", pos_weight)
+        self.num_classes = self.pos_weight.size
+
+    @classmethod
+    def from_label_counts(
+        cls,
+        n_positive: Counts,
+        n_known: ArrayLike | None = None,
+        *,
+        power: float = 1.0,
+        cap: float | None = None,
+        zero_counts: ZeroCounts = "error",
+        **options: Any,
+    ) -> Self:
+        """Weigh by counts: min(cap, (negatives / positives)^power).
+
+        Args:
+            n_positive: Positives per label, (L,), or `Labels`.
+            n_known: Known rows, one number or (L,); not needed with `Labels`.
+            power: 1 equalises positives and negatives, 0.5 is milder.
+            cap: Upper bound, or None.
+            zero_counts: As for :func:`equipoise.labels.weights.pos_weights`.
+            **options: Of the constructor.
+        """
+        weight = pos_weights(n_positive, n_known, power=power, cap=cap, zero_counts=zero_counts)
+        return cls(weight, **options)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the weights."""
+        return {"pos_weight": self.pos_weight}
+
+    def _terms(self, z: Any) -> tuple[Any, Any]:
+        weight = self.pos_weight.astype(np.float32)
+        return keras.ops.convert_to_tensor(weight, z.dtype) * focal(-z, 0.0), focal(z, 0.0)
+
+    def _ops(self) -> list[dict[str, Any]]:
+        return [{"op": "offset", "offset": log_offset("pos_weight", self.pos_weight).tolist()}]
+
+    def _nominal_weight(self) -> tuple[float, ...]:
+        return tuple(self.pos_weight.tolist())

@@ -1,0 +1,169 @@
+"""Class-balanced losses of labels in Keras: weights from effective numbers of examples."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from equipoise._core.checks import one_of
+from equipoise.keras._keras import PACKAGE, keras
+from equipoise.keras.losses._checks import Vector, log_offset, to_strength, to_vector
+from equipoise.keras.losses._terms import focal
+from equipoise.keras.losses.base import LabelLoss
+from equipoise.labels.loss_settings import WEIGHT_ON, Beta, WeightOn, effective_label_weights
+from equipoise.labels.weights import Counts, ZeroCounts
+
+__all__ = ["ClassBalancedBCELoss", "ClassBalancedFocalLoss"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ClassBalancedFocalLoss(LabelLoss):
+    r"""Sigmoid focal loss weighted by the effective number of examples (Cui et al., 2019).
+
+    Use when counts differ by orders of magnitude, near-duplicates make frequent labels less
+    informative than they count, and easy entries drown the rest. Prefer
+    :class:`ClassBalancedBCELoss` first: it has one setting less.
+
+    .. math:: \ell = -a_l\, y (1-p)^\gamma \log p - b_l (1-y)\, p^\gamma \log(1-p)
+
+    Args:
+        weight: One weight per label, (L,), >= 0.
+        weight_on: "positives": a = weight, b = 1, which moves the operating point. "label":
+            a = b = weight, which only sets the share of a label in the whole.
+        gamma: Focusing strength, >= 0.
+        from_logits: Whether outputs are logits; see :class:`Loss`.
+        reduction: As in Keras; means are over known entries, never over weights.
+        name: As in Keras.
+
+    Targets are (..., L), 0, 1, a fraction or -1 (unknown), any dtype; outputs (..., L), floating.
+
+    Raises:
+        UsageError: an unknown ``weight_on``, or ``gamma`` < 0.
+        ShapeError: outputs are not (..., L).
+
+    Note:
+        On positives the output 0.5 means 1 / (1 + w); on the label it means 0.5.
+
+    Example:
+        >>> loss = ClassBalancedFocalLoss([3.0], weight_on="positives", from_logits=True)
+        >>> round(float(loss([[1.0]], [[0.0]])), 4), loss.operating_point().round(2).tolist()
+        (0.5199, [0.25])
+
+    Source:
+        Cui et al., CVPR 2019, eq. 12; :func:`equipoise.losses.class_balanced_focal_loss`.
+    """
+
+    def __init__(
+        self,
+        weight: Vector,
+        *,
+        weight_on: WeightOn,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        self.weight = to_vector("weight", weight)
+        self.weight_on: WeightOn = one_of("weight_on", weight_on, WEIGHT_ON)
+        self.gamma = to_strength("gamma", gamma)
+        self.num_classes = self.weight.size
+
+    @classmethod
+    def from_label_counts(
+        cls,
+        n_positive: Counts,
+        n_known: ArrayLike | None = None,
+        *,
+        weight_on: WeightOn,
+        beta: Beta = 0.999,
+        zero_counts: ZeroCounts = "error",
+        **options: Any,
+    ) -> Self:
+        """Weigh by effective numbers; see :func:`equipoise.labels.weights.class_weights`.
+
+        "positives" takes the effective number of negatives over that of positives, "label" one
+        over that of positives, with mean 1 over labels.
+        """
+        weight = effective_label_weights(n_positive, n_known, weight_on, beta, zero_counts)
+        return cls(weight, weight_on=weight_on, **options)
+
+    def settings(self) -> dict[str, Any]:
+        """Return weights, what they are on, and gamma."""
+        return {"weight": self.weight, "weight_on": self.weight_on, "gamma": self.gamma}
+
+    def _terms(self, z: Any) -> tuple[Any, Any]:
+        weight = keras.ops.convert_to_tensor(self.weight.astype(np.float32), z.dtype)
+        one, zero = weight * focal(-z, self.gamma), focal(z, self.gamma)
+        return one, zero if self.weight_on == "positives" else weight * zero
+
+    def _ops(self) -> list[dict[str, Any]]:
+        ops: list[dict[str, Any]] = []
+        if self.gamma > 0:
+            ops.append({"op": "focal", "gamma": self.gamma})
+        offset = log_offset("weight", self.weight).tolist()
+        return [*ops, {"op": "offset", "offset": offset}] if self.weight_on == "positives" else ops
+
+    def _nominal_weight(self) -> tuple[float, ...] | None:
+        return tuple(self.weight.tolist()) if self.weight_on == "positives" else None
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ClassBalancedBCELoss(ClassBalancedFocalLoss):
+    r"""Binary cross entropy weighted by the effective number of examples (Cui et al., 2019).
+
+    Use when counts differ by orders of magnitude and near-duplicates make frequent labels less
+    informative than they count. Prefer :class:`PosWeightBCELoss` for the plain ratio.
+
+    .. math:: \ell = -a_l\, y \log p - b_l (1 - y) \log(1 - p)
+
+    Args:
+        weight: One weight per label, (L,), >= 0.
+        weight_on: "positives" or "label"; see :class:`ClassBalancedFocalLoss`.
+        from_logits: Whether outputs are logits; see :class:`Loss`.
+        reduction: As in Keras; means are over known entries, never over weights.
+        name: As in Keras.
+
+    Targets are (..., L), 0, 1, a fraction or -1 (unknown), any dtype; outputs (..., L), floating.
+
+    Raises:
+        UsageError: an unknown ``weight_on``.
+        ShapeError: outputs are not (..., L).
+
+    Note:
+        On positives the output 0.5 means 1 / (1 + w); on the label it means 0.5.
+
+    Example:
+        >>> loss = ClassBalancedBCELoss.from_label_counts(
+        ...     [10, 500], 1000, weight_on="positives", from_logits=True
+        ... )
+        >>> loss.weight.round(2).tolist()
+        [63.14, 1.0]
+
+    Source:
+        Cui et al., CVPR 2019, eq. 4; :func:`equipoise.losses.class_balanced_bce_loss`.
+    """
+
+    def __init__(
+        self,
+        weight: Vector,
+        *,
+        weight_on: WeightOn,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            weight,
+            weight_on=weight_on,
+            gamma=0.0,
+            from_logits=from_logits,
+            reduction=reduction,
+            name=name,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return weights and what they are on."""
+        return {"weight": self.weight, "weight_on": self.weight_on}

@@ -1,0 +1,201 @@
+"""Focal losses in Keras: less weight on examples that are already right."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from equipoise._core.checks import say
+from equipoise.errors import UsageError
+from equipoise.keras._keras import PACKAGE, keras
+from equipoise.keras.losses._checks import Floats, Vector, log_offset, to_strength, to_vector
+from equipoise.keras.losses._terms import focal, log_one_minus
+from equipoise.keras.losses.base import ClassLoss, LabelLoss
+from equipoise.labels.weights import Counts, Normalize, WeightMethod, ZeroCounts, class_weights
+
+__all__ = ["SigmoidFocalLoss", "SoftmaxFocalLoss"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SoftmaxFocalLoss(ClassLoss):
+    r"""Focal loss of single-label classes, with one weight per class (Lin et al., 2017).
+
+    Use when many rows are easy and drown the hard ones. Prefer :class:`LogitAdjustedLoss` against
+    a long tail. With ``gamma`` 0 it is weighted cross entropy. Unlike Keras'
+    ``CategoricalFocalCrossentropy`` it has a gradient at any logit gap, and no scalar alpha, which
+    would only scale the learning rate.
+
+    .. math:: \ell_i = -w_{y_i} (1 - p_{i,y_i})^\gamma \log p_{i,y_i}
+
+    Args:
+        gamma: Focusing strength, >= 0.
+        weight: One weight per class, (C,), >= 0, or None.
+        from_logits: Whether outputs are logits; see :class:`Loss`.
+        reduction: As in Keras.
+        name: As in Keras.
+
+    Targets are class indices (...,) or (..., 1), or shares (..., C); outputs (..., C), C >= 2.
+
+    Raises:
+        UsageError: ``gamma`` < 0.
+        ShapeError: outputs are not (..., C), or targets do not fit them.
+
+    Note:
+        Makes probabilities too timid: the true posterior is proportional to p / (w A(p)) with
+        A(p) = (1-p)^gamma - gamma p (1-p)^(gamma-1) log p.
+
+    Example:
+        >>> loss = SoftmaxFocalLoss(gamma=2.0, from_logits=True)
+        >>> round(float(loss([0], [[2.0, 0.0]])), 4)
+        0.0018
+        >>> loss.posterior([[2.0, 0.0]]).round(3).tolist()
+        [[0.995, 0.005]]
+
+    Source:
+        Lin et al., ICCV 2017, eq. 4 and 5; :func:`equipoise.losses.softmax_focal_loss`.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        *,
+        weight: Vector | None = None,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        self.gamma = to_strength("gamma", gamma)
+        self.weight = None if weight is None else to_vector("weight", weight)
+        self.num_classes = None if self.weight is None else self.weight.size
+
+    @classmethod
+    def from_class_counts(
+        cls,
+        counts: Counts,
+        *,
+        method: WeightMethod = "inverse",
+        power: float = 0.5,
+        beta: float | Literal["(N-1)/N"] = 0.999,
+        normalize: Normalize | None = "samples",
+        zero_counts: ZeroCounts = "error",
+        **options: Any,
+    ) -> Self:
+        """Weigh by counts; see :func:`equipoise.labels.weights.class_weights`."""
+        weight = class_weights(
+            counts,
+            method=method,
+            power=power,
+            beta=beta,
+            normalize=normalize,
+            zero_counts=zero_counts,
+        )
+        return cls(weight=weight, **options)
+
+    def settings(self) -> dict[str, Any]:
+        """Return gamma and the weights."""
+        return {"gamma": self.gamma, "weight": self.weight}
+
+    def _per_class(self, z: Any) -> Any:
+        log_p = keras.ops.log_softmax(z, axis=-1)
+        loss = -log_p
+        if self.gamma > 0:
+            loss = loss * keras.ops.exp(self.gamma * log_one_minus(z, log_p))
+        if self.weight is None:
+            return loss
+        return loss * keras.ops.convert_to_tensor(self.weight.astype(np.float32), z.dtype)
+
+    def _ops(self) -> list[dict[str, Any]]:
+        ops: list[dict[str, Any]] = []
+        if self.gamma > 0:
+            ops.append({"op": "focal", "gamma": self.gamma})
+        if self.weight is not None:
+            ops.append({"op": "offset", "offset": log_offset("weight", self.weight).tolist()})
+        return ops
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SigmoidFocalLoss(LabelLoss):
+    r"""Focal loss of independent labels, with one alpha per label (Lin et al., 2017).
+
+    Use when easy negatives dominate the loss. Prefer :class:`BCELoss` with tuned thresholds when
+    only the operating point is wrong.
+
+    .. math::
+        \ell = -\alpha\, y (1-p)^\gamma \log p - (1-\alpha)(1-y)\, p^\gamma \log(1-p)
+
+    Args:
+        gamma: Focusing strength, >= 0; 0 is BCE, weighted by alpha.
+        alpha: Weight of positives against 1 - alpha for negatives, in (0, 1): a number, (L,), or
+            None for no weights. The published 0.25 weakens positives.
+        from_logits: Whether outputs are logits; see :class:`Loss`.
+        reduction: As in Keras; means are over known entries.
+        name: As in Keras.
+
+    Targets are (..., L), 0, 1, a fraction or -1 (unknown), any dtype; outputs (..., L), floating.
+
+    Raises:
+        UsageError: ``gamma`` < 0, or ``alpha`` outside (0, 1).
+        ShapeError: outputs are not (..., L).
+
+    Note:
+        With gamma 2 the output 0.29 means 0.085; with alpha 0.25 also, 0.5 means 0.75.
+
+    Example:
+        >>> loss = SigmoidFocalLoss(gamma=2.0, alpha=0.25, from_logits=True)
+        >>> round(float(loss([[1.0]], [[0.0]])), 4), loss.operating_point().tolist()
+        (0.0433, [0.75])
+
+    Source:
+        Lin et al., ICCV 2017, eq. 5; :func:`equipoise.losses.sigmoid_focal_loss`.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        *,
+        alpha: float | Vector | None = None,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        self.gamma = to_strength("gamma", gamma)
+        self.alpha = None if alpha is None else to_vector("alpha", np.atleast_1d(alpha))
+        self._one_alpha = alpha is not None and np.ndim(alpha) == 0
+        if self.alpha is not None and not ((self.alpha > 0) & (self.alpha < 1)).all():
+            do = "None leaves positives and negatives unweighted."
+            raise UsageError(say("alpha", "lie in (0, 1) for every label", alpha, do))
+        self.num_classes = None if self.alpha is None or self._one_alpha else self.alpha.size
+
+    def settings(self) -> dict[str, Any]:
+        """Return gamma and alpha."""
+        alpha: Any = self.alpha
+        if self.alpha is not None and self._one_alpha:
+            alpha = float(self.alpha[0])
+        return {"gamma": self.gamma, "alpha": alpha}
+
+    def _terms(self, z: Any) -> tuple[Any, Any]:
+        one, zero = focal(-z, self.gamma), focal(z, self.gamma)
+        if self.alpha is None:
+            return one, zero
+        weight = keras.ops.convert_to_tensor(self.alpha.astype(np.float32), z.dtype)
+        return weight * one, (1.0 - weight) * zero
+
+    def _positive_weight(self) -> Floats | None:
+        """Return alpha / (1 - alpha): what alpha does, as a weight on positives."""
+        return None if self.alpha is None else np.asarray(self.alpha / (1.0 - self.alpha))
+
+    def _ops(self) -> list[dict[str, Any]]:
+        ops: list[dict[str, Any]] = []
+        if self.gamma > 0:
+            ops.append({"op": "focal", "gamma": self.gamma})
+        weight = self._positive_weight()
+        if weight is not None:
+            ops.append({"op": "offset", "offset": log_offset("alpha", weight).tolist()})
+        return ops
+
+    def _nominal_weight(self) -> tuple[float, ...] | None:
+        weight = self._positive_weight()
+        return None if weight is None else tuple(weight.tolist())

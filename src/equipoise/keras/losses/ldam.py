@@ -1,0 +1,105 @@
+"""LDAM in Keras: a larger margin for rarer classes, on the cosines of a normalised head."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import numpy as np
+
+from equipoise._core.checks import say
+from equipoise.errors import UsageError
+from equipoise.keras._keras import PACKAGE, keras
+from equipoise.keras.losses._checks import Vector, to_vector
+from equipoise.keras.losses._terms import log_one_minus
+from equipoise.keras.losses.base import ClassLoss
+from equipoise.labels.loss_settings import ldam_margins
+from equipoise.labels.weights import Counts, ZeroCounts
+
+__all__ = ["LDAMLoss"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LDAMLoss(ClassLoss):
+    r"""Cross entropy of scaled cosines with a margin per class (Cao et al., 2019).
+
+    Use with a last layer of unit-norm weights on unit-norm features, with or without deferred
+    re-weighting. Prefer :class:`LogitAdjustedLoss` with any other head: on plain logits a margin
+    of 0.5 is next to nothing, and a scale of 30 only raises the learning rate.
+
+    .. math::
+        \ell_i = -\log \frac{e^{s (z_{i,y_i} - \Delta_{y_i})}}
+        {e^{s (z_{i,y_i} - \Delta_{y_i})} + \sum_{k \ne y_i} e^{s z_{i,k}}}
+
+    Args:
+        margin: One margin per class, (C,), >= 0.
+        scale: s > 0; with margin 0 and scale 1 this is cross entropy exactly.
+        from_logits: Must be True: cosines are no probabilities.
+        reduction: As in Keras.
+        name: As in Keras.
+
+    Targets are class indices (...,) or (..., 1), or shares (..., C); outputs are cosines (..., C),
+    C >= 2, not yet multiplied by the scale.
+
+    Raises:
+        UsageError: ``scale`` is not above 0, or ``from_logits`` is False.
+        ShapeError: outputs are not (..., C), or targets do not fit them.
+
+    Note:
+        With p = softmax(s z) the true posterior is proportional to
+        p_k (1 - p_k (1 - exp(-s margin_k))).
+
+    Example:
+        >>> loss = LDAMLoss([0.5, 0.1])
+        >>> round(float(loss([0], [[0.9, 0.4]])), 4)
+        0.6931
+
+    Source:
+        Cao et al., NeurIPS 2019, eq. 13 and 14; :func:`equipoise.losses.ldam_loss`.
+    """
+
+    def __init__(
+        self,
+        margin: Vector,
+        *,
+        scale: float = 30.0,
+        from_logits: bool = True,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        if not from_logits:
+            do = "Take the softmax out of the model: the margin is on cosines."
+            raise UsageError(say("from_logits", "be True", from_logits, do))
+        if not 0.0 < scale < math.inf:
+            raise UsageError(say("scale", "be finite and > 0", scale, "Start with 30."))
+        self.scale = float(scale)
+        self.margin = to_vector("margin", margin)
+        self.num_classes = self.margin.size
+
+    @classmethod
+    def from_class_counts(
+        cls,
+        counts: Counts,
+        *,
+        max_margin: float = 0.5,
+        zero_counts: ZeroCounts = "error",
+        **options: Any,
+    ) -> Self:
+        """Take margins that go with count^(-1/4), the largest being ``max_margin``."""
+        margin = ldam_margins(counts, max_margin=max_margin, zero_counts=zero_counts)
+        return cls(margin, **options)
+
+    def settings(self) -> dict[str, Any]:
+        """Return margins and scale."""
+        return {"margin": self.margin, "scale": self.scale}
+
+    def _per_class(self, z: Any) -> Any:
+        z = self.scale * z
+        shift = keras.ops.convert_to_tensor((self.scale * self.margin).astype(np.float32), z.dtype)
+        log_p = keras.ops.log_softmax(z, axis=-1)
+        # The loss of class k is log(1 + (1 - p_k) / p_k e^(s margin_k)).
+        return keras.ops.softplus(log_one_minus(z, log_p) + shift - log_p)
+
+    def _ops(self) -> list[dict[str, Any]]:
+        return [{"op": "ldam", "margin": self.margin.tolist(), "scale": self.scale}]

@@ -1,0 +1,152 @@
+"""Logit adjustment in Keras: add the log prior while training, so that logits are balanced."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from equipoise._core.checks import one_of
+from equipoise.keras._keras import PACKAGE, keras
+from equipoise.keras.losses._checks import Floats, Vector, to_shares, to_strength
+from equipoise.keras.losses.base import ClassLoss
+from equipoise.labels.weights import Counts, ZeroCounts, priors
+
+__all__ = ["BalancedSoftmaxLoss", "LogitAdjustedLoss"]
+
+ZeroPrior = Literal["error", "ignore"]
+_FLOOR = 1e-30
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LogitAdjustedLoss(ClassLoss):
+    r"""Cross entropy with the log prior added to the logits (Menon et al., 2021).
+
+    Use when balanced accuracy, or accuracy under another known prior, is the aim. Prefer plain
+    cross entropy and a shift of its logits afterwards when one model serves several priors.
+
+    .. math:: \ell_i = -\log \mathrm{softmax}(z_i + \tau (\log \pi - \log \pi^{t}))_{y_i}
+
+    Args:
+        prior: Class shares (or counts) of the training rows, (C,); normalised.
+        tau: Strength, >= 0; 0 is cross entropy exactly.
+        target_prior: Class shares where the model is to be right, (C,); None is uniform.
+        zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
+        from_logits: Whether outputs are logits; see :class:`Loss`.
+        reduction: As in Keras.
+        name: As in Keras.
+
+    Targets are class indices (...,) or (..., 1), or shares (..., C); outputs (..., C), C >= 2.
+
+    Raises:
+        UsageError: ``tau`` < 0.
+        DataError: a share of 0, unless ignored.
+        ShapeError: outputs are not (..., C), or targets do not fit them.
+
+    Note:
+        softmax(z) is the posterior under ``target_prior`` (with tau = 1); that under the training
+        prior is softmax(z + tau (log prior - log target_prior)). Do not combine with a
+        class-balanced sampler: both correct the prior.
+
+    Example:
+        >>> loss = LogitAdjustedLoss([0.9, 0.1], from_logits=True)
+        >>> round(float(loss([1], [[0.0, 0.0]])), 4), loss.operating_point().round(2).tolist()
+        (2.3026, [0.9, 0.1])
+
+    Source:
+        Menon et al., ICLR 2021, eq. 10; :func:`equipoise.losses.logit_adjusted_loss`.
+    """
+
+    def __init__(
+        self,
+        prior: Vector,
+        *,
+        tau: float = 1.0,
+        target_prior: Vector | None = None,
+        zero_prior: ZeroPrior = "error",
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        self.zero_prior: ZeroPrior = one_of("zero_prior", zero_prior, ("error", "ignore"))
+        self.tau = to_strength("tau", tau)
+        self.prior = to_shares("prior", prior, zero=zero_prior == "ignore")
+        self.target_prior = (
+            None if target_prior is None else to_shares("target_prior", target_prior)
+        )
+        self.num_classes = self.prior.size
+
+    @classmethod
+    def from_class_counts(
+        cls, counts: Counts, *, zero_counts: ZeroCounts = "error", **options: Any
+    ) -> Self:
+        """Take the prior from counts; see :func:`equipoise.labels.weights.priors`."""
+        if zero_counts == "ignore":
+            options["zero_prior"] = "ignore"
+        return cls(priors(counts, zero_counts=zero_counts), **options)
+
+    def settings(self) -> dict[str, Any]:
+        """Return prior, strength and target prior."""
+        names = ("prior", "tau", "target_prior", "zero_prior")
+        return {name: getattr(self, name) for name in names}
+
+    def _offset(self) -> Floats:
+        offset = np.log(np.maximum(self.prior, _FLOOR))
+        if self.target_prior is not None:
+            offset = offset - np.log(np.maximum(self.target_prior, _FLOOR))
+        return np.asarray(self.tau * offset)
+
+    def _per_class(self, z: Any) -> Any:
+        offset = keras.ops.convert_to_tensor(self._offset().astype(np.float32), z.dtype)
+        return -keras.ops.log_softmax(z + offset, axis=-1)
+
+    def _ops(self) -> list[dict[str, Any]]:
+        offset = self._offset()
+        return [{"op": "offset", "offset": (offset - offset.max()).tolist()}] if self.tau else []
+
+    def _prior(self) -> tuple[float, ...]:
+        return tuple(self.prior.tolist())
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class BalancedSoftmaxLoss(LogitAdjustedLoss):
+    r"""Logit adjustment with tau = 1 under its other name (Ren et al., 2020).
+
+    Use as :class:`LogitAdjustedLoss`; prefer that to choose tau or a target prior.
+
+    .. math:: \ell_i = -\log \frac{\pi_{y_i} e^{z_{i,y_i}}}{\sum_k \pi_k e^{z_{i,k}}}
+
+    Args:
+        prior: Class shares (or counts) of the training rows, (C,); normalised.
+        zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
+        from_logits: Whether outputs are logits; see :class:`Loss`.
+        reduction: As in Keras.
+        name: As in Keras.
+
+    Targets, outputs, errors and calibration as for :class:`LogitAdjustedLoss`.
+
+    Example:
+        >>> loss = BalancedSoftmaxLoss([0.9, 0.1], from_logits=True)
+        >>> round(float(loss([1], [[0.0, 0.0]])), 4)
+        2.3026
+
+    Source:
+        Ren et al., NeurIPS 2020, eq. 4; :func:`equipoise.losses.balanced_softmax_loss`.
+    """
+
+    def __init__(
+        self,
+        prior: Vector,
+        *,
+        zero_prior: ZeroPrior = "error",
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        options: dict[str, Any] = {"from_logits": from_logits, "reduction": reduction}
+        super().__init__(prior, zero_prior=zero_prior, name=name, **options)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the prior."""
+        return {"prior": self.prior, "zero_prior": self.zero_prior}

@@ -1,0 +1,160 @@
+"""Vector scaling in Keras: a factor, a shift and a weight per class inside cross entropy."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from equipoise._core.checks import say
+from equipoise.errors import UsageError
+from equipoise.keras._keras import PACKAGE, keras
+from equipoise.keras.losses._checks import Vector, log_offset, to_shares, to_strength, to_vector
+from equipoise.keras.losses.base import ClassLoss
+from equipoise.labels.weights import Counts, priors
+
+__all__ = ["CDTLoss", "VectorScalingLoss"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class VectorScalingLoss(ClassLoss):
+    r"""Scale and shift the logits of each class by its share of rows (Kini et al., 2021).
+
+    Use when a network separates its training rows, where shifts and weights fade out and only
+    factors keep acting. Prefer :class:`LogitAdjustedLoss` before that: it has one setting less.
+
+    .. math::
+        \ell_i = -\omega_{y_i} \log \mathrm{softmax}(\Delta \odot z_i + \tau \log \pi)_{y_i},
+        \qquad \Delta_k = (\pi_k / \max_j \pi_j)^\gamma
+
+    Args:
+        prior: Class shares (or counts) of the training rows, (C,), > 0.
+        gamma: Strength of the factors, >= 0; 0 is logit adjustment exactly.
+        tau: Strength of the shift, >= 0; 0 leaves the factors alone.
+        weight: One weight per class, (C,), >= 0, or None.
+        from_logits: Must be True where ``gamma`` > 0: a constant added to all logits changes the
+            loss, and probabilities do not tell it.
+        reduction: As in Keras.
+        name: As in Keras.
+
+    Targets are class indices (...,) or (..., 1), or shares (..., C); outputs (..., C), C >= 2.
+
+    Raises:
+        UsageError: ``gamma`` or ``tau`` below 0, or probabilities with factors.
+        ShapeError: outputs are not (..., C), or targets do not fit them.
+
+    Note:
+        The true posterior is softmax(factors * z + tau log prior) / weight, normalised. Decide by
+        z itself, as the paper does, or by the posterior; not by softmax(z).
+
+    Example:
+        >>> loss = VectorScalingLoss([0.9, 0.1])
+        >>> round(float(loss([1], [[0.0, 0.0]])), 4)
+        2.3026
+
+    Source:
+        Kini et al., NeurIPS 2021, eq. 2; :func:`equipoise.losses.vector_scaling_loss`.
+    """
+
+    def __init__(
+        self,
+        prior: Vector,
+        *,
+        gamma: float = 0.15,
+        tau: float = 1.0,
+        weight: Vector | None = None,
+        from_logits: bool = True,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        self.gamma, self.tau = to_strength("gamma", gamma), to_strength("tau", tau)
+        if self.gamma > 0 and not from_logits:
+            do = "Take the softmax out of the model, or use LogitAdjustedLoss."
+            raise UsageError(say("from_logits", "be True with gamma > 0", from_logits, do))
+        self.prior = to_shares("prior", prior)
+        self.weight = None if weight is None else to_vector("weight", weight)
+        self.num_classes = self.prior.size
+
+    @classmethod
+    def from_class_counts(cls, counts: Counts, *, smooth: bool = False, **options: Any) -> Self:
+        """Take the prior from counts; ``smooth`` adds one to each, else none may be empty."""
+        return cls(priors(counts, zero_counts="smooth" if smooth else "error"), **options)
+
+    def settings(self) -> dict[str, Any]:
+        """Return prior, strengths and weights."""
+        names = ("prior", "gamma", "tau", "weight")
+        return {name: getattr(self, name) for name in names}
+
+    def _per_class(self, z: Any) -> Any:
+        factor = (self.prior / self.prior.max()) ** self.gamma
+        shift = self.tau * np.log(self.prior)
+        factor, shift = (
+            keras.ops.convert_to_tensor(v.astype(np.float32), z.dtype) for v in (factor, shift)
+        )
+        loss = -keras.ops.log_softmax(factor * z + shift, axis=-1)
+        if self.weight is None:
+            return loss
+        return loss * keras.ops.convert_to_tensor(self.weight.astype(np.float32), z.dtype)
+
+    def _ops(self) -> list[dict[str, Any]]:
+        share = self.prior / self.prior.max()
+        ops: list[dict[str, Any]] = []
+        if self.gamma > 0:
+            ops.append({"op": "scale", "scale": (share**self.gamma).tolist()})
+        if self.tau > 0:
+            ops.append({"op": "offset", "offset": (self.tau * np.log(share)).tolist()})
+        if self.weight is not None:
+            ops.append({"op": "offset", "offset": log_offset("weight", self.weight).tolist()})
+        return ops
+
+    def _prior(self) -> tuple[float, ...]:
+        return tuple(self.prior.tolist())
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class CDTLoss(VectorScalingLoss):
+    r"""Divide the logit of each class by a temperature that grows with rarity (Ye et al., 2020).
+
+    Use when rare classes are fitted in training and missed in testing. Prefer
+    :class:`LogitAdjustedLoss` as the first thing to try.
+
+    .. math:: \ell_i = -\log \mathrm{softmax}(z_i / a)_{y_i}, \qquad
+        a_k = (\max_j \pi_j / \pi_k)^\gamma
+
+    Args:
+        prior: Class shares (or counts) of the training rows, (C,), > 0.
+        gamma: Strength, >= 0; 0 is cross entropy exactly.
+        from_logits: Must be True where ``gamma`` > 0.
+        reduction: As in Keras.
+        name: As in Keras.
+
+    Targets, outputs and errors as for :class:`VectorScalingLoss`.
+
+    Note:
+        The true posterior is softmax(z / a).
+
+    Example:
+        >>> loss = CDTLoss([0.9, 0.1])
+        >>> round(float(loss([1], [[0.0, 0.0]])), 4)
+        0.6931
+
+    Source:
+        Ye et al., 2020, eq. 3; :func:`equipoise.losses.cdt_loss`.
+    """
+
+    def __init__(
+        self,
+        prior: Vector,
+        *,
+        gamma: float = 0.2,
+        from_logits: bool = True,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        options: dict[str, Any] = {"from_logits": from_logits, "reduction": reduction}
+        super().__init__(prior, gamma=gamma, tau=0.0, name=name, **options)
+
+    def settings(self) -> dict[str, Any]:
+        """Return prior and strength."""
+        return {"prior": self.prior, "gamma": self.gamma}

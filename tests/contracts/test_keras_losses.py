@@ -1,0 +1,178 @@
+"""Laws of the Keras losses: they equal those for torch, save, load, and never lose a gradient."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+from keras_cases import KERAS_CASES, KerasCase
+
+from equipoise.artifacts import Correction
+from equipoise.keras import losses
+from keras_backend import gradient, number
+
+BASES = {"Loss", "LabelLoss", "ClassLoss", "DeferredLoss"}
+each = pytest.mark.parametrize("case", KERAS_CASES, ids=lambda case: case.name)
+
+
+def torch_side(case: KerasCase, z: np.ndarray, y: np.ndarray, **options: Any) -> Any:
+    """Return the torch loss of the same rows, and its gradient by the logits."""
+    settings = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in case.settings.items()}
+    module = case.torch_class(**settings, **options)
+    leaf = torch.tensor(z, requires_grad=True)
+    target = torch.tensor(y)
+    if case.kind == "multilabel":
+        target = torch.where(target < 0, torch.nan, target)
+    value = module(leaf, target)
+    return value, torch.autograd.grad(value.sum(), leaf)[0].numpy()
+
+
+def test_every_loss_has_a_row() -> None:
+    public = {name for name in losses.__all__ if name not in BASES}
+    assert public == {case.loss for case in KERAS_CASES}
+    for name in public:
+        assert name in vars(losses)
+
+
+@each
+@pytest.mark.parametrize("unknown", [False, True])
+def test_value_and_gradient_equal_those_of_torch(case: KerasCase, unknown: bool) -> None:
+    z, y = case.logits(), case.targets(unknown=unknown)
+    loss = case.keras_class(**case.settings, from_logits=True)
+    value, slope = torch_side(case, z, y)
+    np.testing.assert_allclose(number(loss(y, z)), value.item(), rtol=1e-5, atol=1e-5)
+    found = gradient(lambda leaf: loss(y, leaf), z)
+    np.testing.assert_allclose(found, slope, rtol=1e-4, atol=1e-5)
+
+
+@each
+def test_entries_and_sums_equal_those_of_torch(case: KerasCase) -> None:
+    z, y = case.logits(), case.targets(unknown=True)
+    loss = case.keras_class(**case.settings, from_logits=True, reduction="sum")
+    every, _ = torch_side(case, z, y, reduction="none")
+    np.testing.assert_allclose(number(loss.unreduced(y, z)), every.detach(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(number(loss(y, z)), every.sum().item(), rtol=2e-5)
+
+
+@each
+def test_soft_targets_equal_those_of_torch(case: KerasCase) -> None:
+    z = case.logits()
+    y = np.random.default_rng(3).dirichlet(np.ones(case.width), len(z)).astype(np.float32)
+    loss = case.keras_class(**case.settings, from_logits=True)
+    value, slope = torch_side(case, z, y)
+    np.testing.assert_allclose(number(loss(y, z)), value.item(), rtol=1e-5, atol=1e-5)
+    found = gradient(lambda leaf: loss(y, leaf), z)
+    np.testing.assert_allclose(found, slope, rtol=1e-4, atol=1e-5)
+
+
+@each
+def test_probabilities_give_what_their_logits_give(case: KerasCase) -> None:
+    z, y = case.logits(spread=1.5), case.targets(unknown=True)
+    if not case.takes_probabilities:
+        with pytest.raises(ValueError, match="from_logits"):
+            case.keras_class(**case.settings, from_logits=False)
+        return
+    squash = keras.ops.softmax if case.kind == "multiclass" else keras.ops.sigmoid
+    on_logits = case.keras_class(**case.settings, from_logits=True)
+    loss = case.keras_class(**case.settings)
+    np.testing.assert_allclose(
+        number(loss(y, squash(z))), number(on_logits(y, z)), rtol=2e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        gradient(lambda leaf: loss(y, squash(leaf)), z),
+        gradient(lambda leaf: on_logits(y, leaf), z),
+        rtol=1e-3,
+        atol=1e-5,
+    )
+    p = number(squash(z)).astype(np.float64)
+    np.testing.assert_allclose(loss.posterior(p), on_logits.posterior(z), rtol=1e-4, atol=1e-6)
+
+
+@each
+@pytest.mark.parametrize("size", [20.0, 50.0, 100.0, 1e4])
+def test_no_value_or_gradient_breaks_at_extreme_logits(case: KerasCase, size: float) -> None:
+    eye = np.eye(case.width, dtype=np.float32)
+    z = np.concatenate([size * eye, -size * eye])
+    for y in (np.concatenate([eye, eye]), np.concatenate([1 - eye, 1 - eye])):
+        target = y if case.kind == "multilabel" else y.argmax(1)
+        loss = case.keras_class(**case.settings, from_logits=True)
+        assert np.isfinite(number(loss(target, z)))
+        slope = gradient(lambda leaf, t=target, f=loss: f(t, leaf), z)
+        assert np.isfinite(slope).all()
+        _, expected = torch_side(case, z, target)
+        np.testing.assert_allclose(slope, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("gap", [17.0, 30.0, 80.0])
+def test_a_wrong_class_far_ahead_still_gets_its_gradient(gap: float) -> None:
+    """Keras' own loss has none from a gap of 17 on; checked here so that the claim stays true."""
+    z, y = np.array([[gap, 0.0, 0.0]], np.float32), np.array([[0.0, 1.0, 0.0]], np.float32)
+    own = keras.losses.CategoricalFocalCrossentropy(from_logits=True)
+    assert not gradient(lambda leaf: own(y, leaf), z).any()
+    ours = losses.SoftmaxFocalLoss(from_logits=True)
+    np.testing.assert_allclose(gradient(lambda leaf: ours(y, leaf), z), [[1, -1, 0]], atol=1e-5)
+
+
+@each
+def test_posterior_and_operating_point_are_those_of_torch(case: KerasCase) -> None:
+    settings = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in case.settings.items()}
+    module = case.torch_class(**settings)
+    loss = case.keras_class(**case.settings, from_logits=True)
+    z = case.logits().astype(np.float64)
+    # With gamma 0 and a margin the slope of a negative jumps; both sides say 0 below the jump.
+    expected = module.posterior(torch.tensor(z)).numpy()
+    np.testing.assert_allclose(loss.posterior(z), expected, rtol=1e-6, atol=1e-9)
+    point = module.operating_point(case.width).numpy()
+    np.testing.assert_allclose(loss.operating_point(case.width), point, rtol=1e-6)
+
+
+@each
+def test_the_correction_is_that_of_torch(case: KerasCase) -> None:
+    settings = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in case.settings.items()}
+    theirs = case.torch_class(**settings).correction()
+    ours = case.keras_class(**case.settings, from_logits=True).correction()
+    assert isinstance(ours, Correction)
+    assert ours.exactness == theirs.exactness
+    np.testing.assert_allclose(ours.valid_range, theirs.valid_range, atol=1e-5)
+    np.testing.assert_allclose(ours.nominal_weight or 0, theirs.nominal_weight or 0, rtol=1e-6)
+    np.testing.assert_allclose(ours.prior or 0, theirs.prior or 0, rtol=1e-6)
+    z = case.logits().astype(np.float64)
+    np.testing.assert_allclose(ours.probabilities(z), theirs.probabilities(z), atol=1e-6)
+
+
+@each
+def test_config_makes_an_equal_loss(case: KerasCase) -> None:
+    loss = case.keras_class(**case.settings, from_logits=True, reduction="sum", name="mine")
+    again = type(loss).from_config(loss.get_config())
+    assert again.get_config() == loss.get_config()
+    packed = keras.saving.serialize_keras_object(loss)
+    assert packed["registered_name"] == f"equipoise>{case.loss}"
+    other = keras.saving.deserialize_keras_object(packed)
+    z, y = case.logits(), case.targets(unknown=True)
+    assert number(other(y, z)) == number(loss(y, z)) == number(again(y, z))
+
+
+@each
+def test_a_model_saves_and_loads_with_the_loss(case: KerasCase, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(case.width)])
+    model.compile(loss=case.keras_class(**case.settings, from_logits=True))
+    x, y = np.ones((8, 3), np.float32), case.targets(8)
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.loss) is case.keras_class
+    assert loaded.loss.get_config() == model.loss.get_config()
+    assert loaded.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0))
+
+
+@each
+def test_settings_are_those_of_torch(case: KerasCase) -> None:
+    """The same names in the same order, but for what is Keras' own."""
+    theirs = set(inspect.signature(case.torch_class).parameters) - {"reduction"}
+    ours = set(inspect.signature(case.keras_class).parameters)
+    assert ours == theirs | {"from_logits", "reduction", "name"}
