@@ -129,11 +129,10 @@ def mine_hard_negatives(
             shutil.rmtree(folder, ignore_errors=True)
         barrier()
     run = MiningRun(fit, pool, validation, options, seed, folder, shard_rows, progress)
-    mined = run.to_result(out is not None)
     if kept is not None:
         # The folder goes when nobody can ask for the scorer any more.
         weakref.finalize(run, kept.cleanup)
-    return mined
+    return run.to_result(out is not None)
 
 
 def _check(pool: Pool, validation: Pool) -> None:
@@ -148,14 +147,15 @@ def _check(pool: Pool, validation: Pool) -> None:
             raise DataError(say(name, "hold positives and negatives", got))
     _refuse_shared_rows(pool, validation)
     rows = np.arange(len(validation))
-    parts = [("ids", Pool.ids)] if pool.has_ids and validation.has_ids else []
-    for what, ask in (*parts, ("groups", Pool.groups)):
-        there = ask(validation, rows)
+    asked = ["ids"] if pool.has_ids and validation.has_ids else []
+    for what in (*asked, "groups"):
+        there = getattr(validation, what)(rows)
         if there is None:
             continue
         seen = np.unique(there)
         for start in range(0, len(pool), pool.batch_rows):
-            here = ask(pool, np.arange(start, min(start + pool.batch_rows, len(pool))))
+            part = np.arange(start, min(start + pool.batch_rows, len(pool)))
+            here = getattr(pool, what)(part)
             both = np.isin(here, seen) if here is not None else np.zeros(0, dtype=bool)
             if here is not None and both.any():
                 got = f"'{here[both][0]}' in both"
