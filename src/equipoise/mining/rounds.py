@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from equipoise._core.checks import say
 from equipoise._core.fingerprint import fingerprint_config
+from equipoise.artifacts._io import plain
 from equipoise.errors import DataError, LeakageError, UsageError
 from equipoise.mining.options import MiningOptions
 from equipoise.mining.pools import Pool, PoolPart
@@ -34,6 +36,7 @@ def mine_hard_negatives(
     out: str | Path | None = None,
     resume: bool = True,
     shard_rows: int | None = None,
+    config: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Mined:
     """Train on few negatives, add those that the model wrongly believes in, and train again.
@@ -58,6 +61,8 @@ def mine_hard_negatives(
         out: Folder under which a folder for this run is written, or None.
         resume: With ``out``: go on with what is there. False begins again.
         shard_rows: Rows whose scores make one file; None takes 16 batches of the pool.
+        config: Further facts that tell runs apart, such as the trainer's settings; they enter the
+            folder's name.
         progress: Called with a word, what is done and what is to do.
 
     Returns:
@@ -79,7 +84,7 @@ def mine_hard_negatives(
         trainer does the same for the same task. Under torch.distributed, with a process group made
         before, every rank makes the same call; ranks share the scoring and rank 0 writes.
 
-        The config's hash, which names the run's folder, covers labels, options and seed; it sees
+        The hash that names the run's folder covers labels, options, seed and ``config``; it sees
         neither the trainer nor a change of inputs behind the same labels.
 
     Example:
@@ -111,20 +116,21 @@ def mine_hard_negatives(
 
         fit = FitTrainer(model)
     _check(pool, validation)
-    config = {
+    facts = {
         "pool": pool.fingerprint,
         "validation": validation.fingerprint,
         "options": {name: getattr(options, name) for name in options.__slots__},
         "seed": seed,
         "shard_rows": shard_rows,
         "batch_rows": pool.batch_rows,
+        **plain(config or {}),
     }
     kept: tempfile.TemporaryDirectory[str] | None = None
     if out is None:
         kept = tempfile.TemporaryDirectory(prefix="equipoise-mining-")
         folder = Path(kept.name)
     else:
-        folder = Path(out) / f"mining-s{seed}-{fingerprint_config(config)}"
+        folder = Path(out) / f"mining-s{seed}-{fingerprint_config(facts)}"
         if not resume and place()[0] == 0:
             shutil.rmtree(folder, ignore_errors=True)
         barrier()

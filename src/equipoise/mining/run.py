@@ -118,7 +118,8 @@ class MiningRun:
             previous = self.scorer(number - 1) if goes_on else None
             folder = self.place_of(number) / "fit"
             folder.mkdir(parents=True, exist_ok=True)
-            seed = child_seed(self.seed, "round", number if self.options.restart else 0)
+            # 31 bits, which every library takes, and which folders may be called by.
+            seed = child_seed(self.seed, "round", number if self.options.restart else 0) % 2**31
             task = MiningTask(
                 self.pool, rows.rows, rows.weights(self.options.weighting), self.validation,
                 seed, number, previous, folder,

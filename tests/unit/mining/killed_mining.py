@@ -54,7 +54,7 @@ def run(out: Path, after: int, event: str, restart: bool) -> None:
 def serve() -> None:
     """Run what each line of stdin asks for in a process of its own; answer with its status."""
     # Loaded, and not used: polars starts its threads at first use, which a fork does not survive.
-    import polars  # noqa: F401
+    import polars as pl  # noqa: F401
     import scipy.optimize
     import scipy.stats  # noqa: F401
     import sklearn.linear_model  # noqa: F401

@@ -1,4 +1,4 @@
-"""Rounds: what is trained on, when they stop, what is recorded, and that probabilities are right."""
+"""Rounds: what is trained on, when they stop, what is recorded, and true probabilities."""
 
 from __future__ import annotations
 
@@ -260,7 +260,6 @@ def claims(weighting: str, seed: int, n: int = 12_000) -> tuple[float, float]:
 def test_weighted_by_inverse_inclusion_probabilities_are_right_on_both_sides() -> None:
     right = np.mean([claims("inverse", seed) for seed in range(3)], axis=0)
     wrong = np.mean([claims("none", seed) for seed in range(3)], axis=0)
-    print(right, wrong)
     assert np.abs(right - 1).max() < 0.15
     assert wrong[1] > 1.6
 
@@ -270,24 +269,24 @@ def test_weighted_by_inverse_inclusion_probabilities_are_right_on_both_sides() -
     [
         (lambda p, v: (None, p, v, {}), UsageError, "`fit and model` must be given, exactly one"),
         (lambda p, v: (train_logistic, p, v, {"model": 1}), UsageError, "`fit and model` must be"),
-        (lambda p, v: (train_logistic, p, p[[0, 1]], {}), DataError, "`validation` must hold pos"),
+        (lambda p, _: (train_logistic, p, p[[0, 1]], {}), DataError, "`validation` must hold pos"),
         (
             lambda p, v: (train_logistic, p[np.flatnonzero(p.is_negative())], v, {}),
             DataError,
             "`pool` must hold positives and negatives, got 0 positives",
         ),
         (
-            lambda p, v: (train_logistic, p[np.arange(2000)], p[np.arange(1999, 3000)], {}),
+            lambda p, _: (train_logistic, p[np.arange(2000)], p[np.arange(1999, 3000)], {}),
             LeakageError,
             r"share no rows with the pool, got 1 in both \(first: 1999\)",
         ),
         (
-            lambda p, v: (lambda task: lambda x: np.zeros((len(x), 2)), p, v, {}),
+            lambda p, v: (lambda _: lambda x: np.zeros((len(x), 2)), p, v, {}),
             ShapeError,
             r"`scores` must have shape \(1500, 1\), got \(1500, 2\)",
         ),
         (
-            lambda p, v: (lambda task: lambda x: np.full(len(x), np.nan), p, v, {}),
+            lambda p, v: (lambda _: lambda x: np.full(len(x), np.nan), p, v, {}),
             DataError,
             "`scores` must be finite",
         ),
@@ -333,7 +332,7 @@ def test_options_out_of_range_are_named(given, message) -> None:
 
 
 def test_options_from_a_file_are_named() -> None:
-    with pytest.raises(UsageError, match="`mining.treshold` is not an option. Did you mean"):
+    with pytest.raises(UsageError, match=r"`mining\.treshold` is not an option. Did you mean"):
         MiningOptions.from_mapping({"treshold": 0.5})
-    with pytest.raises(UsageError, match="`mining.ratio` must be a number, got '3x'"):
+    with pytest.raises(UsageError, match=r"`mining\.ratio` must be a number, got '3x'"):
         MiningOptions.from_mapping({"ratio": "3x"})
