@@ -4,12 +4,12 @@
                                        [--picture docs/mining.svg] [--out FILE]
 
 Every network is the same small one, trained by a bare loop on the same mosaics; every training
-takes the same number of steps but one, which takes as many as all rounds of mining together. Printed
-are average precision of test windows and of test mosaics (which show the digit or not, scored by
-their best window), and precision where recall is 0.8, with 95 % t intervals over seeds; the mean
-probability over the share of positives among the hundredth of test windows with the highest scores
-and among the others; and differences from baselines, paired over seeds and mosaics. A seed redraws
-scans and mosaics of training and validation; the test mosaics stay.
+takes the same number of steps but one, which takes as many as all rounds of mining together.
+Printed are average precision of test windows and of test mosaics (which show the digit or not,
+scored by their best window), and precision where recall is 0.8, with 95 % t intervals over seeds;
+the mean probability over the share of positives among the hundredth of test windows with the
+highest scores and among the others; and differences from baselines, paired over seeds and mosaics.
+A seed redraws scans and mosaics of training and validation; the test mosaics stay.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from equipoise.mining.result import Mined
 from equipoise.models import MLP
 from equipoise.report.review import growth_picture
 
-ROUNDS, STEPS, BATCH, EVERYTHING = 4, 3000, 128, 1e9
+ROUNDS, STEPS, BATCH, EVERYTHING = 4, 2000, 128, 1e9
 RECALL = 0.8
 
 

@@ -140,7 +140,7 @@ def test_from_a_study_of_images(table: Path, run: Run) -> None:
         "mining": {"ratio": 1, "rounds": 1, "cap": 1, "ceiling": 0.05},
     }  # fmt: skip
     (table / "study.yaml").write_text(yaml.safe_dump(study))
-    code, out, error = run("mine", "study.yaml", "-o", "out", "--ratio", "2")
+    code, _, error = run("mine", "study.yaml", "-o", "out", "--ratio", "2")
     assert code == 0, error
     assert "mlp, focal, 3 epochs" in error
     place = only(table / "out")

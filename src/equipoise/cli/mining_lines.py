@@ -30,12 +30,12 @@ def mining_lines(plan: MinePlan) -> list[str]:
     parts = (
         f"{split.train.size:,} training, {split.val.size:,} validation, {split.test.size:,} test"
     )
+    most = f"{options.rounds} rounds at most"
     size = f"{training.options.epochs} epochs of batches of {training.options.batch_size}"
     return [
         f"{training.rows.description}: {parts} rows",
         f"{pool.positives().size:,} positives, {pool.n_negative:,} negatives ({plan.negative})",
-        f"{plan.n_first:,} negatives to begin with, {how}{cut} per round, {options.rounds} rounds "
-        "at most",
+        f"{plan.n_first:,} negatives to begin with, {how}{cut} per round, {most}",
         f"{training.study.model.name}, {training.study.arm.label}, {size} in each round",
     ]  # fmt: skip
 

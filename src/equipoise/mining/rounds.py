@@ -160,8 +160,8 @@ def _check(pool: Pool, validation: Pool) -> None:
             continue
         seen = np.unique(there)
         for start in range(0, len(pool), pool.batch_rows):
-            part = np.arange(start, min(start + pool.batch_rows, len(pool)))
-            here = getattr(pool, what)(part)
+            stop = min(start + pool.batch_rows, len(pool))
+            here = getattr(pool, what)(np.arange(start, stop))
             both = np.isin(here, seen) if here is not None else np.zeros(0, dtype=bool)
             if here is not None and both.any():
                 got = f"'{here[both][0]}' in both"

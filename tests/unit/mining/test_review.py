@@ -132,7 +132,7 @@ def test_rows_that_are_images_are_shown(book: MistakeBook, tmp_path: Path) -> No
     assert {image.size for image in shown} == {(48, 32)}
     wide = np.zeros((10, 300), dtype=np.uint8)
     page, _ = write_review(
-        book, ArrayPool(images, labels), tmp_path, most=1, picture=lambda row: wide
+        book, ArrayPool(images, labels), tmp_path, most=1, picture=lambda _: wide
     )
     assert pictures(page.read_text())[0].size == (96, 3)
     flat = ArrayPool(images.reshape(3000, -1), labels)
@@ -145,17 +145,17 @@ def test_rows_that_are_images_are_shown(book: MistakeBook, tmp_path: Path) -> No
     [
         (lambda b, p, f: write_review(b, p, f, most=0), UsageError, "`most` must be at least 1"),
         (
-            lambda b, p, f: write_review(MistakeBook.join([]), p, f),
+            lambda _, p, f: write_review(MistakeBook.join([]), p, f),
             DataError,
             "`book` must hold at least one entry",
         ),
         (
-            lambda b, p, f: write_review(b, p, f, picture=lambda row: np.full((2, 2), 300)),
+            lambda b, p, f: write_review(b, p, f, picture=lambda _: np.full((2, 2), 300)),
             DataError,
             r"`picture` must return \(H, W\)",
         ),
         (
-            lambda b, p, f: nearest_positives(p[np.flatnonzero(p.is_negative())], [0]),
+            lambda _, p, _f: nearest_positives(p[np.flatnonzero(p.is_negative())], [0]),
             DataError,
             "`pool` must hold at least two positives, got 0",
         ),
