@@ -52,6 +52,7 @@ bench: $(VENV)/.dev ## speed, side by side with the peers
 	@$(BIN)/python -m benchmarks.loss_speed
 	@$(BIN)/python -m benchmarks.metrics_speed
 	@$(BIN)/python -m benchmarks.training_speed
+	@$(BIN)/python -m benchmarks.mining_speed
 
 check: lint types test ## what CI runs
 

@@ -27,6 +27,7 @@ class DigitWindows:
     """Windows over K mosaics.
 
     Args:
+        part: "train", "val" or "test".
         images: (K, 40, 40) float32, 4 x 4 digits, each at a random place in its cell of 10 pixels.
         proposals: The windows of 8 x 8 pixels at every second pixel that are positive (overlap 0.5
             and more with the digit that is sought) or background (below 0.3).
@@ -34,6 +35,7 @@ class DigitWindows:
         has_digit: (K,) bool, whether the digit occurs.
     """
 
+    part: WindowPart
     images: Floats
     proposals: Proposals
     pixels: Floats
@@ -41,11 +43,11 @@ class DigitWindows:
 
     @property
     def labels(self) -> Labels:
-        """One binary label per window; the mosaics are the groups."""
+        """One binary label per window; the mosaics are the groups, as "train 0"."""
         hot = (self.proposals.labels > 0).astype(np.int8)
-        return Labels.from_array(
-            hot, kind="multilabel", names=["digit"], groups=self.proposals.images
-        )
+        mosaics = np.array([f"{self.part} {i}" for i in range(len(self.images))])
+        groups = mosaics[self.proposals.images]
+        return Labels.from_array(hot, kind="multilabel", names=["digit"], groups=groups)
 
     def pool(self) -> ArrayPool:
         """Return the windows as a pool."""
@@ -108,7 +110,7 @@ def digit_windows(
     proposals = Proposals.join(found)
     has = np.zeros(images, dtype=bool)
     has[proposals.images[proposals.labels > 0]] = True
-    return DigitWindows(np.stack(drawn), proposals, np.concatenate(cut), has)
+    return DigitWindows(part, np.stack(drawn), proposals, np.concatenate(cut), has)
 
 
 def _scans() -> tuple[Floats, NDArray[np.int64]]:
