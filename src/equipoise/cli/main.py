@@ -15,6 +15,7 @@ from equipoise.cli import (
     evaluate,
     init,
     methods,
+    mine,
     predict,
     report,
     split,
@@ -35,8 +36,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: equipoise demo",
 )
-for verb in (demo, init, diagnose, audit, split, train, compare, tune, evaluate, apply, predict,
-             report, methods):  # fmt: skip
+for verb in (demo, init, diagnose, audit, split, train, mine, compare, tune, evaluate, apply,
+             predict, report, methods):  # fmt: skip
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(verb.run)
 
 

@@ -29,6 +29,7 @@ OPTIONS = {name: "--" + name.replace("_", "-") for name in SAME} | OTHER
 OF_VERB = {
     "audit": {"labels": "--columns"},
     "diagnose": {"counts": "--positives"},
+    "mine": {"negative": "--negative", "ratio": "--ratio"},
 }
 SETTING = re.compile(r"\b(\w+)=(?:'([^']*)'|\"([^\"]*)\"|(?=\W|$))")
 # Later words in backquotes are columns and other names.

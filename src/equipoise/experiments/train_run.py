@@ -26,7 +26,7 @@ from equipoise.experiments.train_model import Scales, input_scales, network_make
 from equipoise.experiments.train_study import SplitFile, TrainStudy
 from equipoise.training import Remedy, TrainingOptions, fit
 
-__all__ = ["TrainPlan", "plan_training", "run_training"]
+__all__ = ["TrainPlan", "make_augmentation", "plan_training", "run_training"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ def plan_training(
         LeakageError: rows or groups that stand on both sides.
     """
     options = TrainingOptions.from_mapping(study.training)
-    _augmentation(study)
+    make_augmentation(study)
     rows = load_rows(study.data) if rows is None else rows
     if rows.labels is None:
         raise DataError(say("data", "name its labels", None))
@@ -147,7 +147,7 @@ def _split(study: TrainStudy, rows: TrainRows, labels: Labels) -> Split:
     return draw(study.seed)
 
 
-def _augmentation(study: TrainStudy) -> Any:
+def make_augmentation(study: TrainStudy) -> Any:
     """Return what augments a batch, or None."""
     given = study.augmentation
     if given == "none":
@@ -211,7 +211,7 @@ def run_training(
         folds=folds,
         labels=plan.labels,
         seed=plan.study.seed,
-        augment=_augmentation(plan.study),
+        augment=make_augmentation(plan.study),
         collate=plan.rows.collate,
         out=out,
         resume=resume,

@@ -30,10 +30,13 @@ __all__ = [
     "FullStudy",
     "ModelSpec",
     "TrainStudy",
+    "check_one_arm",
     "load_full_study",
     "load_train_study",
+    "parse_as",
     "parse_full_study",
     "parse_train_study",
+    "read_relative",
 ]
 
 
@@ -143,7 +146,13 @@ def parse_train_study(content: Any, name: str = "study") -> TrainStudy:
         UsageError: one line that names the key, what was expected, and the closest known key; or
             other than one arm.
     """
-    study = _parse(content, name, TrainStudy)
+    study = parse_as(content, name, TrainStudy)
+    check_one_arm(study)
+    return study
+
+
+def check_one_arm(study: TrainStudy) -> None:
+    """Raise unless the study has one arm, of a method that is trained."""
     if len(study.arms) != 1:
         do = "Several are for `equipoise compare`."
         raise UsageError(say("arms", "hold one method", len(study.arms), do))
@@ -151,7 +160,6 @@ def parse_train_study(content: Any, name: str = "study") -> TrainStudy:
         do = "Train 'none': the trial's rule holds tuned thresholds in any case."
         raise UsageError(say("arms", "name a method that is trained", f"'{THRESHOLDS}'", do))
     get_method(study.arm.method)
-    return study
 
 
 def parse_full_study(content: Any, name: str = "study") -> FullStudy:
@@ -160,7 +168,7 @@ def parse_full_study(content: Any, name: str = "study") -> FullStudy:
     Raises:
         UsageError: as :func:`parse_train_study`; or two arms of one name.
     """
-    study = _parse(content, name, FullStudy)
+    study = parse_as(content, name, FullStudy)
     for arm in study.trained_arms():
         if arm.is_fitted:
             do = "It stands in studies on tables and on features of a frozen network."
@@ -172,10 +180,11 @@ def parse_full_study(content: Any, name: str = "study") -> FullStudy:
     return study
 
 
-AnyStudy = TypeVar("AnyStudy", TrainStudy, FullStudy)
+AnyStudy = TypeVar("AnyStudy", bound=_Training)
 
 
-def _parse(content: Any, name: str, form: type[AnyStudy]) -> AnyStudy:
+def parse_as(content: Any, name: str, form: type[AnyStudy]) -> AnyStudy:
+    """Check the content of a study file against a form, with short words written out."""
     if not isinstance(content, dict):
         raise UsageError(say(name, "be a YAML mapping", type(content).__name__))
     content = dict(content)
@@ -192,15 +201,16 @@ def _parse(content: Any, name: str, form: type[AnyStudy]) -> AnyStudy:
 
 def load_train_study(path: str | Path, assignments: tuple[str, ...] = ()) -> TrainStudy:
     """Read and check a study file; relative paths are seen from its folder."""
-    return parse_train_study(_read(path, assignments), str(path))
+    return parse_train_study(read_relative(path, assignments), str(path))
 
 
 def load_full_study(path: str | Path, assignments: tuple[str, ...] = ()) -> FullStudy:
     """Read and check a study of several full trainings; paths are seen from its folder."""
-    return parse_full_study(_read(path, assignments), str(path))
+    return parse_full_study(read_relative(path, assignments), str(path))
 
 
-def _read(path: str | Path, assignments: tuple[str, ...]) -> Any:
+def read_relative(path: str | Path, assignments: tuple[str, ...]) -> Any:
+    """Return the content of a study file with ``--set`` applied and paths seen from its folder."""
     file = Path(path)
     content = read_study(file, assignments)
     if isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""Mining: boxes and proposals that turn detection data into classification (NumPy), and patches."""
+"""Mining: rounds of hard negatives and the mistake book; boxes, proposals and patches."""
 
 from __future__ import annotations
 
@@ -7,44 +7,91 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equipoise.mining.annotations import Annotations, read_box_table
+    from equipoise.mining.book import MistakeBook
     from equipoise.mining.boxes import best_cover, best_iou, box_areas, box_iou
     from equipoise.mining.coco import read_coco
+    from equipoise.mining.dataset_pool import DatasetPool
+    from equipoise.mining.inclusion import MinedRows
+    from equipoise.mining.nearest import Nearest, nearest_positives
+    from equipoise.mining.options import MiningOptions
+    from equipoise.mining.parquet_pool import ParquetPool
     from equipoise.mining.patches import PatchDataset
+    from equipoise.mining.pools import ArrayPool, Pool
     from equipoise.mining.proposals import BACKGROUND, IGNORED, Proposals, label_proposals
+    from equipoise.mining.result import Mined, MiningRound
+    from equipoise.mining.review import write_review
+    from equipoise.mining.rounds import mine_hard_negatives
+    from equipoise.mining.scoring import PoolScores, score_pool
+    from equipoise.mining.task import MiningTask
+    from equipoise.mining.trainer import FitTrainer
     from equipoise.mining.windows import random_boxes, sliding_windows
 
 _HOME = {
     "BACKGROUND": "proposals",
     "IGNORED": "proposals",
     "Annotations": "annotations",
+    "ArrayPool": "pools",
+    "DatasetPool": "dataset_pool",
+    "FitTrainer": "trainer",
+    "Mined": "result",
+    "MinedRows": "inclusion",
+    "MiningOptions": "options",
+    "MiningRound": "result",
+    "MiningTask": "task",
+    "MistakeBook": "book",
+    "Nearest": "nearest",
+    "ParquetPool": "parquet_pool",
     "PatchDataset": "patches",
+    "Pool": "pools",
+    "PoolScores": "scoring",
     "Proposals": "proposals",
     "best_cover": "boxes",
     "best_iou": "boxes",
     "box_areas": "boxes",
     "box_iou": "boxes",
     "label_proposals": "proposals",
+    "mine_hard_negatives": "rounds",
+    "nearest_positives": "nearest",
     "random_boxes": "windows",
     "read_box_table": "annotations",
     "read_coco": "coco",
+    "score_pool": "scoring",
     "sliding_windows": "windows",
+    "write_review": "review",
 }
 
 __all__ = [
     "BACKGROUND",
     "IGNORED",
     "Annotations",
+    "ArrayPool",
+    "DatasetPool",
+    "FitTrainer",
+    "Mined",
+    "MinedRows",
+    "MiningOptions",
+    "MiningRound",
+    "MiningTask",
+    "MistakeBook",
+    "Nearest",
+    "ParquetPool",
     "PatchDataset",
+    "Pool",
+    "PoolScores",
     "Proposals",
     "best_cover",
     "best_iou",
     "box_areas",
     "box_iou",
     "label_proposals",
+    "mine_hard_negatives",
+    "nearest_positives",
     "random_boxes",
     "read_box_table",
     "read_coco",
+    "score_pool",
     "sliding_windows",
+    "write_review",
 ]
 
 

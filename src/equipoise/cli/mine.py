@@ -1,0 +1,59 @@
+"""``equipoise mine``: rounds of hard negatives, the mistake book and its review sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equipoise.cli import options as o
+from equipoise.cli.console import fail_on, findings_lines, note, print_json, progress
+from equipoise.cli.mining_lines import mined_dict, mined_lines, mining_lines
+
+EXAMPLE = "Example: equipoise mine train.csv --label y --ratio 3"
+
+
+def run(
+    source: Annotated[Path, typer.Argument(help="Study of one arm (YAML), or a feature table.")],
+    label: o.LabelColumn = None,
+    labels: o.LabelColumns = None,
+    id_column: o.IdColumn = None,
+    group: o.GroupColumn = None,
+    negative: Annotated[
+        str | None, typer.Option(help="Class whose rows are the negatives; else the largest.")
+    ] = None,
+    ratio: Annotated[
+        float | None, typer.Option(help="Negatives per positive to begin with; 3.")
+    ] = None,
+    settings: o.Settings = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of runs; equipoise_runs/NAME.")
+    ] = None,
+    dry_run: o.DryRun = False,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Go on with what is there, or begin again.")
+    ] = True,
+    allow_code: o.AllowCode = False,
+    as_json: o.Json = False,
+    at_least: o.FailOn = None,
+) -> None:
+    """Train on few negatives, add those the model wrongly believes in, and train again."""
+    from equipoise.experiments.mine_run import plan_mining, run_mining
+    from equipoise.experiments.mine_study import mine_study_from
+
+    study = mine_study_from(source, label=label, labels=labels, id_column=id_column, group=group,
+                            negative=negative, ratio=ratio, assignments=settings)  # fmt: skip
+    plan = plan_mining(study, allow_code=allow_code)
+    grave = [f for f in plan.training.findings if f.severity == "error"]
+    note("\n".join([*mining_lines(plan), *(findings_lines(grave) if grave else ())]))
+    if dry_run:
+        return
+    with progress() as show:
+        mined = run_mining(plan, out=out or Path("equipoise_runs") / source.stem, resume=resume,
+                           progress=show)  # fmt: skip
+    if as_json:
+        print_json(mined_dict(mined))
+    else:
+        typer.echo("\n".join(mined_lines(mined)))
+    fail_on(list(plan.training.findings), at_least)

@@ -1,0 +1,209 @@
+"""A pool over Parquet files: feature columns are read a batch at a time."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.checks import require_finite, say
+from equipoise._core.fingerprint import fingerprint_array
+from equipoise.errors import DataError
+from equipoise.labels.columns import binary_column, class_column
+from equipoise.labels.tables import require_columns
+from equipoise.mining.pools import Ints, Pool, batch_rows_for
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["ParquetPool"]
+
+
+class ParquetPool(Pool):
+    """A pool over the rows of Parquet files, one behind the other.
+
+    Use for tables that do not fit into memory: what stays there is one small integer per row, its
+    label. Prefer :class:`ArrayPool` for an .npy, which reads single rows faster.
+
+    Args:
+        paths: A file, a pattern ("part-*.parquet"), or several; patterns are sorted.
+        label: Column of the label: 0 and 1 (empty or -1: unknown) is one binary label, other
+            values are classes.
+        features: Columns of features, in order; None takes all that are not named otherwise.
+        id_column: Column of row ids.
+        group_column: Column of groups, such as the image.
+        names: All classes in order, so that files agree; None takes those that occur, sorted.
+        background: Name of the class whose rows are the negatives; None takes the first.
+        batch_rows: Rows that are read and scored at once; None takes 16 MiB of them.
+
+    Raises:
+        DataError: no such file or column, features that are not numbers, missing or infinite
+            values (when they are read), or labels of one class alone.
+
+    Example:
+        >>> import polars as pl, tempfile
+        >>> place = tempfile.TemporaryDirectory()
+        >>> frame = pl.DataFrame({"y": [0, 1, 0], "a": [0.5, 1.5, 2.5], "b": [1, 2, 3]})
+        >>> frame.write_parquet(f"{place.name}/p.parquet")
+        >>> pool = ParquetPool(f"{place.name}/p.parquet", label="y")
+        >>> len(pool), pool.n_negative, pool.read([2, 0]).tolist()
+        (3, 2, [[2.5, 3.0], [0.5, 1.0]])
+        >>> place.cleanup()
+    """
+
+    def __init__(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        label: str,
+        features: Sequence[str] | None = None,
+        id_column: str | None = None,
+        group_column: str | None = None,
+        names: Sequence[str] | None = None,
+        background: str | None = None,
+        batch_rows: int | None = None,
+    ) -> None:
+        self.paths = _files(paths)
+        self._id, self._group, self.has_ids = id_column, group_column, id_column is not None
+        named = [c for c in (label, id_column, group_column) if c is not None]
+        self.columns = _feature_columns(self.paths[0], named, features)
+        found = [_scan(path).select(label).collect()[label] for path in self.paths]
+        self._starts = np.cumsum([0, *(len(part) for part in found)])
+        values, known = _codes(found, label, names)
+        kind: Any = "multilabel" if known is None else "multiclass"
+        classes = (label,) if known is None else known
+        if background is not None and background not in classes:
+            raise DataError(say("background", f"be one of {list(classes)}", repr(background)))
+        super().__init__(
+            values,
+            kind,
+            classes,
+            background=0 if background is None else classes.index(background),
+            batch_rows=batch_rows or batch_rows_for(4 * len(self.columns)),
+        )
+
+    def batches(self, rows: Ints, size: int) -> Iterator[NDArray[np.float32]]:
+        """Yield (n, F) float32; a batch reads what lies between its first and its last row."""
+        for start in range(0, rows.size, size):
+            frame = self._take(rows[start : start + size], list(self.columns))
+            with np.errstate(over="ignore"):
+                wide = np.ascontiguousarray(frame.to_numpy(), dtype=np.float32)
+            require_finite("features", wide, "Fill or drop missing values first.")
+            yield wide
+
+    def groups(self, rows: Ints) -> NDArray[Any] | None:
+        """Read the groups of some rows."""
+        return None if self._group is None else self._side(rows, self._group)
+
+    def ids(self, rows: Ints) -> NDArray[Any]:
+        """Read the ids of some rows; positions where there is no column."""
+        return rows if self._id is None else self._side(rows, self._id)
+
+    def _side(self, rows: Ints, name: str) -> NDArray[Any]:
+        parts = [
+            self._take(rows[i : i + self.batch_rows], [name])[name]
+            for i in range(0, rows.size, self.batch_rows)
+        ]
+        values = [part.to_numpy() if part.dtype.is_integer() else np.asarray(part.to_list(), str)
+                  for part in parts]  # fmt: skip
+        return np.concatenate(values) if values else np.zeros(0, dtype=np.int64)
+
+    def _take(self, rows: Ints, columns: list[str]) -> pl.DataFrame:
+        import polars as pl
+
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        ends = np.searchsorted(ordered, self._starts[1:])
+        parts, begin = [], 0
+        for path, offset, end in zip(self.paths, self._starts, ends, strict=False):
+            for piece in _runs(ordered[begin:end], self.batch_rows):
+                low, high = int(piece[0]), int(piece[-1])
+                window = _scan(path).select(columns).slice(low - int(offset), high - low + 1)
+                frame = window.collect()
+                parts.append(frame if frame.height == piece.size else frame[piece - low])
+            begin = int(end)
+        joined = (
+            pl.concat(parts) if parts else _scan(self.paths[0]).select(columns).head(0).collect()
+        )
+        back = np.empty(rows.size, dtype=np.int64)
+        back[order] = np.arange(rows.size)
+        return joined if bool((order == np.arange(rows.size)).all()) else joined[back]
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the labels, the columns, and size and name of each file."""
+        about = [*self.columns, *(f"{p.name} {p.stat().st_size}" for p in self.paths)]
+        return fingerprint_array(np.asarray([super().fingerprint, *about]))
+
+
+def _runs(rows: Ints, gap: int) -> list[Ints]:
+    """Cut sorted rows where so many lie between two that reading on would waste more."""
+    return np.split(rows, np.flatnonzero(np.diff(rows) > gap) + 1) if rows.size else []
+
+
+def _feature_columns(
+    path: Path, named: Sequence[str], features: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return the columns of features of a file, checked."""
+    import polars as pl
+
+    empty = _scan(path).head(0).collect()
+    require_columns(empty, "columns", named)
+    chosen = [c for c in empty.columns if c not in named] if features is None else list(features)
+    require_columns(empty, "features", chosen)
+    types = {c: empty[c].dtype for c in chosen}
+    other = [c for c, t in types.items() if not (t.is_numeric() or t == pl.Boolean)]
+    if other or not chosen:
+        got = f"{other[0]} ({types[other[0]]})" if other else "no column"
+        raise DataError(say("features", "be numeric columns, at least one", got))
+    return tuple(chosen)
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    import polars as pl
+
+    try:
+        frame = pl.scan_parquet(path)
+        frame.collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        found = "nothing there" if not path.exists() else str(error).split("\n")[0]
+        raise DataError(say(str(path), "be a Parquet file", found)) from error
+    return frame
+
+
+def _files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    found: list[Path] = []
+    for name in map(str, given):
+        is_pattern = any(mark in name for mark in "*?[")
+        # Patterns may be absolute, which Path.glob refuses.
+        found += [Path(p) for p in sorted(glob.glob(name))] if is_pattern else [Path(name)]  # noqa: PTH207
+    if not found:
+        raise DataError(say("paths", "name Parquet files", given or "none"))
+    return found
+
+
+def _codes(
+    parts: list[Any], label: str, names: Sequence[str] | None
+) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Return labels as small integers, and the classes, or None for one binary label."""
+    import polars as pl
+
+    distinct = {v for part in parts for v in part.unique().to_list()} - {None, -1}
+    if distinct <= {0, 1} and names is None:
+        values = [binary_column(part, f"column {label}").astype(np.int8) for part in parts]
+        return np.concatenate(values), None
+    if any(part.null_count() for part in parts):
+        raise DataError(say(f"column {label}", "have a class in every row", "empty entries"))
+    texts = sorted(str(v) for v in distinct) if names is None else [str(n) for n in names]
+    # Checks the values against the names once for each distinct one, not for each row.
+    class_column([str(v) for v in sorted(distinct, key=str)], f"column {label}", texts)
+    small = np.int8 if len(texts) < 128 else np.int32
+    place = {name: i for i, name in enumerate(texts)}
+    coded = [part.cast(pl.String).replace_strict(place, return_dtype=pl.Int32).to_numpy()
+             for part in parts]  # fmt: skip
+    return np.concatenate(coded).astype(small), tuple(texts)

@@ -1,0 +1,84 @@
+"""Mining that is killed at any moment, and started again, writes the same mistake book."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("mining_resume")
+
+SCRIPT = Path(__file__).with_name("killed_mining.py")
+FILES = ("book.parquet", "training.parquet", "val.parquet", "rule.json", "mining.json")
+NEVER = 10_000
+
+Start = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Run mining in a process of its own and return how that ended."""
+    paths = os.pathsep.join([str(SCRIPT.parent), *filter(None, sys.path)])
+    server = subprocess.Popen(
+        [sys.executable, str(SCRIPT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths, "POLARS_MAX_THREADS": "1"},
+    )
+
+    def begin(folder: Path, after: int, event: str = "file", restart: bool = True) -> int:
+        server.stdin.write(json.dumps([str(folder), after, event, restart]) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
+        assert status in (0, -signal.SIGKILL)
+        return status
+
+    with server:
+        yield begin
+        server.stdin.close()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    (place,) = folder.iterdir()
+    return {name: (place / name).read_bytes() for name in FILES}
+
+
+def kill_at_each(start: Start, folder: Path, event: str, step: int, restart: bool) -> int:
+    """Kill one run after so many events, for every number there is; return how many."""
+    assert start(folder / "whole", NEVER, event, restart) == 0
+    want, after = contents(folder / "whole"), 0
+    while True:
+        place = folder / str(after)
+        if start(place, after, event, restart) == 0:
+            return after
+        assert not list(place.glob("*/mining.json"))
+        assert start(place, NEVER, event, restart) == 0
+        assert contents(place) == want, f"killed after {after}"
+        assert not list(place.rglob("*.tmp")) or event == "file"
+        after += step
+
+
+def test_killed_before_each_file_of_every_round(start: Start, tmp_path: Path) -> None:
+    # 3 trainings of 4 files, 2 rounds of 3 shards and 3 files, and 5 files at the end.
+    assert kill_at_each(start, tmp_path, "file", 1, restart=True) == 29
+
+
+def test_killed_in_training_and_scoring_where_rounds_go_on(start: Start, tmp_path: Path) -> None:
+    assert kill_at_each(start, tmp_path, "call", 2, restart=False) > 20
+
+
+def test_killed_again_and_again(start: Start, tmp_path: Path) -> None:
+    assert start(tmp_path / "whole", NEVER) == 0
+    starts = 1
+    while start(tmp_path / "cut", 6) != 0:
+        starts += 1
+        assert starts < 30
+    assert starts > 3
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
