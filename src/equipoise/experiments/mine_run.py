@@ -17,7 +17,7 @@ from equipoise.artifacts import Labels
 from equipoise.data import ArrayDataset
 from equipoise.errors import DataError, UsageError
 from equipoise.experiments.mine_study import MineStudy
-from equipoise.experiments.study import MIN_EPOCHS, STEPS
+from equipoise.experiments.study_parts import MIN_EPOCHS, STEPS
 from equipoise.experiments.train_data import TrainRows, load_rows
 from equipoise.experiments.train_run import TrainPlan, make_augmentation, plan_training
 from equipoise.mining import (
