@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from equipoise.labels.concurrence import Concurrence, gini, scumble
     from equipoise.labels.counts import Counts, counts_from
     from equipoise.labels.features import feature_table
     from equipoise.labels.groups import frequency_groups
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from equipoise.labels.weights import class_weights, pos_weights, priors
 
 __all__ = [
+    "Concurrence",
     "Counts",
     "Statistics",
     "class_weights",
@@ -23,15 +25,18 @@ __all__ = [
     "counts_from",
     "feature_table",
     "frequency_groups",
+    "gini",
     "label_statistics",
     "lift",
     "pos_weights",
     "priors",
     "read_labels",
     "read_table",
+    "scumble",
 ]
 
 _HOME = {
+    "Concurrence": "concurrence",
     "Counts": "counts",
     "Statistics": "statistics",
     "class_weights": "weights",
@@ -39,12 +44,14 @@ _HOME = {
     "counts_from": "counts",
     "feature_table": "features",
     "frequency_groups": "groups",
+    "gini": "concurrence",
     "label_statistics": "statistics",
     "lift": "pairs",
     "pos_weights": "weights",
     "priors": "weights",
     "read_labels": "read",
     "read_table": "tables",
+    "scumble": "concurrence",
 }
 
 

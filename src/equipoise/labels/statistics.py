@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.artifacts.labels import UNKNOWN, Kind, Labels
+from equipoise.labels.concurrence import gini, scumble
 from equipoise.labels.counts import Counts, counts_from
 from equipoise.labels.pairs import pack_rows
 
@@ -27,7 +28,8 @@ class Statistics:
         counts: The counts it was made from: names, positives, known rows, range of rows.
         imbalance_ratio: Largest over smallest count, over classes or labels that have positives.
         neg_pos_ratio: (C,) negatives per positive within each label, at least (a lower bound
-            where the number of rows is a range); NaN without positives.
+            where the number of rows is a range); NaN without positives. Called ImR elsewhere.
+        gini: Gini coefficient of the counts, 0 where all are equal; NaN without positives.
         effective_classes: Classes: exp of the entropy of the class shares.
         majority_share: Classes: share of the largest class.
         label_cardinality: Labels: mean number of labels per row; with unknown entries the sum of
@@ -40,12 +42,15 @@ class Statistics:
         empty: Names without any positive.
         distinct_labelsets: Labels, from rows: number of different combinations of positives.
         share_without_labels: Labels, from rows: share of rows known to have no label at all.
+        SCUMBLE: Labels, from rows: mean over rows of :func:`equipoise.labels.scumble`.
+        SCUMBLE_label: Labels, from rows: (L,) mean over the rows of each label.
     """
 
     counts: Counts
     imbalance_ratio: float
     neg_pos_ratio: NDArray[np.float64]
     empty: tuple[str, ...]
+    gini: float = np.nan
     effective_classes: float | None = None
     majority_share: float | None = None
     label_cardinality: float | None = None
@@ -56,6 +61,8 @@ class Statistics:
     CVIR: float | None = None
     distinct_labelsets: int | None = None
     share_without_labels: float | None = None
+    SCUMBLE: float | None = None
+    SCUMBLE_label: NDArray[np.float64] | None = None
 
     @property
     def kind(self) -> Kind:
@@ -129,7 +136,10 @@ def _label_fields(counts: Counts) -> dict[str, Any]:
 def _row_fields(labels: Labels) -> dict[str, Any]:
     positive = labels.values == 1
     bare = ~positive.any(axis=1) & ~(labels.values == UNKNOWN).any(axis=1)
+    concurrence = scumble(labels)
     return {
+        "SCUMBLE": concurrence.mean,
+        "SCUMBLE_label": concurrence.labels,
         "distinct_labelsets": int(np.unique(pack_rows(positive)).size),
         "share_without_labels": float(bare.mean()),
     }
@@ -171,6 +181,7 @@ def label_statistics(
         counts=counts,
         imbalance_ratio=float(present.max() / present.min()) if present.size else np.nan,
         neg_pos_ratio=_per_positive(counts),
+        gini=gini(positives) if present.size else np.nan,
         empty=tuple(n for n, p in zip(counts.names, positives, strict=True) if p == 0),
         **extra,
     )
