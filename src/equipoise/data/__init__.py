@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from equipoise.data.cifar import CifarBinary
     from equipoise.data.copies import CopiesDataset
     from equipoise.data.decoding import ImageSettings, decode_image
+    from equipoise.data.hashes import image_hashes
     from equipoise.data.hugging_face import HuggingFaceRows, from_hugging_face
     from equipoise.data.image_rows import BrokenImage, check_images
     from equipoise.data.images import ImageBytes, ImageFiles
@@ -37,6 +38,7 @@ _HOME = {
     "check_images": "image_rows",
     "decode_image": "decoding",
     "from_hugging_face": "hugging_face",
+    "image_hashes": "hashes",
     "make_loader": "loading",
     "pad_batch": "sequences",
     "padding_mask": "sequences",
@@ -61,6 +63,7 @@ __all__ = [
     "check_images",
     "decode_image",
     "from_hugging_face",
+    "image_hashes",
     "make_loader",
     "pad_batch",
     "padding_mask",

@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike
 
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
-from equipoise.diagnosis._course import Course, Floats, Row, course_of, noise, read_course
+from equipoise.diagnosis._course import Course, Floats, Row, noise, read_course
 from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis.course_end import overfit_course
+from equipoise.diagnosis.recipe_checks import collapsing
 
-__all__ = ["check_history", "flat_loss", "one_sided", "overfit", "rate_too_early"]
+__all__ = ["check_history", "flat_loss", "one_sided", "rate_too_early"]
 
 FALLEN = 100.0  # the rate counts as gone below its height divided by this
 WORKING = 5.0  # and as at work from its height divided by this on
@@ -22,8 +24,6 @@ WINDOW = 5  # epochs over which a loss counts as flat, and recalls as stuck
 FLAT = 0.01  # of the loss's mean
 MOVED = 0.02  # of the metric, along a straight line through the window
 STRAIGHT = 0.8  # correlation of metric and epoch
-RISEN = 0.05  # of the lowest validation loss
-SINCE = 3  # epochs since the lowest validation loss
 
 
 def check_history(
@@ -67,7 +67,7 @@ def check_history(
         (['EQ308'], 2)
     """
     course = read_course(history, label_history, outputs, labels, kept)
-    checks = (_early_rate, _flat_loss, _one_sided, _overfit)
+    checks = (_early_rate, _flat_loss, _one_sided, overfit_course)
     return [item for look in checks for item in look(course) or ()]
 
 
@@ -217,75 +217,26 @@ def _counted(course: Course, name: str) -> str:
     return f"{name} ({positives} positives in {rows})"
 
 
-def _overfit(course: Course) -> list[Finding] | None:
-    loss, val = course.loss, course.val_loss
-    if not course.epochs or not np.isfinite(loss + val).all():
-        return None
-    best, last = int(np.argmin(val)), course.epochs - 1
-    if last - best < SINCE:
-        return []
-    risen = float(np.median(val[-SINCE:]) - val[best])
-    floor = max(RISEN * abs(float(val[best])), 3 * noise(val))
-    if risen <= floor or loss[-1] >= loss[best]:
-        return []
-    metric = course.metric
-    fell = bool(metric[last] < metric[best])
-    first = (
-        "Stop earlier (patience), or take more weight decay, augmentation or data."
-        if fell
-        else "Where the ranking holds, only probabilities suffer: tune(trial.scores['val'])."
-    )
-    return [
-        finding(
-            "EQ311",
-            f"Since epoch {best} the training loss fell from {loss[best]:.4g} to {loss[last]:.4g} "
-            f"while the validation loss rose from {val[best]:.4g} to {val[last]:.4g}."
-            + _aside(course, best),
-            {
-                "epoch": best,
-                "loss": [float(loss[best]), float(loss[last])],
-                "val_loss": [float(val[best]), float(val[last])],
-                "metric": [float(metric[best]), float(metric[last])],
-                "kept": course.kept,
-            },
-            first,
-            "Use the kept epoch, not the last.",
-        )
-    ]
-
-
-def _aside(course: Course, best: int) -> str:
-    """Return what the metric did meanwhile, and which epoch is kept."""
-    words, metric, kept = "", course.metric, course.kept
-    if np.isfinite(metric[[best, -1]]).all():
-        words = f" The validation metric went from {metric[best]:.3f} to {metric[-1]:.3f}."
-    if kept is not None and 0 <= kept < course.epochs:
-        words += f" Epoch {kept} is kept (validation loss {course.val_loss[kept]:.4g})."
-    return words
-
-
 # The same as checks of `diagnose(trial=...)`.
 
 
 @check("EQ308")
 def rate_too_early(facts: Facts) -> list[Finding] | None:
     """Find a learning rate that was gone before the loss had settled."""
-    return None if facts.trial is None else _early_rate(course_of(facts.trial))
+    planned = [f for setup in facts.setups if setup.rates.size for f in collapsing(setup)]
+    if facts.course is None:
+        return planned if any(setup.rates.size for setup in facts.setups) else None
+    seen = _early_rate(facts.course)
+    return seen if seen is None and not planned else [*(seen or ()), *planned]
 
 
 @check("EQ309")
 def flat_loss(facts: Facts) -> list[Finding] | None:
     """Find a flat loss beside a metric that moves."""
-    return None if facts.trial is None else _flat_loss(course_of(facts.trial))
+    return None if facts.course is None else _flat_loss(facts.course)
 
 
 @check("EQ310")
 def one_sided(facts: Facts) -> list[Finding] | None:
     """Find labels of which nothing, or everything, is flagged epoch after epoch."""
-    return None if facts.trial is None else _one_sided(course_of(facts.trial))
-
-
-@check("EQ311")
-def overfit(facts: Facts) -> list[Finding] | None:
-    """Find a validation loss that rises while the training loss falls."""
-    return None if facts.trial is None else _overfit(course_of(facts.trial))
+    return None if facts.course is None else _one_sided(facts.course)

@@ -3,41 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from importlib.resources import files
+from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import closest, say
 from equipoise._core.codes import CODES
+from equipoise.artifacts.comparison import Comparison
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Kind, Labels
+from equipoise.artifacts.rule import DecisionRule
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
 from equipoise.artifacts.trial import Trial
 from equipoise.diagnosis import (
     balance_checks,
+    course_end,
     histories,
     input_checks,
     label_checks,
+    outcome_checks,
+    recipe_checks,
+    row_checks,
     score_checks,
+    setup_checks,
     split_checks,
+    study_checks,
+    table_checks,
 )
+from equipoise.diagnosis._course import course_of, read_course
 from equipoise.diagnosis._registry import CHECKS, CheckResult, Facts
-from equipoise.errors import UsageError
+from equipoise.diagnosis.class_table import ClassTable
+from equipoise.diagnosis.setup import Setup
+from equipoise.errors import EquipoiseError, UsageError
 from equipoise.labels.counts import Counts, counts_from
 from equipoise.labels.statistics import label_statistics
 from equipoise.splits.leakage import audit_split
 
-__all__ = ["diagnose", "diagnose_scores", "explain", "run_checks"]
+__all__ = ["Material", "diagnose", "diagnose_scores", "explain", "run_checks"]
 
 CHECK_MODULES = (
     label_checks,
     balance_checks,
+    row_checks,
     split_checks,
     histories,
+    course_end,
+    setup_checks,
+    recipe_checks,
+    table_checks,
     score_checks,
     input_checks,
+    outcome_checks,
+    study_checks,
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What :func:`diagnose` can look at beside labels, splits, scores and a trial.
+
+    Args:
+        setups: How models are, or are to be, trained; see :func:`read_setup`.
+        history: One mapping per epoch of any framework's log: "loss", "val_loss", "val_metric",
+            "lr".
+        label_history: One mapping per epoch and label: "epoch", "label", "recall".
+        other: Scores of another run on the same rows as ``scores``.
+        new: Scores of the rows that decisions are for.
+        rule: A decision rule.
+        comparison: Arms side by side.
+        trials: Trainings that are to be compared.
+        classes: Recall and precision per class of one or more runs.
+        image_hashes: (N,) uint64, of :func:`equipoise.data.image_hashes`, for all rows of a split.
+
+    Example:
+        >>> setup = Setup(lr=1e-4, lr_factor=0.1, epochs=4)
+        >>> [f.code for f in diagnose(more=Material(setups=(setup,)))]
+        ['EQ308']
+    """
+
+    setups: tuple[Setup, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = ()
+    label_history: tuple[Mapping[str, Any], ...] = ()
+    other: Scores | None = None
+    new: Scores | None = None
+    rule: DecisionRule | None = None
+    comparison: Comparison | None = None
+    trials: tuple[Trial, ...] = ()
+    classes: ClassTable | None = None
+    image_hashes: NDArray[np.uint64] | None = None
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, f.name) not in (None, ()) for f in fields(self)
+                   if f.name != "image_hashes") or self.image_hashes is not None  # fmt: skip
 
 
 def _require_code(code: str) -> str:
@@ -55,11 +116,12 @@ def _facts(
     scores: Scores | None,
     features: ArrayLike | None,
     trial: Trial | None,
+    more: Material,
 ) -> Facts:
     if labels is not None and counts is not None:
         raise UsageError(say("labels and counts", "not be given both", "both"))
-    if labels is None and counts is None and scores is None and trial is None:
-        what = "be given: labels, counts, scores or a trial, at least one"
+    if all(x is None for x in (labels, counts, scores, trial)) and not more:
+        what = "be given: labels, counts, scores, a trial or other material, at least one"
         raise UsageError(say("something to diagnose", what, "nothing"))
     if labels is None and split is not None:
         raise UsageError(say("labels", "be given with a split", None, "Pass the labels it splits."))
@@ -74,7 +136,28 @@ def _facts(
         audit = audit_split(split, labels, features=features)
     if scores is None and trial is not None:
         scores = trial.scores.get("val")
-    return Facts(statistics, labels, split, tuple(audit), features is not None, scores, trial)
+    course = course_of(trial) if trial is not None else None
+    if course is None and more.history:
+        course = read_course(more.history, more.label_history, None, None, None)
+    return Facts(
+        statistics=statistics,
+        labels=labels,
+        split=split,
+        audit=tuple(audit),
+        has_features=features is not None,
+        scores=scores,
+        trial=trial,
+        course=course,
+        features=None if features is None else np.asarray(features),
+        image_hashes=more.image_hashes,
+        setups=more.setups,
+        other=more.other,
+        new=more.new,
+        rule=more.rule,
+        comparison=more.comparison,
+        trials=more.trials,
+        classes=more.classes,
+    )
 
 
 def run_checks(
@@ -87,12 +170,14 @@ def run_checks(
     scores: Scores | None = None,
     features: ArrayLike | None = None,
     trial: Trial | None = None,
+    more: Material | None = None,
     ignore: Sequence[str] = (),
 ) -> list[CheckResult]:
     """Run every check and say what became of each; the arguments are those of :func:`diagnose`.
 
     Returns:
-        One result per check in order of codes: "found", "passed", "not applicable" or "muted".
+        One result per check in order of codes: "found", "passed", "not applicable", "skipped"
+        (it could not be made; the reason goes with it) or "muted".
 
     Example:
         >>> results = run_checks(counts={"cat": 50, "dog": 50}, kind="multiclass")
@@ -100,14 +185,18 @@ def run_checks(
         'passed'
     """
     muted = {_require_code(code) for code in ignore}
-    facts = _facts(labels, counts, n_rows, kind, split, scores, features, trial)
+    facts = _facts(labels, counts, n_rows, kind, split, scores, features, trial, more or Material())
     results = []
     for code in sorted(CHECKS):
         title = CODES[code].title
         if code in muted:
             results.append(CheckResult(code, title, "muted"))
             continue
-        found = CHECKS[code](facts)
+        try:
+            found = CHECKS[code](facts)
+        except EquipoiseError as error:
+            results.append(CheckResult(code, title, "skipped", reason=str(error)))
+            continue
         if found is None:
             results.append(CheckResult(code, title, "not applicable"))
         else:
@@ -125,6 +214,7 @@ def diagnose(
     scores: Scores | None = None,
     features: ArrayLike | None = None,
     trial: Trial | None = None,
+    more: Material | None = None,
     ignore: Sequence[str] = (),
 ) -> list[Finding]:
     """Find out what is wrong, or only seems wrong, with labels, a split, scores or a training.
@@ -142,6 +232,7 @@ def diagnose(
         features: (N, ...) inputs of all rows, to see identical rows across the split.
         trial: A finished training, for its history (EQ308 to EQ311); its validation scores are
             looked at too where ``scores`` are not given.
+        more: Set-ups, logs of other frameworks, another run's scores, a rule, a comparison.
         ignore: Codes to leave out.
 
     Returns:
@@ -164,6 +255,7 @@ def diagnose(
         scores=scores,
         features=features,
         trial=trial,
+        more=more,
         ignore=ignore,
     )
     found = [item for result in results for item in result.findings]

@@ -11,11 +11,26 @@ from equipoise.artifacts.labels import UNKNOWN
 from equipoise.artifacts.scores import Scores
 from equipoise.diagnosis._registry import Facts, check, finding, listed
 
-__all__ = ["flood_or_drought", "saturated"]
+__all__ = ["flood_or_drought", "implied_weight", "saturated"]
 
 _SHARE = 0.01
 _LOGIT_LIMIT = 16.6  # beyond it the float32 sigmoid is 1 exactly
 _TIES = 3
+
+
+def implied_weight(scores: Scores, column: int) -> float:
+    """Return the weight on positives that explains a mean probability off the prevalence.
+
+    The w for which the mean of p / (p + w (1 - p)) is the share of positives.
+    """
+    truth = scores.require_labels().one_hot()[:, column]
+    z = scores.log_odds()[truth != UNKNOWN, column]
+    share = float((truth == 1).sum()) / z.size
+    low, high = -30.0, 30.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(expit(z - middle).mean()) > share else (low, middle)
+    return float(np.exp((low + high) / 2))
 
 
 def _saturated(scores: Scores) -> NDArray[np.float64]:
@@ -90,6 +105,9 @@ def flood_or_drought(facts: Facts) -> list[Finding] | None:
                 "mean_probability": float(p.mean()),
                 "prevalence": positives / p.size,
                 "ratio": ratio,
+                "implied_weight": implied_weight(scores, i)
+                if scores.kind == "multilabel"
+                else float("nan"),
             }
     if not rows:
         return []
@@ -97,13 +115,19 @@ def flood_or_drought(facts: Facts) -> list[Finding] | None:
         f"{n} ({r['mean_probability']:.3f} for {r['prevalence']:.3f})" for n, r in rows.items()
     ]
     flood = sum(r["ratio"] > 2 for r in rows.values())
+    weights = [f"{n} {r['implied_weight']:.3g}" for n, r in rows.items()]
+    by_weight = (
+        f" Weights on positives that would explain it: {listed(weights)}."
+        if scores.kind == "multilabel"
+        else ""
+    )
     return [
         finding(
             "EQ402",
             f"Mean probability against prevalence is off by more than a factor of 2 for "
             f"{len(rows)} of {len(scores.names)}: {flood} too high, {len(rows) - flood} too low: "
             f"{listed(shown)}. A cut at 0.5 then floods or starves the label, however good the "
-            "ranking.",
+            f"ranking.{by_weight}",
             {"labels": rows},
             "Undo what weights or samplers did (correction=), then calibrate on validation data.",
             "Judge the model by average precision before blaming it.",

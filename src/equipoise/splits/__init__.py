@@ -3,6 +3,7 @@
 from equipoise.splits.kfold import stratified_kfold
 from equipoise.splits.leakage import audit_split, row_hashes
 from equipoise.splits.long_tail import long_tail_counts, long_tail_split
+from equipoise.splits.near import near_pairs
 from equipoise.splits.stratified import redraw_validation, stratified_split
 from equipoise.splits.summary import SplitSummary, split_summary
 
@@ -11,6 +12,7 @@ __all__ = [
     "audit_split",
     "long_tail_counts",
     "long_tail_split",
+    "near_pairs",
     "redraw_validation",
     "row_hashes",
     "split_summary",

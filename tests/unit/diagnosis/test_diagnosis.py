@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from scipy.stats import binomtest
 
 from equipoise._core.codes import CODES
-from equipoise.artifacts import Labels, Scores, Split, Trial
-from equipoise.diagnosis import diagnose, explain, run_checks
+from equipoise.artifacts import Comparison, Labels, Scores, Split, Trial
+from equipoise.comparison import compare
+from equipoise.decisions import tune
+from equipoise.diagnosis import ClassTable, Material, Setup, diagnose, explain, run_checks
 from equipoise.diagnosis._power import half_width, positives_needed
 from equipoise.diagnosis._registry import CHECKS, check
 from equipoise.diagnosis.input_checks import wrap_unchecked
@@ -72,6 +75,121 @@ def trained(recall: float = 0.5, **columns: list[float]) -> Options:
     }
 
 
+def set_up(n_rows: int | None = 1000, kind: str = "multilabel", **said: Any) -> Options:
+    """Counts of a rare and a common label, and how a model is trained on them."""
+    counts = {"A": 100, "B": 500} if kind == "multilabel" else {"A": 900, "B": 100}
+    given: Options = {"counts": counts, "more": Material(setups=(Setup(**said),))}
+    return given | ({"n_rows": n_rows} if kind == "multilabel" else {"kind": kind})
+
+
+def table(**runs: tuple[list[float], list[float]]) -> Options:
+    """Four classes of 50 test rows each; (recall, precision) of each run."""
+    names = ("a", "b", "c", "d")
+    made = ClassTable.from_columns(
+        names, 50, {r: v[0] for r, v in runs.items()}, {r: v[1] for r, v in runs.items()}
+    )
+    return {"more": Material(classes=made)}
+
+
+def memorised(test: float) -> Options:
+    made = ClassTable.from_columns(
+        ("a", "b"), 50, {"x": [0.9, test]}, {"x": [0.9, 0.9]}, {"x": [1.0, 1.0]}
+    )
+    return {"more": Material(classes=made)}
+
+
+def two_runs(shift: float, noise: float) -> Options:
+    rng = np.random.default_rng(0)
+    y = (rng.random(2000) < 0.2).astype(int)
+    z = 2.0 * y + rng.normal(size=2000) - 3
+    labels = Labels.from_array(y, kind="multilabel", names=["A"])
+    other = z + shift + noise * rng.normal(size=2000)
+    one, two = (Scores.from_arrays(labels, logits=v, split="val") for v in (z, other))
+    return {"scores": one, "more": Material(other=two)}
+
+
+def ruled(overlap: int) -> Options:
+    rng = np.random.default_rng(0)
+    y = (rng.random(400) < 0.3).astype(int)
+    z = 2.0 * y + rng.normal(size=400) - 1
+    labels = Labels.from_array(y, kind="multilabel", names=["A"])
+    parts = [
+        Scores.from_arrays(labels[rows], logits=z[rows], split=split, ids=rows)
+        for rows, split in ((np.arange(200), "val"), (np.arange(200, 400) - overlap, "test"))
+    ]
+    return {"scores": parts[1], "more": Material(rule=tune(parts[0]))}
+
+
+def claims(gap: float) -> Options:
+    rule = ruled(0)["more"].rule
+    return {"more": Material(rule=replace(rule, claimed=rule.cross_fitted + gap))}
+
+
+def compared(shift: float = 0.0, seeds: int = 5, n: int = 400, gain: float = 0.0) -> Comparison:
+    trials = []
+    for seed in range(seeds):
+        for method, more, moved in (("none", 0.0, 0.0), ("remedy", gain, shift)):
+            scores = {}
+            for part, stream in (("val", 100 + seed), ("test", 7)):
+                rng = np.random.default_rng(stream)
+                y = (rng.random(n) < 0.3).astype(int)
+                labels = Labels.from_array(y, kind="multilabel", names=["A"])
+                z = (2 + more) * y + rng.normal(size=n) - 2 + moved
+                scores[part] = Scores.from_arrays(labels, logits=z, split=part)
+            trials.append(Trial(method, seed, {}, 900, 100, {"A": 270}, {}, [], scores))
+    return compare(trials)
+
+
+def deployed(share: float) -> Options:
+    rng = np.random.default_rng(0)
+    made = []
+    for n, p in ((4000, 0.3), (4000, share)):
+        y = (rng.random(n) < p).astype(int)
+        # Scores that are true log-odds at a prevalence of 0.3.
+        z = 3.0 * rng.normal(size=n) + 9 * y - 4.5 + np.log(0.3 / 0.7)
+        made.append((y, z))
+    labels = Labels.from_array(made[0][0], kind="multilabel", names=["A"])
+    val = Scores.from_arrays(labels, logits=made[0][1], split="val")
+    new = Scores.from_arrays(None, logits=made[1][1], split="new", kind="multilabel", names=["A"])
+    return {"scores": val, "more": Material(new=new)}
+
+
+def arms(**second: Any) -> Options:
+    facts: Options = {"n_train": 9, "n_val": 9, "train_counts": {"A": 3}, "histogram": {}}
+    one = Trial("none", 0, {"training": {"epochs": 5}}, history=[], scores={}, **facts)
+    two = Trial("focal", 0, {"training": {"epochs": 5, **second}}, history=[], scores={}, **facts)
+    return {"more": Material(trials=(one, two))}
+
+
+def unlabelled(hidden: int) -> Options:
+    """Positives score high; so do some that nobody marked."""
+    rng = np.random.default_rng(0)
+    y = np.zeros(2000, dtype=int)
+    y[:100] = 1
+    prob = np.where(np.arange(2000) < 100 + hidden, 0.9, 0.02) + 0.01 * rng.random(2000)
+    labels = Labels.from_array(y, kind="multilabel", names=["A"])
+    return {"scores": Scores.from_arrays(labels, probabilities=prob, split="val")}
+
+
+def shares(test_positives: int) -> Options:
+    values = [0] * 300 + [1] * 300 + [0] * (100 - test_positives) + [1] * test_positives
+    labels = Labels.from_array(values, kind="multiclass")
+    return {"labels": labels, "split": split_of(labels, list(range(600, 700)))}
+
+
+def pictures(hashes: list[int] | None) -> Options:
+    labels = Labels.from_array([0, 1, 0, 1], kind="multiclass")
+    more = Material() if hashes is None else Material(image_hashes=np.array(hashes, np.uint64))
+    return {"labels": labels, "split": split_of(labels, [2, 3]), "more": more}
+
+
+def doubled(second: int) -> Options:
+    labels = Labels.from_array([0, 1, 1, second], kind="multiclass")
+    return {"labels": labels, "features": np.array([[1.0], [2.0], [3.0], [2.0]])}
+
+
+COUNTED: Options = {"counts": FOUR, "n_rows": 224000}
+RIGHT = ([0.86, 0.70, 0.44, 0.92], [0.83, 0.71, 0.57, 0.81])
 FALLING = [0.7, 0.5, 0.45, 0.44, 0.44, 0.44]
 UNIQUE = np.arange(6.0)[:, None]
 TWICE = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 0.0])[:, None]
@@ -113,6 +231,13 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         {"counts": {"A": 30, "B": 50}, "n_rows": 70},
         {"labels": hot([1, 0], [0, 1])},
     ),
+    "EQ108": (doubled(0), doubled(1), {"labels": hot([1, 0])}),
+    "EQ109": (
+        {"labels": hot([1] * 30 + [0] * 30, [1] * 40 + [0] * 20)},
+        {"labels": hot([1, 0] * 30, [1, 1, 0, 0] * 15)},
+        {"labels": hot([1, 0])},
+    ),
+    "EQ110": (unlabelled(60), unlabelled(0), COUNTED),
     "EQ201": (
         with_split([1, 1, 2, 2, 3, 3], [2]),
         with_split([1, 1, 2, 2, 3, 3], [2, 3]),
@@ -128,6 +253,28 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         with_split(None, [2, 3], features=TWICE),
         with_split(None, [2, 3], features=UNIQUE),
         with_split(None, [2, 3]),
+    ),
+    "EQ205": (
+        pictures([7, 2**40, 5, 2**50]),
+        pictures([0xF0F0, 0xFF << 40, 0x0F0F, 0xFF << 50]),
+        pictures(None),
+    ),
+    "EQ206": (shares(80), shares(52), COUNTED),
+    "EQ207": (ruled(50), ruled(0), scored(probabilities=spread(0.1))),
+    "EQ301": (
+        set_up(from_logits=True, activation="sigmoid"),
+        set_up(from_logits=False, activation="sigmoid"),
+        set_up(loss="bce"),
+    ),
+    "EQ302": (
+        set_up(from_logits=False, activation="none"),
+        set_up(from_logits=True, activation="none"),
+        set_up(activation="none"),
+    ),
+    "EQ303": (
+        scored(probabilities=0.5 + 0.2 * np.linspace(0, 1, 400)),
+        scored(probabilities=spread(0.1)),
+        scored(ranking=spread(0.6)),
     ),
     "EQ308": (
         trained(loss=FALLING, lr=[0.1**e for e in range(6)]),
@@ -149,6 +296,53 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         trained(loss=FALLING, val_loss=FALLING),
         trained(loss=FALLING),
     ),
+    "EQ312": (
+        set_up(class_weight={"0": 9, "1": 1}),
+        set_up(class_weight=[9, 1], kind="multiclass"),
+        set_up(pos_weight=[9, 1]),
+    ),
+    "EQ313": (
+        set_up(metrics=("categorical_accuracy",)),
+        set_up(metrics=("average_precision",)),
+        set_up(loss="bce"),
+    ),
+    "EQ330": (set_up(pos_weight=[9, 1]), set_up(pos_weight=[1, 1]), COUNTED),
+    "EQ331": (
+        {
+            "counts": {"A": 4, "B": 500},
+            "n_rows": 6790,
+            "more": Material(setups=(Setup(pos_weight=[1697, 3]),)),
+        },
+        set_up(pos_weight=[200, 1]),
+        COUNTED,
+    ),
+    "EQ332": (set_up(alpha=0.25), set_up(alpha=0.75), COUNTED),
+    "EQ333": (set_up(beta=0.9999), set_up(beta=0.9), COUNTED),
+    "EQ334": (
+        set_up(pos_weight=[6.0, 1.2]),
+        set_up(pos_weight=[9.0, 1.0]),
+        COUNTED,
+    ),
+    "EQ335": (set_up(batch_size=16), set_up(batch_size=64), COUNTED),
+    "EQ336": (set_up(monitor="test_f1"), set_up(monitor="val_f1"), COUNTED),
+    "EQ337": (
+        set_up(sampler="WeightedRandomSampler", pos_weight=[9, 1]),
+        set_up(sampler="WeightedRandomSampler"),
+        COUNTED,
+    ),
+    "EQ338": (
+        trained(loss=[1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]),
+        trained(loss=FALLING),
+        trained(loss=[1.0, 0.9]),
+    ),
+    "EQ339": (memorised(0.3), memorised(0.8), table(x=RIGHT)),
+    "EQ340": (arms(epochs=50), arms(), COUNTED),
+    "EQ341": (
+        table(x=RIGHT, y=([0.86, 0.72, 0.46, 0.92], RIGHT[1])),
+        table(x=RIGHT, y=([0.30, 0.20, 0.10, 0.40], RIGHT[1])),
+        table(x=RIGHT),
+    ),
+    "EQ342": (table(x=RIGHT[::-1]), table(x=RIGHT), COUNTED),
     "EQ401": (
         scored(probabilities=np.where(np.arange(400) < 8, 0.0, spread(0.1))),
         scored(probabilities=spread(0.1)),
@@ -174,6 +368,29 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         scored(probabilities=spread(0.1)),
         {"counts": FOUR},
     ),
+    "EQ406": (two_runs(2.0, 0.0), two_runs(0.0, 0.1), COUNTED),
+    "EQ407": (
+        {"scores": scored(probabilities=spread(0.1))["scores"][:60]},
+        scored(probabilities=spread(0.1)),
+        COUNTED,
+    ),
+    "EQ408": (
+        {"more": Material(comparison=compared(seeds=3))},
+        {"more": Material(comparison=compared(seeds=5))},
+        COUNTED,
+    ),
+    "EQ409": (claims(0.2), claims(0.0), COUNTED),
+    "EQ410": (
+        {"more": Material(comparison=compared(shift=1.0))},
+        {"more": Material(comparison=compared(gain=1.5))},
+        COUNTED,
+    ),
+    "EQ411": (deployed(0.1), deployed(0.3), COUNTED),
+    "EQ504": (
+        set_up(alpha=[9, 1], alpha_on="both"),
+        set_up(alpha=[9, 1], alpha_on="both", kind="multiclass"),
+        set_up(alpha=0.25),
+    ),
 }
 
 
@@ -195,7 +412,7 @@ def test_a_check_fires_passes_and_steps_aside(code: str) -> None:
 
 @pytest.mark.parametrize("code", CASES)
 def test_a_finding_is_complete(code: str) -> None:
-    (found,) = [f for f in diagnose(**CASES[code][0]) if f.code == code]
+    (found, *_) = [f for f in diagnose(**CASES[code][0]) if f.code == code]
     assert (found.severity, found.title) == CODES[code]
     assert found.message.endswith(".")
     assert found.evidence

@@ -1,0 +1,186 @@
+"""Checks on what came of runs: cuts, rows that rules have seen, headlines, claims."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from equipoise._core.logistic import one_vs_rest
+from equipoise.artifacts.finding import Finding
+from equipoise.artifacts.rule import hash_ids
+from equipoise.artifacts.scores import Scores
+from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.metrics.influence import Influence, average_precision_influence, macro_influence
+
+__all__ = [
+    "anecdotal_headline",
+    "only_the_cut",
+    "optimistic",
+    "tuned_on_test",
+]
+
+_SAME, _FLOOD = 0.02, 1.5
+_FEW = 10
+_GAP = 0.05
+
+
+def _macro(scores: Scores, columns: NDArray[np.int64]) -> tuple[Influence, NDArray[np.int8]]:
+    labels = scores.require_labels()
+    truth = labels.one_hot()
+    values = one_vs_rest(scores.values) if scores.kind == "multiclass" else scores.values
+    each = [average_precision_influence(truth[:, c], values[:, c]) for c in columns]
+    return macro_influence(each, len(scores)), truth
+
+
+def _flagged(scores: Scores) -> NDArray[np.float64]:
+    """Return the share of rows above 0.5 (classes: the largest), as scores come."""
+    if scores.kind == "multiclass":
+        picked = scores.values.argmax(1)
+        return np.bincount(picked, minlength=scores.values.shape[1]) / len(scores)
+    cut = 0.5 if scores.score_kind == "probabilities" else 0.0
+    return np.asarray((scores.values > cut).mean(0))
+
+
+@check("EQ406")
+def only_the_cut(facts: Facts) -> list[Finding] | None:
+    """Find two runs that rank alike and differ in how much they flag."""
+    one, two = facts.scores, facts.other
+    if one is None or two is None or one.labels is None or two.labels is None:
+        return None
+    if len(one) != len(two) or one.names != two.names:
+        return None
+    truth = one.labels.one_hot()
+    usable = np.flatnonzero(((truth == 1).sum(0) > 0) & ((truth == 0).sum(0) > 0))
+    if not usable.size:
+        return []
+    left, _ = _macro(one, usable)
+    right, _ = _macro(two, usable)
+    gap = right - left
+    half = float(norm.isf(0.025)) * float(np.sqrt((gap.rows**2).sum()))
+    before, after = _flagged(one)[usable], _flagged(two)[usable]
+    low, high = np.minimum(before, after), np.maximum(before, after)
+    moved = usable[high > _FLOOD * np.maximum(low, 1 / len(one))]
+    if abs(gap.value) + half > _SAME and not abs(gap.value) <= half:
+        return []
+    if not moved.size:
+        return []
+    shares = {
+        one.names[c]: [float(_flagged(s)[c]) for s in (one, two)]
+        + [float((truth[:, c] == 1).mean())]
+        for c in moved
+    }
+    shown = [f"{n} {a:.1%} and {b:.1%} ({p:.1%} positive)" for n, (a, b, p) in shares.items()]
+    return [
+        finding(
+            "EQ406",
+            f"The two runs rank alike: macro AP {left.value:.3f} and {right.value:.3f}, difference "
+            f"{gap.value:+.3f} [{gap.value - half:+.3f}, {gap.value + half:+.3f}], paired over "
+            f"rows. What differs is how much lies above 0.5: {listed(shown)}. So one finds nothing "
+            "and the other too much, by the cut and not by what they have learned.",
+            {
+                "macro_ap": [left.value, right.value],
+                "difference": [gap.value, gap.value - half, gap.value + half],
+                "flagged": shares,
+            },
+            "Tune one threshold per label on validation scores of either run: equipoise tune.",
+        )
+    ]
+
+
+@check("EQ207")
+def tuned_on_test(facts: Facts) -> list[Finding] | None:
+    """Find rows that a rule was tuned on among those it is judged on, or among test rows."""
+    rule = facts.rule
+    if rule is None:
+        return None
+    found = []
+    scores = facts.scores
+    if scores is not None and scores.split in ("test", "new"):
+        same = rule.tuned_on.get("fingerprint") == scores.fingerprint
+        shared = len(scores) if same else _shared(rule.id_hashes, scores.ids)
+        if shared:
+            found.append((shared, len(scores), "rows it is judged on"))
+    if facts.split is not None and facts.labels is not None and facts.labels.ids is not None:
+        test = facts.labels.ids[facts.split.test]
+        shared = _shared(rule.id_hashes, test)
+        if shared:
+            found.append((shared, len(test), "test rows of the split"))
+    return [
+        finding(
+            "EQ207",
+            f"The rule was tuned on {shared:,} of the {n:,} {what}. Its thresholds have seen the "
+            "answers: what is measured there is a claim, not an estimate.",
+            {"shared": shared, "rows": n},
+            "Tune on validation (or out-of-fold) scores, and touch test rows once.",
+        )
+        for shared, n, what in found
+    ]
+
+
+def _shared(hashes: NDArray[np.uint64] | None, ids: NDArray[np.generic] | None) -> int:
+    if hashes is None or ids is None:
+        return 0
+    return int(np.intersect1d(hashes, hash_ids(ids)).size)
+
+
+@check("EQ407")
+def anecdotal_headline(facts: Facts) -> list[Finding] | None:
+    """Find averages that rest on labels with under ten test positives."""
+    positives: dict[str, int] = {}
+    if facts.comparison is not None:
+        known = facts.comparison.data.get("positives", {})
+        positives = {name: int(row["test"] or 0) for name, row in known.items()}
+    elif facts.scores is not None and facts.scores.labels is not None:
+        counts = facts.scores.labels.counts
+        positives = {n: int(c) for n, c in zip(facts.scores.names, counts, strict=True)}
+    if not positives:
+        return None
+    usable = {n: c for n, c in positives.items() if c > 0}
+    few = {n: c for n, c in usable.items() if c < _FEW}
+    if len(few) < 2 and not (few and len(usable) <= 4):
+        return []
+    share = len(few) / len(usable)
+    return [
+        finding(
+            "EQ407",
+            f"{len(few)} of the {len(usable)} labels that a macro average counts have fewer than "
+            f"{_FEW} positives: {listed([f'{n} ({c})' for n, c in few.items()])}. They are "
+            f"{share:.0%} of the headline, and one row more or less moves each by a tenth or more.",
+            {"positives": few, "share_of_average": share},
+            "Report the average over labels with 10 positives or more beside it, with intervals.",
+            "Pool folds (fit(folds=5)), so that every positive is judged once.",
+        )
+    ]
+
+
+@check("EQ409")
+def optimistic(facts: Facts) -> list[Finding] | None:
+    """Find rules whose claim lies far above what cross-fitting says."""
+    rule = facts.rule
+    if rule is None or not rule.claimed.size or not rule.cross_fitted.size:
+        return None
+    gap = rule.claimed - rule.cross_fitted
+    bad = np.flatnonzero(np.nan_to_num(gap) > _GAP)
+    if not bad.size:
+        return []
+    values = np.broadcast_to(gap, (len(rule.names),)) if gap.size == 1 else gap
+    rows = {
+        rule.names[i]: {
+            "claimed": float(np.resize(rule.claimed, values.size)[i]),
+            "cross_fitted": float(np.resize(rule.cross_fitted, values.size)[i]),
+        }
+        for i in bad
+    }
+    measure = rule.measure or rule.objective
+    shown = [f"{n} {r['claimed']:.2f} for {r['cross_fitted']:.2f}" for n, r in rows.items()]
+    return [
+        finding(
+            "EQ409",
+            f"For {len(rows)} of {len(rule.names)} the rule claims over {_GAP} more {measure} on "
+            f"its own rows than with calibration and threshold made on other folds: "
+            f"{listed(shown)}. The threshold has been fitted to noise.",
+            {"labels": rows},
+            "Expect the second number. More validation positives, or out-of-fold scores, help.",
+        )
+    ]

@@ -1,0 +1,196 @@
+"""Checks that need rows: contradictions, pairs of labels, missing labels, parts that differ."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+from scipy.stats import chi2_contingency
+
+from equipoise.artifacts.finding import Finding
+from equipoise.artifacts.labels import UNKNOWN, Labels
+from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.labels.pairs import cooccurrence, pack_rows
+from equipoise.splits.leakage import row_hashes
+from equipoise.splits.near import near_pairs
+
+__all__ = ["contradicting", "missing_labels", "near_images", "paired_labels", "shifted_parts"]
+
+_ALWAYS, _NEVER = 20, 10.0
+_PARTS = ("train", "val", "test")
+_LEVEL = 0.01
+_DISTANCE = 3
+
+
+@check("EQ108")
+def contradicting(facts: Facts) -> list[Finding] | None:
+    """Find rows with the same inputs and other labels."""
+    labels = facts.labels
+    if labels is None or facts.features is None:
+        return None
+    hashes = row_hashes(facts.features)
+    _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+    several = sizes[group] > 1
+    if not several.any():
+        return []
+    rows = np.flatnonzero(several)
+    keys = _label_keys(labels)[rows]
+    pairs = np.unique(np.stack([group[rows], np.unique(keys, return_inverse=True)[1]]), axis=1)
+    groups, kinds = np.unique(pairs[0], return_counts=True)
+    bad = groups[kinds > 1]
+    if not bad.size:
+        return []
+    involved = int(np.isin(group, bad).sum())
+    first = np.flatnonzero(group == bad[0])[:5].tolist()
+    return [
+        finding(
+            "EQ108",
+            f"{involved:,} rows in {bad.size:,} groups have the same inputs and different labels "
+            f"(for example rows {', '.join(map(str, first))}). No model can be right on all of "
+            "them, and a weighted loss pays most for those of the rare side.",
+            {"groups": int(bad.size), "rows": involved, "example": first},
+            "Look at some: two annotators, two findings on one image, or a broken join.",
+            "Merge them into one row, or keep the shares as soft targets.",
+        )
+    ]
+
+
+def _label_keys(labels: Labels) -> NDArray[np.generic]:
+    if labels.kind == "multiclass":
+        return labels.values
+    both = np.concatenate([labels.values == 1, labels.values == UNKNOWN], axis=1)
+    return pack_rows(both)
+
+
+@check("EQ109")
+def paired_labels(facts: Facts) -> list[Finding] | None:
+    """Find labels that always, or never, come together."""
+    labels = facts.labels
+    if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
+        return None
+    both = cooccurrence(labels)
+    counts, n, names = np.diag(both), len(labels), labels.names
+    always, never = [], []
+    for i in range(counts.size):
+        for j in range(counts.size):
+            if i != j and counts[i] >= _ALWAYS and both[i, j] == counts[i]:
+                always.append((names[i], names[j], int(counts[i])))
+            expected = counts[i] * counts[j] / n
+            if i < j and both[i, j] == 0 and expected >= _NEVER:
+                never.append((names[i], names[j], float(expected)))
+    if not always and not never:
+        return []
+    parts = []
+    if always:
+        shown = [f"{a} always with {b} ({c} rows)" for a, b, c in always]
+        parts.append(listed(shown, 4))
+    if never:
+        shown = [f"{a} never with {b} ({e:.0f} expected by chance)" for a, b, e in never]
+        parts.append(listed(shown, 4))
+    return [
+        finding(
+            "EQ109",
+            f"{'; '.join(parts)}. Oversampling one of a pair that always comes together raises "
+            "both; labels that exclude each other may be classes of one question.",
+            {"always": always[:100], "never": never[:100]},
+            "Labels that exclude each other throughout: one softmax over them may fit better.",
+            "An implied label needs no output of its own.",
+        )
+    ]
+
+
+@check("EQ110")
+def missing_labels(facts: Facts) -> list[Finding] | None:
+    """Find negatives that look like positives more than the positives do."""
+    scores = facts.scores
+    if scores is None or scores.labels is None or not scores.has_probabilities:
+        return None
+    if scores.split not in ("val", "oof", "test") or scores.kind != "multilabel":
+        return None
+    prob, truth = expit(scores.log_odds()), scores.labels.one_hot()
+    rows = {}
+    for i, name in enumerate(scores.names):
+        positive, negative = prob[truth[:, i] == 1, i], prob[truth[:, i] == 0, i]
+        if positive.size < _ALWAYS:
+            continue
+        sure = float(positive.mean())
+        doubtful = int((negative >= sure).sum())
+        # Of a calibrated model, a negative is where it is by chance this often.
+        expected = float((1 - prob[prob[:, i] >= sure, i]).sum())
+        if doubtful > max(2 * expected + 3, 0.1 * positive.size):
+            rows[name] = {"doubtful": doubtful, "expected": expected, "positives": positive.size}
+    if not rows:
+        return []
+    shown = [f"{n} {r['doubtful']} (about {r['expected']:.0f} by chance)" for n, r in rows.items()]
+    return [
+        finding(
+            "EQ110",
+            f"Rows without a label that score above the mean of its positives: {listed(shown)}. "
+            "More than a calibrated model leaves by chance, so some may be positives that nobody "
+            "marked.",
+            {"labels": rows},
+            "Look at the highest of them before any remedy: weights and hard negatives punish "
+            "the model for being right.",
+            "Mark them as unknown (-1) until then: losses here leave them out.",
+        )
+    ]
+
+
+@check("EQ205")
+def near_images(facts: Facts) -> list[Finding] | None:
+    """Find nearly the same images in several parts."""
+    if facts.split is None or facts.image_hashes is None:
+        return None
+    member = np.full(facts.split.n_rows, -1)
+    for code, part in enumerate(_PARTS):
+        member[getattr(facts.split, part)] = code
+    pairs = near_pairs(facts.image_hashes, max_distance=_DISTANCE)
+    left, right = member[pairs[:, 0]], member[pairs[:, 1]]
+    bad = pairs[(left != right) & (left >= 0) & (right >= 0)]
+    if not bad.size:
+        return []
+    rows = int(np.unique(bad).size)
+    return [
+        finding(
+            "EQ205",
+            f"{rows:,} images stand in one part and nearly the same in another ({len(bad):,} "
+            f"pairs; first: rows {bad[0, 0]} and {bad[0, 1]}): resized, recompressed or taken a "
+            "moment later. What is measured on them is memory.",
+            {"rows": rows, "pairs": len(bad), "first": bad[:20].tolist()},
+            "Give each pair one group (patient, scene, video) and split by groups.",
+        )
+    ]
+
+
+@check("EQ206")
+def shifted_parts(facts: Facts) -> list[Finding] | None:
+    """Find labels whose share differs between the parts of a split by more than chance."""
+    if facts.split is None or facts.labels is None:
+        return None
+    labels, split = facts.labels, facts.split
+    parts = [p for p in _PARTS if getattr(split, p).size]
+    if len(parts) < 2:
+        return []
+    truth = {p: labels[getattr(split, p)].one_hot() for p in parts}
+    rows = {}
+    for i, name in enumerate(labels.names):
+        table = np.array([[(t[:, i] == 1).sum(), (t[:, i] == 0).sum()] for t in truth.values()])
+        if (table.sum(0) < 10).any() or (table.sum(1) == 0).any():
+            continue
+        if chi2_contingency(table, correction=False).pvalue < _LEVEL / len(labels.names):
+            share = table[:, 0] / table.sum(1)
+            rows[name] = dict(zip(parts, share.round(6).tolist(), strict=True))
+    if not rows:
+        return []
+    shown = [f"{n} ({', '.join(f'{p} {s:.3f}' for p, s in r.items())})" for n, r in rows.items()]
+    return [
+        finding(
+            "EQ206",
+            f"Shares that differ between parts by more than chance: {listed(shown)}. A threshold "
+            "or calibration made on one part is then off on the other. Balanced test sets of a "
+            "long tail are made so on purpose.",
+            {"labels": rows},
+            "Stratify the split (equipoise split), by groups where there are any.",
+            "Where the difference is real, declare it: tune(..., target_prior=...).",
+        )
+    ]

@@ -1,0 +1,160 @@
+"""How somebody trains, in plain words: what set-up files say, checked, for the checks on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.checks import closest, one_of, say
+from equipoise.errors import UsageError
+
+__all__ = ["Setup", "Weights", "read_setup"]
+
+Floats = NDArray[np.float64]
+Weights = Mapping[str, float] | Sequence[float]
+_KINDS = ("multilabel", "multiclass")
+_ACTIVATIONS = ("none", "sigmoid", "softmax")
+_SIDES = ("positive", "both")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One way to train, as far as it is known; None where nothing is said.
+
+    Args:
+        name: What to call it in messages.
+        kind: "multilabel" or "multiclass".
+        loss: As its framework calls it, for example "binary_crossentropy" or "focal".
+        from_logits: Whether the loss takes logits.
+        activation: Of the last layer: "none", "sigmoid" or "softmax".
+        applied: What evaluation applies to the outputs of the model, in the same words.
+        class_weight: One weight per row's class (Keras ``class_weight``), name or number -> weight,
+            or a list.
+        pos_weight: One weight per label, on its positives alone.
+        alpha: Of a focal loss: a number, or one per label or class.
+        alpha_on: "positive" where alpha weighs the positive term (and 1 - alpha the negative one),
+            "both" where it weighs a label's or class's whole term.
+        beta: Of class-balanced weights (effective number), in [0, 1).
+        weighting: What weighs rare labels up, where its numbers are not given.
+        sampler: What draws rows by class or label, for example "WeightedRandomSampler".
+        metrics: As the framework calls them.
+        monitor: What the best epoch is chosen by.
+        batch_size: Rows per step.
+        epochs: How many.
+        lr: Learning rate at the start, or one per epoch.
+        lr_factor: What the rate is multiplied by ...
+        lr_every: ... after so many epochs.
+
+    Example:
+        >>> Setup(lr=1e-4, lr_factor=0.1, epochs=3).rates.round(7).tolist()
+        [0.0001, 1e-05, 1e-06]
+    """
+
+    name: str = "setup"
+    kind: str | None = None
+    loss: str | None = None
+    from_logits: bool | None = None
+    activation: str | None = None
+    applied: str | None = None
+    class_weight: Weights | None = None
+    pos_weight: Weights | None = None
+    alpha: float | Weights | None = None
+    alpha_on: str | None = None
+    beta: float | None = None
+    weighting: str | None = None
+    sampler: str | None = None
+    metrics: tuple[str, ...] = ()
+    monitor: str | None = None
+    batch_size: int | None = None
+    epochs: int | None = None
+    lr: float | tuple[float, ...] | None = None
+    lr_factor: float | None = None
+    lr_every: int = 1
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("kind", _KINDS),
+            ("activation", _ACTIVATIONS),
+            ("applied", _ACTIVATIONS),
+            ("alpha_on", _SIDES),
+        ):
+            if getattr(self, name) is not None:
+                one_of(name, getattr(self, name), known)
+        if self.beta is not None and not 0 <= self.beta < 1:
+            raise UsageError(say("beta", "lie in [0, 1)", self.beta))
+
+    @property
+    def rates(self) -> Floats:
+        """Learning rate of each epoch; empty where it is not known."""
+        if self.lr is None:
+            return np.empty(0)
+        if isinstance(self.lr, tuple):
+            return np.asarray(self.lr, dtype=np.float64)
+        steps = np.arange(self.epochs or 0) // max(1, self.lr_every)
+        return np.asarray(self.lr * (self.lr_factor or 1.0) ** steps, dtype=np.float64)
+
+    def weights(self, names: Sequence[str]) -> dict[str, tuple[str, dict[str, float]]]:
+        """Return every weight that rare labels get: where it stands -> (what on, name -> weight).
+
+        Args:
+            names: Labels or classes, in order.
+        """
+        found = {}
+        for key, on in (("class_weight", "rows"), ("pos_weight", "positives"),
+                        ("alpha", self.alpha_on or "positive")):  # fmt: skip
+            given = getattr(self, key)
+            if given is not None and not isinstance(given, (int, float)):
+                found[key] = on, _by_name(key, given, names)
+        return found
+
+
+def _by_name(key: str, given: Weights, names: Sequence[str]) -> dict[str, float]:
+    if isinstance(given, Mapping):
+        numbers = {str(i): name for i, name in enumerate(names)}
+        return {numbers.get(str(k), str(k)): float(v) for k, v in given.items()}
+    if len(given) != len(names):
+        raise UsageError(say(key, f"hold one weight per label, {len(names)}", len(given)))
+    return {name: float(v) for name, v in zip(names, given, strict=True)}
+
+
+def read_setup(content: Mapping[str, Any], name: str = "setup") -> Setup:
+    """Return a set-up from plain values, as a YAML file holds them.
+
+    Args:
+        content: The fields of :class:`Setup`; others are an error.
+        name: What to call it where it does not say.
+
+    Raises:
+        UsageError: an unknown key, with the closest known one, or a value of another type.
+
+    Example:
+        >>> read_setup({"loss": "focal", "alpha": 0.25}).alpha
+        0.25
+    """
+    if not isinstance(content, Mapping):
+        raise UsageError(say(name, "be a mapping", type(content).__name__))
+    known = {f.name for f in fields(Setup)}
+    values: dict[str, Any] = {"name": name}
+    for key, value in content.items():
+        if key not in known:
+            raise UsageError(f"`{name}.{key}` is not known. {closest(str(key), known)}")
+        values[key] = _plain(f"{name}.{key}", key, value)
+    return Setup(**values)
+
+
+def _plain(name: str, key: str, value: Any) -> Any:
+    if key == "metrics":
+        return tuple([value] if isinstance(value, str) else value)
+    if key == "lr" and isinstance(value, (list, tuple)):
+        return tuple(float(v) for v in value)
+    number = key in ("lr", "lr_factor", "beta", "batch_size", "epochs", "lr_every")
+    if number and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        do = "YAML reads 1e-4 as a word; write 1.0e-4." if isinstance(value, str) else ""
+        raise UsageError(say(name, "be a number", repr(value), do))
+    if key in ("class_weight", "pos_weight") and not isinstance(value, (Mapping, list, tuple)):
+        raise UsageError(say(name, "be a list or a mapping of weights", repr(value)))
+    return value
