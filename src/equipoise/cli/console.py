@@ -15,6 +15,7 @@ from equipoise._core.words import one_of
 if TYPE_CHECKING:
     from equipoise.artifacts import Finding
     from equipoise.artifacts.labels import Kind
+    from equipoise.diagnosis import CheckResult
 
 __all__ = [
     "fail_on",
@@ -24,6 +25,7 @@ __all__ = [
     "numbers",
     "print_json",
     "progress",
+    "results_lines",
     "split_list",
     "table",
     "text_table",
@@ -117,6 +119,17 @@ def findings_lines(findings: Sequence[Finding]) -> list[str]:
         lines.append(f"    {finding.message}")
         lines.extend(f"    -> {todo}" for todo in finding.suggests)
     return lines or ["No findings."]
+
+
+def results_lines(results: Sequence[CheckResult]) -> list[str]:
+    """Return findings as text, worst first, and in a line each what became of the other checks."""
+    lines = findings_lines([f for r in results for f in r.findings])
+    for status in ("passed", "not applicable", "skipped", "muted"):
+        codes = [r.code + (f" ({r.reason})" if r.reason else "") for r in results
+                 if r.status == status]  # fmt: skip
+        if codes:
+            lines.append(f"{status}: {', '.join(codes)}")
+    return lines
 
 
 def fail_on(findings: Sequence[Finding], level: str | None) -> None:

@@ -1,4 +1,4 @@
-"""``equipoise diagnose``: findings on labels, counts and scores."""
+"""``equipoise diagnose``: findings on labels, splits, scores, logs, set-ups and comparisons."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli import diagnose_options as d
 from equipoise.cli import options as o
-from equipoise.cli.console import fail_on, findings_lines, kind_of, print_json, split_list
+from equipoise.cli.console import fail_on, kind_of, results_lines, split_list
 
 EXAMPLE = "Example: equipoise diagnose --positives A=19000,B=65000,C=38000,D=105000 --rows 224000"
 
@@ -17,43 +18,40 @@ def run(
     table: Annotated[
         Path | None, typer.Argument(help="CSV, Parquet or class folder with labels.")
     ] = None,
-    label: o.LabelColumn = None,
-    labels: o.LabelColumns = None,
-    delimiter: o.Delimiter = "|",
-    kind: o.KindOption = None,
-    group: o.GroupColumn = None,
-    positives: Annotated[
-        str | None, typer.Option(help="Counts instead of a table: A=19000,B=65000.")
-    ] = None,
-    rows: Annotated[int | None, typer.Option(help="Rows behind --positives, where known.")] = None,
-    scores: Annotated[Path | None, typer.Option(help="Scores (Parquet) to check too.")] = None,
+    label: o.LabelColumn = None, labels: o.LabelColumns = None, delimiter: o.Delimiter = "|",
+    kind: o.KindOption = None, id_column: o.IdColumn = None, group: o.GroupColumn = None,
+    positives: d.Positives = None, rows: d.Rows = None, split: d.SplitFile = None,
+    images: d.Images = None, features: d.Features = False, scores: d.ScoreFile = None,
+    other: d.Other = None, new: d.New = None, rule: d.RuleFile = None,
+    comparison: d.ComparisonFile = None, log: d.Logs = None, setup: d.SetupFile = None,
+    classes: d.Classes = None, support: d.Support = None,
     ignore: Annotated[str | None, typer.Option(help="Codes to leave out: EQ102,EQ104.")] = None,
     explain: Annotated[str | None, typer.Option(help="Print the page of a code.")] = None,
-    as_json: o.Json = False,
-    fail: o.FailOn = None,
-) -> None:
-    """Say what is odd about labels (or counts, or scores), in numbers, and what to do."""
-    from equipoise import diagnosis
-    from equipoise.experiments.inputs import counts_from_text, read_scores
+    form: d.Form = "text", out: d.OutFile = None, as_json: o.Json = False, fail: o.FailOn = None,
+) -> None:  # fmt: skip
+    """Say what is odd about labels, scores, splits, logs or a set-up, and what to do."""
+    from equipoise.diagnosis import explain as page
+    from equipoise.experiments.diagnosing import Sources, check_sources, write_results
+    from equipoise.experiments.inputs import counts_from_text
     from equipoise.labels import read_labels
 
     if explain is not None:
-        typer.echo(diagnosis.explain(explain))
-        return
-    read = None
+        return typer.echo(page(explain))
+    read, columns = None, split_list(labels)
     if table is not None:
-        read = read_labels(table, label=label, labels=split_list(labels), delimiter=delimiter,
-                           kind=kind_of(kind), group_column=group)  # fmt: skip
-    found = diagnosis.diagnose(
-        read,
-        counts=None if positives is None else counts_from_text(positives),
-        n_rows=rows,
-        kind=kind_of(kind) if table is None else None,
-        scores=None if scores is None else read_scores(scores),
-        ignore=tuple(split_list(ignore) or ()),
-    )
-    if as_json:
-        print_json([f.to_dict() for f in found])
+        read = read_labels(table, label=label, labels=columns, delimiter=delimiter,
+                           kind=kind_of(kind), id_column=id_column, group_column=group)  # fmt: skip
+    sources = Sources(
+        read, table, counts=None if positives is None else counts_from_text(positives), n_rows=rows,
+        kind=kind_of(kind) if table is None else None, split=split, images=images,
+        features=features, scores=scores, other=other, new=new, rule=rule, comparison=comparison,
+        logs=log or (), setup=setup, classes=classes, support=support,
+    )  # fmt: skip
+    named = [label, *(columns or ()), id_column, group]
+    results = check_sources(sources, ignore=tuple(split_list(ignore) or ()), named=named)
+    if form == "text" and not as_json:
+        typer.echo("\n".join(results_lines(results)))
     else:
-        typer.echo("\n".join(findings_lines(found)))
-    fail_on(found, fail)
+        text = write_results(results, "json" if as_json else form, str(table or "counts"), out)
+        typer.echo(text if text is not None else f"Written: {out}")
+    return fail_on([f for r in results for f in r.findings], fail)
