@@ -17,7 +17,7 @@ __all__ = ["read_log"]
 _LOSS = ("loss", "train_loss", "train/loss", "training_loss", "loss_epoch", "train_loss_epoch",
          "epoch_loss", "loss/train")  # fmt: skip
 _VAL_LOSS = ("val_loss", "val/loss", "validation_loss", "valid_loss", "eval_loss",
-             "epoch_val_loss", "loss/val", "loss/validation")  # fmt: skip
+             "epoch_val_loss", "val_epoch_loss", "loss/val", "loss/validation")  # fmt: skip
 _RATE = ("lr", "learning_rate", "epoch_learning_rate", "learning rate")
 _BETTER = ("ap", "auprc", "map", "average_precision", "auc", "auroc", "f1", "balanced_accuracy",
            "recall", "acc", "accuracy", "categorical_accuracy")  # fmt: skip
@@ -94,6 +94,7 @@ def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
 def _events(place: Path) -> list[dict[str, float]]:
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        from tensorboard.util.tensor_util import make_ndarray
     except (ImportError, RuntimeError) as error:
         raise MissingExtraError("tensorboard", "tensorboard", "Reading event files") from error
     files = [place] if place.is_file() else sorted(place.rglob("*tfevents*"))
@@ -105,6 +106,12 @@ def _events(place: Path) -> list[dict[str, float]]:
         log.Reload()
         for tag in log.Tags().get("scalars", []):
             rows += [{prefix + tag: e.value, "step": float(e.step)} for e in log.Scalars(tag)]
+        # TensorFlow 2 writes numbers as tensors without a dimension.
+        for tag in log.Tags().get("tensors", []):
+            for e in log.Tensors(tag):
+                value = make_ndarray(e.tensor_proto)
+                if value.ndim == 0 and value.dtype.kind == "f":
+                    rows.append({prefix + tag: float(value), "step": float(e.step)})
     return rows
 
 
