@@ -171,10 +171,14 @@ def shifted_parts(facts: Facts) -> list[Finding] | None:
     parts = [p for p in _PARTS if getattr(split, p).size]
     if len(parts) < 2:
         return []
-    truth = {p: labels[getattr(split, p)].one_hot() for p in parts}
+    chosen = [labels[getattr(split, p)] for p in parts]
+    positive = np.stack([part.counts for part in chosen])
+    negative = (
+        np.stack([np.broadcast_to(part.known, part.counts.shape) for part in chosen]) - positive
+    )
     rows = {}
     for i, name in enumerate(labels.names):
-        table = np.array([[(t[:, i] == 1).sum(), (t[:, i] == 0).sum()] for t in truth.values()])
+        table = np.stack([positive[:, i], negative[:, i]], axis=1)
         if (table.sum(0) < 10).any() or (table.sum(1) == 0).any():
             continue
         if chi2_contingency(table, correction=False).pvalue < _LEVEL / len(labels.names):
