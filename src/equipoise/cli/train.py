@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import fail_on, findings_lines, note, print_json
-from equipoise.cli.training_lines import plan_lines, trial_lines
+from equipoise.cli.console import fail_on, note, print_json
+from equipoise.cli.training_lines import plan_lines, short_findings, trial_lines
 
 EXAMPLE = "Example: equipoise train study.yaml --set training.epochs=30"
 
@@ -38,7 +38,7 @@ def run(
     first = all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
     if first:
         grave = [f for f in plan.findings if f.severity != "tip"]
-        note("\n".join([*plan_lines(plan), *findings_lines(grave)]))
+        note("\n".join([*plan_lines(plan), *short_findings(grave)]))
     if dry_run:
         return
     folder = out or Path("equipoise_runs") / study.stem

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from equipoise.artifacts import Trial
+    from equipoise.artifacts import Finding, Trial
     from equipoise.experiments.train_run import TrainPlan
 
-__all__ = ["plan_lines", "trial_lines"]
+__all__ = ["plan_lines", "short_findings", "trial_lines"]
 
 
 def plan_lines(plan: TrainPlan) -> list[str]:
@@ -28,6 +29,14 @@ def plan_lines(plan: TrainPlan) -> list[str]:
     if plan.rows.left_out:
         shown = "; ".join(plan.rows.left_out[:3])
         lines.append(f"{len(plan.rows.left_out)} broken images left out: {shown}")
+    return lines
+
+
+def short_findings(findings: Sequence[Finding]) -> list[str]:
+    """Return a line per finding; its page has the rest."""
+    lines = [f"{f.code} {f.severity}: {f.message.split('. ')[0].rstrip('.')}." for f in findings]
+    if lines:
+        lines.append(f"More: equipoise diagnose --explain {findings[0].code}")
     return lines
 
 

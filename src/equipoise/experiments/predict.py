@@ -68,6 +68,8 @@ def predict_files(
         UsageError: code that is not allowed.
     """
     folder = Path(trial)
+    if not folder.is_dir():
+        raise DataError(say(str(folder), "be the folder of a trial", "nothing there"))
     chosen = folder / "rule.json" if rule is None else Path(rule)
     if not chosen.is_file():
         do = "Tune one: equipoise tune TRIAL/val.parquet -o rule.json, and pass --rule rule.json."

@@ -25,6 +25,7 @@ from equipoise.experiments.train_data import TrainRows, load_rows
 from equipoise.experiments.train_model import Scales, input_scales, network_maker
 from equipoise.experiments.train_study import SplitFile, TrainStudy
 from equipoise.training import Remedy, TrainingOptions, fit
+from equipoise.training.faults import require_device
 
 __all__ = ["TrainPlan", "make_augmentation", "plan_training", "run_training"]
 
@@ -107,6 +108,7 @@ def plan_training(
         LeakageError: rows or groups that stand on both sides.
     """
     options = TrainingOptions.from_mapping(study.training)
+    require_device(options)  # before the data are read
     make_augmentation(study)
     rows = load_rows(study.data) if rows is None else rows
     if rows.labels is None:

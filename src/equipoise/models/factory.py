@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -55,6 +57,8 @@ _OWN: dict[str, Callable[[int, Shape, Mapping[str, Any]], nn.Module]] = {
     "lstm": _lstm,
     "mlp": _mlp,
 }
+_CLASSES = {"vgg16": VGG16, "vgg16_bn": VGG16, "resnet32": ResNet32, "lstm": LSTMClassifier,
+            "mlp": MLP}  # fmt: skip
 MODEL_NAMES = (*_OWN, *(f"{library}:NAME" for library in LIBRARIES), "module:callable")
 
 
@@ -118,6 +122,18 @@ def make_model(
     return model.train()
 
 
+def _misfit(name: str, words: str) -> str:
+    """Say which setting a network of ours does not take."""
+    odd = re.search(r"unexpected keyword argument '(\w+)'", words)
+    if odd is None:
+        return say("settings", f"be what '{name}' takes", words)
+    given = ("num_outputs", "num_classes", "in_channels", "in_features", "head", "scale")
+    known = [key for key in inspect.signature(_CLASSES[name]).parameters if key not in given]
+    if not known:
+        return f"'{name}' has no settings, got `{odd[1]}`. Remove it."
+    return say(f"settings.{odd[1]}", f"be a setting of '{name}'", odd[1], closest(odd[1], known))
+
+
 def _build(
     name: str,
     num_outputs: int,
@@ -130,7 +146,7 @@ def _build(
         try:
             return _OWN[name](num_outputs, shape, {**last, **settings})
         except TypeError as error:
-            raise UsageError(say("settings", f"be what '{name}' takes", error)) from error
+            raise UsageError(_misfit(name, str(error))) from error
     library, colon, rest = name.partition(":")
     if not colon or not rest:
         raise UsageError(say("name", "be a known network", repr(name), closest(name, MODEL_NAMES)))

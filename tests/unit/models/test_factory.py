@@ -181,7 +181,7 @@ def test_weights_of_a_trained_network_start_another_one(tmp_path: Path) -> None:
         ("lstm", {}, r"`input_shape` must be given for 'lstm', got None. E.g. \(7, 128\)"),
         ("mlp", {"input_shape": 4}, r"be a sequence of sizes, got 4. Pass \(4,\)"),
         ("mlp", {"input_shape": (0,)}, "hold sizes >= 1"),
-        ("resnet32", {"settings": {"depth": 3}}, "be what 'resnet32' takes.*'depth'"),
+        ("resnet32", {"settings": {"depth": 3}}, "'resnet32' has no settings, got `depth`"),
         ("resnet32", {"head": "cosin"}, "Did you mean `cosine`"),
         ("os:getcwd", {}, "not run code, got 'os:getcwd'. Pass allow_code=True"),
         ("os:nothing", {"allow_code": True}, "exist, got 'os:nothing'"),
