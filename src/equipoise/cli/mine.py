@@ -50,10 +50,10 @@ def run(
     if dry_run:
         return
     with progress() as show:
-        mined = run_mining(plan, out=out or Path("equipoise_runs") / source.stem, resume=resume,
-                           progress=show)  # fmt: skip
+        folder = out or Path("equipoise_runs") / source.stem
+        mined, review = run_mining(plan, out=folder, resume=resume, progress=show)
     if as_json:
-        print_json(mined_dict(mined))
+        print_json(mined_dict(mined, review))
     else:
-        typer.echo("\n".join(mined_lines(mined)))
+        typer.echo("\n".join(mined_lines(mined, review)))
     fail_on(list(plan.training.findings), at_least)

@@ -10,6 +10,7 @@ from equipoise.cli.console import table
 if TYPE_CHECKING:
     from equipoise.experiments.mine_run import MinePlan
     from equipoise.mining import Mined
+    from equipoise.mining.review import Review
 
 __all__ = ["mined_dict", "mined_lines", "mining_lines"]
 
@@ -40,7 +41,7 @@ def mining_lines(plan: MinePlan) -> list[str]:
     ]  # fmt: skip
 
 
-def mined_lines(mined: Mined) -> list[str]:
+def mined_lines(mined: Mined, review: Review | None) -> list[str]:
     """Return what came of it."""
     rows = []
     for done in mined.rounds:
@@ -51,8 +52,12 @@ def mined_lines(mined: Mined) -> list[str]:
         rows.append([f"{done.round}{mark}", *(f"{n:,}" for n in counts), cut, ap])
     head = ["round", "rows", "of them hard", "new", "skipped", "cut", "validation AP"]
     lines = [table(head, rows), f"* kept. Ended: {_WHY[mined.stopped]}.", f"Run: {mined.folder}"]
-    if len(mined.book):
-        lines.append(f"Look at the mistakes: {mined.folder}/review.html")
+    if review is not None:
+        lines.append(
+            f"{review.overlap:.0%} of the worst mistakes lie nearer to a labelled positive than "
+            f"positives to each other; of random negatives {review.overlap_of_random:.0%}"
+        )
+        lines.append(f"Look at them: {review.page}")
     if mined.trial is not None:
         if (mined.trial / "test.parquet").exists():
             lines.append(
@@ -64,7 +69,7 @@ def mined_lines(mined: Mined) -> list[str]:
     return lines
 
 
-def mined_dict(mined: Mined) -> dict[str, Any]:
+def mined_dict(mined: Mined, review: Review | None) -> dict[str, Any]:
     """Return the same, for JSON."""
     return {
         "folder": mined.folder,
@@ -73,4 +78,5 @@ def mined_dict(mined: Mined) -> dict[str, Any]:
         "stopped": mined.stopped,
         "rounds": [done.to_dict() for done in mined.rounds],
         "mistakes": len(set(mined.book.rows.tolist())),
+        "review": None if review is None else review._asdict(),
     }

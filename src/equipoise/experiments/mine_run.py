@@ -30,6 +30,7 @@ from equipoise.mining import (
     write_review,
 )
 from equipoise.mining.pools import Pool
+from equipoise.mining.review import Review
 from equipoise.report.review import growth_picture
 
 __all__ = ["MinePlan", "plan_mining", "run_mining"]
@@ -178,7 +179,7 @@ def run_mining(
     out: str | Path,
     resume: bool = True,
     progress: Progress | None = None,
-) -> Mined:
+) -> tuple[Mined, Review | None]:
     """Mine as the plan says, or go on with it, or return it where it is finished.
 
     Beside what :func:`equipoise.mining.mine_hard_negatives` writes there are growth.svg and, where
@@ -189,6 +190,9 @@ def run_mining(
         out: The run's folder is made under it.
         resume: Use what is there; False begins again.
         progress: Called with a word, what is done and what is to do.
+
+    Returns:
+        What came of mining, and the review sheet; None where nothing was mined.
 
     Raises:
         TrainingError: what `fit` could not go on with.
@@ -222,7 +226,8 @@ def run_mining(
     assert mined.folder is not None  # noqa: S101  # out is given
     growth = growth_picture(mined.history, f"Mining: {training.study.title}")
     write_text(mined.folder / "growth.svg", growth)
-    if len(mined.book):
-        title = f"Review sheet: {training.study.title}"
-        write_review(mined.book, plan.pool, mined.folder, growth=growth, title=title)
-    return mined
+    if not len(mined.book):
+        return mined, None
+    title = f"Review sheet: {training.study.title}"
+    review = write_review(mined.book, plan.pool, mined.folder, growth=growth, title=title)
+    return mined, review

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from benchmarks import mining_digits
 from benchmarks.mining_digits import ARMS, run_arm
+
 from equipoise.errors import UsageError
 from equipoise.experiments import digit_windows as module
 from equipoise.experiments.digit_windows import digit_windows
