@@ -108,6 +108,7 @@ def test_classes_have_a_background(table: Path, run: Run) -> None:
     few = ["--set", "mining.rounds=1", *FAST]
     code, out, error = run("mine", "two.csv", "--label", "kind", *few, "--json")
     assert code == 0, error
+    assert "negatives (sea)" in error
     found = json.loads(out)
     assert [r["round"] for r in found["rounds"]] == [0, 1]
     assert 0 <= found["review"]["overlap"] <= 1

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
-from equipoise.cli.console import table
+from equipoise.cli.console import findings_lines, table
 
 if TYPE_CHECKING:
     from equipoise.experiments.mine_run import MinePlan
     from equipoise.mining import Mined
     from equipoise.mining.review import Review
 
-__all__ = ["mined_dict", "mined_lines", "mining_lines"]
+__all__ = ["is_first", "mined_dict", "mined_lines", "mining_lines"]
 
 _WHY = {
     "rounds": "all rounds done",
@@ -21,8 +22,14 @@ _WHY = {
 }
 
 
+def is_first() -> bool:
+    """Whether this process is the first of those that torchrun started, or the only one."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
+
+
 def mining_lines(plan: MinePlan) -> list[str]:
-    """Return what will be mined, with what."""
+    """Return what will be mined, with what, and what is wrong with it."""
+    wrong = [f for f in plan.training.findings if f.severity == "error"]
     training, options, pool = plan.training, plan.options, plan.pool
     split = training.split
     new = options.most_new(pool.positives().size)
@@ -38,6 +45,7 @@ def mining_lines(plan: MinePlan) -> list[str]:
         f"{pool.positives().size:,} positives, {pool.n_negative:,} negatives ({plan.negative})",
         f"{plan.n_first:,} negatives to begin with, {how}{cut} per round, {most}",
         f"{training.study.model.name}, {training.study.arm.label}, {size} in each round",
+        *(findings_lines(wrong) if wrong else ()),
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -271,10 +272,12 @@ def _made(model: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 def _require_group(options: TrainingOptions) -> None:
     """Raise where `fit` would start processes that know nothing of the rounds around it."""
-    several = options.devices != 1 or options.num_nodes > 1
+    started = int(os.environ.get("WORLD_SIZE", "1"))  # by torchrun
+    several = options.devices != 1 or options.num_nodes > 1 or started > 1
     if several and place()[1] == 1:
         do = "Start with torchrun, and call torch.distributed.init_process_group() before mining."
-        got = f"{options.devices} devices on {options.num_nodes} node(s) without a process group"
+        asked = f"{options.devices} devices on {options.num_nodes} node(s)"
+        got = f"{asked}, {started} processes, without a process group"
         raise UsageError(say("options", "have devices=1 in a single process", got, do))
 
 
