@@ -166,12 +166,17 @@ def judge(arm: Arm, seed: int, mined: Mined, test: DigitWindows, seconds: float)
         average_precision_influence(test.has_digit.astype(int), best),
         precision_at(truth, scores),
         precision_at(test.has_digit.astype(int), best),
-        float(scores[high].mean() / truth[high].mean()),
-        float(scores[~high].mean() / truth[~high].mean()),
+        claim(scores[high], truth[high]),
+        claim(scores[~high], truth[~high]),
         len(mined.training),
         len(mined.rounds),
         seconds,
     )
+
+
+def claim(scores: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Return the mean probability over the share of positives; NaN without positives."""
+    return float(scores.mean() / truth.mean()) if truth.any() else math.nan
 
 
 def precision_at(truth: NDArray[Any], scores: NDArray[Any]) -> float:

@@ -1,6 +1,6 @@
 """Overlap of 100,000 boxes with 1,000, and a pool of 5,000,000 rows x 64 scored and mined.
 
-    python -m benchmarks.mining_speed [--only iou,memory,label,pool] [--out FILE]
+    python -m benchmarks.mining_speed [--only iou,memory,label,pool,large] [--out FILE]
 
 Seconds are medians and ranges over repetitions; GiB is the peak of a process of its own, NumPy,
 torch and the boxes included (Linux). The plain pass is the usual one-line formula on (N, M) arrays.
@@ -8,7 +8,8 @@ torch and the boxes included (Linux). The plain pass is the usual one-line formu
 The pool lies on disk, as a memory map (.npy, float32) and as Parquet; a network of 64 hidden units
 scores it, and the hardest 10,000 rows are selected, at most 10 of each of 50,000 groups. GiB is
 what anonymous memory of that process grew by since the network stood: labels and groups are in it,
-pages of the memory map, which the system takes back when it needs them, are not.
+pages of the memory map, which the system takes back when it needs them, are not. "large" is one
+whole round over a memory map by a fixed scorer, beside the labels.
 """
 
 from __future__ import annotations
@@ -205,7 +206,58 @@ def pool() -> Iterator[Row]:
             yield Row("pool", f"memory, {case}", "GiB", grown, grown, grown)
 
 
-PARTS = {"iou": iou, "memory": memory, "label": label, "pool": pool}
+def mine_large(folder: str, rows: int) -> None:
+    """Mine one round from a memory map by a fixed scorer, and print seconds and memory."""
+    import threading
+
+    from equipoise import Labels
+    from equipoise.mining import ArrayPool, MiningOptions, mine_hard_negatives
+
+    mapped = Path(folder, "x.npy")
+    y = (np.random.default_rng(1).random(rows) < 2e-4).astype(np.int8)
+    pool = ArrayPool(mapped, Labels.from_array(y, kind="multilabel"))
+    x = np.random.default_rng(2).standard_normal((20_000, 4), dtype=np.float32)
+    known = Labels.from_array((np.arange(20_000) % 50 == 0).astype(int), kind="multilabel")
+    weights = np.array([1, -1, 0.5, 0.2], dtype=np.float32)
+    before, peak, stop = anonymous_bytes(), [0], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.005):
+            peak[0] = max(peak[0], anonymous_bytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.perf_counter()
+    options = MiningOptions(rounds=1)
+    mine_hard_negatives(
+        lambda _task: lambda batch: batch @ weights, pool, ArrayPool(x, known), options=options
+    )
+    seconds_taken = time.perf_counter() - start
+    stop.set()
+    watcher.join()
+    print(seconds_taken, (peak[0] - before) / 2**30)
+
+
+def large() -> Iterator[Row]:
+    """One round over 50,000,000 rows of 4 numbers, in a process of its own."""
+    rows, step = 50_000_000, 2_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        mapped = np.lib.format.open_memmap(Path(folder, "x.npy"), "w+", np.float32, (rows, 4))
+        for start in range(0, rows, step):
+            rng = np.random.default_rng(start)
+            mapped[start : start + step] = rng.standard_normal((step, 4), dtype=np.float32)
+        mapped.flush()
+        code = f"from benchmarks.mining_speed import mine_large; mine_large({folder!r}, {rows})"
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        taken, grown = (float(word) for word in done.stdout.split())
+        case = f"{rows:,} x 4"
+        yield Row("large", f"one round, {case}", "s", taken, taken, taken)
+        yield Row("large", f"memory, {case}", "GiB", grown, grown, grown)
+
+
+PARTS = {"iou": iou, "memory": memory, "label": label, "pool": pool, "large": large}
 
 COLUMNS = (Column("case", 42), Column("median (range)", 24, right=True), Column("unit", 5))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import torch.distributed as dist
 from two_ranks import spawn_two
 
 from equipoise import Labels
-from equipoise.mining import ArrayPool, MiningOptions, mine_hard_negatives
+from equipoise.mining import ArrayPool, MiningOptions, MistakeBook, mine_hard_negatives
 
 pytestmark = pytest.mark.ddp
 SHARD = 100
@@ -72,3 +75,35 @@ def test_two_ranks_write_the_book_of_one(tmp_path: Path) -> None:
     assert sum(parts) == negatives == 2 * pools()[0].n_negative
     # 10 shards of 100 rows each round: 5 for each rank.
     assert max(parts) < 0.55 * negatives
+
+
+SCRIPT = Path(__file__).with_name("mining_script.py")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def start(out: Path, devices: int, launcher: tuple[str, ...] = ()) -> MistakeBook:
+    """Mine with networks that `fit` trains on so many ranks, and read the book."""
+    blocked = ("SLURM", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_")
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(blocked)}
+    # One more try where gloo could not connect, as it sometimes cannot on a busy machine.
+    for again in (True, False):
+        done = subprocess.run(
+            [sys.executable, *launcher, str(SCRIPT), str(out), str(devices)],
+            env={**keep, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if not (again and "connectFullMesh failed" in done.stderr):
+            break
+    assert done.returncode == 0, done.stderr
+    (place,) = out.iterdir()
+    return MistakeBook.load(place / "book.parquet")
+
+
+@pytest.mark.slow
+def test_networks_trained_on_two_ranks_make_the_same_mistakes(tmp_path: Path) -> None:
+    alone, together = start(tmp_path / "one", 1), start(tmp_path / "two", 2, TORCHRUN)
+    np.testing.assert_array_equal(together.rows, alone.rows)
+    np.testing.assert_allclose(together.scores, alone.scores, atol=1e-5)

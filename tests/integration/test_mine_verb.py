@@ -72,6 +72,7 @@ def test_from_a_table_to_a_rule_and_predictions(table: Path, run: Run) -> None:
     assert code == 0, error
     place = only(table / "equipoise_runs" / "train")
     assert f"Run: equipoise_runs/train/{place.name}" in out
+    assert "of the worst mistakes lie nearer to a labelled positive" in out
     names = {p.name for p in place.iterdir()}
     assert names >= {"book.parquet", "training.parquet", "rule.json", "val.parquet", "mining.json",
                      "growth.svg", "review.html", "review.csv", "round-00"}  # fmt: skip
@@ -107,8 +108,10 @@ def test_classes_have_a_background(table: Path, run: Run) -> None:
     few = ["--set", "mining.rounds=1", *FAST]
     code, out, error = run("mine", "two.csv", "--label", "kind", *few, "--json")
     assert code == 0, error
+    assert "negatives (sea)" in error
     found = json.loads(out)
     assert [r["round"] for r in found["rounds"]] == [0, 1]
+    assert 0 <= found["review"]["overlap"] <= 1
     assert found["rounds"][0]["counts"]["initial"] == 3 * found["rounds"][0]["counts"]["positive"]
     code, _, error = run("mine", "three.csv", "--label", "kind", *few)
     assert code == 0, error

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import fail_on, findings_lines, note, print_json, progress
-from equipoise.cli.mining_lines import mined_dict, mined_lines, mining_lines
+from equipoise.cli.console import fail_on, note, print_json, progress
+from equipoise.cli.mining_lines import is_first, mined_dict, mined_lines, mining_lines
 
 EXAMPLE = "Example: equipoise mine train.csv --label y --ratio 3"
 
@@ -23,9 +23,7 @@ def run(
     negative: Annotated[
         str | None, typer.Option(help="Class whose rows are the negatives; else the largest.")
     ] = None,
-    ratio: Annotated[
-        float | None, typer.Option(help="Negatives per positive to begin with; 3.")
-    ] = None,
+    ratio: Annotated[float | None, typer.Option(help="First negatives per positive; 3.")] = None,
     settings: o.Settings = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of runs; equipoise_runs/NAME.")
@@ -45,15 +43,17 @@ def run(
     study = mine_study_from(source, label=label, labels=labels, id_column=id_column, group=group,
                             negative=negative, ratio=ratio, assignments=settings)  # fmt: skip
     plan = plan_mining(study, allow_code=allow_code)
-    grave = [f for f in plan.training.findings if f.severity == "error"]
-    note("\n".join([*mining_lines(plan), *(findings_lines(grave) if grave else ())]))
+    if is_first():
+        note("\n".join(mining_lines(plan)))
     if dry_run:
         return
     with progress() as show:
-        mined = run_mining(plan, out=out or Path("equipoise_runs") / source.stem, resume=resume,
-                           progress=show)  # fmt: skip
+        folder = out or Path("equipoise_runs") / source.stem
+        mined, review = run_mining(plan, out=folder, resume=resume, progress=show)
+    if not is_first():
+        return
     if as_json:
-        print_json(mined_dict(mined))
+        print_json(mined_dict(mined, review))
     else:
-        typer.echo("\n".join(mined_lines(mined)))
+        typer.echo("\n".join(mined_lines(mined, review)))
     fail_on(list(plan.training.findings), at_least)

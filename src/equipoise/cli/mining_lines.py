@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
-from equipoise.cli.console import table
+from equipoise.cli.console import findings_lines, table
 
 if TYPE_CHECKING:
     from equipoise.experiments.mine_run import MinePlan
     from equipoise.mining import Mined
+    from equipoise.mining.review import Review
 
-__all__ = ["mined_dict", "mined_lines", "mining_lines"]
+__all__ = ["is_first", "mined_dict", "mined_lines", "mining_lines"]
 
 _WHY = {
     "rounds": "all rounds done",
@@ -20,8 +22,14 @@ _WHY = {
 }
 
 
+def is_first() -> bool:
+    """Whether this process is the first of those that torchrun started, or the only one."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
+
+
 def mining_lines(plan: MinePlan) -> list[str]:
-    """Return what will be mined, with what."""
+    """Return what will be mined, with what, and what is wrong with it."""
+    wrong = [f for f in plan.training.findings if f.severity == "error"]
     training, options, pool = plan.training, plan.options, plan.pool
     split = training.split
     new = options.most_new(pool.positives().size)
@@ -37,10 +45,11 @@ def mining_lines(plan: MinePlan) -> list[str]:
         f"{pool.positives().size:,} positives, {pool.n_negative:,} negatives ({plan.negative})",
         f"{plan.n_first:,} negatives to begin with, {how}{cut} per round, {most}",
         f"{training.study.model.name}, {training.study.arm.label}, {size} in each round",
+        *(findings_lines(wrong) if wrong else ()),
     ]  # fmt: skip
 
 
-def mined_lines(mined: Mined) -> list[str]:
+def mined_lines(mined: Mined, review: Review | None) -> list[str]:
     """Return what came of it."""
     rows = []
     for done in mined.rounds:
@@ -51,8 +60,12 @@ def mined_lines(mined: Mined) -> list[str]:
         rows.append([f"{done.round}{mark}", *(f"{n:,}" for n in counts), cut, ap])
     head = ["round", "rows", "of them hard", "new", "skipped", "cut", "validation AP"]
     lines = [table(head, rows), f"* kept. Ended: {_WHY[mined.stopped]}.", f"Run: {mined.folder}"]
-    if len(mined.book):
-        lines.append(f"Look at the mistakes: {mined.folder}/review.html")
+    if review is not None:
+        lines.append(
+            f"{review.overlap:.0%} of the worst mistakes lie nearer to a labelled positive than "
+            f"positives to each other; of random negatives {review.overlap_of_random:.0%}"
+        )
+        lines.append(f"Look at them: {review.page}")
     if mined.trial is not None:
         if (mined.trial / "test.parquet").exists():
             lines.append(
@@ -64,7 +77,7 @@ def mined_lines(mined: Mined) -> list[str]:
     return lines
 
 
-def mined_dict(mined: Mined) -> dict[str, Any]:
+def mined_dict(mined: Mined, review: Review | None) -> dict[str, Any]:
     """Return the same, for JSON."""
     return {
         "folder": mined.folder,
@@ -73,4 +86,5 @@ def mined_dict(mined: Mined) -> dict[str, Any]:
         "stopped": mined.stopped,
         "rounds": [done.to_dict() for done in mined.rounds],
         "mistakes": len(set(mined.book.rows.tolist())),
+        "review": None if review is None else review._asdict(),
     }

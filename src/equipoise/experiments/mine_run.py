@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import torch.distributed as dist
 from torch.utils.data import Dataset
 
 from equipoise._core.checks import closest, say
@@ -30,6 +34,8 @@ from equipoise.mining import (
     write_review,
 )
 from equipoise.mining.pools import Pool
+from equipoise.mining.review import Review
+from equipoise.mining.scoring import place
 from equipoise.report.review import growth_picture
 
 __all__ = ["MinePlan", "plan_mining", "run_mining"]
@@ -77,7 +83,7 @@ def plan_mining(study: MineStudy, *, allow_code: bool = False) -> MinePlan:
         LeakageError: rows or groups that stand on both sides.
     """
     options = MiningOptions.from_mapping(study.mining)
-    rows, background = _one_sided(load_rows(study.data), study.negative)
+    rows, background, negative = _one_sided(load_rows(study.data), study.negative)
     plan = plan_training(study, allow_code=allow_code, rows=rows)
     whole = _pool(plan, background)
     split = plan.split
@@ -85,7 +91,6 @@ def plan_mining(study: MineStudy, *, allow_code: bool = False) -> MinePlan:
         pool = whole[split.train]
         first = pool.positives().size * (1 + options.ratio)
         plan = replace(plan, options=replace(plan.options, epochs=_epochs(plan, first)))
-    negative = plan.labels.names[background] if whole.kind == "multiclass" else _rest(study, plan)
     return MinePlan(
         plan,
         options,
@@ -102,10 +107,6 @@ def _epochs(plan: TrainPlan, rows: float) -> int:
     return max(MIN_EPOCHS, math.ceil(STEPS / per_epoch))
 
 
-def _rest(study: MineStudy, plan: TrainPlan) -> str:
-    return study.negative or f"without '{plan.labels.names[0]}'"
-
-
 def _pool(plan: TrainPlan, background: int) -> Pool:
     rows = plan.rows
     if isinstance(rows.dataset, ArrayDataset):
@@ -120,8 +121,8 @@ def _pool(plan: TrainPlan, background: int) -> Pool:
     )
 
 
-def _one_sided(rows: TrainRows, negative: str | None) -> tuple[TrainRows, int]:
-    """Return rows of one binary label where there are two classes, and which class is negative."""
+def _one_sided(rows: TrainRows, negative: str | None) -> tuple[TrainRows, int, str]:
+    """Return rows of one binary label where there are two classes; index and name of negatives."""
     labels = rows.labels
     if labels is None:
         raise DataError(say("data", "name its labels", None))
@@ -132,14 +133,14 @@ def _one_sided(rows: TrainRows, negative: str | None) -> tuple[TrainRows, int]:
         if negative is not None:
             do = "They are the rows where it is 0."
             raise UsageError(say("negative", "be left out for one label", repr(negative), do))
-        return rows, 0
+        return rows, 0, f"without '{labels.names[0]}'"
     if negative is not None and negative not in labels.names:
         do = closest(negative, labels.names)
         raise UsageError(say("negative", f"be one of {list(labels.names)}", repr(negative), do))
     commonest = int(np.argmax(labels.counts))
     background = commonest if negative is None else labels.names.index(negative)
     if len(labels.names) > 2:
-        return rows, background
+        return rows, background, labels.names[background]
     name = labels.names[1 - background]
     hot = Labels.from_array(
         (labels.values != background).astype(np.int8),
@@ -153,7 +154,7 @@ def _one_sided(rows: TrainRows, negative: str | None) -> tuple[TrainRows, int]:
         dataset = ArrayDataset(rows.dataset.features, hot)
     else:
         dataset = _Relabelled(rows.dataset, hot)
-    return replace(rows, dataset=dataset, labels=hot), 0
+    return replace(rows, dataset=dataset, labels=hot), 0, labels.names[background]
 
 
 class _Relabelled(Dataset[Any]):
@@ -167,8 +168,6 @@ class _Relabelled(Dataset[Any]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> Any:
-        import torch
-
         return self.dataset[index][0], torch.from_numpy(self.targets[index])
 
 
@@ -178,7 +177,7 @@ def run_mining(
     out: str | Path,
     resume: bool = True,
     progress: Progress | None = None,
-) -> Mined:
+) -> tuple[Mined, Review | None]:
     """Mine as the plan says, or go on with it, or return it where it is finished.
 
     Beside what :func:`equipoise.mining.mine_hard_negatives` writes there are growth.svg and, where
@@ -189,6 +188,10 @@ def run_mining(
         out: The run's folder is made under it.
         resume: Use what is there; False begins again.
         progress: Called with a word, what is done and what is to do.
+
+    Returns:
+        What came of mining, and the review sheet: None where nothing was mined, and for all ranks
+        but the first.
 
     Raises:
         TrainingError: what `fit` could not go on with.
@@ -204,25 +207,46 @@ def run_mining(
         progress=False,
     )
     arm = training.study.arm
-    mined = mine_hard_negatives(
-        trainer,
-        plan.pool,
-        plan.validation,
-        options=plan.options,
-        seed=training.study.seed,
-        out=out,
-        resume=resume,
-        config={
-            "training": training.options.decisive,
-            "arm": [arm.method, dict(arm.settings)],
-            "facts": training.facts,
-        },
-        progress=progress,
-    )
-    assert mined.folder is not None  # noqa: S101  # out is given
+    config = {
+        "training": training.options.decisive,
+        "arm": [arm.method, dict(arm.settings)],
+        "facts": training.facts,
+    }
+    with _ranks() as is_first:
+        mined = mine_hard_negatives(
+            trainer,
+            plan.pool,
+            plan.validation,
+            options=plan.options,
+            seed=training.study.seed,
+            out=out,
+            resume=resume,
+            config=config,
+            progress=progress if is_first else None,
+        )
+        return mined, _review(plan, mined) if is_first else None
+
+
+@contextmanager
+def _ranks() -> Iterator[bool]:
+    """Join the processes that torchrun started, if it did; yield whether this is the first."""
+    joins = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
+    if joins:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield place()[0] == 0
+    finally:
+        if joins:
+            dist.destroy_process_group()
+
+
+def _review(plan: MinePlan, mined: Mined) -> Review | None:
+    """Write how the training set grew, and the review sheet where anything was mined."""
+    training = plan.training
+    assert mined.folder is not None  # noqa: S101  # it was mined into one
     growth = growth_picture(mined.history, f"Mining: {training.study.title}")
     write_text(mined.folder / "growth.svg", growth)
-    if len(mined.book):
-        title = f"Review sheet: {training.study.title}"
-        write_review(mined.book, plan.pool, mined.folder, growth=growth, title=title)
-    return mined
+    if not len(mined.book):
+        return None
+    title = f"Review sheet: {training.study.title}"
+    return write_review(mined.book, plan.pool, mined.folder, growth=growth, title=title)

@@ -35,7 +35,7 @@ class History:
     Example:
         >>> history = History(0.1)
         >>> history.add(hard=[7], skipped=[9], easy_rate=0.5)
-        >>> history.inclusion(np.array([7, 8, 9])).tolist()
+        >>> history.inclusion(np.array([7, 8, 9])).round(3).tolist()
         [1.0, 0.55, 0.1]
 
     References:
@@ -67,13 +67,14 @@ class History:
 
     def inclusion(self, rows: Ints) -> Floats:
         """Return with which probability each of some negatives is in the training set by now."""
-        missed = np.full(rows.size, 1.0 - self.first)
-        sure = np.zeros(rows.size, dtype=bool)
-        for hard, skipped, rate in self._rounds:
-            missed[~_among(rows, skipped)] *= 1.0 - rate
-            sure |= _among(rows, hard)
-        # Rounded to 12 digits: 1 - 0.9 is 0.1 on the way back too.
-        return np.where(sure, 1.0, np.round(1.0 - missed, 12))
+        # Logarithms: of a pool of many millions a draw takes so few that 1 - (1 - p) loses digits.
+        with np.errstate(divide="ignore"):  # a draw that took all
+            missed = np.full(rows.size, np.log1p(-self.first))
+            sure = np.zeros(rows.size, dtype=bool)
+            for hard, skipped, rate in self._rounds:
+                missed[~_among(rows, skipped)] += np.log1p(-rate)
+                sure |= _among(rows, hard)
+        return np.where(sure, 1.0, -np.expm1(missed))
 
 
 def _among(rows: Ints, ordered: Ints) -> NDArray[np.bool_]:

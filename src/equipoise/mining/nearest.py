@@ -13,6 +13,7 @@ from equipoise._core.checks import say
 from equipoise._core.rng import generator
 from equipoise.errors import DataError
 from equipoise.mining.pools import Pool
+from equipoise.mining.selection import draw_rows
 
 __all__ = ["Nearest", "nearest_positives"]
 
@@ -92,7 +93,7 @@ def nearest_positives(
     if positives.size < 2:
         do = "Distances between positives say what is near."
         raise DataError(say("pool", "hold at least two positives", positives.size, do))
-    negatives = np.setdiff1d(_some(np.flatnonzero(pool.is_negative()), most, rng), asked)
+    negatives, _ = draw_rows(pool.is_negative, len(pool), np.unique(asked), most, rng)
     use = _flat if embed is None else embed
     a, others = _features(pool, positives, use), _features(pool, negatives, use)
     scale = np.concatenate([a, others]).std(axis=0)

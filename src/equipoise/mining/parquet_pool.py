@@ -30,7 +30,7 @@ class ParquetPool(Pool):
     label. Prefer :class:`ArrayPool` for an .npy, which reads single rows faster.
 
     Args:
-        paths: A file, a pattern ("part-*.parquet"), or several; patterns are sorted.
+        paths: A file, a pattern as ``"part-*.parquet"``, or several; patterns are sorted.
         label: Column of the label: 0 and 1 (empty or -1: unknown) is one binary label, other
             values are classes.
         features: Columns of features, in order; None takes all that are not named otherwise.

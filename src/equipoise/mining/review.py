@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,26 @@ from equipoise.mining.nearest import Embed, nearest_positives
 from equipoise.mining.pools import Pool
 from equipoise.report.review import render_review
 
-__all__ = ["write_review"]
+__all__ = ["Review", "write_review"]
 
 Picture = Callable[[int], NDArray[Any] | None]
+
+
+class Review(NamedTuple):
+    """A review sheet: its two files, and the overlap that it reports.
+
+    Args:
+        page: review.html.
+        table: review.csv.
+        overlap: Share of its rows that lie nearer to a labelled positive than positives usually lie
+            to each other.
+        overlap_of_random: The same share of negatives drawn at random.
+    """
+
+    page: Path
+    table: Path
+    overlap: float
+    overlap_of_random: float
 
 
 def write_review(
@@ -34,7 +51,7 @@ def write_review(
     picture: Picture | None = None,
     growth: str | None = None,
     title: str = "Review sheet",
-) -> tuple[Path, Path]:
+) -> Review:
     """Write review.html and review.csv: the mistakes most worth a human look, worst first.
 
     Use before trusting a mined model: what it stubbornly takes for a positive is either a hard
@@ -53,8 +70,8 @@ def write_review(
         title: Heading.
 
     Returns:
-        The two files. The page is one file without network requests; thumbnails are at most 96
-        pixels wide and lie inside it.
+        The two files and the overlap. The page is one file without network requests; thumbnails are
+        at most 96 pixels wide and lie inside it.
 
     Raises:
         UsageError: ``most`` below 1.
@@ -91,7 +108,8 @@ def write_review(
         "n_skipped": len(np.unique(book.rows[book.events == "skipped"])),
     }
     page = write_text(place / "review.html", render_review(shown, facts, growth, title))
-    return page, _write_csv(shown, place / "review.csv")
+    table = _write_csv(shown, place / "review.csv")
+    return Review(page, table, near.share, near.share_of_random)
 
 
 def _write_csv(shown: list[dict[str, Any]], path: Path) -> Path:

@@ -116,8 +116,12 @@ def score_pool(
     folder.mkdir(parents=True, exist_ok=True)
     rank, world = place()
     mine = scores.starts[rank::world]
+    # All ranks look before one writes: they must agree on whether a scorer is made.
+    barrier()
+    is_whole = all(scores.path(start).exists() for start in scores.starts)
     missing = [start for start in mine if not scores.path(start).exists()]
-    use = scorer() if missing else None
+    barrier()
+    use = None if is_whole else scorer()
     for start in missing:
         assert use is not None  # noqa: S101  # there is one where a shard is missing
         stop = min(start + rows, len(pool))

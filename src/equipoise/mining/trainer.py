@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,7 @@ from equipoise.artifacts import Correction, Labels, Split
 from equipoise.errors import MissingExtraError, UsageError
 from equipoise.mining.dataset_pool import DatasetPool
 from equipoise.mining.pools import Pool, PoolPart
-from equipoise.mining.scoring import barrier
+from equipoise.mining.scoring import barrier, place
 from equipoise.mining.task import MiningTask
 
 try:
@@ -73,7 +74,8 @@ class FitTrainer:
     """Trains each round by :func:`equipoise.fit`; the epoch is chosen on the validation rows.
 
     Use as the first argument of :func:`mine_hard_negatives`. Its trials lie in the run's folder: a
-    run that was killed goes on from the last checkpoint.
+    run that was killed goes on from the last checkpoint. For several devices start with torchrun
+    and make the process group before mining.
 
     Args:
         model: A callable that makes a module, or a module, which is copied; see
@@ -88,7 +90,7 @@ class FitTrainer:
         progress: Show a line while training; None shows it in a terminal.
 
     Raises:
-        UsageError: a remedy that does not take weights.
+        UsageError: a remedy that does not take weights, or several devices without a process group.
 
     Note:
         The remedy is made for the labels of the pool where rows are weighted by inverse inclusion,
@@ -113,6 +115,7 @@ class FitTrainer:
 
     def __call__(self, task: MiningTask) -> NetworkScorer:
         """Train on a task, or read what was trained on it."""
+        _require_group(self.options)
         previous = task.previous
         start = previous.network if isinstance(previous, NetworkScorer) else self.model
         pools, rows, weights = _parts(task, self.test)
@@ -143,7 +146,7 @@ class FitTrainer:
         )
         barrier()  # rank 0 writes the weights that all ranks read
         network = copy.deepcopy(start) if isinstance(start, nn.Module) else _made(start, task.seed)
-        load_weights(network, task.folder / trial.folder_name / str(trial.model_file))
+        load_weights(network, task.folder / trial.folder_name / "model.safetensors")
         return NetworkScorer(network, _device(self.options))
 
     def _remedy(self, task: MiningTask, trained_on: Labels, is_weighted: bool) -> Remedy:
@@ -265,6 +268,17 @@ def _made(model: Callable[[], nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
         return model()
+
+
+def _require_group(options: TrainingOptions) -> None:
+    """Raise where `fit` would start processes that know nothing of the rounds around it."""
+    started = int(os.environ.get("WORLD_SIZE", "1"))  # by torchrun
+    several = options.devices != 1 or options.num_nodes > 1 or started > 1
+    if several and place()[1] == 1:
+        do = "Start with torchrun, and call torch.distributed.init_process_group() before mining."
+        asked = f"{options.devices} devices on {options.num_nodes} node(s)"
+        got = f"{asked}, {started} processes, without a process group"
+        raise UsageError(say("options", "have devices=1 in a single process", got, do))
 
 
 def _device(options: TrainingOptions) -> torch.device:

@@ -77,10 +77,8 @@ def test_wrong_use_is_named(given, message) -> None:
 
 
 def test_a_small_run_of_every_arm() -> None:
-    found = {}
     for arm in ARMS:
-        outcome, mined = run_arm(arm, 0, 40, 30, 400)
-        found[arm.name] = outcome
+        outcome, mined = run_arm(arm, 0, 30, 20, 60)
         positives = mined.training.counts["positive"]
         others = len(mined.training) - positives
         if arm.name.startswith("random"):
@@ -91,9 +89,14 @@ def test_a_small_run_of_every_arm() -> None:
             assert outcome.trainings == mining_digits.ROUNDS + 1
         assert 0 < outcome.windows.value <= 1
         assert 0 < outcome.mosaics.value <= 1
-    # The hard ones say more than as many more at random, at equal steps per training.
-    mined = found["mined, unweighted"].windows.value
-    assert mined > found["random 1:3"].windows.value + 0.05
+
+
+def test_hard_negatives_say_more_than_those_drawn_at_random() -> None:
+    arms = {arm.name: arm for arm in ARMS}
+    found = [run_arm(arms[name], 0, 60, 40, 600)[0].windows.value
+             for name in ("random 1:3", "mined, unweighted")]  # fmt: skip
+    # On 150 mosaics and 5 seeds it is 0.29; here there is one seed and little to learn from.
+    assert found[1] > found[0] + 0.05
 
 
 def test_precision_is_read_where_recall_is_enough() -> None:

@@ -99,7 +99,7 @@ def test_the_sheet_is_one_page_and_a_table(book: MistakeBook, tmp_path: Path) ->
         {"round": 0, "positive": 9, "initial": 27, "hard": 0, "easy": 0, "best": True,
          "ap": 0.5, "ap_low": 0.4, "ap_high": float("nan")}
     ]  # fmt: skip
-    page, table = write_review(
+    page, table, *_ = write_review(
         book, pool, tmp_path, most=7, growth=growth_picture(history), title="Ships <at sea>"
     )
     text = page.read_text()
@@ -113,7 +113,7 @@ def test_the_sheet_is_one_page_and_a_table(book: MistakeBook, tmp_path: Path) ->
     assert frame["row"].to_list() == book.by_row()["row"].to_list()[:7]
     assert frame["group"].to_list() == pool.groups(frame["row"].to_numpy()).tolist()
     assert frame["verdict"].null_count() == 7 or set(frame["verdict"]) == {""}
-    again, _ = write_review(book, pool, tmp_path / "b", most=7, growth=growth_picture(history),
+    again, *_ = write_review(book, pool, tmp_path / "b", most=7, growth=growth_picture(history),
                             title="Ships <at sea>")  # fmt: skip
     assert again.read_text() == text
 
@@ -126,17 +126,17 @@ def pictures(text: str) -> list[PIL.Image.Image]:
 def test_rows_that_are_images_are_shown(book: MistakeBook, tmp_path: Path) -> None:
     _, labels = make_rows(3000, 1)
     images = np.random.default_rng(0).random((3000, 3, 8, 12)).astype(np.float32)
-    page, _ = write_review(book, ArrayPool(images, labels), tmp_path, most=3)
+    page, *_ = write_review(book, ArrayPool(images, labels), tmp_path, most=3)
     shown = pictures(page.read_text())
     assert len(shown) == 6
     assert {image.size for image in shown} == {(48, 32)}
     wide = np.zeros((10, 300), dtype=np.uint8)
-    page, _ = write_review(
+    page, *_ = write_review(
         book, ArrayPool(images, labels), tmp_path, most=1, picture=lambda _: wide
     )
     assert pictures(page.read_text())[0].size == (96, 3)
     flat = ArrayPool(images.reshape(3000, -1), labels)
-    page, _ = write_review(book, flat, tmp_path, most=1, embed=lambda x: x[:, :4])
+    page, *_ = write_review(book, flat, tmp_path, most=1, embed=lambda x: x[:, :4])
     assert not pictures(page.read_text())
 
 

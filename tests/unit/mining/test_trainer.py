@@ -169,6 +169,13 @@ def test_methods_that_take_no_weights_say_so(name: str, message: str, tmp_path: 
         trainer(task(tmp_path, pool, validation, some_weights))
 
 
+def test_several_devices_need_a_process_group(tmp_path: Path) -> None:
+    options = eq.TrainingOptions(accelerator="cpu", devices=2)
+    trainer = FitTrainer(lambda: MLP(2, 1), options=options)
+    with pytest.raises(UsageError, match="must have devices=1 in a single process, got 2 devices"):
+        trainer(task(tmp_path, *make_pools(300)))
+
+
 def test_any_loss_will_do_without_weights(tmp_path: Path) -> None:
     pool, validation = make_pools(300)
     trainer = FitTrainer(
