@@ -93,11 +93,22 @@ def network(activation: str | None = None) -> keras.Model:
 Outputs = tuple[np.ndarray, np.ndarray, eq.Correction | None, str]
 
 
+def class_weight(labels: eq.Labels) -> dict[int, float]:
+    counts = labels.counts
+    return {k: counts.sum() / KEYS / n for k, n in enumerate(counts) if n}
+
+
+def heaviest(labels: eq.Labels, share: float = 0.02) -> tuple[float, float]:
+    """Return the largest weight that Keras gives a row, and what the heaviest rows hold of all."""
+    weight = class_weight(labels)
+    rows = np.sort([weight.get(int(k), 1.0) for k in labels.values.argmax(1)])[::-1]
+    return rows[0], rows[: round(share * rows.size)].sum() / rows.sum()
+
+
 def as_posted(parts: dict[str, Part]) -> Outputs:
     """Class weights by count, categorical accuracy; the epoch is the last."""
     train = parts["train"]
-    counts = train.labels.counts
-    weight = {k: counts.sum() / KEYS / n for k, n in enumerate(counts) if n}
+    weight = class_weight(train.labels)
     model = network("sigmoid")
     model.compile("adam", "binary_crossentropy", metrics=["categorical_accuracy"])
     model.fit(
@@ -209,7 +220,9 @@ def main(arguments: list[str] | None = None) -> None:
     print_setup(conditions, threads=True)
     rows = {name: len(part.labels) for name, part in parts.items()}
     never = int((parts["train"].labels.counts == 0).sum())
-    print(f"rows {rows}; {never} of {KEYS} keys without a positive in training\n", flush=True)
+    print(f"rows {rows}; {never} of {KEYS} keys without a positive in training")
+    most, held = heaviest(parts["train"].labels)
+    print(f"as posted, rows weigh up to {most:.0f}, and 2 % hold {held:.0%} of the weight\n")
     results = []
     for seed in range(chosen.seeds):
         for arm in ARMS:
