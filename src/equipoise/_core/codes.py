@@ -47,6 +47,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ316": Code("tip", "Share of frozen weights"),
         "EQ317": Code("error", "Loss for another kind of target"),
         "EQ318": Code("warning", "Loss and activation of different kinds"),
+        "EQ319": Code("error", "Unknown targets taken for numbers"),
         "EQ401": Code("warning", "Saturated or tied scores"),
         "EQ402": Code("warning", "Flood or drought of positives"),
         "EQ403": Code("error", "Constant scores"),

@@ -237,6 +237,18 @@ def test_what_cannot_be_checked_says_so() -> None:
         check_model(model, MULTI)
 
 
+def test_unknown_entries_need_a_loss_that_masks_them() -> None:
+    unknown = MULTI.copy()
+    unknown[:6, 1] = -1
+    assert codes(net("sigmoid", loss=losses.BCELoss()), unknown) == []
+    assert codes(net(None, loss="mse"), unknown) == []
+    (found,) = check_model(net("sigmoid", loss="binary_crossentropy"), unknown)
+    assert found.code == "EQ319"
+    assert found.evidence["unknown"] == 6
+    unknown[0, 1] = np.nan
+    assert codes(net("sigmoid", loss=keras.losses.BinaryFocalCrossentropy()), unknown) == ["EQ319"]
+
+
 def test_steps_of_sequences_and_unknown_entries() -> None:
     model = keras.Sequential([keras.Input((None, 6)), keras.layers.Dense(4, activation="sigmoid")])
     model.compile(loss=losses.BCELoss(), metrics=["categorical_accuracy"])
