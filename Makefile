@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+KERAS  := tests/contracts/test_keras_losses.py tests/unit/keras src/equipoise/keras
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -21,8 +22,12 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(PIP) -e ".[dev]"
 	@touch $@
 
+$(VENV)/.jax: $(VENV)/.dev
+	@$(PIP) -e ".[jax]"
+	@touch $@
+
 $(VENV)/.docs: $(VENV)/.run
-	@$(PIP) -e ".[docs]"
+	@$(PIP) -e ".[docs,keras]"
 	@touch $@
 
 demo: $(VENV)/.run ## run two studies on scikit-learn's digits and write demo/report.html
@@ -31,8 +36,11 @@ demo: $(VENV)/.run ## run two studies on scikit-learn's digits and write demo/re
 test: $(VENV)/.dev ## the fast tests (no GPU, no network)
 	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
-test-all: $(VENV)/.dev ## every test, the statistical simulations included
+test-all: $(VENV)/.jax ## every test, the statistical simulations included; Keras also on JAX
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not gpu and not extras"
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto --dist loadgroup $(KERAS)
+	@if $(BIN)/python -c "import tensorflow" 2>/dev/null; then \
+	  KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n auto --dist loadgroup $(KERAS); fi
 
 lint: $(VENV)/.dev ## ruff and the layering contracts
 	@$(BIN)/ruff check src tests benchmarks

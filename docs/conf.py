@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
+
+# Before the API pages import the Keras side.
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 from equipoise import __version__
 from equipoise.experiments.methods import METHODS

@@ -85,6 +85,41 @@ def test_losses_and_samplers_load_no_lightning() -> None:
     assert not loaded_by(code, ("lightning", "keras"))
 
 
+def test_the_keras_side_loads_no_lightning_and_takes_the_backend_as_it_is() -> None:
+    code = (
+        "import os; os.environ['KERAS_BACKEND'] = 'numpy'\n"
+        "import equipoise.keras, keras\n"
+        "assert keras.backend.backend() == 'numpy' == os.environ['KERAS_BACKEND']"
+    )
+    assert loaded_by(code, ("torch", "lightning", "tensorflow")) == set()
+    assert loaded_by("import equipoise.keras", ("lightning",)) == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("import sys; sys.modules['keras'] = None", "MissingExtraError"),
+        (
+            (
+                "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'\nimport sys; "
+                "sys.modules['tensorflow'] = None"
+            ),
+            "UsageError",
+        ),
+    ],
+)
+def test_without_keras_or_its_backend_the_message_says_what_to_do(code: str, error: str) -> None:
+    words = {
+        "MissingExtraError": 'pip install "equipoise[keras]"',
+        "UsageError": "Set KERAS_BACKEND to torch or jax",
+    }
+    program = f"{code}\nimport equipoise\nimport equipoise.keras"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{error}: " in done.stderr
+    assert words[error] in done.stderr
+
+
 def test_the_face_names_what_exists() -> None:
     assert set(equipoise.__all__) == set(equipoise._HOME)
     for name in equipoise.__all__:

@@ -45,6 +45,15 @@ def test_the_core_has_no_torch() -> None:
     }
 
 
+def test_keras_is_tested_on_torch_and_jax_but_ci_takes_torch_alone() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    rules = dict(re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)+)", makefile, flags=re.MULTILINE))
+    assert "KERAS_BACKEND=jax" in rules["test-all"]
+    assert "jax" not in rules["test"]
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert not [r for r in extras["dev"] if plain(r) in ("jax", "tensorflow")]
+
+
 def test_ci_runs_make_check() -> None:
     assert "make check" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

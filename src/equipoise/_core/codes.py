@@ -53,6 +53,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ316": Code("tip", "Share of frozen weights"),
         "EQ317": Code("error", "Loss for another kind of target"),
         "EQ318": Code("warning", "Loss and activation of different kinds"),
+        "EQ319": Code("error", "Unknown targets taken for numbers"),
         "EQ330": Code("tip", "What these weights do to the 0.5 cut"),
         "EQ331": Code("warning", "Weights beyond reason"),
         "EQ332": Code("warning", "Alpha against the rare side"),

@@ -22,7 +22,16 @@ __all__ = ["BalancedBatches", "PKBatches", "StratifiedBatches"]
 
 
 class StratifiedBatches(BatchDraw):
-    """Put at least k positives of every label into every batch. See ``StratifiedBatchSampler``."""
+    """Put at least k positives of every label into every batch, and fill up with any rows.
+
+    Arguments, ranges, errors and calibration as for ``equipoise.sampling.StratifiedBatchSampler``,
+    which is this draw for torch.
+
+    Example:
+        >>> drawn = StratifiedBatches([0] * 96 + [1] * 4, batch_size=10)
+        >>> min(sum(row >= 96 for row in batch) for batch in drawn) >= 1
+        True
+    """
 
     def __init__(
         self,
@@ -79,7 +88,17 @@ class StratifiedBatches(BatchDraw):
 
 
 class PKBatches(BatchDraw):
-    """Fill every batch with P classes and K rows of each. See ``PKBatchSampler``."""
+    """Fill every batch with P classes and K rows of each.
+
+    Arguments, ranges, errors and calibration as for ``equipoise.sampling.PKBatchSampler``, which
+    is this draw for torch.
+
+    Example:
+        >>> drawn = PKBatches([0] * 90 + [1] * 8 + [2] * 2, classes_per_batch=2,
+        ...                   rows_per_class=2, num_batches=3)
+        >>> [len(batch) for batch in drawn]
+        [4, 4, 4]
+    """
 
     def __init__(
         self,
@@ -131,7 +150,16 @@ class PKBatches(BatchDraw):
 
 
 class BalancedBatches(BatchDraw):
-    """Give rows of rare labels a fixed share of every batch. See ``BalancedBatchSampler``."""
+    """Give rows of rare labels a fixed share of every batch.
+
+    Arguments, ranges, errors and calibration as for ``equipoise.sampling.BalancedBatchSampler``,
+    which is this draw for torch.
+
+    Example:
+        >>> drawn = BalancedBatches([0] * 95 + [1] * 5, rare=[1], share=0.5, batch_size=8)
+        >>> [sum(row >= 95 for row in batch) for batch in drawn][:4]
+        [4, 4, 4, 4]
+    """
 
     def __init__(
         self,

@@ -74,7 +74,15 @@ class RowDraw(Placed):
 
 
 class WeightedRows(RowDraw):
-    """Draw rows in proportion to their weights. See ``WeightedSampler``."""
+    """Draw rows in proportion to their weights, with or without replacement.
+
+    Arguments, ranges, errors and calibration as for ``equipoise.sampling.WeightedSampler``, which
+    is this draw for torch.
+
+    Example:
+        >>> list(WeightedRows([0.0, 1.0, 0.0], num_samples=4))
+        [1, 1, 1, 1]
+    """
 
     def __init__(
         self,
@@ -132,7 +140,16 @@ def draw_by_weight(weights: Floats, size: int, random: np.random.Generator) -> R
 
 
 class ClassBalancedRows(RowDraw):
-    """Draw every class equally often. See ``ClassBalancedSampler``."""
+    """Draw every class equally often: first a class, then one of its rows.
+
+    Arguments, ranges, errors and calibration as for ``equipoise.sampling.ClassBalancedSampler``,
+    which is this draw for torch.
+
+    Example:
+        >>> drawn = ClassBalancedRows([0] * 99 + [1], num_samples=1000)
+        >>> 400 < sum(row == 99 for row in drawn) < 600
+        True
+    """
 
     def __init__(
         self,

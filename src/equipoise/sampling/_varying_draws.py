@@ -21,7 +21,15 @@ __all__ = ["ListedRows", "ProgressiveRows", "RepeatFactorRows"]
 
 
 class RepeatFactorRows(RowDraw):
-    """Repeat rows of rare classes and labels, keep every row. See ``RepeatFactorSampler``."""
+    """Repeat rows of rare classes and labels, and keep every row.
+
+    Arguments, ranges, errors and calibration as for ``equipoise.sampling.RepeatFactorSampler``,
+    which is this draw for torch.
+
+    Example:
+        >>> sorted(RepeatFactorRows([[1], [0], [0], [0]], threshold=1.0))
+        [0, 0, 1, 2, 3]
+    """
 
     def __init__(
         self,
@@ -61,7 +69,17 @@ class RepeatFactorRows(RowDraw):
 
 
 class ProgressiveRows(RowDraw):
-    """Go from every row alike to every class alike. See ``ProgressiveSampler``."""
+    """Go from every row alike to every class alike over the epochs.
+
+    Arguments, ranges, errors and calibration as for ``equipoise.sampling.ProgressiveSampler``,
+    which is this draw for torch.
+
+    Example:
+        >>> drawn = ProgressiveRows([0, 0, 0, 1], num_epochs=2)
+        >>> drawn.set_epoch(2)
+        >>> drawn.weights().round(3).tolist()
+        [0.667, 0.667, 0.667, 2.0]
+    """
 
     def __init__(
         self,
@@ -107,7 +125,15 @@ class ProgressiveRows(RowDraw):
 
 
 class ListedRows(RowDraw):
-    """Draw the rows of a list, in a new order per epoch. See ``ListedRowsSampler``."""
+    """Draw the rows of a list, each as often as it stands there, in a new order per epoch.
+
+    Use with the rows of :mod:`equipoise.sampling.resample`. Arguments, ranges and errors as for
+    ``equipoise.sampling.ListedRowsSampler``, which is this draw for torch.
+
+    Example:
+        >>> sorted(ListedRows([0, 1, 2, 2]))
+        [0, 1, 2, 2]
+    """
 
     def __init__(
         self,

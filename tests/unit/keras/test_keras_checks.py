@@ -221,6 +221,23 @@ def test_keras_fails_on_weights_unfrozen_after_a_fit() -> None:
         model.fit(X, MULTI, verbose=0)
 
 
+@pytest.mark.parametrize("after_fit", [False, True])
+def test_keras_never_warns_that_trainable_has_changed(after_fit: bool) -> None:
+    """The page on Keras says so; a warning would be an error here."""
+    model = net("sigmoid", optimizer="adam", loss="binary_crossentropy")
+    if after_fit:
+        model.fit(X, MULTI, verbose=0)
+    first = model.get_layer("first")
+    before = np.array(keras.ops.convert_to_numpy(first.kernel))
+    first.trainable = False
+    if after_fit and keras.backend.backend() == "jax":
+        with pytest.raises(ValueError, match="optimizer was built with"):
+            model.fit(X, MULTI, verbose=0)
+        return
+    model.fit(X, MULTI, verbose=0)
+    assert (np.array(keras.ops.convert_to_numpy(first.kernel)) == before).all()
+
+
 def test_moving_statistics_are_not_frozen_weights() -> None:
     layers = [keras.Input((6,)), keras.layers.BatchNormalization(), keras.layers.Dense(4)]
     model = keras.Sequential(layers)
@@ -235,6 +252,18 @@ def test_what_cannot_be_checked_says_so() -> None:
     model.compile(loss=["mse", "mse"])
     with pytest.raises(UsageError, match="one output"):
         check_model(model, MULTI)
+
+
+def test_unknown_entries_need_a_loss_that_masks_them() -> None:
+    unknown = MULTI.copy()
+    unknown[:6, 1] = -1
+    assert codes(net("sigmoid", loss=losses.BCELoss()), unknown) == []
+    assert codes(net(None, loss="mse"), unknown) == []
+    (found,) = check_model(net("sigmoid", loss="binary_crossentropy"), unknown)
+    assert found.code == "EQ319"
+    assert found.evidence["unknown"] == 6
+    unknown[0, 1] = np.nan
+    assert codes(net("sigmoid", loss=keras.losses.BinaryFocalCrossentropy()), unknown) == ["EQ319"]
 
 
 def test_steps_of_sequences_and_unknown_entries() -> None:

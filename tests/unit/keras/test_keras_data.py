@@ -178,6 +178,25 @@ def test_fit_sees_a_new_draw_in_every_epoch() -> None:
     assert len({tuple(rows) for rows in seen}) == 3
 
 
+def test_threads_that_fetch_ahead_see_the_epoch_that_is_said() -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Watched(RowBatches):
+        def __getitem__(self, index: int) -> tuple[Any, ...]:
+            seen.append((self.epoch, index))
+            return super().__getitem__(index)
+
+    batches = Watched(X[:, None].astype("float32"), MULTI, draw="max", batch_size=9, workers=2)
+    say_epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, _: batches.set_epoch(e))
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(3)])
+    model.compile(loss=BCELoss(from_logits=True))
+    model.fit(X[:9, None].astype("float32"), HOT[:9], verbose=0)
+    seen.clear()
+    model.fit(batches, epochs=3, shuffle=False, verbose=0, callbacks=[say_epoch])
+    assert {epoch for epoch, _ in seen} == {0, 1, 2}
+    assert sorted(seen) == [(epoch, i) for epoch in range(3) for i in range(9)]
+
+
 def test_weights_of_rows_from_their_rarest_label() -> None:
     weights = row_sample_weights(MULTI, power=1.0, cap=None)
     np.testing.assert_allclose(weights, sampling.class_balanced_weights(MULTI))

@@ -37,11 +37,13 @@ class LossFacts:
         name: To call it by.
         targets: "labels", "one_hot", "index", "classes" (either of the two), or "" if unknown.
         from_logits: Whether it takes logits; None if unknown.
+        masks: Whether it leaves unknown targets, -1, out; None if unknown.
     """
 
     name: str
     targets: str
     from_logits: bool | None
+    masks: bool | None
 
 
 def plain_name(identifier: Any) -> str:
@@ -72,11 +74,11 @@ def read_loss(model: Any, targets: str) -> LossFacts:
     made = keras.losses.get(given)
     if isinstance(made, Loss):
         kind = "labels" if made.kind == "multilabel" else "classes"
-        return LossFacts(type(made).__name__, kind, made.from_logits)
+        return LossFacts(type(made).__name__, kind, made.from_logits, made.kind == "multilabel")
     wanted = _FOR.get(plain_name(made), "")
     logits = bool(getattr(made, "from_logits", False)) if wanted else None
     name = getattr(made, "__name__", type(made).__name__)
-    return LossFacts(str(name), wanted, logits)
+    return LossFacts(str(name), wanted, logits, False if wanted else None)
 
 
 def compiled_metrics(model: Any) -> list[Any]:

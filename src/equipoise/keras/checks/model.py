@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise.artifacts.finding import SEVERITIES, Finding
-from equipoise.artifacts.labels import Labels
+from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.diagnosis import diagnose
 from equipoise.diagnosis._registry import finding, listed
 from equipoise.keras.checks._compiled import (
@@ -59,8 +59,8 @@ def check_model(
         ``class_weight`` with several labels (EQ312), metrics for another kind of target (EQ313),
         softmax over independent labels (EQ314), ``trainable`` changed since ``compile`` (EQ315),
         frozen share (EQ316), loss for another kind of target (EQ317), loss and activation of
-        different kinds (EQ318). Of the labels: none to learn from (EQ101), accuracy of the
-        all-zeros answer (EQ105).
+        different kinds (EQ318), unknown targets taken for numbers (EQ319). Of the labels: none to
+        learn from (EQ101), accuracy of the all-zeros answer (EQ105).
 
     Raises:
         UsageError: nothing compiled, or several outputs.
@@ -85,6 +85,7 @@ def check_model(
         *_width(model, targets),
         *_scales(loss, activation),
         *_kinds(loss, activation, targets),
+        *_unknown(loss, targets),
         *_weights(class_weight, targets),
         *_metrics(model, targets),
         *_trained(model),
@@ -174,6 +175,19 @@ def _fits(wanted: str, targets: Targets) -> bool:
     if targets.kind == "one_hot":
         return wanted in ("one_hot", "labels")
     return wanted == targets.kind
+
+
+def _unknown(loss: LossFacts, targets: Targets) -> list[Finding]:
+    unknown = int((targets.labels.values == UNKNOWN).sum()) if targets.kind == "labels" else 0
+    if not unknown or loss.masks is not False:
+        return []
+    share = unknown / targets.labels.values.size
+    message = (
+        f"{unknown:,} targets ({share:.1%}) are unknown, and {loss.name} takes them for numbers: "
+        "the loss of -1 falls without end as the output goes to 0, and NaN makes it NaN."
+    )
+    todo = "Take equipoise.keras.losses.BCELoss or another of its losses for labels: they mask -1."
+    return [finding("EQ319", message, {"unknown": unknown, "loss": loss.name}, todo)]
 
 
 def _weights(class_weight: Mapping[int, float] | None, targets: Targets) -> list[Finding]:

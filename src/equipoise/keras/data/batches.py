@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,8 +54,8 @@ class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     Note:
         Calibration: rows drawn by weight shift the prior; :meth:`correction` leads back. Every
-        complete pass is an epoch. Where ``fit`` begins elsewhere, or an epoch is a single batch,
-        say which it is with
+        complete pass is an epoch. Where ``fit`` begins elsewhere, an epoch is a single batch, or
+        ``workers`` fetch ahead, say which it is with
         ``keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, _: data.set_epoch(e))``.
 
     Example:
@@ -101,6 +102,7 @@ class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]
             self.draw.place_at(*place)
         self.epoch, self._served = 0, 0
         self._batches: list[NDArray[np.int64]] | None = None
+        self._lock = threading.RLock()
 
     def _to_draw(
         self, draw: str | RowDraw | BatchDraw | None, seed: int
@@ -116,8 +118,9 @@ class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; each has its own draw."""
-        if int(epoch) != self.epoch:
-            self.epoch, self._served, self._batches = int(epoch), 0, None
+        with self._lock:
+            if int(epoch) != self.epoch:
+                self.epoch, self._served, self._batches = int(epoch), 0, None
 
     def on_epoch_end(self) -> None:
         """Go to the next epoch, unless Keras has only looked at a batch to build the model."""
@@ -137,9 +140,10 @@ class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def rows(self, index: int) -> NDArray[np.int64]:
         """Return the rows of one batch of this epoch."""
-        if self._batches is None:
-            self._batches = self._drawn()
-        return self._batches[index]
+        with self._lock:
+            if self._batches is None:
+                self._batches = self._drawn()
+            return self._batches[index]
 
     def _drawn(self) -> list[NDArray[np.int64]]:
         if self.draw is not None:
@@ -151,8 +155,9 @@ class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return np.split(whole, cuts)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        rows = self.rows(index)
-        self._served += 1
+        with self._lock:
+            rows = self.rows(index)
+            self._served += 1
         made = (_take(self.x, rows), self.y[rows])
         return made if self.sample_weight is None else (*made, self.sample_weight[rows])
 

@@ -24,7 +24,7 @@ from equipoise.keras.transfer import initialise_prior_bias
 
 __all__ = ["ARMS", "Given", "posted_class_weight", "posted_model", "score_out_of_fold"]
 
-EPOCHS, BATCH = 20, 256
+EPOCHS, BATCH = 15, 256
 TUNING_EPOCHS, TUNING_BATCH, TUNING_RATE = 8, 128, 3e-3
 Floats = NDArray[np.float64]
 

@@ -31,8 +31,8 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
     Args:
         from_logits: Whether outputs are logits. False, as in Keras, takes probabilities: where the
             last activation is Keras' own sigmoid or softmax its input is used, so that nothing is
-            lost to rounding; else logits are computed from them, and wrong answers beyond 1 - 6e-8
-            get no gradient.
+            lost to rounding. Where it cannot be had (on JAX, or after another layer) logits are
+            computed from probabilities, and a label that is wrong beyond 1 - 6e-8 has no gradient.
         reduction: As in Keras. "sum_over_batch_size" and "mean" divide by the known entries of the
             batch (labels) or by its rows (classes); "sum" and None do not divide.
         name: As in Keras.
