@@ -1,6 +1,6 @@
 """Real piano rolls in Keras: which keys sound next, of 88 of which 30 never do.
 
-    python -m benchmarks.keras_nottingham Nottingham.npz [--out nottingham.json] [--seeds 3]
+    python -m benchmarks.keras_nottingham Nottingham.npz [--out nottingham.json] [--epochs 6]
 
 The file holds `Ypacked` (np.packbits along axis 1, 88 keys per step), `offsets` (where tunes begin)
 and `split` (0 train, 1 valid, 2 test, one per tune). A row is a step and the eight before it; the
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -105,17 +106,17 @@ def heaviest(labels: eq.Labels, share: float = 0.02) -> tuple[float, float]:
     return rows[0], rows[: round(share * rows.size)].sum() / rows.sum()
 
 
-def as_posted(parts: dict[str, Part]) -> Outputs:
+def as_posted(parts: dict[str, Part], epochs: int, *, weighted: bool = True) -> Outputs:
     """Class weights by count, categorical accuracy; the epoch is the last."""
     train = parts["train"]
-    weight = class_weight(train.labels)
+    weight = class_weight(train.labels) if weighted else None
     model = network("sigmoid")
     model.compile("adam", "binary_crossentropy", metrics=["categorical_accuracy"])
     model.fit(
         train.x,
         train.labels.values.astype(np.float32),
         batch_size=BATCH,
-        epochs=EPOCHS,
+        epochs=epochs,
         class_weight=weight,
         verbose=0,
     )
@@ -124,7 +125,11 @@ def as_posted(parts: dict[str, Part]) -> Outputs:
 
 
 def with_loss(
-    parts: dict[str, Part], make: Callable[[eq.Labels], Loss], draw: str | None = None
+    parts: dict[str, Part],
+    epochs: int,
+    *,
+    make: Callable[[eq.Labels], Loss],
+    draw: str | None = None,
 ) -> Outputs:
     """A loss on logits from the prior; rows shuffled, or drawn by a rule."""
     train = parts["train"]
@@ -132,7 +137,7 @@ def with_loss(
     initialise_prior_bias(model.layers[-1], train.labels)
     model.compile("adam", loss)
     batches = RowBatches(train.x, train.labels, batch_size=BATCH, draw=draw)
-    model.fit(batches, epochs=EPOCHS, shuffle=False, verbose=0)
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
     undo = loss.correction()
     if draw is not None:
         undo = undo.then(batches.correction())
@@ -140,7 +145,7 @@ def with_loss(
     return val, test, undo, "logits"
 
 
-def logistic(parts: dict[str, Part]) -> Outputs:
+def logistic(parts: dict[str, Part], _epochs: int) -> Outputs:
     """One regression per key on the mean of the eight steps."""
     pooled = {name: part.x.mean(1) for name, part in parts.items()}
     found = {name: np.full((len(parts[name].x), KEYS), -20.0) for name in ("val", "test")}
@@ -158,22 +163,29 @@ def weighted(labels: eq.Labels) -> Loss:
     )
 
 
-ARMS: dict[str, Callable[[dict[str, Part]], Outputs]] = {
+def plain(_labels: eq.Labels) -> Loss:
+    return BCELoss(from_logits=True)
+
+
+def asymmetric(_labels: eq.Labels) -> Loss:
+    return AsymmetricLoss(from_logits=True)
+
+
+ARMS: dict[str, Callable[[dict[str, Part], int], Outputs]] = {
     "as posted": as_posted,
-    "BCE": lambda parts: with_loss(parts, lambda _: BCELoss(from_logits=True)),
-    "pos_weight": lambda parts: with_loss(parts, weighted),
-    "asymmetric": lambda parts: with_loss(parts, lambda _: AsymmetricLoss(from_logits=True)),
-    "rows by max rule": lambda parts: with_loss(
-        parts, lambda _: BCELoss(from_logits=True), draw="max"
-    ),
+    "without class_weight": partial(as_posted, weighted=False),
+    "BCE": partial(with_loss, make=plain),
+    "pos_weight": partial(with_loss, make=weighted),
+    "asymmetric": partial(with_loss, make=asymmetric),
+    "rows by max rule": partial(with_loss, make=plain, draw="max"),
     "logistic regression": logistic,
 }
 
 
-def judge(arm: str, seed: int, parts: dict[str, Part]) -> Result:
+def judge(arm: str, seed: int, parts: dict[str, Part], epochs: int) -> Result:
     keras.utils.set_random_seed(seed)
     start = time.perf_counter()
-    val, test, undo, kind = ARMS[arm](parts)
+    val, test, undo, kind = ARMS[arm](parts, epochs)
     seconds = time.perf_counter() - start
     scores = {
         part: eq.Scores.from_arrays(
@@ -211,6 +223,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_nottingham")
     parser.add_argument("path", type=Path, help="Nottingham.npz")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--arms", default=",".join(ARMS), help="arms, separated by commas")
     parser.add_argument("--out", type=Path, help="write results and conditions as JSON")
     chosen = parser.parse_args(arguments)
     parts = read(chosen.path)
@@ -225,11 +239,12 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"as posted, rows weigh up to {most:.0f}, and 2 % hold {held:.0%} of the weight\n")
     results = []
     for seed in range(chosen.seeds):
-        for arm in ARMS:
-            results.append(judge(arm, seed, parts))
+        for arm in chosen.arms.split(","):
+            results.append(judge(arm, seed, parts, chosen.epochs))
             print(f"seed {seed}, {arm}: macro AP {results[-1].macro_ap:.3f}", file=sys.stderr)
     show(results, parts)
     if chosen.out is not None:
+        conditions["epochs"] = chosen.epochs
         body = {**conditions, "rows": rows, "never": never, "results": [asdict(r) for r in results]}
         chosen.out.write_text(json.dumps(body, indent=2) + "\n")
 
