@@ -35,7 +35,7 @@ def near_pairs(hashes: NDArray[np.uint64], *, max_distance: int = 3) -> NDArray[
         DataError: so many images of one kind that pairs would fill the memory.
 
     Example:
-        >>> near_pairs(np.array([7, 8, 5, 2**63], dtype=np.uint64)).tolist()
+        >>> near_pairs(np.array([255, 2**60 - 2**30, 254], dtype=np.uint64)).tolist()
         [[0, 2]]
     """
     require_shape("hashes", hashes, (None,), "One hash per row.")
