@@ -74,12 +74,16 @@ def anecdotal(facts: Facts) -> list[Finding] | None:
     if not few:
         return []
     shown = listed([f"{name} ({n})" for name, n in few.items()])
+    widths = {name: half_width(n) for name, n in few.items()}
+    best = min(widths.values())
     return [
         finding(
             "EQ102",
             f"{len(few)} of {len(statistics.names)} {_word(statistics)} have fewer than "
-            f"{_ANECDOTAL} positives: {shown}. A model can memorise them, and no test can tell.",
-            {"positives": few},
+            f"{_ANECDOTAL} positives: {shown}. A model can memorise them, and no test can tell: "
+            f"judged on all of them a recall is known to +-{best:.2f} at best; +-{_MARGIN} takes "
+            f"about {positives_needed(_MARGIN)}.",
+            {"positives": few, "half_width": widths},
             "Report them as single cases, not as rates; keep them out of averages.",
             "Merge them into a broader label, or collect more.",
         )

@@ -1,0 +1,201 @@
+"""What findings say in numbers, against closed forms and by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from equipoise.artifacts import Finding, Labels, Scores, Split
+from equipoise.decisions import tune
+from equipoise.diagnosis import (
+    ClassTable,
+    Material,
+    Setup,
+    check_history,
+    diagnose,
+    read_setup,
+    run_checks,
+)
+from equipoise.diagnosis.class_table import is_count, predicted_counts
+from equipoise.diagnosis.score_checks import implied_weight
+from equipoise.errors import DataError, ShapeError, UsageError
+
+FOUR = {"A": 19000, "B": 65000, "C": 38000, "D": 105000}
+
+
+def of_setup(setup: Setup, **options: Any) -> dict[str, Finding]:
+    given = options or {"counts": FOUR, "n_rows": 224000}
+    return {f.code: f for f in diagnose(**given, more=Material(setups=(setup,)))}
+
+
+@pytest.mark.parametrize("weight", [0.1, 1.0, 3.0, 40.0])
+def test_the_implied_weight_is_the_one_that_was_used(weight: float) -> None:
+    rng = np.random.default_rng(0)
+    prob = expit(1.5 * rng.normal(size=200_000) - 2)
+    y = (rng.random(prob.size) < prob).astype(int)
+    labels = Labels.from_array(y, kind="multilabel", names=["A"])
+    z = np.log(prob / (1 - prob)) + math.log(weight)
+    scores = Scores.from_arrays(labels, logits=z, split="val")
+    assert implied_weight(scores, 0) == pytest.approx(weight, rel=0.03)
+
+
+def test_weights_say_what_an_output_of_one_half_stands_for() -> None:
+    found = of_setup(Setup(pos_weight=[10.79, 2.45, 4.90, 1.13]))["EQ330"]
+    cuts = found.evidence["true_probability_at_output_half"]
+    assert cuts["A"] == pytest.approx(1 / 11.79)
+    assert cuts == pytest.approx({n: c / 224000 for n, c in FOUR.items()}, abs=1e-3)
+    neg_over_pos = of_setup(Setup(pos_weight=[10.79, 2.45, 4.90, 1.13]))
+    assert "EQ334" not in neg_over_pos
+    occurrences = of_setup(Setup(pos_weight=[11.95, 3.49, 5.97, 2.16]))["EQ334"]
+    assert occurrences.evidence["occurrences"] == 227_000
+    rows = [224000 / n for n in FOUR.values()]
+    assert "EQ334" not in of_setup(Setup(pos_weight=rows))
+
+
+def test_class_balanced_weights_near_inverse_frequency() -> None:
+    counts = {str(c): c for c in range(190, 0, -20)}
+    counts["10"] = counts.pop("10", 10)
+    found = of_setup(Setup(beta=0.999), counts=counts, kind="multiclass")["EQ333"]
+    assert found.evidence["inverse_frequency"] == pytest.approx(19.0)
+    assert found.evidence["ratio"] == pytest.approx(17.4, abs=0.05)
+
+
+def test_a_planned_rate_that_falls_at_once() -> None:
+    found = of_setup(Setup(lr=1e-4, lr_factor=0.1, epochs=4))["EQ308"]
+    assert found.evidence["rates"] == pytest.approx([1e-4, 1e-5, 1e-6, 1e-7])
+    assert found.evidence["epoch"] == 2
+    for slow in (
+        Setup(lr=1e-4, lr_factor=0.5, epochs=8),
+        Setup(lr=1e-4, lr_factor=0.1, lr_every=30, epochs=90),
+        Setup(lr=1e-4),
+    ):
+        assert "EQ308" not in of_setup(slow)
+
+
+def test_batches_that_miss_a_label() -> None:
+    found = of_setup(Setup(batch_size=32), counts={"A": 2, "B": 500}, n_rows=1000)["EQ335"]
+    row = found.evidence["labels"]["A"]
+    assert row["expected"] == pytest.approx(0.064)
+    assert row["share_without"] == pytest.approx(0.998**32)
+    assert "B" not in found.evidence["labels"]
+    helped = Setup(batch_size=32, sampler="WeightedRandomSampler")
+    assert "EQ335" not in of_setup(helped, counts={"A": 2}, n_rows=1000)
+
+
+def test_swapped_columns_give_the_predicted_counts() -> None:
+    hits, support = np.array([43, 35, 22, 46]), 50
+    predicted = np.array([52, 49, 39, 60])
+    recall, precision = hits / support, np.round(hits / predicted, 2)
+    table = ClassTable.from_columns(("a", "b", "c", "d"), 50, {"x": precision}, {"x": recall})
+    (found,) = [f for f in diagnose(more=Material(classes=table)) if f.code == "EQ342"]
+    assert np.abs(np.array(found.evidence["predicted"]) - predicted).max() < 1.0
+    assert found.evidence["recall"] == pytest.approx(recall.tolist())
+    right = ClassTable.from_columns(("a", "b", "c", "d"), 50, {"x": recall}, {"x": precision})
+    assert not [f for f in diagnose(more=Material(classes=right)) if f.code == "EQ342"]
+    # Of 100 rows every number with two decimals is a count: nothing can be told.
+    blind = ClassTable.from_columns(("a", "b", "c", "d"), 100, {"x": precision}, {"x": recall})
+    assert not [f for f in diagnose(more=Material(classes=blind)) if f.code == "EQ342"]
+
+
+def test_noise_is_that_of_the_binomial() -> None:
+    one, two = [0.7] * 10, [0.716] * 10
+    names = tuple("abcdefghij")
+    table = ClassTable.from_columns(names, 50, {"one": one, "two": two})
+    (found,) = [f for f in diagnose(more=Material(classes=table)) if f.code == "EQ341"]
+    half = found.evidence["pairs"]["one against two"]["half_width"]
+    assert half == pytest.approx(1.96 * math.sqrt((0.21 + 0.716 * 0.284) / 500), rel=1e-3)
+
+
+def test_counts_and_their_rounding() -> None:
+    assert is_count(np.array([0.333, 0.33, 0.3]), np.full(3, 3.0), 2).tolist() == [
+        True,
+        True,
+        False,
+    ]
+    counts = predicted_counts(np.array([0.5, 0.0]), np.array([0.25, 0.0]), np.full(2, 10.0))
+    assert counts[0] == 20
+    assert np.isnan(counts[1])
+
+
+def test_wrong_tables_and_set_ups() -> None:
+    with pytest.raises(ShapeError, match="hold one number per class, 2, got 3"):
+        ClassTable.from_columns(("a", "b"), 50, {"x": [0.1, 0.2, 0.3]})
+    with pytest.raises(DataError, match="at least one test row"):
+        ClassTable.from_columns(("a", "b"), 0, {"x": [0.1, 0.2]})
+    with pytest.raises(DataError, match=r"lie in \[0, 1\]"):
+        ClassTable.from_columns(("a", "b"), 50, {"x": [-0.1, 0.2]})
+    with pytest.raises(UsageError, match=r"`activation` must be one of"):
+        Setup(activation="sigmod")
+    with pytest.raises(UsageError, match="`beta` must lie"):
+        Setup(beta=1.0)
+    with pytest.raises(UsageError, match="be a list or a mapping"):
+        read_setup({"pos_weight": 3})
+    with pytest.raises(UsageError, match="be a mapping"):
+        read_setup(["loss"])  # type: ignore[arg-type]
+
+
+def test_class_weights_may_go_by_number_or_by_name() -> None:
+    by_number = Setup(class_weight={0: 9.0, 1: 1.0}).weights(["A", "B"])
+    by_name = Setup(class_weight={"A": 9.0, "B": 1.0}).weights(["A", "B"])
+    assert by_number == by_name == {"class_weight": ("rows", {"A": 9.0, "B": 1.0})}
+
+
+def test_a_sigmoid_applied_twice_is_seen_in_a_set_up() -> None:
+    found = of_setup(Setup(activation="sigmoid", applied="sigmoid"))
+    assert "[0.5, 0.731]" in found["EQ303"].message
+    assert "EQ303" not in of_setup(Setup(activation="none", applied="sigmoid"))
+
+
+def test_labels_that_exclude_each_other() -> None:
+    hot = np.array([[1, 0]] * 50 + [[0, 1]] * 50)
+    (found,) = [
+        f for f in diagnose(Labels.from_array(hot, kind="multilabel", names=["L", "R"]))
+        if f.code == "EQ109"
+    ]  # fmt: skip
+    assert found.evidence["never"] == [["L", "R", 25.0]] or found.evidence["never"] == [
+        ("L", "R", 25.0)
+    ]
+    assert found.evidence["always"] == []
+
+
+def test_anecdotes_say_what_they_can_support() -> None:
+    (found,) = [f for f in diagnose(counts={"A": 5, "B": 900}, n_rows=1000) if f.code == "EQ102"]
+    assert found.evidence["half_width"] == {"A": pytest.approx(0.33, abs=0.005)}
+    assert "takes about 96" in found.message
+
+
+def test_rules_are_seen_on_test_rows_of_a_split_too() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random(300) < 0.3).astype(int)
+    ids = np.array([f"row {i}" for i in range(300)])
+    labels = Labels.from_array(y, kind="multilabel", names=["A"], ids=ids)
+    val = Scores.from_arrays(labels[:100], logits=2.0 * y[:100] - 1, split="val")
+    rule = tune(val)
+    rows = np.arange(300)
+    for test, shared in ((rows[80:], 20), (rows[100:], 0)):
+        split = Split.from_parts(rows[: test[0]], [], test, n_rows=300, seed=0, method="hand")
+        found = diagnose(labels, split=split, more=Material(rule=rule))
+        seen = [f.evidence["shared"] for f in found if f.code == "EQ207"]
+        assert seen == ([shared] if shared else [])
+
+
+def test_history_of_any_framework_is_looked_at() -> None:
+    rows = tuple(
+        {"loss": loss, "lr": 0.1**e} for e, loss in enumerate([0.7, 0.5, 0.45, 0.44, 0.44, 0.44])
+    )
+    codes = [f.code for f in diagnose(more=Material(history=rows))]
+    assert codes == [f.code for f in check_history(rows)] == ["EQ308"]
+
+
+def test_a_check_that_cannot_be_made_is_skipped_and_the_others_are_not() -> None:
+    results = run_checks(
+        counts={"A": 10, "B": 500}, n_rows=1000, more=Material(setups=(Setup(pos_weight=[1.0]),))
+    )
+    skipped = {r.code: r.reason for r in results if r.status == "skipped"}
+    assert set(skipped) == {"EQ330", "EQ331", "EQ334"}
+    assert all("one weight per label, 2, got 1" in reason for reason in skipped.values())
+    assert "found" in {r.status for r in results}
