@@ -191,8 +191,17 @@ def make_plan(
         if candidate.arm.is_fitted:
             check_fitted(candidate.arm, candidate.setting.settings, data.labels)
         else:
+            _require_features(candidate.arm)
             plan.remedy(candidate).require_supported("train_heads", SLOTS)
     return plan
+
+
+def _require_features(arm: StudyArm) -> None:
+    """Raise for a method that works on the inputs themselves."""
+    method = get_method(arm.method)
+    if any(part.needs_images for part in getattr(method, "parts", ()) or (method,)):
+        do = "It changes images: give the study a `model`, and whole networks are trained."
+        raise UsageError(say(f"arm {arm.label}", "work on features", arm.method, do))
 
 
 def require_code(study: Study, allow_code: bool) -> None:

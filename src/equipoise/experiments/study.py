@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -141,8 +141,10 @@ def _known_keys(
             model = tagged.get(str(step), model)
         elif step == "arms":
             model = StudyArm if model is Study else ArmSpec
-        elif isinstance(entry.annotation, type) and issubclass(entry.annotation, BaseModel):
-            model = entry.annotation
+        else:
+            kinds = (entry.annotation, *get_args(entry.annotation))
+            parts = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+            model = parts[0] if len(parts) == 1 else model
     return list(model.model_fields)
 
 

@@ -195,3 +195,11 @@ def test_what_goes_with_what(place: Path) -> None:
         load_data(study)
     with pytest.raises(UsageError, match=r"allow[-_]code"):
         load_data(load_study(place / "study.yaml"), place)
+
+
+def test_methods_for_images_and_misspelt_keys_are_answered(place: Path) -> None:
+    content = {"data": {"source": "digits"}, "arms": ["none", "augment_balance+class_balanced"]}
+    with pytest.raises(UsageError, match=r"must work on features.*give the study a `model`"):
+        running.make_plan(parse_study(content))
+    with pytest.raises(UsageError, match=r"`features\.modle`. Did you mean `model`"):
+        parse_study({**content, "features": {"modle": "x"}})
