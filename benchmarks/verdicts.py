@@ -191,7 +191,7 @@ def run(name: str, data: Path, folder: Path) -> Row:
         seconds=seconds,
         settings_per_arm=result.provenance["settings_per_arm"],
         seeds=result.arms[0].n_seeds,
-        verdicts={a.method: a.gain.verdict for a in result.arms if a.gain},
+        verdicts={a.method: a.verdict for a in result.arms if a.gain},
         recommended=result.recommended,
         summary=list(result.summary),
         table=comparison_lines(result)[1].splitlines(),

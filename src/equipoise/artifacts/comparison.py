@@ -82,6 +82,23 @@ class ArmRecord:
     notes: tuple[str, ...] = ()
     is_reference: bool = False
 
+    @property
+    def verdict(self) -> str:
+        """The verdict in words; of a reference, which treats nothing, how it does beside."""
+        if self.gain is None:
+            return "baseline"
+        if self.is_reference:
+            return f"{_BESIDE.get(self.gain.verdict, self.gain.verdict)} (reference)"
+        return self.gain.verdict
+
+
+_BESIDE = {
+    "ranking gain": "better",
+    "harmful": "worse",
+    "threshold only": "alike",
+    "no effect": "alike",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

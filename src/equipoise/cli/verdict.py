@@ -39,9 +39,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         difference = "" if gain is None else ("same model" if same else _signed(gain.primary))
         columns = ("macro_ap", "macro_auroc", "default", "tuned", "log_loss_calibrated")
         numbers = [_number(record[k]) for k in columns]
-        verdict = gain.verdict if gain else "baseline"
-        mark = " (reference)" if arm.is_reference else ""
-        rows.append([arm.method, *numbers, difference, verdict + mark])
+        rows.append([arm.method, *numbers, difference, arm.verdict])
     explained = (
         f"default, tuned: {comparison.rule_metric} at 0.5 or argmax, and with the rule tuned on "
         f"validation rows; {comparison.arms[0].n_seeds} seeds; intervals are Holm-adjusted"

@@ -71,8 +71,8 @@ def _arm_row(arm: ArmRecord, baseline: str) -> dict[str, Any]:
             "ranking": interval(gain.ranking_part, signed=True),
             "operating": interval(gain.operating_part, signed=True),
             "p": DASH if math.isnan(gain.p_adjusted) else f"{gain.p_adjusted:.3f}",
-            "verdict": gain.verdict,
-            "tone": VERDICT_CLASS[gain.verdict],
+            "verdict": arm.verdict.removesuffix(" (reference)"),
+            "tone": "flat" if arm.is_reference else VERDICT_CLASS[gain.verdict],
             "needed": gain.needed,
             "detectable": number(gain.smallest_detectable),
         }

@@ -32,6 +32,8 @@ def test_references_stand_beside_the_arms_and_are_no_remedies(tmp_path: Path) ->
     assert (outcome.trained, outcome.reused) == (12, 0)
     assert [a.method for a in result.arms if a.is_reference] == references
     assert result.recommended not in references
+    assert result.arm("prevalence").verdict == "worse (reference)"
+    assert result.arm("none").verdict == "baseline"
     positive = [result.data["positives"][n]["prevalence"] for n in result.names]
     # No ranking: AP is the prevalence, AUROC one half.
     for name in ("prevalence", "all_negative"):
