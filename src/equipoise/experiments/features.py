@@ -18,9 +18,9 @@ from torch.utils.data import ConcatDataset, Dataset, default_collate
 from equipoise._core.checks import say
 from equipoise._core.files import write_text
 from equipoise._core.fingerprint import digest, fingerprint_array, fingerprint_config
+from equipoise._core.locks import Locks
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, UsageError
-from equipoise.experiments.locks import Locks
 from equipoise.experiments.predict import choose_device, load_network, to_device
 from equipoise.experiments.study_data import FeatureSpec
 from equipoise.experiments.train_data import TrainRows

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +13,10 @@ import numpy as np
 from torch.utils.data import Subset
 
 from equipoise._core.fingerprint import fingerprint_config
+from equipoise._core.locks import Locks
 from equipoise.artifacts import Trial
 from equipoise.experiments.choose import best_of, metric_name
 from equipoise.experiments.grid import settings_of
-from equipoise.experiments.locks import TOUCH_SECONDS, Locks
 from equipoise.experiments.predict import load_network, run_network
 from equipoise.experiments.study import StudyArm
 from equipoise.experiments.threads import using_threads
@@ -125,7 +122,7 @@ def train_job(
         if (root / folder / "trial.json").is_file():
             return folder, False
         locks = Locks(Path(out) / "locks")
-        with locks.released(), _touched(locks):
+        with locks.released(), locks.kept():
             if not locks.claim(folder):
                 return None
             if (root / folder / "trial.json").is_file():
@@ -138,24 +135,6 @@ def root_of(text: str, out: Path) -> Path:
     """Return the folder of a study's trainings: candidates where arms are tuned."""
     study = parse_full_study(json.loads(text))
     return out / ("candidates" if len(settings_of(study)["none"]) > 1 else "trials")
-
-
-@contextmanager
-def _touched(locks: Locks) -> Iterator[None]:
-    """Say now and then that the work goes on, for runners on other machines."""
-    ended = threading.Event()
-
-    def say_so() -> None:
-        while not ended.wait(TOUCH_SECONDS):
-            locks.touch()
-
-    thread = threading.Thread(target=say_so, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @lru_cache(maxsize=1)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.files import atomic_path
+from equipoise._core.locks import Locks
 from equipoise.artifacts import Trial
 from equipoise.experiments.choose import best_of, metric_name
-from equipoise.experiments.locks import Locks
 from equipoise.experiments.plan import Candidate, Plan, chosen_config, load_finished, trial_folder
 from equipoise.experiments.stack_records import Records, stack_name
 from equipoise.experiments.threads import using_threads

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from equipoise._core.checks import say
 from equipoise._core.fingerprint import fingerprint_config
+from equipoise._core.locks import Locks
 from equipoise.artifacts._io import plain
 from equipoise.errors import DataError, LeakageError, UsageError
 from equipoise.mining.options import MiningOptions
@@ -23,6 +26,8 @@ from equipoise.mining.scoring import Progress, barrier, place
 from equipoise.mining.task import Trainer
 
 __all__ = ["mine_hard_negatives"]
+
+_POLL_SECONDS = 0.5
 
 
 def mine_hard_negatives(
@@ -82,7 +87,8 @@ def mine_hard_negatives(
 
         Killed at any moment, the same call ends with the same mistake book, provided that the
         trainer does the same for the same task. Under torch.distributed, with a process group made
-        before, every rank makes the same call; ranks share the scoring and rank 0 writes.
+        before, every rank makes the same call; ranks share the scoring and rank 0 writes. A second
+        runner on the same folder waits for the first, and takes over if that one is gone.
 
         The hash that names the run's folder covers labels, options, seed and ``config``; it sees
         neither the trainer nor a change of inputs behind the same labels.
@@ -131,14 +137,34 @@ def mine_hard_negatives(
         folder = Path(kept.name)
     else:
         folder = Path(out) / f"mining-s{seed}-{fingerprint_config(facts)}"
-        if not resume and place()[0] == 0:
+    with _alone(folder, out is not None, progress):
+        if out is not None and not resume and place()[0] == 0:
             shutil.rmtree(folder, ignore_errors=True)
         barrier()
-    run = MiningRun(fit, pool, validation, options, seed, folder, shard_rows, progress)
-    if kept is not None:
-        # The folder goes when nobody can ask for the scorer any more.
-        weakref.finalize(run, kept.cleanup)
-    return run.to_result(out is not None)
+        run = MiningRun(fit, pool, validation, options, seed, folder, shard_rows, progress)
+        if kept is not None:
+            # The folder goes when nobody can ask for the scorer any more.
+            weakref.finalize(run, kept.cleanup)
+        return run.to_result(out is not None)
+
+
+@contextmanager
+def _alone(folder: Path, is_shared: bool, progress: Progress | None) -> Iterator[None]:
+    """Wait until no other runner works on a folder; rank 0 does it for all."""
+    if not is_shared or place()[0] != 0:
+        yield
+        return
+    locks = Locks(folder.parent / "locks")
+    try:
+        with locks.released(), locks.kept():
+            while not locks.claim(folder.name):
+                if progress is not None:
+                    progress("waiting for another runner", 0, 1)
+                time.sleep(_POLL_SECONDS)
+            yield
+    finally:
+        with suppress(OSError):  # others may be there
+            locks.root.rmdir()
 
 
 def _check(pool: Pool, validation: Pool) -> None:

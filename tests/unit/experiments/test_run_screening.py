@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from equipoise._core import locks
 from equipoise.artifacts import Trial
 from equipoise.errors import UsageError
-from equipoise.experiments import entry, locks, screening
+from equipoise.experiments import entry, screening
 from equipoise.experiments import run as running
 from equipoise.experiments.choose import best_of, setting_value
 from equipoise.experiments.grid import settings_of

@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from equipoise import DecisionRule, Labels, Scores
+from equipoise._core.locks import Locks
 from equipoise.errors import DataError, LeakageError, ShapeError, UsageError
 from equipoise.metrics import average_precision
 from equipoise.mining import (
@@ -23,11 +24,13 @@ from equipoise.mining import (
 )
 
 
-def mine(pool=None, validation=None, trainer=train_logistic, seed=0, out=None, **options):
+def mine(
+    pool=None, validation=None, trainer=train_logistic, seed=0, out=None, progress=None, **options
+):
     made = make_pools() if pool is None else (pool, validation)
     return mine_hard_negatives(
-        trainer, *made, options=MiningOptions(**options), seed=seed, out=out
-    )  # fmt: skip
+        trainer, *made, options=MiningOptions(**options), seed=seed, out=out, progress=progress
+    )
 
 
 def test_the_training_set_grows_as_the_book_says() -> None:
@@ -336,3 +339,20 @@ def test_options_from_a_file_are_named() -> None:
         MiningOptions.from_mapping({"treshold": 0.5})
     with pytest.raises(UsageError, match=r"`mining\.ratio` must be a number, got '3x'"):
         MiningOptions.from_mapping({"ratio": "3x"})
+
+
+def test_a_second_runner_waits_for_the_first(tmp_path: Path) -> None:
+    first = mine(out=tmp_path, rounds=1)
+    (folder,) = [p for p in tmp_path.iterdir() if p.name.startswith("mining-")]
+    held, said = Locks(tmp_path / "locks"), []
+    assert held.claim(folder.name)
+
+    def show(what: str, _done: int, _of: int) -> None:
+        said.append(what)
+        held.release(folder.name)
+
+    again = mine(out=tmp_path, rounds=1, progress=show)
+    assert said[0] == "waiting for another runner"
+    np.testing.assert_array_equal(again.book.rows, first.book.rows)
+    np.testing.assert_array_equal(again.book.scores, first.book.scores)
+    assert not (tmp_path / "locks").exists()

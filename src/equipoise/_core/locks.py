@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,23 @@ class Locks:
                 os.utime(self._path(name))
 
     @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Touch the locks now and then, from a thread, while a block is at work."""
+        ended = threading.Event()
+
+        def say_so() -> None:
+            while not ended.wait(TOUCH_SECONDS):
+                self.touch()
+
+        thread = threading.Thread(target=say_so, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    @contextlib.contextmanager
     def released(self) -> Iterator[None]:
         """Give all locks back at the end of a block, whatever ends it."""
         try:
@@ -108,13 +126,14 @@ class Locks:
         body = json.dumps({**_whoami(), "key": secrets.token_hex(8)})
         # Linking a whole file, unlike creating one, never shows an empty one.
         draft = path.with_suffix(f".{secrets.token_hex(8)}.new")
-        draft.write_text(body, encoding="utf-8")
         try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            draft.write_text(body, encoding="utf-8")
             os.link(draft, path)
-        except FileExistsError:
-            return False
+        except (FileExistsError, FileNotFoundError):
+            return False  # somebody has it; or the folder went away, and the next try makes it
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         self._held[name] = body
         return True
 
