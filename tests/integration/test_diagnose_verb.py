@@ -92,6 +92,8 @@ def test_rows_splits_and_images(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert "EQ205 warning" in capsys.readouterr().out
     frame = pl.DataFrame({"x": [1.0, 2.0, 2.0, 3.0], "y": ["a", "a", "b", "b"]})
     frame.write_csv("rows.csv")
+    assert run("rows.csv", "--label", "y", "--split", "split.json", "--images", "nope") == 3
+    assert "`--images` must name columns of the table, got 'nope'" in capsys.readouterr().err
     assert run("rows.csv", "--label", "y", "--features") == 0
     assert "EQ108 warning" in capsys.readouterr().out
 

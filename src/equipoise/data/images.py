@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class ImageFiles(ImageRows):
         """Return the path of a row."""
         return self.paths[row]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that name the files, by name and size, and how they are read.
 
@@ -229,7 +230,7 @@ class ImageBytes(ImageRows):
         """Return the bytes of a row."""
         return self._flat[self._ends[row] : self._ends[row + 1]].tobytes()
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that name the encoded images and how they are read."""
         content = fingerprint_array(self._flat, self._ends, self.rows)

@@ -99,10 +99,11 @@ class Sources:
         if self.table.is_dir() and labels.ids is not None:
             paths = [self.table / str(i) for i in labels.ids]
         elif self.images is not None:
-            from equipoise.labels import read_table
+            from equipoise.labels.tables import read_table, require_columns
 
-            column = read_table(self.table)[self.images].to_list()
-            paths = [self.table.parent / str(p) for p in column]
+            frame = read_table(self.table)
+            require_columns(frame, "--images", [self.images])
+            paths = [self.table.parent / str(p) for p in frame[self.images].to_list()]
         else:
             return None
         from equipoise.data import image_hashes

@@ -14,7 +14,10 @@ from equipoise.training.remedy import Remedy
 from equipoise.training.schedule import Deferred
 from equipoise.training.second_stage import SecondStage
 
-__all__ = ["trial_facts"]
+__all__ = ["TRIAL_SCHEMA", "trial_facts"]
+
+# Raised when what a trial holds, or how the same config is trained, changes.
+TRIAL_SCHEMA = 2
 
 
 def trial_facts(feed: Feed, network: nn.Module, config: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -22,6 +25,7 @@ def trial_facts(feed: Feed, network: nn.Module, config: Mapping[str, Any] | None
     weights = network.state_dict().values()
     start = fingerprint_array(*(w.detach().cpu().double().numpy() for w in weights))
     return {
+        "trial_schema": TRIAL_SCHEMA,
         "engine": "fit",
         "method": feed.remedy.name,
         "settings": dict(feed.remedy.settings),

@@ -18,7 +18,7 @@ from equipoise.artifacts.scores import Part
 from equipoise.artifacts.trial import trial_folder
 from equipoise.errors import DataError, MissingExtraError, UsageError
 from equipoise.models import CosineHead
-from equipoise.training.facts import trial_facts
+from equipoise.training.facts import TRIAL_SCHEMA, trial_facts
 from equipoise.training.faults import plain_faults, require_device
 from equipoise.training.feed import Collate, Feed
 from equipoise.training.folder import write_trial
@@ -192,6 +192,7 @@ def _fit_folds(
 ) -> Trial:
     first = feeds[0]
     facts = {
+        "trial_schema": TRIAL_SCHEMA,
         "engine": "fit",
         "method": first.remedy.name,
         "settings": dict(first.remedy.settings),

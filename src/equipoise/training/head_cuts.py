@@ -1,4 +1,4 @@
-"""Many jobs as stacks that fit into memory; the cut decides nothing but speed."""
+"""Many jobs as stacks that fit into memory; the cut decides speed and rounding."""
 
 from __future__ import annotations
 

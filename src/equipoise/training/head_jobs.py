@@ -39,7 +39,7 @@ class HeadSettings:
         dtype: "float32" or "float64".
         device: "cpu", "cuda", or "auto" for CUDA where there is one.
         memory_gb: How much one stack of heads may take beside the features, in 10^9 bytes; more
-            heads are trained one stack after the other. Decides nothing but speed.
+            heads are trained one stack after the other. Decides speed and rounding.
 
     Raises:
         UsageError: a setting out of range, or a device that is not there.

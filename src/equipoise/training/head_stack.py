@@ -1,7 +1,7 @@
 """Heads of one form that draw equally many rows per epoch, as one batched tensor program.
 
 One stacked weight tensor, each slice its own loss, learning rate and weight decay. Each slice ends
-where it would end if it were trained alone with the same batches, whatever else is in the stack.
+where it would end if it were trained alone with the same batches, up to rounding.
 """
 
 from __future__ import annotations
