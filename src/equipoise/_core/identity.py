@@ -1,0 +1,72 @@
+"""Identity is text: what names a row, a group or a class is never taken for a number."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["as_text", "class_order", "loose_key", "loose_keys"]
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_WHOLE = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
+
+
+def as_text(values: ArrayLike) -> NDArray[np.str_]:
+    """Return values as the text that names them; integers lose nothing, text stays as it is.
+
+    Example:
+        >>> as_text([300, 5]).tolist(), as_text(["0000300", "1e5"]).tolist()
+        (['300', '5'], ['0000300', '1e5'])
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "U":
+        return array
+    return np.asarray([str(v) for v in array.reshape(-1).tolist()], dtype=np.str_)
+
+
+def loose_key(text: str) -> str:
+    """Return what two spellings of one thing probably share: no outer spaces, numbers by value.
+
+    Equal keys are no proof that two texts name the same thing; they are a reason to ask.
+
+    Example:
+        >>> [loose_key(t) for t in ("p5 ", "5.0", "0005", "1e5", "a")]
+        ['p5', '5', '5', '100000', 'a']
+    """
+    bare = unicodedata.normalize("NFC", text).strip()
+    if not _NUMBER.fullmatch(bare):
+        return bare
+    number = Decimal(bare)
+    # Decimal keeps every digit of a long id, where a float would join neighbours.
+    if number == 0:
+        return "0"
+    sign, digits, exponent = number.as_tuple()
+    written = "".join(map(str, digits)).lstrip("0")
+    power = int(exponent) + len(written) - len(written.rstrip("0"))
+    written = written.rstrip("0")
+    if 0 <= power <= 40:
+        return "-" * sign + written + "0" * power
+    return f"{'-' * sign}{written}e{power}"
+
+
+def loose_keys(values: ArrayLike) -> NDArray[np.str_]:
+    """Return :func:`loose_key` of every value, (N,)."""
+    return np.asarray([loose_key(str(v)) for v in as_text(values).tolist()], dtype=np.str_)
+
+
+def class_order(texts: Any) -> list[str]:
+    """Return distinct class names in order: by value where all are plain whole numbers.
+
+    "01" is no plain whole number: beside "1" it is another class, and the order is that of text.
+
+    Example:
+        >>> class_order({"10", "9", "1"}), class_order({"01", "1", "b"})
+        (['1', '9', '10'], ['01', '1', 'b'])
+    """
+    names = sorted({str(t) for t in texts})
+    return sorted(names, key=int) if all(_WHOLE.fullmatch(n) for n in names) else names
