@@ -5,9 +5,11 @@ from equipoise.artifacts.comparison import ArmRecord, Comparison, Gain
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.evaluation import Evaluation
+from equipoise.artifacts.evidence import Evidence
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.artifacts.resampled import Resampled, TrainingRows
+from equipoise.artifacts.row_marks import RowMarks
 from equipoise.artifacts.rule import DecisionRule, Decisions
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
@@ -23,10 +25,12 @@ __all__ = [
     "Decisions",
     "Estimate",
     "Evaluation",
+    "Evidence",
     "Finding",
     "Gain",
     "Labels",
     "Resampled",
+    "RowMarks",
     "Scores",
     "Split",
     "TrainingRows",

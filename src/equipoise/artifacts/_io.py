@@ -80,11 +80,13 @@ def reading(path: str | Path, schema: str) -> Iterator[None]:
         raise DataError(say(str(path), f"hold a readable {schema}", got, _AGAIN)) from error
 
 
-def _check_schema(found: Mapping[str, Any], path: Path, schema: str, version: int) -> None:
+def _check_schema(
+    found: Mapping[str, Any], path: Path, schema: str, version: int, older: tuple[int, ...] = ()
+) -> None:
     if found.get("schema") != schema:
         got = repr(found.get("schema"))
         raise DataError(say(str(path), f"hold a {schema}", got, "Give the file of that kind."))
-    if found.get("version") != version:
+    if found.get("version") not in (version, *older):
         raise SchemaVersionError(
             say(
                 str(path),
@@ -101,8 +103,10 @@ def write_json(path: str | Path, schema: str, version: int, body: Mapping[str, A
     return write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path, schema: str, version: int) -> dict[str, Any]:
-    """Read an artifact written by :func:`write_json`; an unknown version is refused."""
+def read_json(
+    path: str | Path, schema: str, version: int, older: tuple[int, ...] = ()
+) -> dict[str, Any]:
+    """Read an artifact written by :func:`write_json`; versions but these are refused."""
     file = Path(path)
     wanted = f"be the JSON of a {schema}"
     try:
@@ -114,7 +118,7 @@ def read_json(path: str | Path, schema: str, version: int) -> dict[str, Any]:
         raise DataError(say(str(path), wanted, str(error), _AGAIN)) from error
     if not isinstance(document, dict):
         raise DataError(say(str(path), wanted, type(document).__name__, _AGAIN))
-    _check_schema(document, file, schema, version)
+    _check_schema(document, file, schema, version, older)
     return document
 
 

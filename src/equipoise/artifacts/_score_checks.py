@@ -14,23 +14,29 @@ from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, ShapeError, UsageError
 
-__all__ = ["check_correction", "describe", "join_ids", "require_kind"]
+__all__ = ["check_correction", "describe", "join_ids", "require_kind", "require_range"]
 
 # Softmax in float32 may end a rounding error above 1.
 ROUNDING = 1e-6
 
 
+def require_range(values: NDArray[np.float64], score_kind: str) -> None:
+    """Raise if probabilities lie outside [0, 1]: no declaration makes them probabilities."""
+    if score_kind == "probabilities" and (
+        values.min() < -ROUNDING or values.max() > 1 + ROUNDING
+    ):
+        raise DataError(
+            say(
+                "probabilities",
+                "lie in [0, 1]",
+                f"{values.min():.4g} to {values.max():.4g}",
+                "If these are outputs before sigmoid or softmax, declare them as logits.",
+            )
+        )
+
+
 def require_kind(values: NDArray[np.float64], score_kind: str, kind: Kind) -> None:
     if score_kind == "probabilities":
-        if values.min() < -ROUNDING or values.max() > 1 + ROUNDING:
-            raise DataError(
-                say(
-                    "probabilities",
-                    "lie in [0, 1]",
-                    f"{values.min():.4g} to {values.max():.4g}",
-                    "If these are outputs before sigmoid or softmax, declare them as logits.",
-                )
-            )
         sums = values.sum(axis=1)
         if kind == "multiclass" and np.abs(sums - 1).max() > 1e-3:
             raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from equipoise._core.logistic import log_expit, log_rest, log_softmax
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError, UsageError
 
-__all__ = ["STEPS", "Floats", "check_step"]
+__all__ = ["STEPS", "Floats", "check_step", "permute_step"]
 
 Floats = NDArray[np.float64]
 _ONE_PER_COLUMN = "One column per class or label."
@@ -123,6 +123,25 @@ _FIELDS = {
     "ldam": "`margin` >= 0 and `scale` > 0",
     "unmix": "`smoothing` in [0, 1)",
 }
+
+
+# The field of a step that holds one entry per column.
+_PER_COLUMN = {
+    "offset": "offset",
+    "scale": "scale",
+    "ldam": "margin",
+    "unmix": "smoothing",
+    "monotone_table": "tables",
+}
+
+
+def permute_step(op: Mapping[str, Any], order: Sequence[int]) -> Mapping[str, Any]:
+    """Return a step for columns in another order; what is one for all columns stays."""
+    key = _PER_COLUMN.get(str(op["op"]))
+    entry = op.get(key) if key else None
+    if not isinstance(entry, (list, tuple)) or len(entry) < 2:
+        return op
+    return {**op, key: [entry[i] for i in order]}
 
 
 def check_step(op: Any, kind: Kind) -> None:

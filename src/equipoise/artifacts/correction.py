@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from equipoise._core.checks import one_of, say, to_array
 from equipoise._core.logistic import expit, log_softmax
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
-from equipoise.artifacts._steps import STEPS, Floats, check_step
+from equipoise.artifacts._steps import STEPS, Floats, check_step, permute_step
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import DataError, NotRecoverableError, UsageError
 
@@ -257,6 +257,28 @@ class Correction:
             high = float(self._run(np.full((1, width), np.log(high / (1 - high)))).min())
             high = float(expit(np.asarray(high)))
         return low, high
+
+    def in_order(self, order: Sequence[int]) -> Correction:
+        """Return the correction of the same outputs with their columns in another order.
+
+        Args:
+            order: For each new column the position of the old one.
+
+        Example:
+            >>> undo = Correction.from_pos_weight([9.0, 1.0]).in_order([1, 0])
+            >>> undo.probabilities([[0.0, 0.0]]).round(2).tolist()
+            [[0.5, 0.1]]
+        """
+
+        def moved(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+            return values if values is None or len(values) < 2 else tuple(values[i] for i in order)
+
+        return replace(
+            self,
+            ops=tuple(permute_step(op, order) for op in self.ops),
+            prior=moved(self.prior),
+            nominal_weight=moved(self.nominal_weight),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""

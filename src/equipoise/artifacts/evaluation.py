@@ -39,7 +39,8 @@ class Evaluation:
         n_rows: Rows evaluated.
         n_evaluable: metric -> number of labels in the macro average.
         not_evaluable: name -> why it is left out of ranking metrics.
-        overlap: "none" (checked by ids) or "unchecked" (no ids were given).
+        overlap: What came of comparing ids, groups and scores with the rows the rule was tuned on:
+            of each "fine", "found: ..." or "not made: ..." with the reason.
         evaluated_on: Part and fingerprint of the rows, what the rule was tuned on, the settings
             of region and worth, and how many labels each group holds.
         counts: name -> "tp", "fp", "fn", "tn".

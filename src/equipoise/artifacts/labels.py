@@ -215,6 +215,30 @@ class Labels:
             None if self.groups is None else self.groups[index],
         )
 
+    def in_order(self, names: Sequence[str]) -> Labels:
+        """Return the same labels with classes or columns in the order of ``names``.
+
+        Raises:
+            DataError: the names are not the same set.
+
+        Example:
+            >>> labels = Labels.from_array([0, 1, 1], kind="multiclass", names=["b", "a"])
+            >>> labels.in_order(["a", "b"]).values.tolist()
+            [1, 0, 0]
+        """
+        wanted = tuple(names)
+        if wanted == self.names:
+            return self
+        if set(wanted) != set(self.names) or len(wanted) != len(self.names):
+            do = "Names bind: give the same names on both sides."
+            raise DataError(say("labels", f"be named {list(wanted)}", list(self.names), do))
+        order = [self.names.index(name) for name in wanted]
+        if self.kind == "multiclass":
+            values = np.argsort(order)[self.values]
+        else:
+            values = self.values[:, order]
+        return Labels(values, self.kind, wanted, self.ids, self.groups)
+
     @property
     def num_classes(self) -> int:
         """Number of classes or labels."""

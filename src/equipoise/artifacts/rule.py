@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,20 +17,32 @@ from equipoise.artifacts._choice import check_choice, choose
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.calibrator import Calibrator
 from equipoise.artifacts.correction import Correction
+from equipoise.artifacts.evidence import Evidence
 from equipoise.artifacts.labels import KINDS, Kind
+from equipoise.artifacts.row_marks import RowMarks
 from equipoise.artifacts.scores import Scores
-from equipoise.errors import DataError
+from equipoise.errors import DataError, EquipoiseError
 
-__all__ = ["DecisionRule", "Decisions", "hash_ids"]
+__all__ = ["GRADES", "OBJECTIVES", "DecisionRule", "Decisions"]
 
 Floats = NDArray[np.float64]
-_SCHEMA, _VERSION = "equipoise.DecisionRule", 2
-
-
-def hash_ids(ids: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return one 64-bit hash per row id, sorted, so an overlap is found without keeping ids."""
-    hashes = [hashlib.blake2b(str(i).encode(), digest_size=8).digest() for i in ids.tolist()]
-    return np.sort(np.frombuffer(b"".join(hashes), dtype="<u8"))
+_SCHEMA, _VERSION, _OLDER = "equipoise.DecisionRule", 3, (2,)
+_AGAIN = "Make the rule again with tune(scores)."
+OBJECTIVES: Mapping[str, tuple[str, ...]] = {
+    "multilabel": (
+        "f1", "cost", "balanced_accuracy", "mcc", "precision", "recall", "net_benefit",
+        "prevalence", "budget", "top_k", "rescale",
+    ),
+    "multiclass": ("balanced_accuracy", "accuracy", "macro_f1", "cost", "rescale"),
+}  # fmt: skip
+GRADES: Mapping[str, str] = {
+    "A": "100 or more validation positives",
+    "B": "50 to 99",
+    "C": "10 to 49",
+    "D": "fewer than 10, or decided worse than the default rule on its own cross-fitted rows",
+}
+# Slopes beyond these come from no fit, and send every log-odds to one side.
+_LEAST_SCALE, _MOST_SCALE = 1e-30, 1e30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,8 +79,11 @@ class DecisionRule:
         objective: What the thresholds are for, for example "f1".
         target_prior: "validation", "uniform", or the declared prior as a list.
         tuned_on: Part, number of rows, fingerprint and kind of the scores it was tuned on.
-        id_hashes: Sorted 64-bit hashes of those rows' ids, or None where there were no ids.
-        grades: (C,) "A" to "D" by validation positives (100, 50, 10).
+        rows: Hashes of those rows' ids, groups and scores, to find rows it is judged on.
+        score_names: Names of the score columns that it was tuned on, in the order of ``names``.
+        evidence: What one probability may say where they come in steps; None where they do not.
+        grades: (C,) "A" to "D" by validation positives (100, 50, 10); "D" too where the rule
+            decides worse than the default rule on its own cross-fitted rows.
         claimed: (C,) the measure on the rows it was tuned on; optimistic.
         cross_fitted: (C,) the same with calibration and threshold made on other folds.
         notes: Remarks per label, for example "threshold below prevalence".
@@ -81,9 +95,13 @@ class DecisionRule:
         choice: None where thresholds or offsets decide. Else ``form`` "top_k" (``k`` labels per
             row), "budget" (``flags_per_row`` over a batch; ``thresholds`` then hold the cut that
             met it on validation, for rows that come one by one) or "costs" (``costs``, C x C).
+        prior: (C,) shares that the probabilities refer to; empty where not stated.
+        decided: (C,) share of rows decided as each label or class where it was tuned; empty
+            where not stated.
 
     Raises:
-        DataError: lengths that do not match the names, or thresholds for classes.
+        DataError: lengths that do not match the names, thresholds for classes, or numbers that
+            no fit gives.
     """
 
     kind: Kind
@@ -96,7 +114,9 @@ class DecisionRule:
     objective: str
     target_prior: str | tuple[float, ...]
     tuned_on: Mapping[str, Any]
-    id_hashes: NDArray[np.uint64] | None = None
+    rows: RowMarks = field(default_factory=RowMarks)
+    score_names: tuple[str, ...] = ()
+    evidence: Evidence | None = None
     grades: tuple[str, ...] = ()
     claimed: Floats = field(default_factory=lambda: np.array([]))
     cross_fitted: Floats = field(default_factory=lambda: np.array([]))
@@ -106,15 +126,14 @@ class DecisionRule:
     threshold_low: Floats = field(default_factory=lambda: np.array([]))
     threshold_high: Floats = field(default_factory=lambda: np.array([]))
     choice: Mapping[str, Any] | None = None
+    prior: Floats = field(default_factory=lambda: np.array([]))
+    decided: Floats = field(default_factory=lambda: np.array([]))
 
     def __post_init__(self) -> None:
-        width, do = (len(self.names),), "Make the rule again with tune(scores)."
-        for name in ("prior_shift", "thresholds", "class_offset"):
-            value = getattr(self, name)
-            if value is not None:
-                require_shape(name, value, width, do)
-        for name in ("scale", "offset"):
-            require_shape(f"calibrator.{name}", getattr(self.calibrator, name), width, do)
+        width = len(self.names)
+        if width == 0 or len(set(self.names)) < width:
+            raise DataError(say("names", "be distinct, one per column", list(self.names), _AGAIN))
+        self._check_lengths(width)
         for name, value in (
             ("prior_shift", self.prior_shift),
             ("calibrator.scale", self.calibrator.scale),
@@ -122,16 +141,94 @@ class DecisionRule:
             ("class_offset", self.class_offset),
         ):
             if value is not None:
-                require_finite(name, value, do)
-        if self.thresholds is not None and np.isnan(self.thresholds).any():
-            raise DataError(say("thresholds", "be numbers (inf never flags)", "NaN", do))
+                require_finite(name, value, _AGAIN)
+        scale = self.calibrator.scale
+        if ((scale < _LEAST_SCALE) | (scale > _MOST_SCALE)).any():
+            expected = f"lie in [{_LEAST_SCALE:g}, {_MOST_SCALE:g}]"
+            raise DataError(say("calibrator.scale", expected, scale.tolist(), _AGAIN))
         if (self.thresholds is None) == (self.kind == "multilabel"):
             expected = "be given for labels and only for labels"
-            raise DataError(say("thresholds", expected, self.thresholds, do))
-        check_choice(self.choice, self.kind, len(self.names))
+            raise DataError(say("thresholds", expected, self.thresholds, _AGAIN))
+        if (self.class_offset is not None) and self.kind == "multilabel":
+            raise DataError(say("class_offset", "be left out for labels", "numbers", _AGAIN))
+        check_choice(self.choice, self.kind, width)
+        self._check_thresholds()
+        self._check_words()
+        self._check_correction(width)
 
-    def _check(self, scores: Scores) -> None:
-        if scores.kind != self.kind or scores.names != self.names:
+    def _check_lengths(self, width: int) -> None:
+        for name in ("prior_shift", "thresholds", "class_offset"):
+            value = getattr(self, name)
+            if value is not None:
+                require_shape(name, value, (width,), _AGAIN)
+        for name in ("scale", "offset"):
+            require_shape(f"calibrator.{name}", getattr(self.calibrator, name), (width,), _AGAIN)
+        if self.evidence is not None:
+            require_shape("evidence.steps", self.evidence.steps, (width,), _AGAIN)
+        optional = ("grades", "notes", "claimed", "cross_fitted", "threshold_low",
+                    "threshold_high", "score_names", "prior", "decided")  # fmt: skip
+        fitted = self.calibrator
+        for name, size in (
+            *((name, len(getattr(self, name))) for name in optional),
+            ("calibrator.knots", len(fitted.knots)),
+            ("calibrator.method", len(fitted.method)),
+            ("calibrator.effective_weight", fitted.effective_weight.size),
+        ):
+            if size not in (0, width):
+                raise DataError(say(name, f"have one entry per label = {width}", size, _AGAIN))
+
+    def _check_thresholds(self) -> None:
+        if self.thresholds is None:
+            return
+        if np.isnan(self.thresholds).any():
+            raise DataError(say("thresholds", "be numbers (inf never flags)", "NaN", _AGAIN))
+        # Only where no threshold decides is there a cut that flags every row.
+        if self.choice is None and np.isneginf(self.thresholds).any():
+            raise DataError(say("thresholds", "flag some rows and not others", "-inf", _AGAIN))
+
+    def _check_words(self) -> None:
+        known = OBJECTIVES[self.kind]
+        f_beta = self.kind == "multilabel" and re.fullmatch(r"f\d+(\.\d+)?", self.objective)
+        if self.objective not in known and not f_beta:
+            expected = f"be one of {', '.join(known)} for {self.kind}"
+            raise DataError(say("objective", expected, repr(self.objective), _AGAIN))
+        odd = sorted(set(self.grades) - set(GRADES))
+        if odd:
+            raise DataError(say("grades", f"be of {', '.join(GRADES)}", odd, _AGAIN))
+        part = self.tuned_on.get("split", "val")
+        if part not in ("val", "oof"):
+            raise DataError(say("tuned_on.split", "be 'val' or 'oof'", repr(part), _AGAIN))
+        if isinstance(self.target_prior, str):
+            one_of("target_prior", self.target_prior, ("validation", "uniform"))
+            return
+        shares = np.asarray(self.target_prior, dtype=np.float64)
+        require_shape("target_prior", shares, (len(self.names),), _AGAIN)
+        if not ((shares > 0) & (shares < 1)).all():
+            raise DataError(say("target_prior", "hold shares in (0, 1)", shares.tolist(), _AGAIN))
+
+    def _check_correction(self, width: int) -> None:
+        """Run the correction on one row: steps of another width or kind do not fit."""
+        if self.correction is None:
+            return
+        if self.correction.kind != self.kind:
+            got = repr(self.correction.kind)
+            raise DataError(say("correction.kind", f"be '{self.kind}'", got, _AGAIN))
+        if self.correction.exactness != "none":
+            try:
+                made = self.correction.apply(np.zeros((1, width)))
+            except (EquipoiseError, ValueError) as error:
+                expected = f"fit {width} columns"
+                raise DataError(say("correction", expected, str(error), _AGAIN)) from error
+            require_finite("correction at a logit of 0", made, _AGAIN)
+
+    def align(self, scores: Scores) -> Scores:
+        """Return scores with their columns in the rule's order: names bind, positions do not.
+
+        Raises:
+            DataError: other columns or another kind of scores than it was tuned on, or another
+                correction.
+        """
+        if scores.kind != self.kind or set(scores.names) != set(self.names):
             raise DataError(
                 say(
                     "scores",
@@ -140,16 +237,18 @@ class DecisionRule:
                     "Apply the rule to scores of the model it was tuned for.",
                 )
             )
+        moved = scores.in_order(self.names)
         tuned = self.tuned_on.get("score_kind", "ranking")
         wanted = ("logits", "probabilities") if self.correction is not None else (tuned,)
-        if scores.score_kind not in wanted:
+        if moved.score_kind not in wanted:
             expected = f"be of kind {' or '.join(wanted)}, as those it was tuned on"
             do = "Write validation and new scores in the same way."
-            raise DataError(say("scores", expected, repr(scores.score_kind), do))
-        if scores.correction is not None and not self._same_way_back(scores.correction):
+            raise DataError(say("scores", expected, repr(moved.score_kind), do))
+        if moved.correction is not None and not self._same_way_back(moved.correction):
             expected = "carry the correction the rule was tuned with"
             do = "Apply the rule to scores of the model it was tuned for."
             raise DataError(say("scores", expected, "another one", do))
+        return moved
 
     def _same_way_back(self, other: Correction) -> bool:
         if self.correction is None:
@@ -160,7 +259,8 @@ class DecisionRule:
     def log_odds(self, scores: Scores) -> Floats:
         """Return calibrated log-odds (labels) or log-probabilities (classes) at the target prior.
 
-        The rule's own correction is used, so scores may come without one.
+        The rule's own correction is used, so scores may come without one. Columns are matched by
+        name.
 
         Returns:
             (N, C) float64.
@@ -169,8 +269,13 @@ class DecisionRule:
             DataError: other columns, another kind of scores, or another correction than those of
                 the scores that the rule was tuned on.
         """
-        self._check(scores)
-        logits = scores.logits()
+        moved = self.align(scores)
+        if self.evidence is None:
+            logits = moved.logits()
+        elif moved.score_kind == "probabilities":
+            logits = self.evidence.log_odds(moved.values, self.kind)
+        else:
+            logits = self.evidence.of_logits(moved.values, self.kind)
         natural = logits if self.correction is None else self.correction.apply(logits)
         shifted = self.calibrator.apply(natural) + self.prior_shift
         if self.kind == "multiclass":
@@ -208,14 +313,12 @@ class DecisionRule:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
-        hashes = None
-        if self.id_hashes is not None:
-            hashes = base64.b64encode(self.id_hashes.astype("<u8").tobytes()).decode()
-        own = ("correction", "calibrator", "id_hashes")
+        own = ("correction", "calibrator", "evidence", "rows")
         body = {name: getattr(self, name) for name in self.__slots__ if name not in own}
         body["correction"] = None if self.correction is None else self.correction.to_dict()
         body["calibrator"] = self.calibrator.to_dict()
-        body["id_hashes"] = hashes
+        body["evidence"] = None if self.evidence is None else self.evidence.to_dict()
+        body["rows"] = self.rows.to_dict()
         if self.thresholds is not None:
             body["threshold_probabilities"] = expit(self.thresholds)
         plain_body: dict[str, Any] = plain(body)
@@ -228,13 +331,15 @@ class DecisionRule:
     @classmethod
     def load(cls, path: str | Path) -> DecisionRule:
         """Read what :meth:`save` wrote."""
-        body = read_json(path, _SCHEMA, _VERSION)
+        body = read_json(path, _SCHEMA, _VERSION, _OLDER)
+        if body["version"] in _OLDER:
+            body = _from_version_2(body)
 
         def floats(name: str) -> Floats:
             return np.array([to_float(v) for v in body[name]], dtype=np.float64)
 
         with reading(path, _SCHEMA):
-            hashes, target = body["id_hashes"], body["target_prior"]
+            target, evidence = body["target_prior"], body["evidence"]
             correction = body["correction"]
             return cls(
                 kind=one_of("kind", body["kind"], KINDS),
@@ -247,7 +352,9 @@ class DecisionRule:
                 objective=body["objective"],
                 target_prior=target if isinstance(target, str) else tuple(target),
                 tuned_on=dict(body["tuned_on"]),
-                id_hashes=None if hashes is None else _unpack(hashes),
+                rows=RowMarks.from_dict(body["rows"]),
+                score_names=tuple(body["score_names"]),
+                evidence=None if evidence is None else Evidence.from_dict(evidence),
                 grades=tuple(body["grades"]),
                 claimed=floats("claimed"),
                 cross_fitted=floats("cross_fitted"),
@@ -257,8 +364,13 @@ class DecisionRule:
                 threshold_low=floats("threshold_low"),
                 threshold_high=floats("threshold_high"),
                 choice=None if body["choice"] is None else dict(body["choice"]),
+                prior=floats("prior"),
+                decided=floats("decided"),
             )
 
 
-def _unpack(text: str) -> NDArray[np.uint64]:
-    return np.frombuffer(base64.b64decode(text), "<u8").astype(np.uint64)
+def _from_version_2(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an earlier rule, which kept hashes of ids alone."""
+    later = {"rows": {"ids": body.get("id_hashes")}, "score_names": [], "evidence": None,
+             "prior": [], "decided": []}  # fmt: skip
+    return later | body

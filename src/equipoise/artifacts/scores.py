@@ -25,9 +25,11 @@ from equipoise.artifacts._score_checks import (
     describe,
     join_ids,
     require_kind,
+    require_range,
 )
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Kind, Labels, pick_rows, to_ids
+from equipoise.artifacts.row_marks import RowMarks, row_numbers
 from equipoise.errors import DataError, NotRecoverableError, UsageError
 
 __all__ = ["PARTS", "Part", "ScoreKind", "Scores"]
@@ -112,6 +114,7 @@ class Scores:
             why = "One row per labelled row, one column per class or label."
             require_shape(name, values, (len(labels), labels.num_classes), why)
         require_finite(name, values, "Scores of failed rows must be left out or recomputed.")
+        require_range(values, score_kind)
         if check_kind:
             require_kind(values, score_kind, kind)
         if score_kind == "probabilities":
@@ -133,6 +136,37 @@ class Scores:
             values=self.values[index],
             labels=None if self.labels is None else self.labels[index],
             ids=None if self.ids is None else self.ids[index],
+        )
+
+    def in_order(self, names: Sequence[str]) -> Scores:
+        """Return these scores with their columns, labels and correction in the order of ``names``.
+
+        Names bind, positions do not: the columns ``dog, cat`` under a rule for ``cat, dog`` are
+        moved, not renamed.
+
+        Raises:
+            DataError: the names are not those of the columns.
+
+        Example:
+            >>> scores = Scores.from_arrays(
+            ...     None, logits=[[1.0, 2.0]], split="new", kind="multilabel", names=["B", "A"]
+            ... )
+            >>> scores.in_order(["A", "B"]).values.tolist()
+            [[2.0, 1.0]]
+        """
+        wanted = tuple(names)
+        if wanted == self.names:
+            return self
+        if set(wanted) != set(self.names) or len(wanted) != len(self.names):
+            do = "Give scores of the model that this belongs to; columns are matched by name."
+            raise DataError(say("scores", f"have the columns {list(wanted)}", list(self.names), do))
+        order = [self.names.index(name) for name in wanted]
+        return replace(
+            self,
+            values=self.values[:, order],
+            names=wanted,
+            labels=None if self.labels is None else self.labels.in_order(wanted),
+            correction=None if self.correction is None else self.correction.in_order(order),
         )
 
     def logits(self) -> NDArray[np.float64]:
@@ -201,6 +235,13 @@ class Scores:
     def fingerprint(self) -> str:
         """16 hex digits that name the rows: their ids, or else their values."""
         return fingerprint_array(self.values if self.ids is None else np.sort(self.ids))
+
+    @property
+    def marks(self) -> RowMarks:
+        """Hashes of the rows' ids, groups and values, to see which rows two sets share."""
+        groups = None if self.labels is None else self.labels.groups
+        numbers = row_numbers(self.values, self.names)
+        return RowMarks.of(ids=self.ids, groups=groups, contents=numbers)
 
     def save(self, path: str | Path) -> Path:
         """Write a Parquet file: ``score:NAME`` columns, ids and labels where there are any."""

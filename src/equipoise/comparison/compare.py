@@ -163,6 +163,9 @@ def _group(trials: Sequence[Trial], baseline: str) -> dict[str, list[Trial]]:
         group.sort(key=lambda t: t.seed)
         for trial in group:
             _check_parts(trial)
+    names = by_method[baseline][0].scores["test"].names
+    for method, group in by_method.items():
+        by_method[method] = [_named(trial, names) for trial in group]
     base = by_method[baseline]
     seeds = [t.seed for t in base]
     if len(set(seeds)) < len(seeds):
@@ -182,6 +185,16 @@ def _group(trials: Sequence[Trial], baseline: str) -> dict[str, list[Trial]]:
                 got = f"others in {method}, seed {trial.seed}"
                 raise DataError(say("validation rows", "be the same within a seed", got, do))
     return by_method
+
+
+def _named(trial: Trial, names: Sequence[str]) -> Trial:
+    """Return the trial with the columns of its scores in the order of ``names``, matched by name.
+
+    Scores of other names are left as they are, for the check on their rows to refuse.
+    """
+    same = {part: set(scores.names) == set(names) for part, scores in trial.scores.items()}
+    moved = {p: s.in_order(names) if same[p] else s for p, s in trial.scores.items()}
+    return replace(trial, scores=moved)
 
 
 def _check_parts(trial: Trial) -> None:

@@ -53,6 +53,7 @@ def count_confusions(rule: DecisionRule, scores: Scores) -> Confusion:
         >>> count_confusions(tune(scores(0, "val")), scores(1, "test")).counts.tolist()
         [[33, 0], [0, 27]]
     """
+    scores = rule.align(scores)
     check_overlap(rule, scores)
     labels, decided = scores.require_labels(), rule.apply(scores).predictions
     if labels.kind == "multiclass":

@@ -76,7 +76,8 @@ def evaluate(
 
     Raises:
         UsageError: ``by`` for classes, which have one label per row.
-        LeakageError: the rows are not test rows, or overlap with those the rule was tuned on.
+        LeakageError: the rows are not test rows, or overlap with those the rule was tuned on, by
+            ids or by the scores themselves.
         DataError: no labels, or scores of another kind or other columns than the rule's.
         ShapeError: ``train_counts`` is not (C,).
 
@@ -93,14 +94,14 @@ def evaluate(
         >>> print(result.overall["macro"]["auroc"])
         0.930 [0.901, 0.951]
         >>> result.overlap
-        'unchecked'
+        'ids not made: no ids on either side; groups not made: no groups on either side; contents fine'
 
     References:
         Intervals: see :mod:`equipoise.metrics.intervals`; thresholds are taken as fixed.
     """
     level = to_fraction("confidence_level", confidence_level)
-    fingerprint = scores.fingerprint
-    overlap = check_overlap(rule, scores, fingerprint)
+    scores = rule.align(scores)
+    overlap = check_overlap(rule, scores)
     labels = scores.require_labels()
     judge, worth = Judge(labels, level, seed), Worth.of(rule, max_fpr, top_fraction, net_benefit_at)
     if by is not None:
@@ -121,7 +122,7 @@ def evaluate(
         overlap=overlap,
         evaluated_on={
             "split": scores.split,
-            "fingerprint": fingerprint,
+            "fingerprint": scores.fingerprint,
             "tuned_on": dict(rule.tuned_on),
             "objective": rule.objective,
             "settings": worth.to_dict(),

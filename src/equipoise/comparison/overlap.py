@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from equipoise._core.checks import say
 from equipoise.artifacts import DecisionRule, Scores
-from equipoise.artifacts.rule import hash_ids
+from equipoise.artifacts.row_marks import NEARLY_ALL
 from equipoise.errors import LeakageError
 
 __all__ = ["check_overlap"]
 
+_OTHER = "Evaluate on other rows, or tune on other rows."
 
-def check_overlap(rule: DecisionRule, scores: Scores, fingerprint: str | None = None) -> str:
-    """Return "none" or "unchecked", or raise if a row was used to tune the rule.
 
-    Without ids on both sides only an identical set of scores is noticed. ``fingerprint`` is that
-    of the scores, where it is already known: hashing large scores takes time.
+def check_overlap(rule: DecisionRule, scores: Scores) -> str:
+    """Return what came of comparing these rows with those the rule was tuned on, or raise.
+
+    Ids, groups and scores are compared, each where both sides have them; the text says of each
+    "fine", "found: ..." or "not made: ...". Equal scores are looked for whatever the order of the
+    rows, and count where they are no ties.
 
     Raises:
-        LeakageError: the part is not a test part, or rows overlap.
+        LeakageError: the part is not a test part, an id stands on both sides, or nearly all rows
+            have the very scores of those it was tuned on.
     """
     if scores.split not in ("test", "new"):
         raise LeakageError(
@@ -30,25 +32,15 @@ def check_overlap(rule: DecisionRule, scores: Scores, fingerprint: str | None = 
                 "A rule is judged on rows that neither training nor tuning has seen.",
             )
         )
-    if rule.tuned_on["fingerprint"] == (fingerprint or scores.fingerprint):
-        raise LeakageError(
-            say(
-                "scores",
-                "be rows the rule was not tuned on",
-                "the very rows it was tuned on",
-                "Evaluate on other rows, or tune on other rows.",
-            )
-        )
-    if rule.id_hashes is None or scores.ids is None:
-        return "unchecked"
-    shared = np.intersect1d(rule.id_hashes, hash_ids(scores.ids))
-    if shared.size:
-        raise LeakageError(
-            say(
-                "scores",
-                "share no row with those the rule was tuned on",
-                f"{shared.size} of {len(scores)} rows in common",
-                "Evaluate on other rows, or tune on other rows.",
-            )
-        )
-    return "none"
+    marks = scores.marks
+    made = rule.rows.compare(marks)
+    ids, contents = made["ids"], made["contents"]
+    if ids.outcome == "found":
+        expected = "share no row with those the rule was tuned on"
+        raise LeakageError(say("scores", expected, ids.text, _OTHER))
+    same = rule.rows.contents is None and rule.tuned_on.get("fingerprint") == scores.fingerprint
+    if same or contents.rows >= NEARLY_ALL * len(scores):
+        expected = "be rows the rule was not tuned on"
+        got = contents.text if contents.rows else "the very rows it was tuned on"
+        raise LeakageError(say("scores", expected, got, _OTHER))
+    return "; ".join(f"{what} {result}" for what, result in made.items())

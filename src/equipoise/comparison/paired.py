@@ -56,7 +56,7 @@ def compare_scores(
 
     Args:
         scores: With labels.
-        other: On the same rows in the same order.
+        other: On the same rows in the same order; columns are matched by name.
         confidence_level: Nominal coverage.
         rope: Differences within +-rope are practically equal, >= 0.
 
@@ -79,6 +79,8 @@ def compare_scores(
     """
     level = to_fraction("confidence_level", confidence_level)
     to_positive("rope", rope, zero=True)
+    if set(scores.names) == set(other.names):
+        other = other.in_order(scores.names)
     labels = _same_rows(scores, other)
     judge, near = Judge(labels, level), Judge(labels, 0.90)
     hot = labels.one_hot()

@@ -71,8 +71,9 @@ def seed_record(trial: Trial, *, objective: str | None, target_prior: TargetPrio
     Raises:
         LeakageError: a test row is among the validation rows.
     """
-    val, test = trial.scores["val"], trial.scores["test"]
+    val = trial.scores["val"]
     rule = tune(val, objective=objective, target_prior=target_prior, seed=trial.seed)
+    test = rule.align(trial.scores["test"])
     check_overlap(rule, test)
     labels = test.require_labels()
     if labels.kind == "multiclass":

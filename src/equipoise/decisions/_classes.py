@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,16 @@ Classes = NDArray[np.int64]
 _UNBIASED = "no tuning: assumes that training rows are an unbiased sample and scores are calibrated"
 
 
+Offsets = Literal["none", "shared", "free"]
+_WORDS: Mapping[Offsets, str] = {
+    "none": "no offset",
+    "shared": "one strength for all",
+    "free": "one offset per class",
+}
+# Mean probability over share of rows, either way, from which scores fit another prior.
+OTHER_PRIOR = 2.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Task:
     """What every fold has in common."""
@@ -42,28 +53,33 @@ class _Task:
     prior_shift: Floats
     shift: Floats
     verified: bool
-    method: ClassMethod
 
-    def fit(
-        self, rows: NDArray[np.int64], free: bool, strength: float | None = None
-    ) -> tuple[Calibrator, Floats]:
-        """Fit calibrator and offsets on some rows, with the strength given or best on them."""
-        width = self.target.size
+    def calibrate(self, rows: NDArray[np.int64], method: ClassMethod) -> Calibrator:
+        """Fit the calibrator on some rows; the textbook cut fits nothing."""
         if self.goal.name == "rescale":
-            return Calibrator.identity(width), -np.log(self.train) - self.prior_shift
-        calibrator = fit_class_calibrator(
+            return Calibrator.identity(self.target.size)
+        return fit_class_calibrator(
             self.natural[rows],
             self.y[rows],
             shift=self.shift,
             verified=self.verified,
-            highest=self.method,
+            highest=method,
         )
-        if self.goal.name in ("accuracy", "cost"):
-            return calibrator, np.zeros(width)
+
+    def offsets(
+        self, rows: NDArray[np.int64], calibrator: Calibrator, how: Offsets, strength: float | None
+    ) -> Floats:
+        """Return offsets before the argmax, with the strength given or best on these rows."""
+        if self.goal.name == "rescale":
+            return np.asarray(-np.log(self.train) - self.prior_shift)
+        if how == "none":
+            return np.zeros(self.target.size)
         values = calibrator.apply(self.natural[rows]) + self.prior_shift
         measure = self.goal.shown
         offset = shared_offset(values, self.y[rows], self.target, measure, strength)
-        return calibrator, free_offsets(values, self.y[rows], offset, measure) if free else offset
+        if how == "shared":
+            return offset
+        return free_offsets(values, self.y[rows], offset, measure)
 
     def decide(self, rows: NDArray[np.int64], calibrator: Calibrator, offset: Floats) -> Classes:
         """Decide as the rule will."""
@@ -83,31 +99,67 @@ class _Task:
         np.divide(paid, counts, out=out, where=counts > 0)
         return out
 
+    def worth(self, decided: Classes) -> float:
+        """Return what the objective maximises, on all rows."""
+        if self.goal.name == "accuracy":
+            return float((decided == self.y).mean())
+        if self.goal.costs is not None:
+            return -float(self.goal.costs[self.y, decided].mean())
+        return float(np.nanmean(self.reached(decided)))
+
+    def losses(self, rows: NDArray[np.int64], calibrator: Calibrator) -> Floats:
+        """Return the log loss of each of some rows."""
+        log_p = log_softmax(calibrator.apply(self.natural[rows]))
+        return np.asarray(-log_p[np.arange(rows.size), self.y[rows]])
+
     @property
     def has_strength(self) -> bool:
         """Whether a strength of the prior shift is to be chosen."""
         fixed = self.goal.name in ("accuracy", "cost", "rescale")
         return not fixed and bool(np.ptp(self.target) >= 1e-12)
 
-    def cross_fit(self, folds: list[NDArray[np.int64]], free: bool) -> tuple[Floats, float | None]:
-        """Return the measure with all made on the other folds, and the strength best there."""
-        if not folds:
-            return np.full(self.target.size, np.nan), None
-        crossed = np.empty(self.y.size, dtype=np.int64)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Folds:
+    """The same calibrator fitted on the rows outside each fold, and how well that does there."""
+
+    task: _Task
+    parts: tuple[tuple[NDArray[np.int64], NDArray[np.int64], Calibrator], ...]
+
+    @classmethod
+    def of(cls, task: _Task, folds: list[NDArray[np.int64]], method: ClassMethod) -> _Folds:
+        every = np.arange(task.y.size)
+        others = [np.setdiff1d(every, fold) for fold in folds]
+        return cls(task, tuple((fold, rest, task.calibrate(rest, method))
+                               for fold, rest in zip(folds, others, strict=True)))  # fmt: skip
+
+    @property
+    def log_loss(self) -> float:
+        """Mean log loss of all rows, each by the calibrator that has not seen it."""
+        rows = [self.task.losses(fold, calibrator) for fold, _, calibrator in self.parts]
+        return float(np.concatenate(rows).mean())
+
+    def decide(self, how: Offsets) -> Classes:
+        """Decide every row by calibrator and offsets made on the other folds."""
+        decided = np.empty(self.task.y.size, dtype=np.int64)
+        for fold, rest, calibrator in self.parts:
+            offset = self.task.offsets(rest, calibrator, how, None)
+            decided[fold] = self.task.decide(fold, calibrator, offset)
+        return decided
+
+    def strength(self) -> float | None:
+        """Return the strength of the prior shift that is best on rows it was not chosen on."""
+        task = self.task
+        if not task.has_strength:
+            return None
         hits: Any = 0
         flagged: Any = 0
-        for fold in folds:
-            part, offset = self.fit(np.setdiff1d(np.arange(self.y.size), fold), free)
-            crossed[fold] = self.decide(fold, part, offset)
-            if self.has_strength:
-                values = part.apply(self.natural[fold]) + self.prior_shift
-                more = strength_counts(values, self.y[fold], self.target)
-                hits, flagged = hits + more[0], flagged + more[1]
-        strength = None
-        if self.has_strength:
-            positives = np.bincount(self.y, minlength=self.target.size)
-            strength = pick_strength(hits, flagged, positives, self.goal.shown)
-        return self.reached(crossed), strength
+        for fold, _, calibrator in self.parts:
+            values = calibrator.apply(task.natural[fold]) + task.prior_shift
+            more = strength_counts(values, task.y[fold], task.target)
+            hits, flagged = hits + more[0], flagged + more[1]
+        positives = np.bincount(task.y, minlength=task.target.size)
+        return pick_strength(hits, flagged, positives, task.goal.shown)
 
 
 def tune_classes(
@@ -117,7 +169,7 @@ def tune_classes(
     goal: Goal,
     target_prior: TargetPrior,
     method: ClassMethod,
-    free: bool,
+    free: bool | None,
     seed: int,
 ) -> Tuned:
     """Fit calibration and class offsets; ``claimed`` holds the measure of each class."""
@@ -136,21 +188,45 @@ def tune_classes(
         prior_shift=shift_prior(validation, target, "multiclass"),
         shift=0 * target if source is None else shift_prior(source, validation, "multiclass"),
         verified=correction is not None,
-        method=method,
     )
     every, folds = np.arange(len(scores)), deal_folds(labels, seed)
-    crossed, strength = task.cross_fit([] if goal.name == "rescale" else folds, free)
-    calibrator, offset = task.fit(every, free, strength)
-    claimed = task.reached(task.decide(every, calibrator, offset))
-    crossed = claimed if goal.name == "rescale" else crossed
     common = [_UNBIASED] if goal.name == "rescale" else []
-    if free and folds:
-        shared = np.nanmean(task.cross_fit(folds, False)[0])
-        common.append(
-            f"one offset per class: {np.nanmean(crossed):.3f} cross-fitted, {shared:.3f} with one "
-            "strength for all"
-        )
-    empty = ["no validation rows of this class" if n == 0 else "" for n in labels.counts]
+    if goal.name == "rescale" or not folds:
+        calibrator = task.calibrate(every, method)
+        how: Offsets = "free" if free else "shared" if task.has_strength else "none"
+        offset = task.offsets(every, calibrator, how, None)
+        decided = task.decide(every, calibrator, offset)
+        claimed = task.reached(decided)
+        crossed = claimed if goal.name == "rescale" else np.full(target.size, np.nan)
+        worse = False
+    else:
+        tried, rung = _pick_calibration(task, folds, method, common)
+        by = _decide_in_ways(tried, free)
+        how = max(by, key=lambda h: (round(task.worth(by[h]), 12), -list(_WORDS).index(h)))
+        if len(by) > 1:
+            said = [f"{_WORDS[h]} {task.worth(d):.3f}" for h, d in by.items() if h != how]
+            best = f"{_WORDS[how]}: {task.worth(by[how]):.3f} cross-fitted"
+            common.append(f"{best}; {', '.join(said)}")
+        calibrator = task.calibrate(every, rung)
+        offset = task.offsets(every, calibrator, how, tried.strength())
+        claimed, crossed = task.reached(task.decide(every, calibrator, offset)), by[how]
+        by_default, worse = np.argmax(scores.values, axis=1), False
+        if _compares(task) and task.worth(crossed) < task.worth(by_default) - 1e-12:
+            against = f"({task.worth(crossed):.3f} against {task.worth(by_default):.3f})"
+            if goal.choice is None and (correction is None or not correction.ops):
+                calibrator = task.calibrate(every, "platt")
+                # The largest output decides: what calibration and prior add is taken back.
+                offset = -calibrator.offset - task.prior_shift
+                claimed, crossed = task.reached(by_default), by_default
+                common.append(
+                    f"nothing tuned decides as well as the largest score {against}, cross-fitted: "
+                    "it decides"
+                )
+            else:
+                worse = True
+                common.append(f"decides worse than the largest score would {against}, cross-fitted")
+        crossed = task.reached(crossed)
+    decided = task.decide(every, calibrator, offset)
     return Tuned(
         calibrator=calibrator,
         prior_shift=task.prior_shift,
@@ -158,6 +234,71 @@ def tune_classes(
         class_offset=offset,
         claimed=claimed,
         cross_fitted=crossed,
-        notes=tuple("; ".join(filter(None, [note, *common])) for note in empty),
+        notes=tuple(
+            "; ".join(filter(None, [note, *common]))
+            for note in _class_notes(task, scores, labels.counts)
+        ),
         choice=goal.choice,
+        prior=target,
+        decided=_share_decided(decided, task.y, target / validation),
+        worse=np.full(target.size, worse),
     )
+
+
+def _pick_calibration(
+    task: _Task, folds: list[NDArray[np.int64]], method: ClassMethod, common: list[str]
+) -> tuple[_Folds, ClassMethod]:
+    """Return the folds calibrated as asked for; "auto" takes what has the lower log loss there."""
+    if method != "auto":
+        return _Folds.of(task, folds, method), method
+    one, each = (_Folds.of(task, folds, m) for m in ("platt", "vector"))
+    if each.log_loss < one.log_loss - 1e-12:
+        common.append(
+            f"a slope and an offset per class: log loss {each.log_loss:.3f} cross-fitted, "
+            f"{one.log_loss:.3f} with one temperature"
+        )
+        return each, "vector"
+    return one, "platt"
+
+
+def _decide_in_ways(tried: _Folds, free: bool | None) -> dict[Offsets, Classes]:
+    """Return the cross-fitted decisions of every way of setting offsets that is to be weighed."""
+    if tried.task.goal.name in ("accuracy", "cost"):
+        return {"none": tried.decide("none")}
+    ways: tuple[Offsets, ...] = ("none", "shared", "free")
+    if free is not None:
+        ways = ("shared", "free") if free else ("shared",)
+    if not tried.task.has_strength:
+        # Without a prior to move away from, one strength for all moves nothing.
+        ways = tuple("none" if way == "shared" else way for way in ways)
+    made = {way: tried.decide(way) for way in dict.fromkeys(ways)}
+    if free:
+        return {"free": made["free"]}
+    return made
+
+
+def _compares(task: _Task) -> bool:
+    """Whether measures on these rows are those at the target prior."""
+    return task.goal.name == "balanced_accuracy" or not task.prior_shift.any()
+
+
+def _class_notes(task: _Task, scores: Scores, counts: NDArray[np.int64]) -> list[str]:
+    """Remark on classes without rows, and on scores that were made for another prior."""
+    notes = ["no validation rows of this class" if n == 0 else "" for n in counts]
+    if not scores.has_probabilities:
+        return notes
+    p = np.exp(log_softmax(task.natural))
+    mean, n = p.mean(axis=0), task.y.size
+    noise = np.sqrt((p * (1 - p)).sum(axis=0)) / n
+    for c, share in enumerate(counts / n):
+        far = max(mean[c], 1e-12) / max(share, 0.5 / n)
+        off = not 1 / OTHER_PRIOR <= far <= OTHER_PRIOR and abs(mean[c] - share) > 3 * noise[c]
+        if off and counts[c]:
+            notes[c] = f"scores fit a share of {mean[c]:.3g}, these rows hold {share:.3g}"
+    return notes
+
+
+def _share_decided(decided: Classes, y: Classes, weights: Floats) -> Floats:
+    """Return the share of rows decided as each class, (C,), at the target prior."""
+    found = np.bincount(decided, weights[y], minlength=weights.size)
+    return np.asarray(found / found.sum())

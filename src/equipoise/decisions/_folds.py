@@ -20,7 +20,11 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tuned:
-    """The fitted parts of a rule; see :class:`equipoise.artifacts.DecisionRule`."""
+    """The fitted parts of a rule; see :class:`equipoise.artifacts.DecisionRule`.
+
+    ``worse`` marks labels or classes where it decides worse than the default rule on the same
+    cross-fitted rows.
+    """
 
     calibrator: Calibrator
     prior_shift: Floats
@@ -32,6 +36,9 @@ class Tuned:
     low: Floats = field(default_factory=lambda: np.array([]))
     high: Floats = field(default_factory=lambda: np.array([]))
     choice: Mapping[str, Any] | None = None
+    prior: Floats = field(default_factory=lambda: np.array([]))
+    decided: Floats = field(default_factory=lambda: np.array([]))
+    worse: NDArray[np.bool_] = field(default_factory=lambda: np.array([], dtype=np.bool_))
 
 
 def deal_folds(labels: Labels, seed: int) -> list[NDArray[np.int64]]:

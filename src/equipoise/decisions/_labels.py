@@ -22,12 +22,14 @@ from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior,
 from equipoise.decisions.thresholds import Cut, sorted_cut
 from equipoise.metrics.sweep import Sweep, halfway
 
-__all__ = ["tune_labels"]
+__all__ = ["default_cut", "tune_labels"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 ROUNDS, FOLD_ROUNDS = 100, 25
 F1 = Measure("f_beta")
+# Below so many positives a cut may flag no more than so many times as many rows.
+FEW, MOST_TIMES = 10, 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +49,8 @@ class _Task:
     verified: bool
     highest: LabelMethod
     seed: int
+    default: NDArray[np.bool_]
+    default_at: Floats
 
     def calibrate(self, rows: Rows, start: Calibrator | None) -> Calibrator:
         """Fit the calibrator on some rows; the textbook cut fits nothing."""
@@ -79,6 +83,10 @@ class _Task:
         if order.size == 0:
             return Cut(np.inf)
         falling, positive = z[order], truth[order] == 1
+        n_positive = int(positive.sum())
+        if n_positive == 0 and self.goal.is_fitted:
+            # Without a positive there is nothing to fit to: any cut would be a guess that floods.
+            return Cut(np.inf)
         weights = (float(self.weights[0, column]), float(self.weights[1, column]))
         if self.goal.name == "precision":
             points, wanted = Sweep.from_sorted(falling, positive), self.goal.measure.at_least
@@ -86,7 +94,15 @@ class _Task:
             return Cut(certified_cut(points, wanted, confidence_level=level, weights=weights))
         rng = generator(self.seed, "thresholds", column, stream)
         measure, prior_ = self.goal.measure.at(column), float(self.target[column])
-        return sorted_cut(falling, positive, rng, measure, weights, prior_, rounds)
+        cut = sorted_cut(falling, positive, rng, measure, weights, prior_, rounds)
+        if n_positive < FEW and measure.name in ("f_beta", "mcc"):
+            strictest = _flood_limit(Sweep.from_sorted(falling, positive), weights, measure.beta)
+            cut = cut._replace(threshold=max(cut.threshold, strictest))
+        return cut
+
+    def values_at(self, calibrator: Calibrator) -> Floats:
+        """Return the cut, (L,), that decides as the default rule does: 0.5 on what came in."""
+        return np.asarray(calibrator.apply(self.default_at[None, :])[0] + self.prior_shift)
 
     def decide(self, values: Floats, cuts: Floats) -> NDArray[np.bool_]:
         """Flag as the rule will."""
@@ -94,8 +110,10 @@ class _Task:
             return np.asarray(choose(values, self.goal.choice) == 1)
         return np.asarray(values >= cuts)
 
-    def reached(self, flags: NDArray[np.bool_]) -> Floats:
+    def reached(self, flags: NDArray[np.bool_] | None) -> Floats:
         """Return the measure per label at the target prior, (L,); NaN where it is not defined."""
+        if flags is None:
+            return np.full(self.y.shape[1], np.nan)
         yes, no = self.y == 1, self.y == 0
         tp, positives = (self.weights[0] * m.sum(axis=0) for m in (yes & flags, yes))
         fp, negatives = (self.weights[1] * m.sum(axis=0) for m in (no & flags, no))
@@ -113,6 +131,7 @@ def tune_labels(
     target_prior: TargetPrior,
     calibration: LabelMethod,
     seed: int,
+    default_at: Floats,
 ) -> Tuned:
     """Fit calibration and thresholds; ``claimed`` holds the measure per label at the target."""
     labels = scores.require_labels()
@@ -135,15 +154,29 @@ def tune_labels(
         verified=correction is not None,
         highest=calibration,
         seed=seed,
+        default=default_cut(scores),
+        default_at=default_at,
     )
     every = np.ones(len(scores), dtype=np.bool_)
     calibrator = task.calibrate(every, None)
     values = calibrator.apply(natural) + task.prior_shift
     found = task.cuts(values, every, ROUNDS, 0)
     cuts = np.array([cut.threshold for cut in found])
+    claimed = task.reached(task.decide(values, cuts))
+    crossed = task.reached(_cross_fit(task, calibrator, deal_folds(labels, seed)))
+    by_default, remarks = task.reached(task.default), [""] * len(cuts)
+    worse = _is_worse(goal, crossed, by_default)
+    kept = worse & goal.is_fitted
+    for column in np.flatnonzero(worse):
+        against = f"({crossed[column]:.3f} against {by_default[column]:.3f}, cross-fitted)"
+        remarks[column] = (
+            f"a tuned cut decides no better than 0.5 {against}: 0.5 is kept"
+            if kept[column]
+            else f"decides worse than 0.5 would {against}"
+        )
+    cuts = np.where(kept, task.values_at(calibrator), cuts)
+    claimed, crossed = (np.where(kept, by_default, v) for v in (claimed, crossed))
     flags = task.decide(values, cuts)
-    claimed = task.reached(flags)
-    crossed = _cross_fit(task, calibrator, deal_folds(labels, seed))
     notes = label_notes(
         labels, goal, flags, cuts - task.prior_shift, task.weights, claimed - crossed
     )
@@ -155,11 +188,47 @@ def tune_labels(
         class_offset=None,
         claimed=claimed,
         cross_fitted=claimed if goal.name == "rescale" else crossed,
-        notes=tuple("; ".join(filter(None, two)) for two in zip(notes, expressed, strict=True)),
-        low=np.array([cut.low for cut in found]),
-        high=np.array([cut.high for cut in found]),
+        notes=tuple("; ".join(filter(None, n)) for n in zip(notes, expressed, remarks, strict=True)),
+        low=np.where(kept, np.nan, [cut.low for cut in found]),
+        high=np.where(kept, np.nan, [cut.high for cut in found]),
         choice=goal.choice,
+        prior=target,
+        decided=_share_decided(task, flags),
+        worse=worse & ~kept,
     )
+
+
+def default_cut(scores: Scores) -> NDArray[np.bool_]:
+    """Return what is flagged at 0.5, (N, L), by the scores as they came; ranking scores above 0."""
+    if scores.score_kind == "ranking":
+        return np.asarray(scores.values > 0)
+    return np.asarray(scores.values >= (0.5 if scores.score_kind == "probabilities" else 0.0))
+
+
+def _is_worse(goal: Goal, crossed: Floats, by_default: Floats) -> NDArray[np.bool_]:
+    """Return where a rule reaches less, on rows it was not fitted to, than the default does."""
+    if not goal.is_compared:
+        return np.zeros(crossed.size, dtype=np.bool_)
+    sign = -1.0 if goal.shown == "cost" else 1.0
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sign * crossed < sign * by_default - 1e-12)
+
+
+def _share_decided(task: _Task, flags: NDArray[np.bool_]) -> Floats:
+    """Return the share of known rows that are flagged, (L,), at the target prior."""
+    yes, no = task.y == 1, task.y == 0
+    hit = task.weights[0] * (yes & flags).sum(axis=0) + task.weights[1] * (no & flags).sum(axis=0)
+    total = task.weights[0] * yes.sum(axis=0) + task.weights[1] * no.sum(axis=0)
+    share = np.zeros(hit.size)
+    np.divide(hit, total, out=share, where=total > 0)
+    return share
+
+
+def _flood_limit(points: Sweep, weights: tuple[float, float], beta: float) -> float:
+    """Return the least cut that flags no more rows than a few positives can stand for."""
+    flagged = weights[0] * points.tp + weights[1] * points.fp
+    allowed = MOST_TIMES * max(1.0, beta * beta) * weights[0] * float(points.tp[-1])
+    return points.cut_below(int(np.searchsorted(flagged, allowed, side="right")) - 1)
 
 
 def _shared_cut(values: Floats, choice: Mapping[str, Any]) -> float:
@@ -172,10 +241,12 @@ def _shared_cut(values: Floats, choice: Mapping[str, Any]) -> float:
     return halfway(float(values[~flags].max()), float(values[flags].min()))
 
 
-def _cross_fit(task: _Task, calibrator: Calibrator, folds: list[NDArray[np.int64]]) -> Floats:
-    """Return the measure with calibration and thresholds made on the other folds."""
+def _cross_fit(
+    task: _Task, calibrator: Calibrator, folds: list[NDArray[np.int64]]
+) -> NDArray[np.bool_] | None:
+    """Return flags, (N, L), with calibration and thresholds made on the other folds."""
     if not folds:
-        return np.full(task.y.shape[1], np.nan)
+        return None
     crossed = np.zeros(task.y.shape, dtype=np.bool_)
     for number, fold in enumerate(folds, start=1):
         rows = np.ones(len(task.y), dtype=np.bool_)
@@ -184,4 +255,4 @@ def _cross_fit(task: _Task, calibrator: Calibrator, folds: list[NDArray[np.int64
         values = part.apply(task.natural) + task.prior_shift
         cuts = task.cuts(values, rows, FOLD_ROUNDS, number)
         crossed[fold] = task.decide(values[fold], np.array([cut.threshold for cut in cuts]))
-    return task.reached(crossed)
+    return crossed

@@ -93,9 +93,14 @@ def _on_evidence(goal: Goal, n_positive: int, cut: float) -> list[str]:
             f"precision {wanted:g} is not certified: never flagged (at least {least} rows flagged, "
             "all rightly, are needed)"
         )
-    elif n_positive == 0 and goal.name not in ("rescale", "precision"):
-        by = "threshold from the formula alone" if goal.choice is None else "no evidence"
-        remarks.append(f"no validation positives: {by}")
+    elif n_positive == 0 and goal.name == "recall":
+        wanted = goal.measure.at_least
+        remarks.append(f"no validation positives: recall {wanted:g} is not promised, never flagged")
+    elif n_positive == 0 and goal.is_fitted:
+        remarks.append("no validation positives: never flagged")
+    elif n_positive == 0 and goal.name != "rescale":
+        by = "the cut follows from the formula alone" if goal.choice is None else "no evidence"
+        remarks.append(f"no validation positives: unverified, {by}")
     elif n_positive < OFFSET_FROM and goal.name != "rescale":
         remarks.append("fewer than 3 validation positives: probabilities unverified")
     return remarks

@@ -15,7 +15,15 @@ from equipoise.artifacts.labels import Kind
 from equipoise.decisions.measures import Measure
 from equipoise.errors import ShapeError, UsageError
 
-__all__ = ["CLASS_OBJECTIVES", "LABEL_OBJECTIVES", "Goal", "parse_f_beta", "parse_goal"]
+__all__ = [
+    "CLASS_OBJECTIVES",
+    "COMPARED",
+    "FITTED",
+    "LABEL_OBJECTIVES",
+    "Goal",
+    "parse_f_beta",
+    "parse_goal",
+]
 
 Floats = NDArray[np.float64]
 # Objective -> the parameter that it cannot do without.
@@ -32,6 +40,11 @@ LABEL_OBJECTIVES: Mapping[str, str | None] = {
     "top_k": "k",
     "rescale": None,
 }
+# What is fitted to the rows themselves and so needs positives among them. The others follow a
+# formula or a stated policy.
+FITTED = ("f_beta", "balanced_accuracy", "mcc", "precision", "recall", "prevalence")
+# Where more is better, so that two rules can be compared by it.
+COMPARED = ("f_beta", "balanced_accuracy", "mcc", "cost", "net_benefit")
 CLASS_OBJECTIVES: Mapping[str, str | None] = {
     "balanced_accuracy": None,
     "accuracy": None,
@@ -64,6 +77,18 @@ class Goal:
     train_prior: Floats | None = None
     costs: Floats | None = None
     choice: Mapping[str, Any] | None = None
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether cuts are fitted to a metric on the rows, so that they need positives there."""
+        policy = self.choice is not None or self.name == "rescale"
+        return not policy and self.measure.name in FITTED
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the rule can be told better or worse than another by what it is for."""
+        policy = self.choice is not None or self.name == "rescale"
+        return not policy and self.measure.name in COMPARED
 
 
 def parse_f_beta(objective: str) -> float | None:

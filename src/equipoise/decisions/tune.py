@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import one_of, say
-from equipoise.artifacts import Correction, DecisionRule, Scores
+from equipoise.artifacts import Correction, DecisionRule, Evidence, Labels, Scores
 from equipoise.artifacts._io import plain
-from equipoise.artifacts.rule import hash_ids
 from equipoise.decisions._classes import tune_classes
 from equipoise.decisions._labels import tune_labels
 from equipoise.decisions.calibration import LABEL_METHODS
 from equipoise.decisions.class_calibration import CLASS_METHODS
 from equipoise.decisions.deployment import deployment_prior
+from equipoise.decisions.evidence import measure_evidence
 from equipoise.decisions.objectives import Goal, parse_goal
 from equipoise.decisions.priors import TargetPrior
-from equipoise.errors import LeakageError, UsageError
+from equipoise.errors import DataError, LeakageError, UsageError
 
 __all__ = ["tune"]
 
@@ -38,7 +39,8 @@ def tune(
     budget: float | None = None,
     k: int | None = None,
     train_prior: ArrayLike | None = None,
-    free_offsets: bool = False,
+    free_offsets: bool | None = None,
+    score_names: Sequence[str] | None = None,
     deployment: Scores | None = None,
     seed: int = 0,
 ) -> DecisionRule:
@@ -53,9 +55,10 @@ def tune(
             "macro_f1", "cost" or "rescale".
         target_prior: What share of each class or label the decisions are for: "validation",
             "uniform", one share each, or "em": estimated from ``deployment``.
-        calibration: The highest rung: "auto" (slope and offset; for classes a temperature),
-            "formula", "offset", "platt"; "isotonic" for labels with 1,000 positives and
-            negatives; "vector" for classes.
+        calibration: The highest rung: "auto" (slope and offset; for classes a temperature, or a
+            slope and an offset each where their cross-fitted log loss is lower), "formula",
+            "offset", "platt"; "isotonic" for labels with 1,000 positives and negatives; "vector"
+            for classes.
         costs: For "cost": (false alarm, miss), or (L, 2); for classes (C, C), row truth, column
             decision.
         at_least: For "precision" and "recall".
@@ -64,8 +67,11 @@ def tune(
         budget: For "budget": flags per row on average, over all labels.
         k: For "top_k": labels per row.
         train_prior: For "rescale": training shares; those of the validation rows if None.
-        free_offsets: For classes: one offset per class by exact line search instead of one
-            strength for all. Read its cross-fitted value before using it.
+        free_offsets: For classes: True takes one offset per class by exact line search, False one
+            strength for all, None what decides best on cross-fitted rows: one of the two, or no
+            offset at all.
+        score_names: What the score columns are called where they come from, in the order of the
+            names; stored, so that columns are matched by name later. None takes the names.
         deployment: Unlabelled scores of split "new", for ``target_prior="em"``.
         seed: For the bootstrap rounds of the thresholds and the folds of the cross-fitted value.
 
@@ -73,16 +79,21 @@ def tune(
         A rule whose probabilities refer to ``target_prior``. ``claimed`` is its ``measure`` on
         these rows, per label at the target prior or per class; ``cross_fitted`` the same with
         calibration and threshold made on other folds, NaN where there is one row or group only.
+        Where the cut at 0.5 reaches more on cross-fitted rows than the tuned one (F-beta, balanced
+        accuracy, MCC), it is kept; a rule that decides worse than the default has grade "D".
+        Labels without positives are never flagged by a cut that is fitted to a metric.
 
     Raises:
         LeakageError: the scores are of training, test or new rows.
-        DataError: the scores carry no labels.
+        DataError: the scores carry no labels, fewer than two rows, or no known label.
         UsageError: an objective, a parameter or a target prior that does not fit.
 
     Note:
         For classes the prior that the model was trained on has to be known to move away from it:
         ``Correction.identity("multiclass", prior=train_shares)``. Without it the validation rows
-        are taken to have the prior of the training rows.
+        are taken to have the prior of the training rows. Probabilities that come in steps (votes
+        of a forest, neighbours, rounded files) are limited in what one of them says; see
+        :class:`equipoise.artifacts.Evidence`.
 
     Example:
         >>> from equipoise.artifacts import Labels
@@ -122,7 +133,9 @@ def tune(
         train_prior=train_prior,
         confidence_level=confidence_level,
     )
-    correction, natural = _natural(scores)
+    _require_rows(labels)
+    evidence = measure_evidence(scores)
+    correction, natural = _natural(scores, evidence)
     _check_fit(goal, correction, scores.kind, calibration, free_offsets)
     prior, remarks = deployment_prior(
         scores, correction, natural, target_prior, calibration, deployment
@@ -132,7 +145,8 @@ def tune(
         made = tune_classes(scores, correction, natural, goal, prior, method, free_offsets, seed)
     else:
         rung = one_of("calibration", calibration, LABEL_METHODS)
-        made = tune_labels(scores, correction, natural, goal, prior, rung, seed)
+        at = _default_at(scores, correction, evidence)
+        made = tune_labels(scores, correction, natural, goal, prior, rung, seed, at)
     source = {"target_prior": "em"} if prior is not target_prior else {}
     named = prior if isinstance(prior, str) else tuple(float(p) for p in prior)
     return DecisionRule(
@@ -151,24 +165,30 @@ def tune(
             "fingerprint": scores.fingerprint,
             "score_kind": scores.score_kind,
         },
-        id_hashes=None if scores.ids is None else hash_ids(scores.ids),
-        grades=_grades(labels.counts),
+        rows=scores.marks,
+        score_names=scores.names if score_names is None else tuple(score_names),
+        evidence=evidence,
+        grades=_grades(labels.counts, made.worse),
         claimed=made.claimed,
         cross_fitted=made.cross_fitted,
         notes=tuple(
-            "; ".join(filter(None, pair)) for pair in zip(made.notes, remarks, strict=True)
+            "; ".join(filter(None, parts))
+            for parts in zip(made.notes, remarks, _on_steps(evidence, scores.names), strict=True)
         ),
         measure=goal.shown,
         parameters=plain(dict(goal.parameters) | source),
         threshold_low=made.low,
         threshold_high=made.high,
         choice=made.choice,
+        prior=made.prior,
+        decided=made.decided,
     )
 
 
 def _check_fit(
-    goal: Goal, correction: Correction | None, kind: str, calibration: str, free_offsets: bool
-) -> None:
+    goal: Goal, correction: Correction | None, kind: str, calibration: str,
+    free_offsets: bool | None,
+) -> None:  # fmt: skip
     """Refuse combinations that would silently do something else than asked for."""
     if goal.name == "rescale" and correction is None:
         do = "Scores that only rank need a fitted threshold, for example objective='f1'."
@@ -183,13 +203,42 @@ def _check_fit(
         raise UsageError(say("free_offsets", "be left out", f"{kind}, '{goal.name}'", do))
 
 
-def _grades(counts: NDArray[np.int64]) -> tuple[str, ...]:
-    return tuple(next(grade for least, grade in GRADES if n >= least) for n in counts)
+def _require_rows(labels: Labels) -> None:
+    """Refuse rows from which nothing can be tuned."""
+    do = "Give validation rows with known labels; a few hundred make a rule, ten do not."
+    if len(labels) < 2:
+        raise DataError(say("scores", "have at least two rows to tune on", len(labels), do))
+    if not labels.known.any():
+        raise DataError(say("labels", "be known in some rows", "unknown throughout", do))
 
 
-def _natural(scores: Scores) -> tuple[Correction | None, NDArray[Any]]:
+def _grades(counts: NDArray[np.int64], worse: NDArray[np.bool_]) -> tuple[str, ...]:
+    found = [next(grade for least, grade in GRADES if n >= least) for n in counts]
+    return tuple("D" if bad else grade for grade, bad in zip(found, worse, strict=True))
+
+
+def _on_steps(evidence: Evidence | None, names: Sequence[str]) -> list[str]:
+    return ["" if evidence is None else evidence.describe(c) for c in range(len(names))]
+
+
+def _natural(
+    scores: Scores, evidence: Evidence | None
+) -> tuple[Correction | None, NDArray[Any]]:
     """Return the way back and natural-prior log-odds; None and raw scores where there is none."""
+    logits = scores.logits()
+    if evidence is not None:
+        logits = evidence.log_odds(scores.values, scores.kind)
     if not scores.has_probabilities:
-        return None, scores.logits()
+        return None, logits
     correction = scores.correction or Correction.identity(scores.kind)
-    return correction, correction.apply(scores.logits())
+    return correction, correction.apply(logits)
+
+
+def _default_at(
+    scores: Scores, correction: Correction | None, evidence: Evidence | None
+) -> NDArray[np.float64]:
+    """Return the natural log-odds, (L,), of an output that the default rule puts on its cut."""
+    at = np.zeros((1, len(scores.names)))
+    if evidence is not None:
+        at = evidence.log_odds(np.full_like(at, 0.5), scores.kind)
+    return np.asarray((at if correction is None else correction.apply(at))[0])

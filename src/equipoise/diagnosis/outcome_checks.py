@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
 from equipoise._core.logistic import one_vs_rest
 from equipoise.artifacts.finding import Finding
-from equipoise.artifacts.rule import hash_ids
+from equipoise.artifacts.row_marks import RowMarks, Shared
+from equipoise.artifacts.rule import DecisionRule
 from equipoise.artifacts.scores import Scores
 from equipoise.diagnosis._registry import Facts, check, finding, listed
 from equipoise.metrics.influence import Influence, average_precision_influence, macro_influence
@@ -48,7 +51,10 @@ def only_the_cut(facts: Facts) -> list[Finding] | None:
     one, two = facts.scores, facts.other
     if one is None or two is None or one.labels is None or two.labels is None:
         return None
-    if len(one) != len(two) or one.names != two.names:
+    if len(one) != len(two) or set(one.names) != set(two.names):
+        return None
+    two = two.in_order(one.names)
+    if two.labels is None:
         return None
     truth = one.labels.one_hot()
     usable = np.flatnonzero(((truth == 1).sum(0) > 0) & ((truth == 0).sum(0) > 0))
@@ -98,14 +104,17 @@ def tuned_on_test(facts: Facts) -> list[Finding] | None:
     scores = facts.scores
     if scores is not None and scores.split in ("test", "new"):
         same = rule.tuned_on.get("fingerprint") == scores.fingerprint
-        shared = len(scores) if same else _shared(rule.id_hashes, scores.ids)
-        if shared:
-            found.append((shared, len(scores), "rows it is judged on"))
-    if facts.split is not None and facts.labels is not None and facts.labels.ids is not None:
-        test = facts.labels.ids[facts.split.test]
-        shared = _shared(rule.id_hashes, test)
-        if shared:
-            found.append((shared, len(test), "test rows of the split"))
+        if same:
+            found.append((len(scores), len(scores), "rows it is judged on, the very same"))
+        else:
+            found += _shared(rule.rows.compare(scores.marks), len(scores), "it is judged on")
+    if facts.split is not None and facts.labels is not None:
+        test = facts.labels[facts.split.test]
+        marks = RowMarks.of(ids=test.ids, groups=test.groups, contents=None)
+        found += _shared(rule.rows.compare(marks), len(test), "of the split's test part")
+    if not found and not _was_looked_at(facts, rule):
+        # Nothing here can be compared with what the rule was tuned on.
+        return None
     return [
         finding(
             "EQ207",
@@ -118,10 +127,24 @@ def tuned_on_test(facts: Facts) -> list[Finding] | None:
     ]
 
 
-def _shared(hashes: NDArray[np.uint64] | None, ids: NDArray[np.generic] | None) -> int:
-    if hashes is None or ids is None:
-        return 0
-    return int(np.intersect1d(hashes, hash_ids(ids)).size)
+def _shared(made: Mapping[str, Shared], n: int, where: str) -> list[tuple[int, int, str]]:
+    """Return what was found of ids, groups and scores: how many, of how many, what they are."""
+    words = {"ids": "rows", "groups": "groups of the rows", "contents": "rows (by their scores)"}
+    return [
+        (result.rows, max(n, result.rows), f"{words[what]} {where} ({result.text})")
+        for what, result in made.items()
+        if result.outcome == "found"
+    ]
+
+
+def _was_looked_at(facts: Facts, rule: DecisionRule) -> bool:
+    """Whether ids or scores, which say what rows are, stand on both sides."""
+    scores = facts.scores
+    if scores is not None and scores.split in ("test", "new"):
+        made = rule.rows.compare(scores.marks)
+        return "fine" in (made["ids"].outcome, made["contents"].outcome)
+    ids = facts.labels is not None and facts.labels.ids is not None
+    return facts.split is not None and ids and rule.rows.ids is not None
 
 
 @check("EQ407")

@@ -70,10 +70,11 @@ def no_better(facts: Facts) -> list[Finding] | None:
 def shifted_prior(facts: Facts) -> list[Finding] | None:
     """Find labels whose share at deployment differs from that of validation, by EM."""
     new, val = facts.new, facts.scores
-    if new is None or val is None or val.labels is None or new.names != val.names:
+    if new is None or val is None or val.labels is None or set(new.names) != set(val.names):
         return None
     if facts.rule is None and not (new.has_probabilities and val.has_probabilities):
         return None
+    new = new.in_order(val.names)
     truth = val.labels.one_hot()
     known = (truth != UNKNOWN).sum(0)
     source = ((truth == 1).sum(0) + 0.5) / (known + 1)

@@ -51,8 +51,11 @@ def limits(
         left_out = [f"{name} ({why})" for name, why in evaluation.not_evaluable.items()]
         if left_out:
             lines.append(f"Not evaluable on test rows, and not in macro: {_listed(left_out)}.")
-        if evaluation.overlap == "unchecked":
-            lines.append("Whether test rows are among the validation rows is unchecked: no ids.")
+        if "ids fine" not in evaluation.overlap and "contents fine" not in evaluation.overlap:
+            lines.append(
+                "Whether test rows are among the validation rows is not known: "
+                f"{evaluation.overlap}."
+            )
     if rule is not None:
         prior = "that of the validation rows" if rule.target_prior == "validation" else "another"
         lines.append(
