@@ -101,7 +101,7 @@ class RowMarks:
             return Shared("not made", _lacking("ids", self.ids is None, new.ids is None))
         shared, total = int(np.isin(new.ids, self.ids).sum()), new.ids.size
         if shared:
-            return Shared("found", f"{shared} of {total} ids in common", shared)
+            return Shared("found", f"{shared} of {total} rows in common, by their ids", shared)
         if self.loose_ids is not None and new.loose_ids is not None:
             loose = int(np.isin(new.loose_ids, self.loose_ids).sum())
             if loose:

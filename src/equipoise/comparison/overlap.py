@@ -35,12 +35,12 @@ def check_overlap(rule: DecisionRule, scores: Scores) -> str:
     marks = scores.marks
     made = rule.rows.compare(marks)
     ids, contents = made["ids"], made["contents"]
+    same = rule.tuned_on.get("fingerprint") == scores.fingerprint
+    if same or contents.rows >= NEARLY_ALL * len(scores):
+        expected = "be rows the rule was not tuned on"
+        got = "the very rows it was tuned on" if same else contents.text
+        raise LeakageError(say("scores", expected, got, _OTHER))
     if ids.outcome == "found":
         expected = "share no row with those the rule was tuned on"
         raise LeakageError(say("scores", expected, ids.text, _OTHER))
-    same = rule.rows.contents is None and rule.tuned_on.get("fingerprint") == scores.fingerprint
-    if same or contents.rows >= NEARLY_ALL * len(scores):
-        expected = "be rows the rule was not tuned on"
-        got = contents.text if contents.rows else "the very rows it was tuned on"
-        raise LeakageError(say("scores", expected, got, _OTHER))
     return "; ".join(f"{what} {result}" for what, result in made.items())

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.logistic import log_softmax
+from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Scores
 from equipoise.artifacts._choice import choose
 from equipoise.decisions._folds import Tuned, deal_folds
@@ -37,6 +38,9 @@ _WORDS: Mapping[Offsets, str] = {
     "shared": "one strength for all",
     "free": "one offset per class",
 }
+ROUNDS = 100
+# Standard errors that the less simple of two ways has to be ahead, cross-fitted.
+SURE = 1.645
 # Mean probability over share of rows, either way, from which scores fit another prior.
 OTHER_PRIOR = 2.0
 
@@ -53,6 +57,8 @@ class _Task:
     prior_shift: Floats
     shift: Floats
     verified: bool
+    units: NDArray[np.int64]
+    seed: int
 
     def calibrate(self, rows: NDArray[np.int64], method: ClassMethod) -> Calibrator:
         """Fit the calibrator on some rows; the textbook cut fits nothing."""
@@ -99,13 +105,36 @@ class _Task:
         np.divide(paid, counts, out=out, where=counts > 0)
         return out
 
-    def worth(self, decided: Classes) -> float:
-        """Return what the objective maximises, on all rows."""
+    def worth(self, decided: Classes, weights: Floats | None = None) -> float:
+        """Return what the objective maximises, on all rows, each ``weights`` times where given."""
         if self.goal.name == "accuracy":
-            return float((decided == self.y).mean())
+            return float(np.average(decided == self.y, weights=weights))
         if self.goal.costs is not None:
-            return -float(self.goal.costs[self.y, decided].mean())
-        return float(np.nanmean(self.reached(decided)))
+            return -float(np.average(self.goal.costs[self.y, decided], weights=weights))
+        right, width = decided == self.y, self.target.size
+        hits = np.bincount(self.y, right if weights is None else right * weights, minlength=width)
+        below = np.bincount(self.y, weights, minlength=width)
+        present = below > 0
+        if self.goal.shown == "recall":
+            return float((hits[present] / below[present]).mean())
+        below = below + np.bincount(decided, weights, minlength=width)
+        return float((2 * hits[present] / below[present]).mean())
+
+    def beats(self, one: Classes, other: Classes) -> bool:
+        """Whether the first decisions are worth more, at a one-sided level of 5 %.
+
+        Several ways are tried on few rows, so a lead within the noise is no reason for the less
+        simple one. Groups are drawn whole.
+        """
+        if self.worth(one) <= self.worth(other):
+            return False
+        rng, units = generator(self.seed, "ways"), int(self.units.max()) + 1
+        gaps = []
+        for _ in range(ROUNDS):
+            weights = rng.poisson(1.0, units)[self.units].astype(np.float64)
+            if weights.any():
+                gaps.append(self.worth(one, weights) - self.worth(other, weights))
+        return self.worth(one) - self.worth(other) > SURE * float(np.std(gaps))
 
     def losses(self, rows: NDArray[np.int64], calibrator: Calibrator) -> Floats:
         """Return the log loss of each of some rows."""
@@ -133,11 +162,12 @@ class _Folds:
         return cls(task, tuple((fold, rest, task.calibrate(rest, method))
                                for fold, rest in zip(folds, others, strict=True)))  # fmt: skip
 
-    @property
-    def log_loss(self) -> float:
-        """Mean log loss of all rows, each by the calibrator that has not seen it."""
-        rows = [self.task.losses(fold, calibrator) for fold, _, calibrator in self.parts]
-        return float(np.concatenate(rows).mean())
+    def losses(self) -> Floats:
+        """Return the log loss of every row, (N,), by the calibrator that has not seen it."""
+        found = np.empty(self.task.y.size)
+        for fold, _, calibrator in self.parts:
+            found[fold] = self.task.losses(fold, calibrator)
+        return found
 
     def decide(self, how: Offsets) -> Classes:
         """Decide every row by calibrator and offsets made on the other folds."""
@@ -179,6 +209,7 @@ def tune_classes(
     source = None if correction is None or correction.prior is None else np.maximum(
         np.asarray(correction.prior), 1e-12)  # fmt: skip
     known = goal.train_prior if goal.train_prior is not None else source
+    every = np.arange(len(scores))
     task = _Task(
         natural=natural,
         y=labels.values,
@@ -188,8 +219,10 @@ def tune_classes(
         prior_shift=shift_prior(validation, target, "multiclass"),
         shift=0 * target if source is None else shift_prior(source, validation, "multiclass"),
         verified=correction is not None,
+        units=every if labels.groups is None else np.unique(labels.groups, return_inverse=True)[1],
+        seed=seed,
     )
-    every, folds = np.arange(len(scores)), deal_folds(labels, seed)
+    folds = deal_folds(labels, seed)
     common = [_UNBIASED] if goal.name == "rescale" else []
     if goal.name == "rescale" or not folds:
         calibrator = task.calibrate(every, method)
@@ -202,29 +235,37 @@ def tune_classes(
     else:
         tried, rung = _pick_calibration(task, folds, method, common)
         by = _decide_in_ways(tried, free)
-        how = max(by, key=lambda h: (round(task.worth(by[h]), 12), -list(_WORDS).index(h)))
-        if len(by) > 1:
+        how = next(iter(by))
+        for way in list(by)[1:]:
+            how = way if task.beats(by[way], by[how]) else how
+        if free:
+            shared = task.worth(tried.decide("shared"))
+            common.append(
+                f"one offset per class: {task.worth(by[how]):.3f} cross-fitted, {shared:.3f} with "
+                "one strength for all"
+            )
+        elif len(by) > 1:
             said = [f"{_WORDS[h]} {task.worth(d):.3f}" for h, d in by.items() if h != how]
             best = f"{_WORDS[how]}: {task.worth(by[how]):.3f} cross-fitted"
             common.append(f"{best}; {', '.join(said)}")
         calibrator = task.calibrate(every, rung)
         offset = task.offsets(every, calibrator, how, tried.strength())
         claimed, crossed = task.reached(task.decide(every, calibrator, offset)), by[how]
-        by_default, worse = np.argmax(scores.values, axis=1), False
-        if _compares(task) and task.worth(crossed) < task.worth(by_default) - 1e-12:
-            against = f"({task.worth(crossed):.3f} against {task.worth(by_default):.3f})"
-            if goal.choice is None and (correction is None or not correction.ops):
-                calibrator = task.calibrate(every, "platt")
-                # The largest output decides: what calibration and prior add is taken back.
-                offset = -calibrator.offset - task.prior_shift
-                claimed, crossed = task.reached(by_default), by_default
-                common.append(
-                    f"nothing tuned decides as well as the largest score {against}, cross-fitted: "
-                    "it decides"
-                )
-            else:
-                worse = True
-                common.append(f"decides worse than the largest score would {against}, cross-fitted")
+        largest = np.argmax(natural, axis=1)
+        if free is None and _loses(task, crossed, largest):
+            common.append(
+                f"nothing tuned decides as well as the largest score {_against(task, crossed, largest)}"
+                ", cross-fitted: it decides"
+            )
+            calibrator = task.calibrate(every, "platt")
+            # What calibration and prior add is taken back, so that the largest score decides.
+            offset = -calibrator.offset - task.prior_shift
+            claimed, crossed = task.reached(largest), largest
+        as_it_came = np.argmax(scores.values, axis=1)
+        worse = _loses(task, crossed, as_it_came)
+        if worse:
+            said = _against(task, crossed, as_it_came)
+            common.append(f"decides worse than the largest output would {said}, cross-fitted")
         crossed = task.reached(crossed)
     decided = task.decide(every, calibrator, offset)
     return Tuned(
@@ -252,34 +293,36 @@ def _pick_calibration(
     if method != "auto":
         return _Folds.of(task, folds, method), method
     one, each = (_Folds.of(task, folds, m) for m in ("platt", "vector"))
-    if each.log_loss < one.log_loss - 1e-12:
+    before, after = one.losses(), each.losses()
+    gain = before - after
+    if gain.mean() > SURE * gain.std() / np.sqrt(gain.size):
         common.append(
-            f"a slope and an offset per class: log loss {each.log_loss:.3f} cross-fitted, "
-            f"{one.log_loss:.3f} with one temperature"
+            f"a slope and an offset per class: log loss {after.mean():.3f} cross-fitted, "
+            f"{before.mean():.3f} with one temperature"
         )
         return each, "vector"
     return one, "platt"
 
 
 def _decide_in_ways(tried: _Folds, free: bool | None) -> dict[Offsets, Classes]:
-    """Return the cross-fitted decisions of every way of setting offsets that is to be weighed."""
+    """Return the cross-fitted decisions of the ways of setting offsets, the usual one first."""
     if tried.task.goal.name in ("accuracy", "cost"):
         return {"none": tried.decide("none")}
-    ways: tuple[Offsets, ...] = ("none", "shared", "free")
+    # Without a prior to move away from, one strength for all moves nothing.
+    usual: Offsets = "shared" if tried.task.has_strength else "none"
     if free is not None:
-        ways = ("shared", "free") if free else ("shared",)
-    if not tried.task.has_strength:
-        # Without a prior to move away from, one strength for all moves nothing.
-        ways = tuple("none" if way == "shared" else way for way in ways)
-    made = {way: tried.decide(way) for way in dict.fromkeys(ways)}
-    if free:
-        return {"free": made["free"]}
-    return made
+        return {way: tried.decide(way) for way in (("free",) if free else (usual,))}
+    return {way: tried.decide(way) for way in dict.fromkeys((usual, "none", "free"))}
 
 
-def _compares(task: _Task) -> bool:
-    """Whether measures on these rows are those at the target prior."""
-    return task.goal.name == "balanced_accuracy" or not task.prior_shift.any()
+def _loses(task: _Task, decided: Classes, other: Classes) -> bool:
+    """Whether decisions are worth less than others, where rows stand for the target prior."""
+    comparable = task.goal.name == "balanced_accuracy" or not task.prior_shift.any()
+    return comparable and task.worth(decided) < task.worth(other) - 1e-12
+
+
+def _against(task: _Task, decided: Classes, other: Classes) -> str:
+    return f"({task.worth(decided):.3f} against {task.worth(other):.3f})"
 
 
 def _class_notes(task: _Task, scores: Scores, counts: NDArray[np.int64]) -> list[str]:

@@ -49,7 +49,6 @@ class _Task:
     verified: bool
     highest: LabelMethod
     seed: int
-    default: NDArray[np.bool_]
     default_at: Floats
 
     def calibrate(self, rows: Rows, start: Calibrator | None) -> Calibrator:
@@ -154,7 +153,6 @@ def tune_labels(
         verified=correction is not None,
         highest=calibration,
         seed=seed,
-        default=default_cut(scores),
         default_at=default_at,
     )
     every = np.ones(len(scores), dtype=np.bool_)
@@ -164,18 +162,19 @@ def tune_labels(
     cuts = np.array([cut.threshold for cut in found])
     claimed = task.reached(task.decide(values, cuts))
     crossed = task.reached(_cross_fit(task, calibrator, deal_folds(labels, seed)))
-    by_default, remarks = task.reached(task.default), [""] * len(cuts)
-    worse = _is_worse(goal, crossed, by_default)
-    kept = worse & goal.is_fitted
-    for column in np.flatnonzero(worse):
-        against = f"({crossed[column]:.3f} against {by_default[column]:.3f}, cross-fitted)"
-        remarks[column] = (
-            f"a tuned cut decides no better than 0.5 {against}: 0.5 is kept"
-            if kept[column]
-            else f"decides worse than 0.5 would {against}"
-        )
+    remarks = [""] * len(cuts)
+    at_half = task.reached(natural >= default_at)
+    kept = _is_worse(goal, crossed, at_half) & goal.is_fitted
+    for column in np.flatnonzero(kept):
+        against = f"({crossed[column]:.3f} against {at_half[column]:.3f}, cross-fitted)"
+        remarks[column] = f"a tuned cut decides no better than 0.5 {against}: 0.5 is kept"
     cuts = np.where(kept, task.values_at(calibrator), cuts)
-    claimed, crossed = (np.where(kept, by_default, v) for v in (claimed, crossed))
+    claimed, crossed = (np.where(kept, at_half, v) for v in (claimed, crossed))
+    as_it_came = task.reached(default_cut(scores))
+    worse = _is_worse(goal, crossed, as_it_came)
+    for column in np.flatnonzero(worse):
+        against = f"({crossed[column]:.3f} against {as_it_came[column]:.3f}, cross-fitted)"
+        remarks[column] = f"decides worse than 0.5 on the scores as they came {against}"
     flags = task.decide(values, cuts)
     notes = label_notes(
         labels, goal, flags, cuts - task.prior_shift, task.weights, claimed - crossed
@@ -194,7 +193,7 @@ def tune_labels(
         choice=goal.choice,
         prior=target,
         decided=_share_decided(task, flags),
-        worse=worse & ~kept,
+        worse=worse,
     )
 
 

@@ -145,7 +145,7 @@ def tune(
         made = tune_classes(scores, correction, natural, goal, prior, method, free_offsets, seed)
     else:
         rung = one_of("calibration", calibration, LABEL_METHODS)
-        at = _default_at(scores, correction, evidence)
+        at = _default_at(scores, evidence)
         made = tune_labels(scores, correction, natural, goal, prior, rung, seed, at)
     source = {"target_prior": "em"} if prior is not target_prior else {}
     named = prior if isinstance(prior, str) else tuple(float(p) for p in prior)
@@ -234,11 +234,10 @@ def _natural(
     return correction, correction.apply(logits)
 
 
-def _default_at(
-    scores: Scores, correction: Correction | None, evidence: Evidence | None
-) -> NDArray[np.float64]:
-    """Return the natural log-odds, (L,), of an output that the default rule puts on its cut."""
-    at = np.zeros((1, len(scores.names)))
-    if evidence is not None:
-        at = evidence.log_odds(np.full_like(at, 0.5), scores.kind)
-    return np.asarray((at if correction is None else correction.apply(at))[0])
+def _default_at(scores: Scores, evidence: Evidence | None) -> NDArray[np.float64]:
+    """Return the natural log-odds, (L,), of a probability of 0.5; 0 for scores that only rank."""
+    half = np.zeros((1, len(scores.names)))
+    plain = scores.correction is None or not scores.correction.ops
+    if evidence is not None and plain:
+        half = evidence.log_odds(half + 0.5, scores.kind)
+    return np.asarray(half[0])

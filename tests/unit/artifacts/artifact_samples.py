@@ -16,8 +16,10 @@ from equipoise.artifacts import (
     DecisionRule,
     Estimate,
     Evaluation,
+    Evidence,
     Gain,
     Labels,
+    RowMarks,
     Scores,
     Split,
     Trial,
@@ -77,7 +79,12 @@ def rule() -> DecisionRule:
         objective="f1",
         target_prior=(0.1, 0.2, 0.3),
         tuned_on={"split": "val", "n_rows": 4, "fingerprint": "x", "score_kind": "logits"},
-        id_hashes=np.array([3, 2**63 + 1], dtype=np.uint64),
+        rows=RowMarks(
+            ids=np.array([3, 2**63 + 1], dtype=np.uint64),
+            contents=np.array([5], dtype=np.uint64),
+        ),
+        score_names=("zA", "zB", "zC"),
+        evidence=Evidence(np.array([50.0, math.inf, 1.0]), np.array([0.1, 0.2, 0.3])),
         grades=("A", "B", "D"),
         claimed=np.array([math.nan, 0.5, 1.0]),
         cross_fitted=np.array([math.nan, math.nan, 0.25]),
@@ -87,6 +94,8 @@ def rule() -> DecisionRule:
         threshold_low=np.array([math.nan, -2.0, -1.75]),
         threshold_high=np.array([math.nan, math.inf, -1.0]),
         choice={"form": "budget", "flags_per_row": 0.5},
+        prior=np.array([0.1, 0.2, 0.3]),
+        decided=np.array([0.0, 1.0, 0.25]),
     )
 
 

@@ -57,7 +57,12 @@ def test_a_choice_that_is_none(choice: dict[str, Any], text: str) -> None:
 
 def test_costs_have_one_row_and_column_per_class() -> None:
     rule = dataclasses.replace(
-        artifact_samples.rule(), kind="multiclass", thresholds=None, choice=None
+        artifact_samples.rule(),
+        kind="multiclass",
+        thresholds=None,
+        choice=None,
+        objective="cost",
+        correction=None,
     )
     with pytest.raises(DataError, match="finite 3 x 3 matrix"):
         dataclasses.replace(rule, choice={"form": "costs", "costs": [[0.0, 1.0]]})

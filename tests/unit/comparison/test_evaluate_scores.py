@@ -62,13 +62,75 @@ def test_parts_that_were_seen_are_refused(labelled: tuple[Scores, Scores], part:
         evaluate(tune(val), dataclasses.replace(test, split=part))
 
 
-def test_without_ids_the_overlap_is_unchecked(labelled: tuple[Scores, Scores]) -> None:
+def test_the_overlap_says_what_was_compared(labelled: tuple[Scores, Scores]) -> None:
     val, test = labelled
-    assert evaluate(tune(val), test).overlap == "none"
-    assert evaluate(tune(val), without_ids(test)).overlap == "unchecked"
-    assert evaluate(tune(without_ids(val)), test).overlap == "unchecked"
+    lone = "groups not made: no groups on either side"
+    assert evaluate(tune(val), test).overlap == f"ids fine; {lone}; contents fine"
+    for rule, judged, where in (
+        (tune(val), without_ids(test), "here"),
+        (tune(without_ids(val)), test, "where it was tuned"),
+    ):
+        expected = f"ids not made: no ids {where}; {lone}; contents fine"
+        assert evaluate(rule, judged).overlap == expected
     with pytest.raises(LeakageError, match="very rows"):
         evaluate(tune(without_ids(val)), as_test(without_ids(val)))
+
+
+def test_the_same_rows_in_another_order_are_refused_whatever_their_ids(
+    labelled: tuple[Scores, Scores],
+) -> None:
+    val, _ = labelled
+    order = np.random.default_rng(0).permutation(len(val))
+    bare = without_ids(val)
+    truth = dataclasses.replace(
+        bare.require_labels(), ids=np.asarray([f"new{i}" for i in range(len(val))])
+    )
+    renamed = Scores.from_arrays(truth, logits=bare.values, split="val")
+    for rule in (tune(val), tune(bare)):
+        for again in (bare[order], renamed[order]):
+            with pytest.raises(LeakageError, match="exactly the same scores"):
+                evaluate(rule, as_test(again))
+
+
+def test_some_rows_with_the_same_scores_are_found(labelled: tuple[Scores, Scores]) -> None:
+    val, test = labelled
+    mixed = without_ids(test).values.copy()
+    mixed[:40] = val.values[:40]
+    labels = without_ids(test).require_labels()
+    found = evaluate(tune(val), Scores.from_arrays(labels, logits=mixed, split="test"))
+    assert "contents found: 40 of 600 rows have exactly the same scores" in found.overlap
+
+
+def test_ties_and_constants_are_no_evidence(labelled: tuple[Scores, Scores]) -> None:
+    val, test = labelled
+    for make, why in ((lambda z: np.round(z), "tied"), (np.zeros_like, "constant")):
+        one, two = (
+            Scores.from_arrays(
+                without_ids(s).require_labels(), logits=make(s.values), split=s.split
+            )
+            for s in labelled
+        )
+        overlap = evaluate(tune(one), two).overlap
+        assert "contents not made" in overlap
+        assert why in overlap
+
+
+def test_groups_on_both_sides_are_found(labelled: tuple[Scores, Scores]) -> None:
+    val, test = (
+        dataclasses.replace(
+            s,
+            labels=dataclasses.replace(
+                s.require_labels(), groups=np.asarray([f"{part}{i // 10}" for i in range(len(s))])
+            ),
+        )
+        for s, part in zip(labelled, ("p", "q"), strict=True)
+    )
+    assert "groups fine" in evaluate(tune(val), test).overlap
+    crossed = np.asarray(test.require_labels().groups).copy()
+    crossed[:30] = ["p3"] * 10 + ["p4"] * 10 + ["p5"] * 10
+    labels = dataclasses.replace(test.require_labels(), groups=crossed)
+    overlap = evaluate(tune(val), dataclasses.replace(test, labels=labels)).overlap
+    assert "groups found: 3 of 60 groups in common" in overlap
 
 
 def test_estimates_are_those_of_scikit_learn(labelled: tuple[Scores, Scores]) -> None:

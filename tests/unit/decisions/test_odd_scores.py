@@ -9,6 +9,7 @@ import pytest
 
 from equipoise.artifacts import Correction, Labels, Scores
 from equipoise.decisions import tune
+from equipoise.errors import DataError
 
 RNG = np.random.default_rng(0)
 Y = (RNG.random((200, 2)) < [0.4, 0.03]).astype(np.int8)
@@ -46,15 +47,28 @@ def test_odd_scores_give_a_rule(name: str, objective: str, kind: str) -> None:
     assert (np.diff(sorted_, axis=0) >= 0).all()
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("rows", [2, 3])
 @pytest.mark.parametrize("kind", ["multilabel", "multiclass"])
 def test_a_handful_of_rows_gives_a_rule(rows: int, kind: Any) -> None:
-    labels = Labels.from_array([1, 0, 1][:rows], kind=kind, names=None if rows > 1 else ["a", "b"][
-        : 1 if kind == "multilabel" else 2])  # fmt: skip
+    labels = Labels.from_array([1, 0, 1][:rows], kind=kind)
     val = Scores.from_arrays(
         labels, logits=RNG.normal(size=(rows, labels.num_classes)), split="val"
     )
     assert len(tune(val).apply(val).predictions) == rows
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "multiclass"])
+def test_one_row_gives_no_rule(kind: Any) -> None:
+    labels = Labels.from_array([1], kind=kind, names=["a", "b"][: 1 if kind == "multilabel" else 2])
+    val = Scores.from_arrays(labels, logits=np.zeros((1, labels.num_classes)), split="val")
+    with pytest.raises(DataError, match="at least two rows"):
+        tune(val)
+
+
+def test_rows_that_are_all_unknown_give_no_rule() -> None:
+    labels = Labels.from_array(np.full((30, 2), -1), kind="multilabel")
+    with pytest.raises(DataError, match="unknown throughout"):
+        tune(Scores.from_arrays(labels, logits=RNG.normal(size=(30, 2)), split="val"))
 
 
 def test_a_weight_that_was_not_expressed_is_said() -> None:

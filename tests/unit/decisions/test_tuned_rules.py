@@ -213,12 +213,12 @@ def test_labels_without_positives_and_unknown_ones() -> None:
     assert np.isnan(rule.claimed).tolist() == [False, True, True, False]
     assert np.isnan(rule.cross_fitted).tolist() == [False, True, True, False]
     assert rule.grades == ("B", "D", "D", "D")
-    assert rule.notes[1] == "no validation positives: threshold from the formula alone"
+    assert rule.notes[1] == "no validation positives: never flagged"
     assert rule.notes[2] == "no known validation rows: never flagged"
     assert "fewer than 3" in rule.notes[3]
     assert rule.thresholds is not None
-    assert np.isfinite(rule.thresholds).tolist() == [True, True, False, True]
-    assert rule.apply(scores).predictions[:, 2].sum() == 0
+    assert np.isfinite(rule.thresholds).tolist() == [True, False, False, True]
+    assert rule.apply(scores).predictions[:, [1, 2]].sum() == 0
     assert rule.calibrator.method == ("platt", "formula", "formula", "formula")
 
 
@@ -227,7 +227,7 @@ def test_classes_without_rows_are_nan() -> None:
     logits = np.random.default_rng(0).normal(size=(60, 3))
     rule = tune(Scores.from_arrays(labels, logits=logits, split="val"))
     assert np.isnan(rule.claimed).tolist() == [False, False, True]
-    assert rule.notes == ("", "", "no validation rows of this class")
+    assert ["no validation rows" in note for note in rule.notes] == [False, False, True]
 
 
 def test_one_group_cannot_be_cross_fitted() -> None:
