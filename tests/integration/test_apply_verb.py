@@ -125,7 +125,7 @@ def test_a_table_of_anyone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["new.csv", "--score-kind", "logits", "--scores", "zA,zX,zC"], 3, "['zX']"),
         (["new.csv", "--score-kind", "odds", "--scores", "zA,zB,zC"], 2, "`--score-kind` must be"),
         (["new.csv", "--score-kind", "logits", "--scores", "zA,zB,row"], 3, "must hold numbers"),
-        (["new.csv", "--score-kind", "logits", "--scores", "zA,zB"], 3, "names"),
+        (["new.csv", "--score-kind", "logits", "--scores", "zA,zB"], 3, "one column for each"),
         (["rule.json"], 2, "must end in .parquet, .csv or .npz"),
         (["broken.parquet"], 3, "must be a readable table"),
         (["broken.npz", "--score-kind", "logits", "--scores", "z"], 3, "must be an npz file"),
@@ -135,6 +135,7 @@ def test_a_table_of_anyone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["new.csv", "--score-kind", "logits", "--scores", "zA,zB,zC", "-o", "o.txt"], 2, "--out"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:score columns are matched by position")
 def test_wrong_inputs_are_named_and_leave_nothing(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

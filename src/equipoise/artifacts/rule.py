@@ -37,9 +37,9 @@ OBJECTIVES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 GRADES: Mapping[str, str] = {
     "A": "100 or more validation positives",
-    "B": "50 to 99",
+    "B": "50 to 99, or no better than the default rule on cross-fitted rows",
     "C": "10 to 49",
-    "D": "fewer than 10, or decided worse than the default rule on its own cross-fitted rows",
+    "D": "fewer than 10, or clearly worse than the default rule on cross-fitted rows",
 }
 # Slopes beyond these come from no fit, and send every log-odds to one side.
 _LEAST_SCALE, _MOST_SCALE = 1e-30, 1e30

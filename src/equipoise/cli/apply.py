@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import print_json, progress, split_list, table
+from equipoise.cli.console import note, print_json, progress, split_list
+from equipoise.cli.judgement import decided_lines, parted_lines
 
 EXAMPLE = "Example: equipoise apply rule.json new.parquet -o decisions.parquet"
 
@@ -35,10 +36,11 @@ def run(
         made = apply_file(loaded, scores, out, score_kind=score_kind,
                           columns=split_list(columns), id_column=id_column,
                           progress=partial(show, "rows"))  # fmt: skip
+    shares = made.decided, made.expected, made.n_rows
+    note("\n".join(parted_lines(made.rule, *shares)))
     if as_json:
-        print_json({"out": made.out, "n_rows": made.n_rows, "decided": made.decided})
+        print_json({"out": made.out, "n_rows": made.n_rows, "decided": made.decided,
+                    "expected": made.expected})  # fmt: skip
         return
-    rows = [[name, f"{count:,}", f"{count / max(made.n_rows, 1):.2%}"]
-            for name, count in made.decided.items()]  # fmt: skip
-    typer.echo(table(["name", "decided", "share"], rows))
+    typer.echo(decided_lines(made.rule, *shares))
     typer.echo(f"{made.n_rows:,} rows: {made.out}")

@@ -35,8 +35,9 @@ FAILED_FINDING = 4
 
 
 def note(text: str) -> None:
-    """Print a remark to stderr."""
-    typer.echo(text, err=True)
+    """Print a remark to stderr, if there is one."""
+    if text:
+        typer.echo(text, err=True)
 
 
 def print_json(value: Any) -> None:

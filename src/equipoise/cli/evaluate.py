@@ -9,7 +9,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, note, print_json, split_list
-from equipoise.cli.judgement import draw_figure, evaluation_lines
+from equipoise.cli.judgement import decided_lines, draw_figure, evaluation_lines, parted_lines
 
 EXAMPLE = "Example: equipoise evaluate rule.json test.parquet"
 
@@ -38,23 +38,30 @@ def run(
     """Judge a rule on rows that neither training nor tuning has seen."""
     from equipoise.artifacts import DecisionRule
     from equipoise.comparison import evaluate
-    from equipoise.diagnosis import diagnose
+    from equipoise.decisions import count_decided
+    from equipoise.diagnosis import Material, diagnose
     from equipoise.experiments.counts_file import read_counts
     from equipoise.experiments.inputs import read_scores
 
     loaded = DecisionRule.load(rule)
     found = read_scores(scores, score_kind, split_list(columns), label, split_list(labels),
-                        id_column, group, "test", loaded.names)  # fmt: skip
+                        id_column, group, "test", loaded)  # fmt: skip
     counts = None if train_counts is None else read_counts(train_counts, loaded.names)
     result = evaluate(loaded, found, confidence_level=confidence, train_counts=counts, by=by,
                       net_benefit_at=net_benefit_at, max_fpr=max_fpr, top_fraction=top)  # fmt: skip
     if out is not None:
         result.save(out)
     draw_figure(figure, loaded, found)
-    findings = diagnose(scores=found, ignore=("EQ402",))  # the rule calibrates
+    # EQ402 is left out: the rule calibrates.
+    findings = diagnose(scores=found, more=Material(rule=loaded), ignore=("EQ402", "EQ409"))
+    shares = count_decided(loaded, found)
+    note("\n".join(parted_lines(loaded, *shares)))
     if as_json:
-        print_json(result.to_dict() | {"findings": [f.to_dict() for f in findings]})
+        decided, expected, _ = shares
+        print_json(result.to_dict() | {"findings": [f.to_dict() for f in findings],
+                                       "decided": decided, "expected": expected})  # fmt: skip
     else:
         typer.echo("\n".join(evaluation_lines(result, everything)))
+        typer.echo("\n" + decided_lines(loaded, *shares))
         note("\n".join(findings_lines(findings)))
     fail_on(findings, at_least)

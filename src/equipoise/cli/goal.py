@@ -9,6 +9,8 @@ from equipoise.cli.console import table
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from equipoise.artifacts import DecisionRule
 
 __all__ = ["parse_costs", "parse_shares", "parse_target", "rule_table"]
@@ -45,14 +47,33 @@ def rule_table(rule: DecisionRule) -> str:
     """Return one line per label: evidence, calibration, threshold, claimed and cross-fitted."""
     from scipy.special import expit
 
+    from equipoise.artifacts.rule import GRADES
+
     cuts = [""] * len(rule.names)
     if rule.thresholds is not None:
         cuts = [f"{p:.4f}" for p in expit(rule.thresholds)]
+    notes, shared = _apart(rule.notes)
     columns = (rule.names, rule.grades, rule.calibrator.method, cuts, rule.claimed,
-               rule.cross_fitted, rule.notes)  # fmt: skip
+               rule.cross_fitted, notes)  # fmt: skip
     rows = [
         [n, g, m, c, f"{a:.3f}", f"{b:.3f}", note]
         for n, g, m, c, a, b, note in zip(*columns, strict=True)
     ]
     measure = f"{rule.measure} claimed"
-    return table(["label", "grade", "calibration", "threshold", measure, "cross-fitted", ""], rows)
+    head = ["label", "grade", "calibration", "threshold", measure, "cross-fitted", ""]
+    grades = "; ".join(f"{g} {GRADES[g]}" for g in sorted(set(rule.grades)))
+    bound = [
+        f"score columns: {', '.join(f'{c} for {n}' for c, n in pairs)}"
+        for pairs in [list(zip(rule.score_names, rule.names, strict=False))]
+        if rule.score_names and rule.score_names != rule.names
+    ]
+    return "\n".join([table(head, rows), *shared, f"grade: {grades}", *bound])
+
+
+def _apart(notes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the notes of each label, and apart from them what all labels have in common."""
+    split = [note.split("; ") if note else [] for note in notes]
+    if len(split) < 2:
+        return list(notes), []
+    shared = [part for part in split[0] if all(part in other for other in split[1:])]
+    return ["; ".join(p for p in parts if p not in shared) for parts in split], shared

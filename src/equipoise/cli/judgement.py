@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Scores
 
-__all__ = ["draw_figure", "evaluation_lines"]
+__all__ = ["decided_lines", "draw_figure", "evaluation_lines", "parted_lines"]
 
 FIRST = ("prevalence", "ap", "auroc", "precision", "recall", "f1")
 SECTIONS = {
@@ -25,6 +25,32 @@ SECTIONS = {
 RARE = 10
 # Longer tables show the rarest labels only; --all and --json hold every one.
 MOST_LABELS = 30
+
+
+def decided_lines(
+    rule: DecisionRule, decided: Mapping[str, float], expected: Mapping[str, float], n_rows: int
+) -> str:
+    """Return a table of how many rows are decided as each name, and how many are expected."""
+    n = max(n_rows, 1)
+    rows = [[name, rule.grades[i] if rule.grades else "", f"{decided[name]:,.0f}",
+             f"{decided[name] / n:.2%}", f"{expected[name] / n:.2%}"]
+            for i, name in enumerate(rule.names)]  # fmt: skip
+    return table(["name", "grade", "decided", "share", "expected"], rows)
+
+
+def parted_lines(
+    rule: DecisionRule, decided: Mapping[str, float], expected: Mapping[str, float], n_rows: int
+) -> list[str]:
+    """Return a warning for every label whose decided and expected shares part."""
+    from equipoise.decisions import parted_shares
+
+    found = parted_shares(rule, decided, expected, n_rows)
+    lines = [f"warning: {name}: {text}" for name, text in list(found.items())[:MOST_LABELS]]
+    if len(found) > MOST_LABELS:
+        lines.append(f"warning: and {len(found) - MOST_LABELS} more labels")
+    if lines:
+        lines.append("Check on labelled rows whether these rows are like those it was tuned on.")
+    return lines
 
 
 def draw_figure(path: Path | None, rule: DecisionRule, scores: Scores) -> None:

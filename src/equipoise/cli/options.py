@@ -124,7 +124,10 @@ Deployment = Annotated[
     Path | None, typer.Option(help="Unlabelled scores of split new, for --target-prior em.")
 ]
 Calibration = Annotated[
-    str, typer.Option(help="Highest rung: auto, formula, offset, platt, isotonic or vector.")
+    str,
+    typer.Option(
+        help="Highest rung: auto, formula, offset or platt; isotonic for labels, vector for classes."
+    ),
 ]
 Costs = Annotated[
     str | None,
@@ -146,7 +149,11 @@ TrainPrior = Annotated[
     typer.Option(help="For rescale: training shares as 0.1,0.9; else those of the rows."),
 ]
 FreeOffsets = Annotated[
-    bool, typer.Option("--free-offsets", help="For classes: one offset each; read cross-fitted.")
+    bool | None,
+    typer.Option(
+        "--free-offsets/--no-free-offsets",
+        help="For classes: one offset each, or one strength for all; else what wins cross-fitted.",
+    ),
 ]
 ScoreKind = Annotated[
     str | None, typer.Option(help="For a table: logits, probabilities or ranking.")

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import print_json, progress, table
+from equipoise.cli.console import note, print_json, progress
+from equipoise.cli.judgement import decided_lines, parted_lines
 
 EXAMPLE = "Example: equipoise predict equipoise_runs/study/none-s0-1a2b new.csv -o predictions.csv"
 
@@ -36,10 +37,11 @@ def run(
         made = predict_files(trial, data, out, table=offsets, rule=rule, batch_size=batch_size,
                              num_workers=num_workers, device=device, allow_code=allow_code,
                              progress=partial(show, "rows"))  # fmt: skip
+    shares = made.decided, made.expected, made.n_rows
+    note("\n".join(parted_lines(made.rule, *shares)))
     if as_json:
-        print_json({"out": made.out, "n_rows": made.n_rows, "decided": made.decided})
+        print_json({"out": made.out, "n_rows": made.n_rows, "decided": made.decided,
+                    "expected": made.expected})  # fmt: skip
         return
-    rows = [[name, f"{count:,}", f"{count / max(made.n_rows, 1):.2%}"]
-            for name, count in made.decided.items()]  # fmt: skip
-    typer.echo(table(["name", "decided", "share"], rows))
+    typer.echo(decided_lines(made.rule, *shares))
     typer.echo(f"{made.n_rows:,} rows: {made.out}")

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import print_json, split_list
+from equipoise.cli.console import fail_on, findings_lines, note, print_json, split_list
 
+SCORE_CHECKS = ("EQ401", "EQ402", "EQ403", "EQ404", "EQ405")
 EXAMPLE = "Example: equipoise tune val.parquet -o rule.json --objective precision --at-least 0.9"
 
 
@@ -27,7 +28,7 @@ def run(
     target_prior: o.TargetPriorOption = "validation",
     deployment: o.Deployment = None,
     calibration: o.Calibration = "auto",
-    free_offsets: o.FreeOffsets = False,
+    free_offsets: o.FreeOffsets = None,
     score_kind: o.ScoreKind = None,
     columns: o.ScoreColumns = None,
     label: o.LabelColumn = None,
@@ -36,23 +37,30 @@ def run(
     group: o.GroupColumn = None,
     seed: o.Seed = 0,
     as_json: o.Json = False,
+    least: o.FailOn = None,
 ) -> None:
     """Calibrate and choose thresholds on validation rows; write them as JSON."""
     from equipoise.artifacts import Scores
     from equipoise.cli.goal import parse_costs, parse_shares, parse_target, rule_table
     from equipoise.decisions import tune
-    from equipoise.experiments.inputs import read_scores
+    from equipoise.diagnosis import diagnose
+    from equipoise.experiments.inputs import read_named_scores
 
-    found = read_scores(scores, score_kind, split_list(columns), label, split_list(labels),
-                        id_column, group, "val")  # fmt: skip
+    found, called = read_named_scores(scores, score_kind, split_list(columns), label,
+                                      split_list(labels), id_column, group, "val")  # fmt: skip
     new = None if deployment is None else Scores.load(deployment)
     rule = tune(found, objective=objective, target_prior=parse_target(target_prior),
                 calibration=calibration, costs=parse_costs(costs), at_least=at_least,
                 confidence_level=confidence, threshold_probability=threshold_probability,
                 budget=budget, k=k, train_prior=parse_shares("--train-prior", train_prior),
-                free_offsets=free_offsets, deployment=new, seed=seed)  # fmt: skip
+                free_offsets=free_offsets, score_names=called, deployment=new, seed=seed)  # fmt: skip
     rule.save(out)
+    # What is odd about the scores decides what the rule is worth, so it is said here.
+    findings = [f for f in diagnose(scores=found) if f.code in SCORE_CHECKS]
     if as_json:
-        print_json({k: v for k, v in rule.to_dict().items() if k != "id_hashes"})
+        body = {k: v for k, v in rule.to_dict().items() if k != "rows"}
+        print_json(body | {"findings": [f.to_dict() for f in findings]})
     else:
         typer.echo(f"{rule_table(rule)}\nRule: {out}")
+        note("\n".join(findings_lines(findings)) if findings else "")
+    fail_on(findings, least)

@@ -7,6 +7,7 @@ from equipoise.decisions.deployment import PriorEstimate, estimate_prior
 from equipoise.decisions.isotonic import fit_isotonic
 from equipoise.decisions.measures import Measure
 from equipoise.decisions.priors import shift_prior, to_target_prior
+from equipoise.decisions.shares import count_decided, parted_shares
 from equipoise.decisions.thresholds import plug_in_threshold, tune_threshold
 from equipoise.decisions.tune import tune
 
@@ -14,11 +15,13 @@ __all__ = [
     "Measure",
     "PriorEstimate",
     "certified_cut",
+    "count_decided",
     "estimate_prior",
     "fit_class_calibrator",
     "fit_isotonic",
     "fit_label_calibrator",
     "plug_in_threshold",
+    "parted_shares",
     "precision_lower_bound",
     "shift_prior",
     "to_target_prior",

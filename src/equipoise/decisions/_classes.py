@@ -13,7 +13,7 @@ from equipoise._core.logistic import log_softmax
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Scores
 from equipoise.artifacts._choice import choose
-from equipoise.decisions._folds import Tuned, deal_folds
+from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
 from equipoise.decisions._offsets import (
     class_values,
     free_offsets,
@@ -39,8 +39,6 @@ _WORDS: Mapping[Offsets, str] = {
     "free": "one offset per class",
 }
 ROUNDS = 100
-# Standard errors that the less simple of two ways has to be ahead, cross-fitted.
-SURE = 1.645
 # Mean probability over share of rows, either way, from which scores fit another prior.
 OTHER_PRIOR = 2.0
 
@@ -231,7 +229,7 @@ def tune_classes(
         decided = task.decide(every, calibrator, offset)
         claimed = task.reached(decided)
         crossed = claimed if goal.name == "rescale" else np.full(target.size, np.nan)
-        worse = False
+        behind = 0
     else:
         tried, rung = _pick_calibration(task, folds, method, common)
         by = _decide_in_ways(tried, free)
@@ -252,20 +250,21 @@ def tune_classes(
         offset = task.offsets(every, calibrator, how, tried.strength())
         claimed, crossed = task.reached(task.decide(every, calibrator, offset)), by[how]
         largest = np.argmax(natural, axis=1)
-        if free is None and _loses(task, crossed, largest):
+        if free is None and goal.choice is None and _behind(task, crossed, largest) == CLEARLY:
+            said = _against(task, crossed, largest)
             common.append(
-                f"nothing tuned decides as well as the largest score {_against(task, crossed, largest)}"
-                ", cross-fitted: it decides"
+                f"all that is tuned decides worse than the largest score {said}: that decides"
             )
             calibrator = task.calibrate(every, "platt")
             # What calibration and prior add is taken back, so that the largest score decides.
             offset = -calibrator.offset - task.prior_shift
             claimed, crossed = task.reached(largest), largest
         as_it_came = np.argmax(scores.values, axis=1)
-        worse = _loses(task, crossed, as_it_came)
-        if worse:
+        behind = _behind(task, crossed, as_it_came)
+        if behind:
+            how = "worse than" if behind == CLEARLY else "no better than"
             said = _against(task, crossed, as_it_came)
-            common.append(f"decides worse than the largest output would {said}, cross-fitted")
+            common.append(f"decides {how} the largest output would {said}")
         crossed = task.reached(crossed)
     decided = task.decide(every, calibrator, offset)
     return Tuned(
@@ -282,7 +281,7 @@ def tune_classes(
         choice=goal.choice,
         prior=target,
         decided=_share_decided(decided, task.y, target / validation),
-        worse=np.full(target.size, worse),
+        behind=np.full(target.size, behind, dtype=np.int8),
     )
 
 
@@ -315,14 +314,17 @@ def _decide_in_ways(tried: _Folds, free: bool | None) -> dict[Offsets, Classes]:
     return {way: tried.decide(way) for way in dict.fromkeys((usual, "none", "free"))}
 
 
-def _loses(task: _Task, decided: Classes, other: Classes) -> bool:
-    """Whether decisions are worth less than others, where rows stand for the target prior."""
+def _behind(task: _Task, decided: Classes, other: Classes) -> int:
+    """Return whether decisions are worth less than others: within the noise, or clearly."""
+    # Measures on these rows are those at the target prior only for recalls, or without a shift.
     comparable = task.goal.name == "balanced_accuracy" or not task.prior_shift.any()
-    return comparable and task.worth(decided) < task.worth(other) - 1e-12
+    if not comparable or task.worth(decided) >= task.worth(other) - 1e-12:
+        return 0
+    return CLEARLY if task.beats(other, decided) else WITHIN_NOISE
 
 
 def _against(task: _Task, decided: Classes, other: Classes) -> str:
-    return f"({task.worth(decided):.3f} against {task.worth(other):.3f})"
+    return f"({task.worth(decided):.3f} against {task.worth(other):.3f}, cross-fitted)"
 
 
 def _class_notes(task: _Task, scores: Scores, counts: NDArray[np.int64]) -> list[str]:

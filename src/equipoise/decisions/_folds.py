@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Labels
 
-__all__ = ["Tuned", "deal_folds"]
+__all__ = ["CLEARLY", "SURE", "WITHIN_NOISE", "Tuned", "deal_folds"]
 
 Floats = NDArray[np.float64]
 FOLDS = 5
+# Standard errors by which one way of deciding is clearly ahead of another: 5 %, one-sided.
+SURE = 1.645
+WITHIN_NOISE, CLEARLY = 1, 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tuned:
     """The fitted parts of a rule; see :class:`equipoise.artifacts.DecisionRule`.
 
-    ``worse`` marks labels or classes where it decides worse than the default rule on the same
-    cross-fitted rows.
+    ``behind`` marks labels or classes where it reaches less than the default rule on the same
+    cross-fitted rows: within the noise or clearly.
     """
 
     calibrator: Calibrator
@@ -38,7 +41,7 @@ class Tuned:
     choice: Mapping[str, Any] | None = None
     prior: Floats = field(default_factory=lambda: np.array([]))
     decided: Floats = field(default_factory=lambda: np.array([]))
-    worse: NDArray[np.bool_] = field(default_factory=lambda: np.array([], dtype=np.bool_))
+    behind: NDArray[np.int8] = field(default_factory=lambda: np.array([], dtype=np.int8))
 
 
 def deal_folds(labels: Labels, seed: int) -> list[NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Scores
 from equipoise.artifacts._choice import choose
-from equipoise.decisions._folds import Tuned, deal_folds
+from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
 from equipoise.decisions._remarks import label_notes, weight_notes
 from equipoise.decisions.calibration import LabelMethod, fit_label_calibrator
 from equipoise.decisions.certify import certified_cut
@@ -26,7 +26,7 @@ __all__ = ["default_cut", "tune_labels"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
-ROUNDS, FOLD_ROUNDS = 100, 25
+ROUNDS, FOLD_ROUNDS, ROUNDS_BEHIND = 100, 25, 200
 F1 = Measure("f_beta")
 # Below so many positives a cut may flag no more than so many times as many rows.
 FEW, MOST_TIMES = 10, 3.0
@@ -103,6 +103,47 @@ class _Task:
         """Return the cut, (L,), that decides as the default rule does: 0.5 on what came in."""
         return np.asarray(calibrator.apply(self.default_at[None, :])[0] + self.prior_shift)
 
+    def behind(
+        self, flags: NDArray[np.bool_] | None, default: NDArray[np.bool_]
+    ) -> NDArray[np.int8]:
+        """Return, (L,), where flags reach less than the default's: 1 within the noise, 2 clearly.
+
+        Clearly is at a one-sided level of 5 %, by bootstrap of the eight cells of truth, flag and
+        default flag. Without cross-fitted flags, or where the objective does not compare, 0.
+        """
+        found = np.zeros(self.y.shape[1], dtype=np.int8)
+        if flags is None or not self.goal.is_compared:
+            return found
+        sign = -1.0 if self.goal.measure.name == "cost" else 1.0
+        with np.errstate(invalid="ignore"):
+            less = sign * self.reached(flags) < sign * self.reached(default) - 1e-12
+        for column in np.flatnonzero(less):
+            known = self.y[:, column] >= 0
+            cells = 4 * (self.y[known, column] == 1) + 2 * flags[known, column]
+            counts = np.bincount(cells + default[known, column], minlength=8)
+            rng = generator(self.seed, "behind", column)
+            drawn = rng.multinomial(counts.sum(), counts / counts.sum(), ROUNDS_BEHIND)
+            gaps = sign * (self._value(drawn, column, 1) - self._value(drawn, column, 2))
+            lead = sign * (self._value(counts, column, 1) - self._value(counts, column, 2))
+            spread = float(np.nanstd(gaps))
+            found[column] = CLEARLY if float(lead) > SURE * spread else WITHIN_NOISE
+        return found
+
+    def _value(self, cells: NDArray[np.int64], column: int, bit: int) -> Floats:
+        """Return the measure of one label from counts of the eight cells, (..., 8)."""
+        flagged = (np.arange(4) & bit) > 0
+        positive, negative = (
+            w * cells[..., part]
+            for w, part in zip(self.weights[:, column], (slice(4, 8), slice(0, 4)), strict=True)
+        )
+        measure = self.goal.measure.at(column)
+        return measure.value(
+            positive[..., flagged].sum(-1),
+            negative[..., flagged].sum(-1),
+            positive.sum(-1),
+            negative.sum(-1),
+        )
+
     def decide(self, values: Floats, cuts: Floats) -> NDArray[np.bool_]:
         """Flag as the rule will."""
         if self.goal.choice is not None:
@@ -161,20 +202,27 @@ def tune_labels(
     found = task.cuts(values, every, ROUNDS, 0)
     cuts = np.array([cut.threshold for cut in found])
     claimed = task.reached(task.decide(values, cuts))
-    crossed = task.reached(_cross_fit(task, calibrator, deal_folds(labels, seed)))
-    remarks = [""] * len(cuts)
-    at_half = task.reached(natural >= default_at)
-    kept = _is_worse(goal, crossed, at_half) & goal.is_fitted
-    for column in np.flatnonzero(kept):
-        against = f"({crossed[column]:.3f} against {at_half[column]:.3f}, cross-fitted)"
-        remarks[column] = f"a tuned cut decides no better than 0.5 {against}: 0.5 is kept"
-    cuts = np.where(kept, task.values_at(calibrator), cuts)
-    claimed, crossed = (np.where(kept, at_half, v) for v in (claimed, crossed))
-    as_it_came = task.reached(default_cut(scores))
-    worse = _is_worse(goal, crossed, as_it_came)
-    for column in np.flatnonzero(worse):
-        against = f"({crossed[column]:.3f} against {as_it_came[column]:.3f}, cross-fitted)"
-        remarks[column] = f"decides worse than 0.5 on the scores as they came {against}"
+    flags_crossed = _cross_fit(task, calibrator, deal_folds(labels, seed))
+    crossed = task.reached(flags_crossed)
+    at_half = natural >= default_at
+    kept = (task.behind(flags_crossed, at_half) == CLEARLY) & goal.is_fitted
+    remarks = [
+        f"a tuned cut decides worse than 0.5 ({c:.3f} against {d:.3f}, cross-fitted): 0.5 is kept"
+        if k else "" for k, c, d in zip(kept, crossed, task.reached(at_half), strict=True)
+    ]  # fmt: skip
+    if flags_crossed is not None and kept.any():
+        cuts = np.where(kept, task.values_at(calibrator), cuts)
+        claimed = np.where(kept, task.reached(at_half), claimed)
+        flags_crossed = np.where(kept, at_half, flags_crossed)
+        crossed = task.reached(flags_crossed)
+    as_it_came = default_cut(scores)
+    behind = task.behind(flags_crossed, as_it_came)
+    for column in np.flatnonzero(behind):
+        how = "worse than" if behind[column] == CLEARLY else "no better than"
+        against = f"{crossed[column]:.3f} against {task.reached(as_it_came)[column]:.3f}"
+        remarks[column] = remarks[column] or (
+            f"decides {how} 0.5 on the scores as they came ({against}, cross-fitted)"
+        )
     flags = task.decide(values, cuts)
     notes = label_notes(
         labels, goal, flags, cuts - task.prior_shift, task.weights, claimed - crossed
@@ -193,7 +241,7 @@ def tune_labels(
         choice=goal.choice,
         prior=target,
         decided=_share_decided(task, flags),
-        worse=worse,
+        behind=behind,
     )
 
 
@@ -202,15 +250,6 @@ def default_cut(scores: Scores) -> NDArray[np.bool_]:
     if scores.score_kind == "ranking":
         return np.asarray(scores.values > 0)
     return np.asarray(scores.values >= (0.5 if scores.score_kind == "probabilities" else 0.0))
-
-
-def _is_worse(goal: Goal, crossed: Floats, by_default: Floats) -> NDArray[np.bool_]:
-    """Return where a rule reaches less, on rows it was not fitted to, than the default does."""
-    if not goal.is_compared:
-        return np.zeros(crossed.size, dtype=np.bool_)
-    sign = -1.0 if goal.shown == "cost" else 1.0
-    with np.errstate(invalid="ignore"):
-        return np.asarray(sign * crossed < sign * by_default - 1e-12)
 
 
 def _share_decided(task: _Task, flags: NDArray[np.bool_]) -> Floats:

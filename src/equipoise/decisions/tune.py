@@ -12,6 +12,7 @@ from equipoise._core.checks import one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Evidence, Labels, Scores
 from equipoise.artifacts._io import plain
 from equipoise.decisions._classes import tune_classes
+from equipoise.decisions._folds import CLEARLY
 from equipoise.decisions._labels import tune_labels
 from equipoise.decisions.calibration import LABEL_METHODS
 from equipoise.decisions.class_calibration import CLASS_METHODS
@@ -79,8 +80,9 @@ def tune(
         A rule whose probabilities refer to ``target_prior``. ``claimed`` is its ``measure`` on
         these rows, per label at the target prior or per class; ``cross_fitted`` the same with
         calibration and threshold made on other folds, NaN where there is one row or group only.
-        Where the cut at 0.5 reaches more on cross-fitted rows than the tuned one (F-beta, balanced
-        accuracy, MCC), it is kept; a rule that decides worse than the default has grade "D".
+        Where the cut at 0.5 (or the largest score) clearly reaches more on cross-fitted rows than
+        what is tuned, it is kept; a rule that reaches less than the scores as they came never has
+        grade "A", and "D" where it clearly does.
         Labels without positives are never flagged by a cut that is fitted to a metric.
 
     Raises:
@@ -168,7 +170,7 @@ def tune(
         rows=scores.marks,
         score_names=scores.names if score_names is None else tuple(score_names),
         evidence=evidence,
-        grades=_grades(labels.counts, made.worse),
+        grades=_grades(labels.counts, made.behind),
         claimed=made.claimed,
         cross_fitted=made.cross_fitted,
         notes=tuple(
@@ -212,9 +214,13 @@ def _require_rows(labels: Labels) -> None:
         raise DataError(say("labels", "be known in some rows", "unknown throughout", do))
 
 
-def _grades(counts: NDArray[np.int64], worse: NDArray[np.bool_]) -> tuple[str, ...]:
-    found = [next(grade for least, grade in GRADES if n >= least) for n in counts]
-    return tuple("D" if bad else grade for grade, bad in zip(found, worse, strict=True))
+def _grades(counts: NDArray[np.int64], behind: NDArray[np.int8]) -> tuple[str, ...]:
+    """Return the grade of the evidence; a rule that is behind the default one is never an A."""
+    grades = []
+    for n, lag in zip(counts, behind, strict=True):
+        grade = next(grade for least, grade in GRADES if n >= least)
+        grades.append("D" if lag == CLEARLY else max(grade, "B") if lag else grade)
+    return tuple(grades)
 
 
 def _on_steps(evidence: Evidence | None, names: Sequence[str]) -> list[str]:

@@ -103,11 +103,12 @@ def tuned_on_test(facts: Facts) -> list[Finding] | None:
     found = []
     scores = facts.scores
     if scores is not None and scores.split in ("test", "new"):
-        same = rule.tuned_on.get("fingerprint") == scores.fingerprint
-        if same:
+        made = rule.rows.compare(scores.marks)
+        named = scores.ids is not None or made["contents"].outcome != "not made"
+        if named and rule.tuned_on.get("fingerprint") == scores.fingerprint:
             found.append((len(scores), len(scores), "rows it is judged on, the very same"))
         else:
-            found += _shared(rule.rows.compare(scores.marks), len(scores), "it is judged on")
+            found += _shared(made, len(scores), "it is judged on")
     if facts.split is not None and facts.labels is not None:
         test = facts.labels[facts.split.test]
         marks = RowMarks.of(ids=test.ids, groups=test.groups, contents=None)

@@ -17,7 +17,12 @@ from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS
 from equipoise.errors import DataError, UsageError
-from equipoise.experiments.inputs import named_columns, read_arrays
+from equipoise.experiments.inputs import (
+    array_names,
+    bind_columns,
+    named_columns,
+    read_arrays,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,11 +42,15 @@ class Applied:
         out: The file.
         n_rows: Rows in it.
         decided: Name of each label or class -> rows flagged with it.
+        expected: Name -> rows that should have it, by the sum of their calibrated probabilities.
+        rule: The rule that decided.
     """
 
     out: Path
     n_rows: int
     decided: dict[str, int]
+    expected: dict[str, float]
+    rule: DecisionRule
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class _Source:
     id_column: str | None
     correction: Correction | None
     batch: int
+    names: tuple[str, ...]
     held: pl.DataFrame | None = None
 
     def scan(self) -> pl.LazyFrame:
@@ -61,7 +71,7 @@ class _Source:
 
         if self.held is not None:
             return self.held.lazy()
-        return pl.scan_csv(self.path) if self.path.suffix == ".csv" else pl.scan_parquet(self.path)
+        return _scan(self.path, self.id_column)
 
     def rows(self) -> int:
         import polars as pl
@@ -74,17 +84,33 @@ class _Source:
             # A batch may be as large as a row group of the file.
             yield from frame.iter_slices(self.batch)
 
-    def scores(self, frame: pl.DataFrame, rule: DecisionRule) -> Scores:
+    def scores(self, frame: pl.DataFrame, rule: DecisionRule, check_kind: bool = False) -> Scores:
         values: dict[str, Any] = {self.score_kind: _matrix(frame, self.columns, self.path)}
         return Scores.from_arrays(
             None,
             **values,
             split="new",
             kind=rule.kind,
-            names=rule.names,
+            names=self.names,
             correction=self.correction,
-            check_kind=False,
+            check_kind=check_kind,
         )
+
+    def check(self, rule: DecisionRule) -> None:
+        """Refuse scores of another kind than declared, before anything is written."""
+        first = next(self.frames(), None)
+        if first is not None and first.height:
+            self.scores(first, rule, check_kind=True)
+
+
+def _scan(path: Path, id_column: str | None) -> pl.LazyFrame:
+    import polars as pl
+
+    if path.suffix != ".csv":
+        return pl.scan_parquet(path)
+    # Ids are text: type inference would turn 0000300 into 300.
+    as_text = {} if id_column is None else {id_column: pl.String}
+    return pl.scan_csv(path, schema_overrides=as_text)
 
 
 def _matrix(frame: pl.DataFrame, columns: Sequence[str], path: Path) -> Floats:
@@ -96,6 +122,7 @@ def _matrix(frame: pl.DataFrame, columns: Sequence[str], path: Path) -> Floats:
 
 
 def _source(
+    rule: DecisionRule,
     path: Path,
     score_kind: str | None,
     columns: Sequence[str] | None,
@@ -113,30 +140,32 @@ def _source(
         held, arrays = read_arrays(path)
         columns = columns and named_columns(columns, arrays)
         known = list(held.columns)
-        return _table(path, score_kind, columns, id_column, batch, known, held)
+        called = columns and array_names(columns, arrays)
+        return _table(rule, path, score_kind, columns, called, id_column, batch, known, held)
     try:
         if path.suffix == ".parquet":
             header = pl.read_parquet_metadata(path).get("equipoise")
             if header is not None:
                 return _saved(path, json.loads(header), batch)
-        scan = pl.scan_csv if path.suffix == ".csv" else pl.scan_parquet
-        found = scan(path).collect_schema()
+        found = _scan(path, None).collect_schema()
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         got = " ".join(str(error).split())[:120]
         raise DataError(say(str(path), "be a readable table", got)) from error
-    return _table(path, score_kind, columns, id_column, batch, list(found), None)
+    return _table(rule, path, score_kind, columns, columns, id_column, batch, list(found), None)
 
 
 def _table(
+    rule: DecisionRule,
     path: Path,
     score_kind: str | None,
     columns: Sequence[str] | None,
+    called: Sequence[str] | None,
     id_column: str | None,
     batch: int,
     found: Sequence[str],
     held: pl.DataFrame | None,
 ) -> _Source:
-    if score_kind is None or not columns:
+    if score_kind is None or not columns or not called:
         do = "Say what the columns are: --score-kind logits --scores zA,zB."
         expected = "be scores that equipoise wrote, or come with --score-kind and --scores"
         raise UsageError(say(str(path), expected, "a table", do))
@@ -144,7 +173,9 @@ def _table(
     missing = [c for c in [*columns, *([id_column] if id_column else [])] if c not in found]
     if missing:
         raise DataError(say(str(path), f"hold the columns {missing}", f"{list(found)[:20]}"))
-    return _Source(path, tuple(columns), score_kind, id_column, None, batch, held)
+    order = bind_columns(called, rule.names, rule.score_names)
+    bound = tuple(columns[i] for i in order)
+    return _Source(path, bound, score_kind, id_column, None, batch, rule.names, held)
 
 
 def _saved(path: Path, header: dict[str, Any], batch: int) -> _Source:
@@ -157,7 +188,13 @@ def _saved(path: Path, header: dict[str, Any], batch: int) -> _Source:
     correction = None if stored is None else Correction.from_dict(stored)
     has_ids = "id" in pl.scan_parquet(path).collect_schema()
     return _Source(
-        path, columns, header["score_kind"], "id" if has_ids else None, correction, batch
+        path,
+        columns,
+        header["score_kind"],
+        "id" if has_ids else None,
+        correction,
+        batch,
+        tuple(header["names"]),
     )
 
 
@@ -236,15 +273,17 @@ def apply_file(
         out: Parquet or CSV to write: the ids, ``probability:NAME``, and ``decision:NAME`` (0 or 1)
             for labels or ``decision`` (a name) for classes.
         score_kind: For a table: "logits", "probabilities" or "ranking".
-        columns: For a table: the score columns, in the order of the rule's names; or one (N, C)
-            array of an npz file.
+        columns: For a table: the score columns, matched by name as
+            :func:`equipoise.experiments.inputs.bind_columns` does; or one (N, C) array of an npz
+            file.
         id_column: For a table: a column to carry over.
         batch_rows: Rows in memory at a time.
         progress: Called with rows done and rows in all.
 
     Raises:
         UsageError: endings or kinds that do not fit, or columns not named.
-        DataError: the file is not there, or does not hold what the rule needs.
+        DataError: the file is not there, does not hold what the rule needs, or holds scores of
+            another kind than declared.
 
     Note:
         A global budget of flags is spread over all rows of the file, which reads it twice.
@@ -254,8 +293,10 @@ def apply_file(
     target = Path(out)
     if target.suffix not in (".parquet", ".csv"):
         raise UsageError(say("--out", "end in .parquet or .csv", target.suffix or "no ending"))
-    source = _source(Path(path), score_kind, columns, id_column, batch_rows)
+    source = _source(rule, Path(path), score_kind, columns, id_column, batch_rows)
+    source.check(rule)
     n_rows, decided = source.rows(), dict.fromkeys(rule.names, 0)
+    expected = dict.fromkeys(rule.names, 0.0)
     border = _border(rule, source, n_rows)
 
     def batches(*_: object) -> Iterator[pl.DataFrame]:
@@ -267,6 +308,7 @@ def apply_file(
                     made.predictions == i if rule.kind == "multiclass" else made.predictions.T[i]
                 )
                 decided[name] += int(flags.sum())
+                expected[name] += float(made.probabilities[:, i].sum())
             yield _to_frame(rule, made, source, frame)
             done += frame.height
             if progress is not None:
@@ -278,4 +320,4 @@ def apply_file(
             lazy.sink_csv(temporary)
         else:
             lazy.sink_parquet(temporary)
-    return Applied(target, n_rows, decided)
+    return Applied(target, n_rows, decided, expected, rule)

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from equipoise._core.checks import one_of, say
-from equipoise.artifacts import Labels, Scores
+from equipoise.artifacts import DecisionRule, Labels, Scores
 from equipoise.artifacts.scores import SCORE_KINDS, Part
 from equipoise.errors import DataError, UsageError
 from equipoise.labels import read_labels, read_table
 
-__all__ = ["counts_from_text", "named_columns", "parse_prior", "read_arrays", "read_scores"]
+__all__ = [
+    "array_names",
+    "bind_columns",
+    "counts_from_text",
+    "named_columns",
+    "parse_prior",
+    "read_arrays",
+    "read_named_scores",
+    "read_scores",
+]
 
 NAMES = "label_names"
 
@@ -101,29 +112,56 @@ def read_scores(
     id_column: str | None = None,
     group_column: str | None = None,
     split: Part = "val",
-    names: Sequence[str] | None = None,
+    rule: DecisionRule | None = None,
 ) -> Scores:
     """Read scores: a file written by :meth:`Scores.save`, or a table with its kind declared.
+
+    Names bind, positions do not: see :func:`bind_columns`. What was matched by position, or by a
+    part of the names, is warned of.
 
     Args:
         path: Parquet, CSV or npz.
         score_kind: "logits", "probabilities" or "ranking"; a table without it is refused.
-        columns: The score columns, in the order of the labels or classes; or one (N, C) array of an
-            npz file.
+        columns: The score columns; or one (N, C) array of an npz file, whose columns have the
+            names in its array `label_names` where there is one.
         label: The column of the true class, or of several labels as "A|D".
         labels: The columns of the true labels, one each; or one (N, L) array of an npz file.
         id_column: Column of row ids.
         group_column: Column of groups.
         split: Which part the rows are.
-        names: Names that a rule expects, in its order.
+        rule: The rule that the scores are for.
+
+    Returns:
+        Scores whose columns have the names, and the order, of the rule or else of the labels.
 
     Raises:
-        DataError: the table does not hold what is named.
+        DataError: the table does not hold what is named, or its names are in part those that are
+            expected.
         UsageError: the kind is not declared, or columns are not named.
     """
+    return read_named_scores(
+        path, score_kind, columns, label, labels, id_column, group_column, split, rule
+    )[0]
+
+
+def read_named_scores(
+    path: str | Path,
+    score_kind: str | None = None,
+    columns: Sequence[str] | None = None,
+    label: str | None = None,
+    labels: Sequence[str] | None = None,
+    id_column: str | None = None,
+    group_column: str | None = None,
+    split: Part = "val",
+    rule: DecisionRule | None = None,
+) -> tuple[Scores, tuple[str, ...]]:
+    """Return what :func:`read_scores` does, and the names of the score columns in its order."""
     file = Path(path)
     if _is_saved(file):
-        return Scores.load(file)
+        saved = Scores.load(file)
+        if rule is not None and set(saved.names) == set(rule.names):
+            saved = saved.in_order(rule.names)
+        return saved, saved.names
     frame, arrays = read_arrays(file) if file.suffix == ".npz" else (read_table(file), {})
     columns, labels = named_columns(columns, arrays), named_columns(labels, arrays)
     if score_kind is None or columns is None:
@@ -139,42 +177,160 @@ def read_scores(
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         raise DataError(say(str(path), f"hold the score columns {list(columns)}", f"no {missing}"))
-    values = frame.select(columns).to_numpy()
+    called = array_names(columns, arrays)
+    names = None if rule is None else rule.names
     truth = read_labels(
         frame,
         label=label,
         labels=list(labels) if labels else None,
         id_column=id_column,
         group_column=group_column,
-        names=_class_names(frame, label, labels, names, columns, arrays),
+        names=_label_names(frame, label, labels, names, called, arrays),
         kind="multilabel" if labels else None,
     )
+    if names is not None:
+        truth = _in_rule_order(truth, names)
+    order = bind_columns(called, truth.names, () if rule is None else rule.score_names)
+    values = frame.select([columns[i] for i in order]).to_numpy()
     given: dict[str, Any] = {score_kind: np.asarray(values)}
-    return Scores.from_arrays(_as_labels(truth, names), split=split, **given)
+    return Scores.from_arrays(truth, split=split, **given), tuple(called[i] for i in order)
 
 
-def _class_names(
+def array_names(
+    columns: Sequence[str], arrays: Mapping[str, Sequence[str]]
+) -> Sequence[str]:
+    """Return what columns are called: those of an (N, C) array as in its file's `label_names`."""
+    whole = any(list(columns) == list(parts) for name, parts in arrays.items() if name != NAMES)
+    known = arrays.get(NAMES)
+    return known if whole and known is not None and len(known) == len(columns) else columns
+
+
+def bind_columns(
+    given: Sequence[str], names: Sequence[str], stored: Sequence[str] = ()
+) -> list[int]:
+    """Return for every name the position of the column that holds it.
+
+    The columns are matched with the stored names of a rule's own score columns, or with the
+    names themselves, where the sets are equal; also where every column is a name with the same
+    text before or behind it (`p_cat`, `p_dog`). Names that have nothing in common are matched by
+    position. What is matched by position, or moved by a part of its name, is warned of.
+
+    Args:
+        given: The score columns, as named by whoever calls.
+        names: Labels or classes, in the order that is wanted.
+        stored: The score columns of the rule, in the order of ``names``.
+
+    Raises:
+        DataError: another number of columns, a name twice, or names that are in part the same.
+
+    Example:
+        >>> bind_columns(["bird", "cat"], ["cat", "bird"])
+        [1, 0]
+    """
+    for wanted in (stored, names):
+        if wanted and len(given) == len(wanted) and set(given) == set(wanted):
+            return [list(given).index(name) for name in wanted]
+    if len(set(given)) < len(given) or len(given) != len(names):
+        expected = f"name one column for each of {list(names)}"
+        raise DataError(say("--scores", expected, list(given), "Each column once."))
+    common = sorted(set(given) & (set(names) | set(stored)))
+    if common:
+        expected = f"name the columns of {list(stored or names)}, all or none of them"
+        do = "Names are matched, not positions: rename the columns that differ."
+        raise DataError(say("--scores", expected, f"{list(given)}, of which {common} are", do))
+    found = next(filter(None, (_by_affix(given, w) for w in (names, stored) if w)), None)
+    if found is not None:
+        if found != sorted(found):
+            pairs = ", ".join(f"{given[i]} for {n}" for i, n in zip(found, names, strict=True))
+            _warn(f"score columns are matched by what their names share: {pairs}", len(names))
+        return found
+    pairs = ", ".join(f"{c} for {n}" for c, n in zip(given, names, strict=True))
+    _warn(f"score columns are matched by position, for no name agrees: {pairs}", len(names))
+    return list(range(len(names)))
+
+
+def _by_affix(given: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
+    """Match "p_cat" with "cat" where every column has the same text around a name."""
+    longest = max(wanted, key=len)
+    for column in given:
+        at = column.find(longest)
+        if at < 0:
+            continue
+        before, behind = column[:at], column[at + len(longest) :]
+        spelt = [f"{before}{name}{behind}" for name in wanted]
+        if set(spelt) == set(given):
+            return [list(given).index(text) for text in spelt]
+    return None
+
+
+def _warn(message: str, width: int) -> None:
+    # One column for one label leaves nothing to be mistaken.
+    if width > 1:
+        warnings.warn(message, stacklevel=3)
+
+
+def _label_names(
     frame: Any,
     label: str | None,
     labels: Sequence[str] | None,
     names: Sequence[str] | None,
-    columns: Sequence[str],
+    called: Sequence[str],
     arrays: Mapping[str, Sequence[str]],
 ) -> Sequence[str] | None:
-    """Return the names of classes: the rule's, or the score columns where they are the classes.
+    """Return the names to read labels by: the rule's, or the score columns where they are such.
 
-    The labels of an (N, L) array have those of the rule, or of the array `label_names`.
+    The labels of an (N, L) array have those of the array `label_names`, or else of the rule.
     """
     if labels or label is None:
-        whole = any(list(labels or ()) == list(parts) for parts in arrays.values())
-        return names or arrays.get(NAMES) if whole else None
+        whole = labels is not None and array_names(labels, arrays) is not labels
+        plain = any(list(labels or ()) == list(parts) for parts in arrays.values())
+        return arrays[NAMES] if whole else names if plain else None
     if names is not None:
         return names
-    found = {str(v) for v in frame[label].unique().to_list()} if label in frame.columns else set()
-    return columns if found and found <= set(columns) else None
+    return _classes_among(frame, label, called)
 
 
-def _as_labels(truth: Labels, names: Sequence[str] | None) -> Labels:
-    if names is None or tuple(names) == truth.names:
-        return truth
+def _classes_among(frame: Any, label: str, called: Sequence[str]) -> Sequence[str] | None:
+    """Return the score columns as classes where they name them; a part of them is refused."""
+    if label not in frame.columns or len(called) < 2:
+        return None
+    found = set(read_labels(frame, label=label).names)
+    for known in (called, _bare(called, found)):
+        if known is None or not found & set(known):
+            continue
+        if found <= set(known):
+            return known
+        expected = f"hold only classes that have a score column, {list(called)}"
+        do = "Names are matched: rename the class or its score column."
+        raise DataError(say(f"column {label}", expected, sorted(found - set(known)), do))
+    return None
+
+
+def _bare(called: Sequence[str], found: set[str]) -> list[str] | None:
+    """Return the names within "p_cat", "p_dog" that the label column holds too."""
+    for name in sorted(found, key=len, reverse=True):
+        for column in called:
+            before, inside, behind = column.partition(name)
+            fits = all(
+                c.startswith(before)
+                and c.endswith(behind)
+                and len(c) > len(before) + len(behind)
+                for c in called
+            )
+            if inside and fits and (before or behind):
+                return [c[len(before) : len(c) - len(behind)] for c in called]
+    return None
+
+
+def _in_rule_order(truth: Labels, names: Sequence[str]) -> Labels:
+    """Return labels named and ordered as in the rule."""
+    if set(truth.names) == set(names):
+        return truth.in_order(names)
+    if len(truth.names) == len(names) and not set(truth.names) & set(names):
+        order = _by_affix(truth.names, names)
+        how = "by what their names share" if order else "by position, for no name agrees"
+        order = order or list(range(len(names)))
+        pairs = ", ".join(f"{truth.names[i]} for {n}" for i, n in zip(order, names, strict=True))
+        _warn(f"label columns are matched {how}: {pairs}", len(names))
+        return replace(truth.in_order([truth.names[i] for i in order]), names=tuple(names))
     raise DataError(say("labels", f"be {list(names)}, as in the rule", list(truth.names)))

@@ -114,8 +114,11 @@ def test_limits_name_what_the_numbers_cannot_bear() -> None:
     assert "No validation positives, so nothing tuned: none." in text
     assert "Without training positives: none." in text
     assert "Not evaluable on test rows, and not in macro: none (no positives)." in text
-    assert "unchecked" not in text
-    assert "is unchecked: no ids" in section(card(trial(ids=False)), "Limits")
+    assert "among the validation rows is not known" not in text
+    bare = card(trial(ids=False))
+    assert "among the validation rows is not known" not in section(bare, "Limits")
+    assert "ids not made: no ids on either side" in section(bare, "Test rows")
+    assert "contents fine" in section(bare, "Test rows")
 
 
 @pytest.mark.parametrize(
