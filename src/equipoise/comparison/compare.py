@@ -239,7 +239,7 @@ def _record(arm: Arm, design: Design, gain: Gain | None, is_reference: bool) -> 
         record[metric] = (
             Estimate.missing("this remedy's outputs are no probabilities")
             if np.isnan(value.value)
-            else value.interval(design.level)
+            else value.interval_within(design.level, 0.0, np.inf if "loss" in metric else 1.0)
         )
     flagged = np.mean([s.flagged for s in arm.seeds], axis=0)
     recall = np.mean([s.recall for s in arm.seeds], axis=0)

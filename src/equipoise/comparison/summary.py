@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.artifacts import ArmRecord, Trial
+from equipoise.artifacts import ArmRecord, Gain, Trial
 from equipoise.comparison.gain import Arm, Design
 from equipoise.comparison.verdict import decide
 from equipoise.decisions.priors import TargetPrior
@@ -96,13 +96,25 @@ def recommend(
     unbeaten = _unbeaten(own, design, tuned)
     pick = next((m for m in by_method if m in unbeaten), baseline)
     free = by_method[tuned].gain
-    if pick == baseline and free is not None and free.verdict == "threshold only":
+    if pick == baseline and free is not None and _may_lift(free, design):
         pick = tuned
     sentence = _sentence(pick, by_method, design, baseline, tuned, rule_metric)
     picked = arms[baseline if pick == tuned else pick]
     remarks = [_reference(arms[name], picked, pick, design) for name in references]
     doubt = _doubt(list(by_method.values()), design, [r for r in remarks if r])
     return pick, (sentence, doubt)
+
+
+def _may_lift(free: Gain, design: Design) -> bool:
+    """Whether tuned thresholds of the same model lift its metric, as far as is known.
+
+    They cost nothing, so what is not shown to be no use is used; a gain that is practically none,
+    or that the interval denies, is not.
+    """
+    total = free.total
+    if free.verdict == "threshold only":
+        return True
+    return bool(total.value > design.rope) and not bool(total.high <= 0)
 
 
 def _reference(reference: Arm, picked: Arm, name: str, design: Design) -> str:
@@ -135,14 +147,36 @@ def _sentence(
             f"Use {pick}: it {proven} {baseline} in {word}{reach}, "
             "and nothing simpler does as well."
         )
+    seeds = by_method[baseline].n_seeds
     lead = "No remedy is shown to beat" if not better else "Nothing clearly beats"
+    if seeds < 2:
+        lead = "One seed cannot show that a remedy beats"
     if pick == tuned:
         before, after = rule["default"].value, by_method[tuned].record["tuned"].value
+        gain = by_method[tuned].gain
         return (
-            f"Use {tuned}: {lead.lower()} the untreated model in {word}, and tuned thresholds "
-            f"alone take its {rule_metric} from {before:.3f} to {after:.3f}."
+            f"Use {tuned}: {_lower(lead)} the untreated model in {word}, and tuned thresholds "
+            f"alone take its {rule_metric} from {before:.3f} to {after:.3f}"
+            f"{_certainty(gain, seeds)}."
         )
-    return f"Use {baseline}: {lead.lower()} the untreated model in {word}."
+    open_ = [m for m, r in by_method.items() if r.gain and r.gain.verdict == "undecided"]
+    rest = ""
+    if any(m != tuned for m in open_):
+        rest = "; that is no proof that none does" if seeds > 1 else ""
+    return f"Use {baseline}: {_lower(lead)} the untreated model in {word}{rest}."
+
+
+def _lower(lead: str) -> str:
+    return lead[0].lower() + lead[1:]
+
+
+def _certainty(gain: Gain | None, seeds: int) -> str:
+    """Say how sure the lift by thresholds is, where that is not beyond doubt."""
+    if gain is None or gain.total.low > 0:
+        return ""
+    if seeds < 2:
+        return " (one seed: no interval)"
+    return f" (difference {gain.total.low:+.3f} to {gain.total.high:+.3f}: not certain)"
 
 
 def _doubt(records: Sequence[ArmRecord], design: Design, remarks: Sequence[str]) -> str:

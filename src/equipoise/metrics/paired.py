@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,34 @@ class PairedDifference:
             "paired over seeds and rows",
             self.n_rows,
         )
+
+    def interval_within(self, confidence_level: float, low: float, high: float) -> Estimate:
+        """Return the value with an interval that stays within the metric's range.
+
+        The t interval on the logit of the place between ``low`` and ``high`` (or, with ``high``
+        inf, on the log of the distance from ``low``), by the delta method. At an end of the range,
+        where that scale has none, the plain interval is cut off there.
+
+        Example:
+            >>> near_one = PairedDifference(0.88, (0.82, 0.85, 0.97), 0.0063, 0.0, 0.02, 100)
+            >>> print(near_one.interval(0.95), near_one.interval_within(0.95, 0, 1))
+            0.880 [0.665, 1.095] 0.880 [0.489, 0.983]
+        """
+        plain = self.interval(confidence_level)
+        if math.isnan(plain.low) or plain.low == plain.high:
+            return plain
+        reach, value = plain.high - self.value, self.value
+        if not low < value < high:
+            return replace(plain, low=max(plain.low, low), high=min(plain.high, high))
+        if math.isinf(high):
+            factor = math.exp(min(reach / (value - low), 700.0))
+            return replace(plain, low=low + (value - low) / factor, high=low + (value - low) * factor)
+        share = (value - low) / (high - low)
+        centre, spread = math.log(share / (1 - share)), reach / ((high - low) * share * (1 - share))
+        ends = (1 / (1 + math.exp(min(max(-z, -700.0), 700.0))) for z in
+                (centre - spread, centre + spread))  # fmt: skip
+        bounds = [low + (high - low) * end for end in ends]
+        return replace(plain, low=bounds[0], high=bounds[1])
 
     @property
     def p_value(self) -> float:

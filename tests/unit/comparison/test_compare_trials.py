@@ -189,6 +189,50 @@ def test_one_seed_is_undecided() -> None:
     assert "one seed gives no interval" in result.summary[1]
 
 
+def test_one_seed_is_no_proof_that_thresholds_are_no_use() -> None:
+    """The untreated model flags nothing at 0.5: that one seed has no interval is no verdict."""
+    rare = {"prevalence": (0.05, 0.04), "strength": 1.5}
+    result = compare([label_trial("none", 0, **rare), label_trial("focal", 0, **rare)])
+    free = result.arm("none + thresholds")
+    assert free.record["default"].value > result.arm("none").record["default"].value + 0.1
+    assert result.recommended == "none + thresholds"
+    assert result.summary[0].startswith("Use none + thresholds: one seed cannot show")
+    assert "(one seed: no interval)" in result.summary[0]
+
+
+def test_what_is_undecided_is_not_called_equal() -> None:
+    even = {"noise": 1.0, "prevalence": (0.5, 0.5), "n": 120}
+    result = compare(arms(label_trial, none=even, other=even), rope=0.02)
+    assert result.arm("other").gain.verdict == "undecided"  # type: ignore[union-attr]
+    assert result.recommended == "none"
+    assert "that is no proof that none does" in result.summary[0]
+
+
+def test_intervals_of_an_arm_stay_within_their_range() -> None:
+    """Two seeds and scores near perfect: a plain t interval would go far beyond 1."""
+    trials = [label_trial("none", s, strength=3.5 + 2.5 * s, noise=0.1) for s in range(2)]
+    record = compare(trials).arm("none").record
+    for metric in ("macro_ap", "macro_auroc", "default", "tuned"):
+        assert 0 <= record[metric].low < record[metric].value < record[metric].high <= 1
+    for metric in ("log_loss_raw", "log_loss_formula", "log_loss_calibrated"):
+        assert 0 <= record[metric].low < record[metric].value < record[metric].high
+
+
+def test_trials_are_matched_by_the_names_of_their_columns() -> None:
+    trials = arms(label_trial, none={"noise": 0.3}, better={"strength": 2.4})
+    turned = [
+        dataclasses.replace(t, scores={p: s.in_order(s.names[::-1]) for p, s in t.scores.items()})
+        if t.method == "better"
+        else t
+        for t in trials
+    ]
+    one, two = compare(trials), compare(turned)
+    assert one.arm("better").recall == two.arm("better").recall
+    assert one.arm("better").gain.primary.value == pytest.approx(  # type: ignore[union-attr]
+        two.arm("better").gain.primary.value  # type: ignore[union-attr]
+    )
+
+
 def test_what_is_practically_equal_is_not_recommended() -> None:
     result = compare(arms(label_trial, none={"noise": 0.3}, better={"strength": 2.4}), rope=0.9)
     assert result.arm("better").gain.verdict == "threshold only"  # type: ignore[union-attr]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.scores import Scores
 from equipoise.decisions import tune
@@ -129,7 +130,7 @@ def _row(name: str, found: dict[str, list[Scores]], case: Case) -> Row:
     ]
     return Row(
         name,
-        _interval(own, nothing),
+        _bounds(pair_over_seeds(own, nothing, overlap=OVERLAP).interval_within(0.95, 0.0, 1.0)),
         gain,
         float(np.mean([macro_average(f).value for f in flat])),
         float(np.mean([macro_average(f).value for f in tuned])),
@@ -137,7 +138,10 @@ def _row(name: str, found: dict[str, list[Scores]], case: Case) -> Row:
 
 
 def _interval(one: list[Influence], other: list[Influence]) -> tuple[float, float, float]:
-    made = pair_over_seeds(one, other, overlap=OVERLAP).interval(0.95)
+    return _bounds(pair_over_seeds(one, other, overlap=OVERLAP).interval(0.95))
+
+
+def _bounds(made: Estimate) -> tuple[float, float, float]:
     return made.value, made.low, made.high
 
 
