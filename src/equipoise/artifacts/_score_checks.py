@@ -22,9 +22,7 @@ ROUNDING = 1e-6
 
 def require_range(values: NDArray[np.float64], score_kind: str) -> None:
     """Raise if probabilities lie outside [0, 1]: no declaration makes them probabilities."""
-    if score_kind == "probabilities" and (
-        values.min() < -ROUNDING or values.max() > 1 + ROUNDING
-    ):
+    if score_kind == "probabilities" and (values.min() < -ROUNDING or values.max() > 1 + ROUNDING):
         raise DataError(
             say(
                 "probabilities",

@@ -119,17 +119,26 @@ def findings_lines(findings: Sequence[Finding]) -> list[str]:
         lines.append(f"{finding.code} {finding.severity}: {finding.title}")
         lines.append(f"    {finding.message}")
         lines.extend(f"    -> {todo}" for todo in finding.suggests)
-    return lines or ["No findings."]
+    return lines or ["Nothing was found by the checks that were made."]
 
 
 def results_lines(results: Sequence[CheckResult]) -> list[str]:
     """Return findings as text, worst first, and in a line each what became of the other checks."""
-    lines = findings_lines([f for r in results for f in r.findings])
-    for status in ("passed", "not applicable", "skipped", "muted"):
-        codes = [r.code + (f" ({r.reason})" if r.reason else "") for r in results
-                 if r.status == status]  # fmt: skip
-        if codes:
-            lines.append(f"{status}: {', '.join(codes)}")
+    findings = [f for r in results for f in r.findings]
+    lines = findings_lines(findings) if findings else []
+    fine = [r.code for r in results if r.status == "fine"]
+    made = len(fine) + sum(r.status == "found" for r in results)
+    if not findings:
+        lines.append(f"Nothing was found by the {made} of {len(results)} checks that were made.")
+    if fine:
+        lines.append(f"fine: {', '.join(fine)}")
+    reasons = dict.fromkeys(r.reason for r in results if r.status == "not made")
+    for reason in sorted(reasons):
+        codes = [r.code for r in results if r.status == "not made" and r.reason == reason]
+        lines.append(f"not made because {reason.rstrip('.')}: {', '.join(codes)}")
+    muted = [r.code for r in results if r.status == "muted"]
+    if muted:
+        lines.append(f"muted: {', '.join(muted)}")
     return lines
 
 

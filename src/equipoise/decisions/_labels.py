@@ -235,7 +235,9 @@ def tune_labels(
         class_offset=None,
         claimed=claimed,
         cross_fitted=claimed if goal.name == "rescale" else crossed,
-        notes=tuple("; ".join(filter(None, n)) for n in zip(notes, expressed, remarks, strict=True)),
+        notes=tuple(
+            "; ".join(filter(None, n)) for n in zip(notes, expressed, remarks, strict=True)
+        ),
         low=np.where(kept, np.nan, [cut.low for cut in found]),
         high=np.where(kept, np.nan, [cut.high for cut in found]),
         choice=goal.choice,

@@ -227,9 +227,7 @@ def _on_steps(evidence: Evidence | None, names: Sequence[str]) -> list[str]:
     return ["" if evidence is None else evidence.describe(c) for c in range(len(names))]
 
 
-def _natural(
-    scores: Scores, evidence: Evidence | None
-) -> tuple[Correction | None, NDArray[Any]]:
+def _natural(scores: Scores, evidence: Evidence | None) -> tuple[Correction | None, NDArray[Any]]:
     """Return the way back and natural-prior log-odds; None and raw scores where there is none."""
     logits = scores.logits()
     if evidence is not None:

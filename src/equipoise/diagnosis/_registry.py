@@ -24,7 +24,7 @@ from equipoise.labels.statistics import Statistics
 
 __all__ = ["CHECKS", "Check", "CheckResult", "Facts", "check", "finding", "listed"]
 
-Status = Literal["found", "passed", "not applicable", "skipped", "muted"]
+Status = Literal["found", "fine", "not made", "muted"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,9 +76,10 @@ CHECKS: dict[str, Check] = {}
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What became of one check: "found", "passed", "not applicable", "skipped" or "muted".
+    """What became of one check: "found", "fine", "not made" or "muted".
 
-    A check is skipped where it could not be made on what is there; ``reason`` says why.
+    Fine is what was looked at without a finding. What could not be made on what is there, or had
+    nothing to look at, is not made; ``reason`` says why.
     """
 
     code: str
@@ -89,7 +90,7 @@ class CheckResult:
 
 
 def check(code: str) -> Callable[[Check], Check]:
-    """Register a check; it returns findings, an empty list (passed) or None (not applicable)."""
+    """Register a check; it returns findings, an empty list (fine) or None (not made)."""
 
     def register(function: Check) -> Check:
         if code not in CODES or code in CHECKS:

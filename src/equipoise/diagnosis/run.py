@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,7 @@ from equipoise.diagnosis import (
 )
 from equipoise.diagnosis._course import course_of, read_course
 from equipoise.diagnosis._registry import CHECKS, CheckResult, Facts
+from equipoise.diagnosis._watch import Watched, lacking
 from equipoise.diagnosis.class_table import ClassTable
 from equipoise.diagnosis.setup import Setup
 from equipoise.errors import EquipoiseError, UsageError
@@ -176,13 +177,13 @@ def run_checks(
     """Run every check and say what became of each; the arguments are those of :func:`diagnose`.
 
     Returns:
-        One result per check in order of codes: "found", "passed", "not applicable", "skipped"
-        (it could not be made; the reason goes with it) or "muted".
+        One result per check in order of codes: "found", "fine", "not made" (the reason goes with
+        it) or "muted". Only what was looked at is called fine.
 
     Example:
         >>> results = run_checks(counts={"cat": 50, "dog": 50}, kind="multiclass")
         >>> {r.code: r.status for r in results}["EQ104"]
-        'passed'
+        'fine'
     """
     muted = {_require_code(code) for code in ignore}
     facts = _facts(labels, counts, n_rows, kind, split, scores, features, trial, more or Material())
@@ -192,15 +193,18 @@ def run_checks(
         if code in muted:
             results.append(CheckResult(code, title, "muted"))
             continue
+        watched = Watched(facts)
         try:
-            found = CHECKS[code](facts)
+            found = CHECKS[code](cast(Facts, watched))
         except EquipoiseError as error:
-            results.append(CheckResult(code, title, "skipped", reason=str(error)))
+            results.append(CheckResult(code, title, "not made", reason=str(error)))
             continue
-        if found is None:
-            results.append(CheckResult(code, title, "not applicable"))
-        else:
-            results.append(CheckResult(code, title, "found" if found else "passed", tuple(found)))
+        if found:
+            results.append(CheckResult(code, title, "found", tuple(found)))
+            continue
+        why = lacking(watched, found is not None)
+        results.append(CheckResult(code, title, "fine" if why is None else "not made",
+                                   reason=why or ""))  # fmt: skip
     return results
 
 
@@ -220,7 +224,7 @@ def diagnose(
     """Find out what is wrong, or only seems wrong, with labels, a split, scores or a training.
 
     Use when starting with a data set, or when a model finds nothing (or everything). Prefer
-    :func:`run_checks` to see also which checks passed or could not run.
+    :func:`run_checks` to see also which checks were fine and which could not be made.
 
     Args:
         labels: The labels, row by row.

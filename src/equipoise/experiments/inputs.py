@@ -196,9 +196,7 @@ def read_named_scores(
     return Scores.from_arrays(truth, split=split, **given), tuple(called[i] for i in order)
 
 
-def array_names(
-    columns: Sequence[str], arrays: Mapping[str, Sequence[str]]
-) -> Sequence[str]:
+def array_names(columns: Sequence[str], arrays: Mapping[str, Sequence[str]]) -> Sequence[str]:
     """Return what columns are called: those of an (N, C) array as in its file's `label_names`."""
     whole = any(list(columns) == list(parts) for name, parts in arrays.items() if name != NAMES)
     known = arrays.get(NAMES)
@@ -312,9 +310,7 @@ def _bare(called: Sequence[str], found: set[str]) -> list[str] | None:
         for column in called:
             before, inside, behind = column.partition(name)
             fits = all(
-                c.startswith(before)
-                and c.endswith(behind)
-                and len(c) > len(before) + len(behind)
+                c.startswith(before) and c.endswith(behind) and len(c) > len(before) + len(behind)
                 for c in called
             )
             if inside and fits and (before or behind):

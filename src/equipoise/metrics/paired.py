@@ -94,7 +94,9 @@ class PairedDifference:
             return replace(plain, low=max(plain.low, low), high=min(plain.high, high))
         if math.isinf(high):
             factor = math.exp(min(reach / (value - low), 700.0))
-            return replace(plain, low=low + (value - low) / factor, high=low + (value - low) * factor)
+            return replace(
+                plain, low=low + (value - low) / factor, high=low + (value - low) * factor
+            )
         share = (value - low) / (high - low)
         centre, spread = math.log(share / (1 - share)), reach / ((high - low) * share * (1 - share))
         ends = (1 / (1 + math.exp(min(max(-z, -700.0), 700.0))) for z in

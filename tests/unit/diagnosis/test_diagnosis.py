@@ -406,8 +406,10 @@ def test_each_check_has_its_three_examples() -> None:
 def test_a_check_fires_passes_and_steps_aside(code: str) -> None:
     fires, passes, aside = CASES[code]
     assert statuses(fires)[code] == "found"
-    assert statuses(passes)[code] == "passed"
-    assert statuses(aside)[code] == "not applicable"
+    assert statuses(passes)[code] == "fine"
+    assert statuses(aside)[code] == "not made"
+    why = {result.code: result.reason for result in run_checks(**aside)}
+    assert why[code]
 
 
 @pytest.mark.parametrize("code", CASES)

@@ -195,7 +195,41 @@ def test_a_check_that_cannot_be_made_is_skipped_and_the_others_are_not() -> None
     results = run_checks(
         counts={"A": 10, "B": 500}, n_rows=1000, more=Material(setups=(Setup(pos_weight=[1.0]),))
     )
-    skipped = {r.code: r.reason for r in results if r.status == "skipped"}
-    assert set(skipped) == {"EQ330", "EQ331", "EQ334"}
-    assert all("one weight per label, 2, got 1" in reason for reason in skipped.values())
+    why = "one weight per label, 2, got 1"
+    assert {r.code for r in results if why in r.reason} == {"EQ330", "EQ331", "EQ334"}
+    assert all(r.status == "not made" for r in results if r.reason)
     assert "found" in {r.status for r in results}
+
+
+def test_what_a_setup_does_not_say_is_not_called_fine() -> None:
+    results = {
+        r.code: r
+        for r in run_checks(
+            counts={"A": 10, "B": 500}, n_rows=1000, more=Material(setups=(Setup(loss="bce"),))
+        )
+    }
+    for code, said in (("EQ312", "class_weight"), ("EQ330", "pos_weight"), ("EQ308", "lr")):
+        assert results[code].status == "not made"
+        assert said in results[code].reason
+    assert not any(r.status == "fine" and r.reason for r in results.values())
+
+
+def test_a_rule_beside_rows_that_cannot_be_compared_is_not_called_fine() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random((200, 1)) < 0.3).astype(np.int8)
+    labels = Labels.from_array(y, kind="multilabel")
+
+    def scores(z: np.ndarray, split: str) -> Scores:
+        return Scores.from_arrays(labels, logits=z, split=split)  # type: ignore[arg-type]
+
+    z = 2.0 * y - 1 + rng.normal(size=y.shape)
+    rule = tune(scores(z, "val"))
+    new = rng.normal(size=y.shape)
+
+    def status(values: np.ndarray) -> str:
+        found = run_checks(scores=scores(values, "test"), more=Material(rule=rule))
+        return {r.code: r.status for r in found}["EQ207"]
+
+    assert status(z[::-1]) == "found"
+    assert status(new) == "fine"
+    assert status(np.round(new)) == "not made"
