@@ -126,7 +126,7 @@ Deployment = Annotated[
 Calibration = Annotated[
     str,
     typer.Option(
-        help="Highest rung: auto, formula, offset or platt; isotonic for labels, vector for classes."
+        help="Highest rung: auto, formula, offset, platt; for labels isotonic, for classes vector."
     ),
 ]
 Costs = Annotated[

@@ -53,7 +53,8 @@ def run(
                 calibration=calibration, costs=parse_costs(costs), at_least=at_least,
                 confidence_level=confidence, threshold_probability=threshold_probability,
                 budget=budget, k=k, train_prior=parse_shares("--train-prior", train_prior),
-                free_offsets=free_offsets, score_names=called, deployment=new, seed=seed)  # fmt: skip
+                free_offsets=free_offsets, score_names=called, deployment=new,
+                seed=seed)  # fmt: skip
     rule.save(out)
     # What is odd about the scores decides what the rule is worth, so it is said here.
     findings = [f for f in diagnose(scores=found) if f.code in SCORE_CHECKS]

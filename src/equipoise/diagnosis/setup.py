@@ -113,12 +113,28 @@ class Setup:
 
 
 def _by_name(key: str, given: Weights, names: Sequence[str]) -> dict[str, float]:
-    if isinstance(given, Mapping):
-        numbers = {str(i): name for i, name in enumerate(names)}
-        return {numbers.get(str(k), str(k)): float(v) for k, v in given.items()}
-    if len(given) != len(names):
-        raise UsageError(say(key, f"hold one weight per label, {len(names)}", len(given)))
-    return {name: float(v) for name, v in zip(names, given, strict=True)}
+    """Return weights by name: keys are names where they can be, else positions, never a mix."""
+    if not isinstance(given, Mapping):
+        if len(given) != len(names):
+            raise UsageError(say(key, f"hold one weight per label, {len(names)}", len(given)))
+        return {name: float(v) for name, v in zip(names, given, strict=True)}
+    weights = {str(k): float(v) for k, v in given.items()}
+    strange = [k for k in weights if k not in names]
+    if not strange:
+        return weights
+    numbered = any(name.isdecimal() for name in names)
+    if len(strange) < len(weights):
+        # Labels without positives may be missing from the counts; their weights do no harm.
+        if set(names) <= set(weights) or (numbered and all(k.isdecimal() for k in strange)):
+            return weights
+        expected = f"name labels throughout: {', '.join(list(names)[:10])}"
+        raise UsageError(say(f"{key}", expected, strange[:10], closest(strange[0], names)))
+    places = [int(k) if k.isdecimal() else -1 for k in strange]
+    if numbered or not all(0 <= place < len(names) for place in places):
+        expected = f"have the names of labels as keys: {', '.join(list(names)[:10])}"
+        do = "Keys that are names are matched; positions only where no label is named by a number."
+        raise UsageError(say(key, expected, strange[:10], do))
+    return {names[place]: weights[k] for place, k in zip(places, strange, strict=True)}
 
 
 def read_setup(content: Mapping[str, Any], name: str = "setup") -> Setup:

@@ -67,7 +67,6 @@ class _Source:
     held: pl.DataFrame | None = None
 
     def scan(self) -> pl.LazyFrame:
-        import polars as pl
 
         if self.held is not None:
             return self.held.lazy()

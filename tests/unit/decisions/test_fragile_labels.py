@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from equipoise.artifacts import Labels, Scores
-from equipoise.decisions import count_decided, parted_shares, tune
-from equipoise.decisions import _labels
+from equipoise.decisions import _labels, count_decided, parted_shares, tune
 from equipoise.decisions._labels import default_cut
 
 RNG = np.random.default_rng(0)

@@ -233,3 +233,35 @@ def test_a_rule_beside_rows_that_cannot_be_compared_is_not_called_fine() -> None
     assert status(z[::-1]) == "found"
     assert status(new) == "fine"
     assert status(np.round(new)) == "not made"
+
+
+PIANO = {"22": 4702, "0": 1749, "20": 2660, "3": 940}
+
+
+def weights_of(class_weight: Any, names: tuple[str, ...]) -> dict[str, float]:
+    return dict(Setup(class_weight=class_weight).weights(names)["class_weight"][1])
+
+
+def test_weights_belong_to_the_labels_that_their_keys_name() -> None:
+    """Labels 22, 0, 20, 3 in order of counts: key 20 is the label of that name, not a place."""
+    keys = {0: 607.0, 3: 1132.0, 20: 399.4, 22: 226.0}
+    assert weights_of(keys, tuple(PIANO)) == {"0": 607.0, "3": 1132.0, "20": 399.4, "22": 226.0}
+    # A label without positives, which the counts leave out, keeps its key.
+    assert weights_of(keys | {7: 1.0}, tuple(PIANO))["20"] == 399.4
+    assert weights_of({0: 1.0, 1: 5.0}, ("cat", "dog")) == {"cat": 1.0, "dog": 5.0}
+    assert weights_of({"dog": 5.0, "cat": 1.0}, ("cat", "dog")) == {"cat": 1.0, "dog": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ({1: 2.0, 2: 3.0}, ("22", "0", "20")),
+        ({0: 2.0, 2: 3.0}, ("cat", "dog")),
+        ({"cat": 2.0, 1: 3.0}, ("cat", "dog")),
+        ({"cat": 2.0, "hog": 3.0}, ("cat", "dog")),
+        ({"a": 2.0, "b": 3.0}, ("A", "B")),
+    ],
+)
+def test_keys_that_may_mean_two_things_are_refused(keys: Any, names: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="class_weight"):
+        weights_of(keys, names)
