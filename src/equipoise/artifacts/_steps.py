@@ -137,8 +137,8 @@ _PER_COLUMN = {
 
 def permute_step(op: Mapping[str, Any], order: Sequence[int]) -> Mapping[str, Any]:
     """Return a step for columns in another order; what is one for all columns stays."""
-    key = _PER_COLUMN.get(str(op["op"]))
-    entry = op.get(key) if key else None
+    key = _PER_COLUMN.get(str(op["op"]), "")
+    entry = op.get(key)
     if not isinstance(entry, (list, tuple)) or len(entry) < 2:
         return op
     return {**op, key: [entry[i] for i in order]}

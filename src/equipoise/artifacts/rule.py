@@ -371,6 +371,11 @@ class DecisionRule:
 
 def _from_version_2(body: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of an earlier rule, which kept hashes of ids alone."""
-    later = {"rows": {"ids": body.get("id_hashes")}, "score_names": [], "evidence": None,
-             "prior": [], "decided": []}  # fmt: skip
+    later: dict[str, Any] = {
+        "rows": {"ids": body.get("id_hashes")},
+        "score_names": [],
+        "evidence": None,
+        "prior": [],
+        "decided": [],
+    }
     return later | body

@@ -39,6 +39,8 @@ _WORDS: Mapping[Offsets, str] = {
     "free": "one offset per class",
 }
 ROUNDS = 100
+# How often classes are gone through for offsets, on all rows and on those outside a fold.
+SWEEPS, FOLD_SWEEPS = 20, 4
 # Mean probability over share of rows, either way, from which scores fit another prior.
 OTHER_PRIOR = 2.0
 
@@ -58,7 +60,9 @@ class _Task:
     units: NDArray[np.int64]
     seed: int
 
-    def calibrate(self, rows: NDArray[np.int64], method: ClassMethod) -> Calibrator:
+    def calibrate(
+        self, rows: NDArray[np.int64], method: ClassMethod, start: Calibrator | None = None
+    ) -> Calibrator:
         """Fit the calibrator on some rows; the textbook cut fits nothing."""
         if self.goal.name == "rescale":
             return Calibrator.identity(self.target.size)
@@ -68,10 +72,16 @@ class _Task:
             shift=self.shift,
             verified=self.verified,
             highest=method,
+            start=start,
         )
 
     def offsets(
-        self, rows: NDArray[np.int64], calibrator: Calibrator, how: Offsets, strength: float | None
+        self,
+        rows: NDArray[np.int64],
+        calibrator: Calibrator,
+        how: Offsets,
+        strength: float | None,
+        sweeps: int = SWEEPS,
     ) -> Floats:
         """Return offsets before the argmax, with the strength given or best on these rows."""
         if self.goal.name == "rescale":
@@ -83,7 +93,7 @@ class _Task:
         offset = shared_offset(values, self.y[rows], self.target, measure, strength)
         if how == "shared":
             return offset
-        return free_offsets(values, self.y[rows], offset, measure)
+        return free_offsets(values, self.y[rows], offset, measure, sweeps)
 
     def decide(self, rows: NDArray[np.int64], calibrator: Calibrator, offset: Floats) -> Classes:
         """Decide as the rule will."""
@@ -152,13 +162,19 @@ class _Folds:
 
     task: _Task
     parts: tuple[tuple[NDArray[np.int64], NDArray[np.int64], Calibrator], ...]
+    whole: Calibrator
 
     @classmethod
     def of(cls, task: _Task, folds: list[NDArray[np.int64]], method: ClassMethod) -> _Folds:
         every = np.arange(task.y.size)
         others = [np.setdiff1d(every, fold) for fold in folds]
-        return cls(task, tuple((fold, rest, task.calibrate(rest, method))
-                               for fold, rest in zip(folds, others, strict=True)))  # fmt: skip
+        # Both fits have one optimum each: where the search begins only saves steps.
+        whole = task.calibrate(every, method)
+        parts = tuple(
+            (fold, rest, task.calibrate(rest, method, whole))
+            for fold, rest in zip(folds, others, strict=True)
+        )
+        return cls(task, parts, whole)
 
     def losses(self) -> Floats:
         """Return the log loss of every row, (N,), by the calibrator that has not seen it."""
@@ -171,7 +187,7 @@ class _Folds:
         """Decide every row by calibrator and offsets made on the other folds."""
         decided = np.empty(self.task.y.size, dtype=np.int64)
         for fold, rest, calibrator in self.parts:
-            offset = self.task.offsets(rest, calibrator, how, None)
+            offset = self.task.offsets(rest, calibrator, how, None, FOLD_SWEEPS)
             decided[fold] = self.task.decide(fold, calibrator, offset)
         return decided
 
@@ -231,7 +247,7 @@ def tune_classes(
         crossed = claimed if goal.name == "rescale" else np.full(target.size, np.nan)
         behind = 0
     else:
-        tried, rung = _pick_calibration(task, folds, method, common)
+        tried = _pick_calibration(task, folds, method, common)
         by = _decide_in_ways(tried, free)
         how = next(iter(by))
         for way in list(by)[1:]:
@@ -243,10 +259,10 @@ def tune_classes(
                 "one strength for all"
             )
         elif len(by) > 1:
-            said = [f"{_WORDS[h]} {task.worth(d):.3f}" for h, d in by.items() if h != how]
+            others = [f"{_WORDS[h]} {task.worth(d):.3f}" for h, d in by.items() if h != how]
             best = f"{_WORDS[how]}: {task.worth(by[how]):.3f} cross-fitted"
-            common.append(f"{best}; {', '.join(said)}")
-        calibrator = task.calibrate(every, rung)
+            common.append(f"{best} ({', '.join(others)})")
+        calibrator = tried.whole
         offset = task.offsets(every, calibrator, how, tried.strength())
         claimed, crossed = task.reached(task.decide(every, calibrator, offset)), by[how]
         largest = np.argmax(natural, axis=1)
@@ -262,9 +278,9 @@ def tune_classes(
         as_it_came = np.argmax(scores.values, axis=1)
         behind = _behind(task, crossed, as_it_came)
         if behind:
-            how = "worse than" if behind == CLEARLY else "no better than"
+            lag = "worse than" if behind == CLEARLY else "no better than"
             said = _against(task, crossed, as_it_came)
-            common.append(f"decides {how} the largest output would {said}")
+            common.append(f"decides {lag} the largest output would {said}")
         crossed = task.reached(crossed)
     decided = task.decide(every, calibrator, offset)
     return Tuned(
@@ -287,10 +303,10 @@ def tune_classes(
 
 def _pick_calibration(
     task: _Task, folds: list[NDArray[np.int64]], method: ClassMethod, common: list[str]
-) -> tuple[_Folds, ClassMethod]:
+) -> _Folds:
     """Return the folds calibrated as asked for; "auto" takes what has the lower log loss there."""
     if method != "auto":
-        return _Folds.of(task, folds, method), method
+        return _Folds.of(task, folds, method)
     one, each = (_Folds.of(task, folds, m) for m in ("platt", "vector"))
     before, after = one.losses(), each.losses()
     gain = before - after
@@ -299,8 +315,8 @@ def _pick_calibration(
             f"a slope and an offset per class: log loss {after.mean():.3f} cross-fitted, "
             f"{before.mean():.3f} with one temperature"
         )
-        return each, "vector"
-    return one, "platt"
+        return each
+    return one
 
 
 def _decide_in_ways(tried: _Folds, free: bool | None) -> dict[Offsets, Classes]:

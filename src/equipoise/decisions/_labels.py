@@ -117,16 +117,17 @@ class _Task:
         sign = -1.0 if self.goal.measure.name == "cost" else 1.0
         with np.errstate(invalid="ignore"):
             less = sign * self.reached(flags) < sign * self.reached(default) - 1e-12
-        for column in np.flatnonzero(less):
+        for column in np.flatnonzero(less).tolist():
             known = self.y[:, column] >= 0
             cells = 4 * (self.y[known, column] == 1) + 2 * flags[known, column]
             counts = np.bincount(cells + default[known, column], minlength=8)
             rng = generator(self.seed, "behind", column)
             drawn = rng.multinomial(counts.sum(), counts / counts.sum(), ROUNDS_BEHIND)
-            gaps = sign * (self._value(drawn, column, 1) - self._value(drawn, column, 2))
-            lead = sign * (self._value(counts, column, 1) - self._value(counts, column, 2))
-            spread = float(np.nanstd(gaps))
-            found[column] = CLEARLY if float(lead) > SURE * spread else WITHIN_NOISE
+            # The cells themselves, and below them what the bootstrap drew.
+            cells = np.concatenate([counts[None, :], drawn])
+            gaps = sign * np.subtract(self._value(cells, column, 1), self._value(cells, column, 2))
+            clear = float(gaps[0]) > SURE * float(np.nanstd(gaps[1:]))
+            found[column] = CLEARLY if clear else WITHIN_NOISE
         return found
 
     def _value(self, cells: NDArray[np.int64], column: int, bit: int) -> Floats:

@@ -66,7 +66,9 @@ def shared_offset(
     return np.asarray(-strength * np.log(target))
 
 
-def free_offsets(values: Floats, y: Classes, start: Floats, measure: str) -> Floats:
+def free_offsets(
+    values: Floats, y: Classes, start: Floats, measure: str, sweeps: int = SWEEPS
+) -> Floats:
     """Return one offset per class that maximises the mean recall or F1, class after class.
 
     For class c, row i is decided as c once its offset exceeds the lead of the best other class;
@@ -77,6 +79,7 @@ def free_offsets(values: Floats, y: Classes, start: Floats, measure: str) -> Flo
         y: (N,) classes.
         start: (C,) offsets to begin with.
         measure: "recall" or "f1".
+        sweeps: How often all classes are gone through at most.
 
     Returns:
         (C,) with mean 0.
@@ -88,14 +91,14 @@ def free_offsets(values: Floats, y: Classes, start: Floats, measure: str) -> Flo
         [0, 1, 1]
     """
     offset, counts = start.astype(np.float64), np.bincount(y, minlength=start.size)
-    best = float(np.nanmean(class_values(measure, y, np.argmax(values + offset, 1), start.size)))
-    for _ in range(SWEEPS):
+    rows = np.arange(y.size)
+    leaders = _Leaders(values + offset)
+    best = float(np.nanmean(class_values(measure, y, leaders.first, start.size)))
+    for _ in range(sweeps):
         before = best
         for c in np.flatnonzero(counts):
-            others = values + offset
-            others[:, c] = -np.inf
-            rival = others.argmax(axis=1)
-            lead = others[np.arange(y.size), rival] - values[:, c]
+            rival = leaders.beside(int(c))
+            lead = values[rows, rival] + offset[rival] - values[:, c]
             order = np.argsort(lead, kind="stable")
             mean = _means(y[order], rival[order], int(c), counts, measure)
             lead = lead[order]
@@ -106,9 +109,38 @@ def free_offsets(values: Floats, y: Classes, start: Floats, measure: str) -> Flo
                 low = lead[index - 1] if index > 0 else lead[0] - 2.0
                 high = lead[index] if index < lead.size else lead[-1] + 2.0
                 offset[c] = 0.5 * (low + high)
+                leaders.move(int(c), values[:, c] + offset[c])
         if best <= before + LEAST_GAIN:
             break
     return np.asarray(offset - offset.mean())
+
+
+class _Leaders:
+    """The two largest columns of every row, kept while one column after the other moves."""
+
+    def __init__(self, values: Floats) -> None:
+        self._values = values
+        self.first = np.empty(values.shape[0], dtype=np.int64)
+        self._second = np.empty(values.shape[0], dtype=np.int64)
+        self._look(np.arange(values.shape[0]))
+
+    def _look(self, rows: Classes) -> None:
+        some = self._values[rows].copy()
+        at = np.arange(rows.size)
+        self.first[rows] = some.argmax(axis=1)
+        some[at, self.first[rows]] = -np.inf
+        self._second[rows] = some.argmax(axis=1)
+
+    def beside(self, c: int) -> Classes:
+        """Return the largest column of every row but c, (N,)."""
+        return np.where(self.first == c, self._second, self.first)
+
+    def move(self, c: int, column: Floats) -> None:
+        """Set a column; only rows where it stood or comes to stand in front are looked at."""
+        held = (self.first == c) | (self._second == c)
+        self._values[:, c] = column
+        rows = np.arange(column.size)
+        self._look(np.flatnonzero(held | (column >= self._values[rows, self._second])))
 
 
 def _means(y: Classes, rival: Classes, c: int, counts: Classes, measure: str) -> Floats:

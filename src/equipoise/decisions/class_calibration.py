@@ -20,6 +20,7 @@ ClassMethod = Literal["auto", "formula", "offset", "platt", "vector"]
 CLASS_METHODS: tuple[ClassMethod, ...] = ("auto", "formula", "offset", "platt", "vector")
 # How far the slope and offset of one class may lie from those all share; weak at 20 rows.
 CLASS_SLOPE_SD, CLASS_OFFSET_SD = 0.5, 1.0
+STEPS = 50
 
 
 def fit_class_calibrator(
@@ -29,6 +30,7 @@ def fit_class_calibrator(
     shift: Floats,
     verified: bool = True,
     highest: ClassMethod = "auto",
+    start: Calibrator | None = None,
 ) -> Calibrator:
     """Fit a temperature and the strength of the prior shift for classes.
 
@@ -45,6 +47,7 @@ def fit_class_calibrator(
         highest: The highest rung to climb: "formula", "offset" (the strength of the shift),
             "platt" ("auto": the temperature too) or "vector" (a slope and an offset for each
             class with 20 rows and more, shrunk towards what all share).
+        start: A "vector" calibrator of similar rows, from where the search begins.
 
     Example:
         >>> sure = np.log(np.tile([[0.98, 0.01, 0.01]], (90, 1)))
@@ -91,32 +94,85 @@ def fit_class_calibrator(
         np.full(num_classes, np.nan),
     )
     if highest == "vector" and level >= SLOPE_FROM:
-        return _fit_vector(log_posterior, y_true, shared)
+        return _fit_vector(log_posterior, y_true, shared, start)
     return shared
 
 
-def _fit_vector(log_posterior: Floats, y_true: NDArray[np.int64], shared: Calibrator) -> Calibrator:
-    """Return the calibrator with one slope and offset per class, around the shared ones."""
+def _fit_vector(
+    log_posterior: Floats,
+    y_true: NDArray[np.int64],
+    shared: Calibrator,
+    start: Calibrator | None = None,
+) -> Calibrator:
+    """Return the calibrator with one slope and offset per class, around the shared ones.
+
+    Newton's method on log-slopes and offsets of all classes together; the curvature of the
+    softmax is one product of matrices, so a step costs little more than its gradient.
+    """
     num_classes, rows = log_posterior.shape[1], np.arange(y_true.size)
-    own = (np.bincount(y_true, minlength=num_classes) >= SLOPE_FROM).astype(np.float64)
-    spread = np.repeat([CLASS_SLOPE_SD, CLASS_OFFSET_SD], num_classes)
+    own = np.flatnonzero(np.bincount(y_true, minlength=num_classes) >= SLOPE_FROM)
+    precision = np.repeat([CLASS_SLOPE_SD**-2.0, CLASS_OFFSET_SD**-2.0], own.size)
 
-    def objective(parameters: Floats) -> tuple[float, Floats]:
-        log_factor, extra = parameters.reshape(2, num_classes) * own
-        scale = shared.scale * np.exp(np.clip(log_factor, -LOG_SLOPE, LOG_SLOPE))
-        z = scale * log_posterior + shared.offset + extra
-        log_p = z - logsumexp(z, axis=1, keepdims=True)
-        excess = np.exp(log_p)
-        excess[rows, y_true] -= 1.0
-        by = np.append(scale * (excess * log_posterior).sum(axis=0) * own, excess.sum(axis=0) * own)
-        loss = -float(log_p[rows, y_true].sum()) + 0.5 * float(((parameters / spread) ** 2).sum())
-        return loss / rows.size, (by + parameters / spread**2) / rows.size
+    def unpack(at: Floats) -> tuple[Floats, Floats]:
+        scale, offset = shared.scale.copy(), shared.offset.copy()
+        scale[own] *= np.exp(np.clip(at[: own.size], -LOG_SLOPE, LOG_SLOPE))
+        offset[own] += at[own.size :]
+        return scale, offset
 
-    found = minimize(objective, np.zeros(2 * num_classes), jac=True, method="L-BFGS-B")
-    log_factor, extra = found.x.reshape(2, num_classes) * own
-    return Calibrator(
-        shared.scale * np.exp(np.clip(log_factor, -LOG_SLOPE, LOG_SLOPE)),
-        shared.offset + extra,
-        tuple("vector" if o else m for o, m in zip(own, shared.method, strict=True)),
-        shared.effective_weight,
-    )
+    def posterior(at: Floats) -> tuple[float, Floats]:
+        """Return the loss to be made small, and p, (N, C)."""
+        scale, offset = unpack(at)
+        z = scale * log_posterior
+        z += offset
+        z -= z.max(axis=1, keepdims=True)
+        right = float(z[rows, y_true].sum())
+        p = np.exp(z, out=z)
+        total = p.sum(axis=1)
+        p /= total[:, None]
+        loss = float(np.log(total).sum()) - right + 0.5 * float((precision * at**2).sum())
+        return loss, p
+
+    at = np.zeros(2 * own.size)
+    if start is not None:
+        at[: own.size] = np.log(start.scale[own] / shared.scale[own])
+        at[own.size :] = (start.offset - shared.offset)[own]
+    loss, p = posterior(at)
+    hit = np.zeros(num_classes, dtype=np.int64)
+    hit[own] = np.arange(1, own.size + 1)
+    for _ in range(STEPS):
+        moved = unpack(at)[0][own] * log_posterior[:, own]
+        both = np.concatenate([p[:, own] * moved, p[:, own]], axis=1)
+        gradient = both.sum(axis=0) + precision * at
+        place = hit[y_true] - 1
+        mine = np.flatnonzero(place >= 0)
+        true_moved = moved[mine, place[mine]]
+        gradient[: own.size] -= np.bincount(place[mine], true_moved, minlength=own.size)
+        gradient[own.size :] -= np.bincount(place[mine], minlength=own.size)
+        slope_slope = np.einsum("nc,nc->c", both[:, : own.size], moved)
+        # Without its negative part the curvature of the log-slope stays positive definite.
+        bend = np.maximum(gradient[: own.size] - precision[: own.size] * at[: own.size], 0.0)
+        hessian = -(both.T @ both)
+        corner, slope = np.arange(own.size), both[:, : own.size].sum(axis=0)
+        hessian[corner, corner] += slope_slope + bend
+        hessian[corner + own.size, corner + own.size] += both[:, own.size :].sum(axis=0)
+        hessian[corner, corner + own.size] += slope
+        hessian[corner + own.size, corner] += slope
+        hessian[np.diag_indices_from(hessian)] += precision
+        step = np.linalg.solve(hessian, gradient)
+        drop = float(gradient @ step)
+        length = 1.0
+        while length > 1e-4:
+            new_loss, new_p = posterior(at - length * step)
+            if new_loss <= loss - 1e-4 * length * drop:
+                break
+            length *= 0.5
+        else:
+            break
+        at, loss, p = at - length * step, new_loss, new_p
+        if drop < 1e-7 * rows.size:
+            break
+    scale, offset = unpack(at)
+    method = list(shared.method)
+    for c in own:
+        method[c] = "vector"
+    return Calibrator(scale, offset, tuple(method), shared.effective_weight)

@@ -102,7 +102,6 @@ def test_some_rows_with_the_same_scores_are_found(labelled: tuple[Scores, Scores
 
 
 def test_ties_and_constants_are_no_evidence(labelled: tuple[Scores, Scores]) -> None:
-    val, test = labelled
     for make, why in ((lambda z: np.round(z), "tied"), (lambda z: 0 * z - 1, "constant")):
         one, two = (
             Scores.from_arrays(
