@@ -6,7 +6,7 @@ for several classes balanced accuracy, for several labels macro F1). Log loss is
 model's own probabilities, clipped to [1e-7, 1 - 1e-7]. Differences are paired over seeds, with t
 intervals; "worse" is below 0 at 95 % after Holm's adjustment over all 50 pairs.
 
-    python -m benchmarks.rule_against_model --seeds 8 --out benchmarks/results/rule-against-model.json
+    python -m benchmarks.rule_against_model --seeds 8 --out table.json
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from equipoise.metrics import holm
 TRAIN, TEST = 1500, 4000
 MODELS: dict[str, Any] = {
     "forest": lambda s: RandomForestClassifier(100, random_state=s),
-    "neighbours": lambda s: KNeighborsClassifier(15),
+    "neighbours": lambda _: KNeighborsClassifier(15),
     "tree": lambda s: DecisionTreeClassifier(random_state=s),
     "boosting": lambda s: HistGradientBoostingClassifier(max_iter=100, random_state=s),
-    "logistic": lambda s: LogisticRegression(max_iter=2000),
+    "logistic": lambda _: LogisticRegression(max_iter=2000),
 }
 TWO = {
     "two .30": (0.30, 0.05, 1.0),

@@ -90,6 +90,26 @@ def test_ranking_scores_need_no_correction(tmp_path: Path) -> None:
     assert np.array_equal(made, rule.apply(val).predictions)
 
 
+@pytest.mark.parametrize("kind", ["multilabel", "multiclass"])
+def test_votes_are_limited_as_in_the_rule(kind: str, tmp_path: Path) -> None:
+    base = scores(kind, ())
+    z = np.clip(base.values, -6, 6)
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True) if kind == "multiclass" else 1 / (1 + np.exp(-z))
+    votes = np.random.default_rng(0).binomial(15, p) / 15
+    if kind == "multiclass":
+        votes = np.random.default_rng(0).multinomial(15, p) / 15
+    rule = tune(Scores.from_arrays(base.labels, probabilities=votes, split="val"))
+    assert rule.evidence is not None
+    tiny = np.clip(votes, 1e-300, 1 - 1e-16)
+    raw = np.log(tiny) if kind == "multiclass" else np.log(tiny) - np.log1p(-tiny)
+    said, made = page_decides(rule.save(tmp_path / "rule.json"), raw)
+    new = Scores.from_arrays(
+        None, probabilities=votes, split="new", kind=base.kind, names=base.names
+    )
+    np.testing.assert_allclose(said, rule.apply(new).probabilities, rtol=1e-6)
+    assert np.array_equal(made, rule.apply(new).predictions)
+
+
 def test_the_page_keeps_its_promise_of_length() -> None:
     assert len(CODE.splitlines()) < 50
 
