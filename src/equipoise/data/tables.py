@@ -14,7 +14,7 @@ from equipoise.artifacts.labels import Kind
 from equipoise.data._columns import LabelColumns, first_of
 from equipoise.data.arrays import ArrayDataset
 from equipoise.errors import DataError
-from equipoise.labels.tables import read_table, require_columns, to_table
+from equipoise.labels.tables import as_numbers, read_table, require_columns, to_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,7 +76,7 @@ class FeatureTable(ArrayDataset):
             expected = "be distinct columns beside the labels, at least one"
             raise DataError(say("features", expected, both or list(features)))
         self.columns = tuple(features)
-        super().__init__(_numbers(frame.select(features)), found)
+        super().__init__(_numbers(as_numbers(frame, features)), found)
 
 
 def _numbers(frame: pl.DataFrame) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from equipoise._core.checks import one_of, say
 from equipoise.artifacts import Labels, Scores
 from equipoise.artifacts.scores import SCORE_KINDS, Part
 from equipoise.errors import DataError, UsageError
-from equipoise.labels import read_labels, read_table
+from equipoise.labels import as_numbers, read_labels, read_table
 
 __all__ = ["counts_from_text", "named_columns", "parse_prior", "read_arrays", "read_scores"]
 
@@ -139,7 +139,7 @@ def read_scores(
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         raise DataError(say(str(path), f"hold the score columns {list(columns)}", f"no {missing}"))
-    values = frame.select(columns).to_numpy()
+    values = as_numbers(frame, columns).to_numpy()
     truth = read_labels(
         frame,
         label=label,

@@ -13,7 +13,7 @@ from equipoise._core.checks import say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import DataError
 from equipoise.labels.read import labels_from_table
-from equipoise.labels.tables import read_table, to_table
+from equipoise.labels.tables import as_numbers, read_table, to_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,7 +76,7 @@ def feature_table(
     frame = read_table(source) if isinstance(source, (str, Path)) else to_table(source)
     found = labels_from_table(frame, label, labels, delimiter, kind, id_column, group_column, names)
     named = {label, *(labels or ()), id_column, group_column}
-    rest = frame.drop([c for c in frame.columns if c in named])
+    rest = as_numbers(frame, [c for c in frame.columns if c not in named])
     _check_features(rest)
     features = rest.cast(dict.fromkeys(rest.columns, float)).to_numpy().astype(np.float32)
     bad = ~np.isfinite(features)
