@@ -36,6 +36,9 @@ def as_text(values: ArrayLike) -> NDArray[np.str_]:
         return array
     if array.dtype.kind == "S":
         return array.astype(np.str_)
+    if array.dtype.kind in "iu" and array.size:
+        width = max(len(str(array.min())), len(str(array.max())))
+        return array.reshape(-1).astype(f"U{width}")
     return np.asarray([str(v) for v in array.reshape(-1).tolist()], dtype=np.str_)
 
 
@@ -83,16 +86,14 @@ def class_order(texts: Any) -> list[str]:
 
 
 def text_codes(values: ArrayLike) -> NDArray[np.int64]:
-    """Return (N,) codes from 0 of the distinct texts, in the order of :func:`class_order`.
+    """Return (N,) codes from 0 of the distinct texts, whole numbers in order of their value.
 
     Example:
         >>> text_codes(["10", "9", "10"]).tolist()
         [1, 0, 1]
     """
-    distinct, codes = np.unique(as_text(values), return_inverse=True)
-    ordered = {name: at for at, name in enumerate(class_order(distinct.tolist()))}
-    place = np.asarray([ordered[name] for name in distinct.tolist()], dtype=np.int64)
-    return place[codes.reshape(-1)]
+    codes = np.unique(hashable_ids(as_text(values)), return_inverse=True)[1]
+    return np.asarray(codes.reshape(-1), dtype=np.int64)
 
 
 def loose_match(left: ArrayLike, right: ArrayLike) -> tuple[int, tuple[str, str]] | None:

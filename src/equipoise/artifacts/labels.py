@@ -25,9 +25,7 @@ MAX_UNNAMED = 100_000
 _SCHEMA, _VERSION = "equipoise.Labels", 1
 
 
-def to_ids(
-    name: str, values: ArrayLike | None, n: int, *, unique: bool
-) -> NDArray[np.str_] | None:
+def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDArray[np.str_] | None:
     """Return row ids or groups as text, (n,) str: 7 is "7", and "007" stays as it is."""
     if values is None:
         return None
@@ -189,6 +187,10 @@ class Labels:
         )
 
     def __post_init__(self) -> None:
+        for side in ("ids", "groups"):
+            given = getattr(self, side)
+            if given is not None and given.dtype.kind != "U":
+                object.__setattr__(self, side, as_text(given))
         if len(set(self.names)) < len(self.names):
             twice = next(n for i, n in enumerate(self.names) if n in self.names[:i])
             do = "Give every class or label its own name."

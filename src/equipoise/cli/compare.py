@@ -22,6 +22,10 @@ def run(
     labels: o.LabelColumns = None,
     delimiter: o.Delimiter = "|",
     kind: o.KindOption = None,
+    positive: o.Positive = None,
+    negative: o.Negative = None,
+    unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
     id_column: o.IdColumn = None,
     group: o.GroupColumn = None,
     test: Annotated[Path | None, typer.Option(help="Table of test rows.")] = None,
@@ -45,7 +49,10 @@ def run(
         return compare_full(source, settings, folder, dry_run=dry_run, resume=resume,
                             processes=processes, cluster=cluster, allow_code=allow_code,
                             as_json=as_json)  # fmt: skip
-    study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings)
+    coding = {"positive": positive, "negative": negative, "unknown": unknown,
+              "empty_token": empty_token}  # fmt: skip
+    study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings,
+                       coding)  # fmt: skip
     if dry_run:
         head, rows, summary = plan_rows(study, folder, allow_code=allow_code)
         print_json(rows) if as_json else typer.echo(table(head, rows))

@@ -20,6 +20,8 @@ def run(
     ] = None,
     label: o.LabelColumn = None, labels: o.LabelColumns = None, delimiter: o.Delimiter = "|",
     kind: o.KindOption = None, id_column: o.IdColumn = None, group: o.GroupColumn = None,
+    positive: o.Positive = None, negative: o.Negative = None, unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
     positives: d.Positives = None, rows: d.Rows = None, split: d.SplitFile = None,
     images: d.Images = None, features: d.Features = False, scores: d.ScoreFile = None,
     other: d.Other = None, new: d.New = None, rule: d.RuleFile = None,
@@ -40,7 +42,9 @@ def run(
     read, columns = None, split_list(labels)
     if table is not None:
         read = read_labels(table, label=label, labels=columns, delimiter=delimiter,
-                           kind=kind_of(kind), id_column=id_column, group_column=group)  # fmt: skip
+                           kind=kind_of(kind), id_column=id_column, group_column=group,
+                           positive=positive or None, negative=negative or None,
+                           unknown=unknown or None, empty_token=empty_token or None)  # fmt: skip
     sources = Sources(
         read, table, counts=None if positives is None else counts_from_text(positives), n_rows=rows,
         kind=kind_of(kind) if table is None else None, split=split, images=images,

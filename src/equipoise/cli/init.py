@@ -19,6 +19,10 @@ def run(
     labels: o.LabelColumns = None,
     delimiter: o.Delimiter = "|",
     kind: o.KindOption = None,
+    positive: o.Positive = None,
+    negative: o.Negative = None,
+    unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
     id_column: o.IdColumn = None,
     group: o.GroupColumn = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Study to write.")] = Path("study.yaml"),
@@ -34,7 +38,9 @@ def run(
 
     if out.exists() and not force:
         raise UsageError(say("--out", "name a new file", f"{out}, which exists", "Use --force."))
-    spec = table_spec(table, label, labels, delimiter, kind, id_column, group)
+    coding = {"positive": positive, "negative": negative, "unknown": unknown,
+              "empty_token": empty_token}  # fmt: skip
+    spec = table_spec(table, label, labels, delimiter, kind, id_column, group, coding)
     _, found, features = feature_table(
         table,
         label=spec.label,
@@ -43,6 +49,7 @@ def run(
         kind=spec.kind,
         id_column=spec.id,
         group_column=spec.group,
+        coding=spec.coding,
     )
     write_text(out, study_template(spec, found, len(features), out))
     note("\n".join(findings_lines(diagnose(found))))

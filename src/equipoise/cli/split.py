@@ -20,6 +20,10 @@ def run(
     labels: o.LabelColumns = None,
     delimiter: o.Delimiter = "|",
     kind: o.KindOption = None,
+    positive: o.Positive = None,
+    negative: o.Negative = None,
+    unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
     id_column: o.IdColumn = None,
     group: o.GroupColumn = None,
     fractions: o.Fractions = None,
@@ -47,7 +51,9 @@ def run(
     each = (val_per_class, test_per_class)
     tail = LongTail.from_options(long_tail, ratios, shape, total, each, split_list(order))
     found = read_labels(source, label=label, labels=split_list(labels), delimiter=delimiter,
-                        kind=kind_of(kind), id_column=id_column, group_column=group)  # fmt: skip
+                        kind=kind_of(kind), id_column=id_column, group_column=group,
+                        positive=positive or None, negative=negative or None,
+                        unknown=unknown or None, empty_token=empty_token or None)  # fmt: skip
     made = draw_splits(found, fractions=shares, folds=folds, min_per_part=min_per_part,
                        long_tail=tail, seed=seed)  # fmt: skip
     summary = split_summary(made, found)

@@ -217,7 +217,10 @@ def _write_paths(labels: Labels, path: Path, fold: NDArray[np.int64] | None = No
 
 
 def _copy_files(split: Split, labels: Labels, source: Path, copy: Path) -> None:
-    """Copy the files of each part into copy/part/class; the folder appears when it is complete."""
+    """Copy the files of each part into copy/part, with class and folders below it as they are.
+
+    The folder appears when it is complete.
+    """
     if not source.is_dir() or labels.ids is None:
         raise DataError(say("--copy", "go with a class folder", f"{source}", "Leave --copy out."))
     if copy.exists():
@@ -227,8 +230,13 @@ def _copy_files(split: Split, labels: Labels, source: Path, copy: Path) -> None:
         whole = Path(temporary) / "whole"
         for part in PARTS:
             for row in getattr(split, part):
-                file = source / str(labels.ids[row])
-                target = whole / part / labels.names[labels.values[row]] / file.name
+                # An id is the path below the source: class, folders in it, file.
+                name = str(labels.ids[row])
+                target = whole / part / name
+                if target.exists():  # where upper and lower case are the same to the disk
+                    taken = target.resolve().relative_to((whole / part).resolve()).as_posix()
+                    got, do = f"{name} and {taken}", "Rename one of the two."
+                    raise DataError(say("--copy", "find a free name for each", got, do))
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file, target)
+                shutil.copy2(source / name, target)
         whole.replace(copy)

@@ -159,9 +159,7 @@ def _say_none(what: str, rows: Sequence[Sequence[str]]) -> None:
             )
 
 
-def binary_column(
-    column: pl.Series, what: str, coding: LabelCoding = DEFAULT
-) -> NDArray[np.int8]:
+def binary_column(column: pl.Series, what: str, coding: LabelCoding = DEFAULT) -> NDArray[np.int8]:
     """Return 1, 0 and -1 (unknown) of one label's column; see :func:`binary_columns`."""
     return binary_columns([column], [what], coding)[:, 0]
 
@@ -175,7 +173,9 @@ def binary_columns(
         DataError: an entry outside the coding; or -1 in columns without any 0, where nobody has
             said whether -1 is absent or unknown.
     """
-    made, words, seen = [], {}, {1: 0, 0: 0}
+    made: list[NDArray[np.int8]] = []
+    words: dict[str, int] = {}
+    seen = {1: 0, 0: 0}
     undeclared = 0
     for column, name in zip(columns, what, strict=True):
         codes, texts = _coded(column, name, coding)
@@ -287,7 +287,7 @@ def label_column(
         hot, known = _delimited(values, what, delimiter, names, coding)
         return hot, "multilabel", known
     if coding != DEFAULT:
-        do = "Rows whose class nobody knows are left out; no label is for kind=\"multilabel\"."
+        do = 'Rows whose class nobody knows are left out; no label is for kind="multilabel".'
         raise UsageError(say("unknown and empty_token", "go with labels", f"classes in {what}", do))
     plain = column.cast(pl.Int64) if column.dtype == pl.Boolean else column
     classes, known = class_column(plain.to_list(), what, names)

@@ -180,7 +180,11 @@ def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.
         numbers = column.cast(pl.Float64, strict=False)
         if numbers.null_count() == column.null_count() < len(column):
             made.append(numbers)
-        elif set(column.drop_nulls().unique().to_list()) in ({"true"}, {"false"}, {"true", "false"}):
+        elif set(column.drop_nulls().unique().to_list()) in (
+            {"true"},
+            {"false"},
+            {"true", "false"},
+        ):
             made.append(pl.Series(name, [None if v is None else v == "true" for v in column]))
     return chosen.with_columns(made)
 

@@ -75,12 +75,12 @@ def test_every_pool_reads_the_same(form: str, table: pl.DataFrame, tmp_path: Pat
         got = pool.read(rows)
         np.testing.assert_allclose(got.reshape(-1, 2) if rows.size else got[:, :0].reshape(0, 2),
                                    x[rows])  # fmt: skip
-        assert pool.ids(rows).tolist() == table["key"].to_numpy()[rows].tolist()
+        assert pool.ids(rows).tolist() == [str(k) for k in table["key"].to_numpy()[rows]]
         assert pool.groups(rows).tolist() == table["image"].to_numpy()[rows].tolist()
         sizes = [len(part) for part in pool.batches(rows, 5)]
         assert sum(sizes) == rows.size
         assert all(size == 5 for size in sizes[:-1])
-    assert pool.labels([3, 1]).ids.tolist() == [103, 101]
+    assert pool.labels([3, 1]).ids.tolist() == ["103", "101"]
     assert pool.fingerprint == made[form]().fingerprint
 
 
