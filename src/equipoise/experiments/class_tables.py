@@ -26,7 +26,8 @@ def read_class_table(path: str | Path, support: int | None = None) -> ClassTable
 
     Args:
         path: CSV or Parquet. The first column names the classes; "support" is the number of test
-            rows; shares are written as 0.52, 52 or 52%; "recall", "precision" and "recall_train" belong to one run, and
+            rows; shares are written as 0.52, 52 or 52%; "recall", "precision" and "recall_train"
+            belong to one run, and
             "focal_recall" or "recall_focal" to the run "focal".
         support: Test rows of each class, where the table does not say.
 

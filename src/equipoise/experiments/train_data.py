@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from equipoise.experiments.data_specs import (
     SequenceData,
     TableRows,
 )
+from equipoise.experiments.row_contents import dataset_contents
 from equipoise.experiments.tables import join_labels
 from equipoise.labels.coding import LabelCoding
 from equipoise.labels.read import read_labels
@@ -72,6 +73,11 @@ class TrainRows:
     ids: NDArray[Any] | None = None
     left_out: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
+
+    @cached_property
+    def contents(self) -> NDArray[np.uint64] | None:
+        """(N,) hashes of what the rows hold, or None where that is not known."""
+        return dataset_contents(self.dataset)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
