@@ -207,7 +207,8 @@ def unknown_entries(facts: Facts) -> list[Finding] | None:
             "EQ111",
             f"{total:,} of {labels.values.size:,} entries ({total / labels.values.size:.1%}) are "
             f"unknown (-1 or empty), most of '{top}': {most['unknown']:,} of {len(labels):,}. "
-            f"Losses, rates and metrics leave them out: the prevalence of '{top}' is {most['prevalence']:.1%} of its known rows; if unknown meant absent it "
+            "Losses, rates and metrics leave them out: the prevalence of "
+            f"'{top}' is {most['prevalence']:.1%} of its known rows; if unknown meant absent it "
             f"would be {most['prevalence_if_absent']:.1%}.",
             {"unknown": total, "entries": labels.values.size, "labels": found},
             "If an empty entry or -1 means absent, declare it: negative=.",

@@ -51,4 +51,6 @@ def copies_kept_together(facts: Facts) -> list[Finding] | None:
     if facts.split is None or facts.labels is None:
         return None
     copies = facts.split.proof.get("copies")
-    return [copies_finding(copies, facts.labels)] if copies else None
+    if copies is None:
+        return None
+    return [copies_finding(copies, facts.labels)] if copies["rows"] else []

@@ -18,6 +18,7 @@ from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS
 from equipoise.errors import DataError, UsageError
 from equipoise.experiments.inputs import named_columns, read_arrays
+from equipoise.labels import as_numbers, scan_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,11 +58,9 @@ class _Source:
     held: pl.DataFrame | None = None
 
     def scan(self) -> pl.LazyFrame:
-        import polars as pl
-
         if self.held is not None:
             return self.held.lazy()
-        return pl.scan_csv(self.path) if self.path.suffix == ".csv" else pl.scan_parquet(self.path)
+        return scan_table(self.path)
 
     def rows(self) -> int:
         import polars as pl
@@ -89,7 +88,7 @@ class _Source:
 
 def _matrix(frame: pl.DataFrame, columns: Sequence[str], path: Path) -> Floats:
     try:
-        return np.asarray(frame.select(columns).to_numpy(), dtype=np.float64)
+        return np.asarray(as_numbers(frame, columns).to_numpy(), dtype=np.float64)
     except (ValueError, TypeError) as error:
         do = "Score columns hold numbers; missing ones are not allowed."
         raise DataError(say(str(path), "hold numbers", str(error)[:100], do)) from error
@@ -119,8 +118,7 @@ def _source(
             header = pl.read_parquet_metadata(path).get("equipoise")
             if header is not None:
                 return _saved(path, json.loads(header), batch)
-        scan = pl.scan_csv if path.suffix == ".csv" else pl.scan_parquet
-        found = scan(path).collect_schema()
+        found = scan_table(path).collect_schema()
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         got = " ".join(str(error).split())[:120]
         raise DataError(say(str(path), "be a readable table", got)) from error

@@ -27,7 +27,7 @@ Spec = StratifiedSpec | LongTailSpec
 
 
 def copies_of(data: StudyData) -> Copies | None:
-    """Return which rows are copies of another, joined with the groups; None without any."""
+    """Return which rows are copies of another, joined with the groups; None if nobody knows."""
     return find_copies(data.contents, data.labels.groups)
 
 
@@ -54,7 +54,7 @@ def splitter(spec: Spec, data: StudyData) -> tuple[NDArray[np.int64], Callable[[
     test = np.sort(fixed_test(spec, data, copies))
     rest = np.setdiff1d(np.arange(len(data.labels)), test)
     labels = data.labels[rest]
-    units = None if copies is None else copies.units[rest]
+    units = None if copies is None or copies.units is None else copies.units[rest]
 
     def draw(seed: int) -> Split:
         inner = _inner(spec, labels, units, seed)
@@ -104,7 +104,7 @@ def _stratified(
 def split_findings(data: StudyData, split: Split) -> list[Finding]:
     """Return what is to be said of copies: kept together, or on both sides of a given test part."""
     copies = split.proof.get("copies")
-    if not copies:
+    if not copies or not copies["rows"]:
         return []
     contents = data.contents
     leaks = [] if contents is None else [

@@ -57,7 +57,7 @@ def draw_splits(
     if long_tail is not None:
         return [long_tail.draw(labels, seed)]
     settings: dict[str, Any] = {"seed": seed, "min_per_part": min_per_part}
-    if copies is not None:
+    if copies is not None and copies.units is not None:
         settings["groups"] = copies.units
     if folds is not None:
         if folds < 2:

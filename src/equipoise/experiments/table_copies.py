@@ -17,7 +17,7 @@ __all__ = ["table_copies", "told_of"]
 
 
 def table_copies(source: Path, labels: Labels, named: Sequence[str | None]) -> Copies | None:
-    """Return which rows of a source are copies, joined with the groups; None without any.
+    """Return which rows of a source are copies, joined with the groups; None if nobody knows.
 
     Of a class folder the files tell; of a table its other columns, if all of them hold numbers: a
     table with other text describes files, and two files may be described alike.
@@ -47,7 +47,7 @@ def table_copies(source: Path, labels: Labels, named: Sequence[str | None]) -> C
 
 def told_of(copies: Copies | None, splits: Sequence[Split], labels: Labels) -> list[Finding]:
     """Return what is to be said of copies: kept together, or in several parts of a long tail."""
-    if copies is None:
+    if copies is None or copies.units is None:
         return []
     if all("copies" in split.proof for split in splits):
         return [copies_finding(copies.to_dict(), labels)]

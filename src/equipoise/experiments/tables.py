@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.checks import say
+from equipoise._core.identity import loose_match
 from equipoise.artifacts import Labels
-from equipoise.errors import DataError, LeakageError
+from equipoise.errors import DataError, DataWarning, LeakageError
 from equipoise.experiments.source import StudyData
 
 __all__ = ["join_labels", "join_tables"]
@@ -59,6 +61,16 @@ def join_labels(labels: Labels, more_labels: Labels) -> Labels:
                     f"{shared.size} in common (first: {shared[0]})",
                     "Remove them from one of the two.",
                 )
+            )
+        near = loose_match(left, right)
+        if near is not None:
+            n, (one, other) = near
+            warnings.warn(
+                f"No {key[:-1]} of the test table stands in the training table as it is written, "
+                f"but {n} would, trimmed or as numbers (first: {one!r} and {other!r}). They are "
+                "taken for different: write them alike on both sides if they are the same.",
+                DataWarning,
+                stacklevel=2,
             )
         sides[key] = np.concatenate([left, right])
     return Labels.from_array(

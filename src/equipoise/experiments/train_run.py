@@ -217,7 +217,9 @@ def run_training(
     """
     folds, labels = plan.study.folds, plan.labels
     copies = None if folds is None else copies_of(_source(plan.rows, labels))
-    if copies is not None:  # folds keep groups whole, and copies with them
+    if (
+        copies is not None and copies.units is not None
+    ):  # folds keep groups whole, and copies with them
         labels = replace(labels, groups=as_text(copies.units))
     return fit(
         plan.make_network,

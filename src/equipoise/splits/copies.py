@@ -31,12 +31,12 @@ class Copies:
 
     Args:
         units: (N,) int64 codes from 0: rows of one code belong into one part, as their content or
-            their group is the same, or that of a row in between.
+            their group is the same, or that of a row in between; None where no row is a copy.
         n_rows: Rows whose content occurs more than once.
         n_contents: Different contents among them.
     """
 
-    units: NDArray[np.int64]
+    units: NDArray[np.int64] | None
     n_rows: int
     n_contents: int
 
@@ -46,7 +46,7 @@ class Copies:
 
 
 def feature_contents(features: ArrayLike) -> NDArray[np.uint64] | None:
-    """Return (N,) hashes of rows of numbers, or None where equal rows are no copies.
+    """Return (N,) hashes of rows of numbers, or None where equal rows do not tell of copies.
 
     Rows of a few whole-number codes are equal by chance: four yes-or-no answers have 16 contents.
     So equal rows count as copies only where columns that were drawn on their own would make less
@@ -74,7 +74,7 @@ def feature_contents(features: ArrayLike) -> NDArray[np.uint64] | None:
     _, first, sizes = np.unique(hashes, return_index=True, return_counts=True)
     found = _pairs(sizes)
     if not found:
-        return None
+        return hashes
     expected = n * (n - 1) / 2
     flat = array.reshape(n, -1)
     one = np.sort(first)
@@ -100,7 +100,7 @@ def _match(column: NDArray[Any]) -> float:
 
 
 def find_copies(contents: ArrayLike | None, groups: ArrayLike | None = None) -> Copies | None:
-    """Return what keeps rows of equal content, and groups, together; None without copies.
+    """Return what keeps rows of equal content, and groups, together; None if nothing is known.
 
     Args:
         contents: (N,) hashes of what each row holds, for example of :func:`feature_contents` or of
@@ -120,7 +120,7 @@ def find_copies(contents: ArrayLike | None, groups: ArrayLike | None = None) -> 
     codes = codes.reshape(-1)
     repeated = sizes > 1
     if not repeated.any():
-        return None
+        return Copies(None, 0, 0)
     n, width = hashes.size, sizes.size
     rows, ends = [np.arange(n)], [n + codes]
     given = to_ids("groups", groups, n, unique=False)
