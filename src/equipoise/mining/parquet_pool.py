@@ -197,6 +197,8 @@ def _codes(
     """Return labels as small integers, and the classes, or None for one binary label."""
     import polars as pl
 
+    if len({part.dtype for part in parts}) > 1:  # numbers in one file, text in another
+        parts = [part.cast(pl.String) for part in parts]
     what, whole = f"column {label}", pl.concat(parts)
     if whole.dtype.is_float():
         whole = whole.fill_nan(None)

@@ -206,3 +206,33 @@ def test_annotations_that_do_not_fit_together_are_refused(changes, error, messag
     }
     with pytest.raises(error, match=message):
         Annotations(**{**parts, **changes})
+
+
+def test_files_and_classes_of_a_box_table_are_text_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "boxes.csv"
+    rows = ["0010,0,0,4,4,01", "10,1,1,3,3,1", "0010,2,2,3,3,1"]
+    file.write_text("image,x1,y1,x2,y2,class\n" + "\n".join(rows) + "\n")
+    truth = read_box_table(file)
+    assert truth.files == ("0010", "10")
+    assert truth.names == ("background", "01", "1")
+    assert truth.counts == {"01": 1, "1": 2}
+    with pytest.raises(DataError, match="differs from '1' only by spaces or as a number"):
+        read_box_table(file, names=["1"])
+    numbers = ["a,0,0,4,4,10", "a,1,1,3,3,9"]
+    file.write_text("image,x1,y1,x2,y2,class\n" + "\n".join(numbers) + "\n")
+    assert read_box_table(file).names == ("background", "9", "10")
+
+
+def test_ids_of_a_coco_file_are_text(tmp_path: Path) -> None:
+    file = tmp_path / "coco.json"
+    document = {
+        "images": [{"id": 7, "file_name": "a.png"}],
+        "categories": [{"id": "3", "name": "dog"}],
+        "annotations": [{"id": 1, "image_id": "7", "category_id": 3, "bbox": [0, 0, 2, 2]}],
+    }
+    file.write_text(json.dumps(document))
+    assert read_coco(file).counts == {"dog": 1}
+    document["annotations"][0]["image_id"] = "007"
+    file.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"got '007'\. It differs from '7' only by spaces or as a"):
+        read_coco(file)

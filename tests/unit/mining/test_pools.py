@@ -12,6 +12,7 @@ import torch
 from equipoise import Labels
 from equipoise.data import ArrayDataset, Sequences, pad_batch
 from equipoise.errors import DataError, ShapeError, UsageError
+from equipoise.labels import LabelCoding
 from equipoise.mining import ArrayPool, DatasetPool, ParquetPool, Pool
 
 N = 37
@@ -167,3 +168,18 @@ def test_wrong_tables_are_named(table, tmp_path: Path, changes, settings, messag
     changed = table.with_columns(**{k: pl.lit(v) for k, v in changes.items()})
     with pytest.raises(DataError, match=message):
         parquet(changed, tmp_path, **settings).read(np.arange(3))
+
+
+def test_a_parquet_pool_reads_ids_and_codings_as_every_reader_does(tmp_path: Path) -> None:
+    file = tmp_path / "p.parquet"
+    frame = pl.DataFrame(
+        {"y": [1, -1, -1, 1], "a": [0.0, 1.0, 2.0, 3.0], "k": ["01", "1", "2", "3"]}
+    )
+    frame.write_parquet(file)
+    with pytest.raises(DataError, match="1 and -1 alone"):
+        ParquetPool(file, label="y", id_column="k")
+    pool = ParquetPool(file, label="y", id_column="k", coding=LabelCoding.of(negative=-1))
+    assert pool.n_negative == 2
+    assert pool.ids(np.array([0, 1])).tolist() == ["01", "1"]
+    frame.with_columns(pl.Series("y", [10, 9, 9, 10])).write_parquet(file)
+    assert ParquetPool(file, label="y", id_column="k").names == ("9", "10")
