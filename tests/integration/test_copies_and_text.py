@@ -249,3 +249,23 @@ def test_codings_of_the_command_line_and_of_studies(
     assert run("init", "t.csv", "--labels", "A", "--negative", "-1", "-o", "new.yaml") == 0
     assert "negative: ['-1']" in (here / "new.yaml").read_text()
     assert load_data(load_study(here / "new.yaml")).labels.counts.tolist() == [30]
+
+
+def test_empty_label_cells_are_mentioned(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(7)
+    a, b = (list(map(str, (rng.random(400) < 0.3).astype(int))) for _ in range(2))
+    for row in range(67):
+        a[3 * row] = ""
+    (here / "t.csv").write_text("A,B\n" + "".join(f"{i},{j}\n" for i, j in zip(a, b, strict=True)))
+    assert run("split", "t.csv", "--labels", "A,B") == 0
+    assert "unknown entries (-1 or empty): 67" in capsys.readouterr().out
+    assert run("diagnose", "t.csv", "--labels", "A,B") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "67 of 800 entries (8.4%) are unknown (-1 or empty), most of 'A': 67 of 400" in out
+    text = [
+        ("A|B" if i == "1" and j == "1" else "A" * (i == "1")) for i, j in zip(a, b, strict=True)
+    ]
+    (here / "d.csv").write_text("id,y\n" + "".join(f"{i},{t}\n" for i, t in enumerate(text)))
+    assert run("diagnose", "d.csv", "--label", "y") == 0
+    empty = text.count("")
+    assert f"{empty} of 400 rows" in " ".join(capsys.readouterr().out.split())

@@ -19,6 +19,7 @@ __all__ = [
     "low_power",
     "names_alike",
     "rows_unknown",
+    "rows_without_label",
     "unknown_entries",
     "unknown_or_absent",
     "unlearnable",
@@ -293,5 +294,27 @@ def labels_of_none(facts: Facts) -> list[Finding] | None:
             {"labels": found},
             'Leave its column out; in a column of several labels say empty_token="NAME".',
             "If every row has exactly one label, it is a class: read them as classes.",
+        )
+    ]
+
+
+@check("EQ116")
+def rows_without_label(facts: Facts) -> list[Finding] | None:
+    """Say how many rows have none of the labels: an empty cell of "A|B" is read so."""
+    labels = facts.labels
+    if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
+        return None
+    rows = int((labels.values == 0).all(axis=1).sum())
+    if not rows:
+        return []
+    return [
+        finding(
+            "EQ116",
+            f"{rows:,} of {len(labels):,} rows ({rows / len(labels):.1%}) have none of the labels. "
+            "They are negatives of every label; in a column of several labels an empty cell is "
+            "read so.",
+            {"rows": rows, "share": rows / len(labels)},
+            'If an empty cell means that nobody looked, declare it: unknown="".',
+            "If each of these rows has some label that is not in the table, add it.",
         )
     ]

@@ -257,6 +257,11 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         scored(probabilities=spread(0.1)),
     ),
     "EQ115": (of_none("No Finding"), of_none("effusion"), {"labels": hot([1, 0])}),
+    "EQ116": (
+        {"labels": hot([1, 0], [0, 0])},
+        {"labels": hot([1, 0], [0, 1])},
+        {"labels": hot([1, 0])},
+    ),
     "EQ201": (
         with_split([1, 1, 2, 2, 3, 3], [2]),
         with_split([1, 1, 2, 2, 3, 3], [2, 3]),
