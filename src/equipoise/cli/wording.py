@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from shlex import quote
 
 __all__ = ["in_options"]
 
@@ -49,6 +50,10 @@ def in_options(message: str, verb: str) -> str:
         "`--id` must name columns of the table, got 'x'."
         >>> in_options("One column of class names is label=, not labels=.", "audit")
         'One column of class names is --label, not --columns.'
+        >>> in_options('Say empty_token="No Finding".', "split")
+        "Say --empty-token 'No Finding'."
+        >>> in_options('Say negative="-1".', "train")
+        'Say data.negative: "-1".'
     """
     in_study = {name: f"data.{name}" for name in CODING} if verb in OF_STUDIES else {}
     known = OPTIONS | in_study | OF_VERB.get(verb, {})
@@ -58,11 +63,11 @@ def in_options(message: str, verb: str) -> str:
         return "`" + " and ".join(known.get(part, part) for part in parts) + "`"
 
     def setting(match: re.Match[str]) -> str:
-        value = match[2] or match[3]
+        value = match[2] if match[2] is not None else match[3]
         if match[1] in in_study:
-            return in_study[match[1]] + (f': "{value}"' if value else "")
+            return in_study[match[1]] + ("" if value is None else f': "{value}"')
         if match[1] not in known:
             return match[0]
-        return known[match[1]] + (f" {value}" if value else "")
+        return known[match[1]] + ("" if value is None else f" {quote(value)}")
 
     return SETTING.sub(setting, FIRST.sub(quoted, message))
