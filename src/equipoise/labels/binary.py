@@ -80,10 +80,11 @@ def _coded(
         column = column.cast(pl.String)
     if column.dtype.is_float():
         column = column.fill_nan(None)
-    counted = column.value_counts(name="entries")
+    column = column.alias("entry")  # its own name may be that of the counts
+    counted = column.value_counts(name="rows")
     code: dict[Any, int] = {}
     texts: dict[str, int] = {}
-    for value, n in zip(counted[column.name].to_list(), counted["entries"].to_list(), strict=True):
+    for value, n in zip(counted["entry"].to_list(), counted["rows"].to_list(), strict=True):
         text = entry_text(value)
         texts[text] = texts.get(text, 0) + n
         found = coding.code(text)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["alike", "class_column", "label_column"]
 
-_OTHER_MARKS = (",", ";", "/")
+_OTHER_MARKS = (",", ";")
 _LISTED = 5
 
 

@@ -72,6 +72,11 @@ def test_words_of_one_pair_are_recognised_and_said(yes: str, no: str) -> None:
     assert declared.values[:, 0].tolist() == [1, 0]
 
 
+def test_a_column_may_be_called_anything() -> None:
+    for name in ("entry", "rows", "count", "entries"):
+        assert read({name: [1, 0, None]}).values[:, 0].tolist() == [1, 0, -1]
+
+
 def test_words_of_two_pairs_are_no_coding() -> None:
     with pytest.raises(DataError, match="words of one pair"):
         read({"A": ["T", "N"]})
