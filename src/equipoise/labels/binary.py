@@ -62,7 +62,7 @@ def binary_columns(
             )
         )
     if words:
-        yes, no = ([repr(w) for w, v in words.items() if v == side] for side in (1, 0))
+        yes, no = ([repr(w) for w, v in sorted(words.items()) if v == side] for side in (1, 0))
         said = [f"{', '.join(side)} as {word}" for side, word in ((yes, "present"), (no, "absent"))
                 if side]  # fmt: skip
         message = f"`{', '.join(what[:_LISTED])}`: {' and '.join(said)}."
@@ -84,13 +84,19 @@ def _coded(
     counted = column.value_counts(name="rows")
     code: dict[Any, int] = {}
     texts: dict[str, int] = {}
+    outside: list[Any] = []
     for value, n in zip(counted["entry"].to_list(), counted["rows"].to_list(), strict=True):
         text = entry_text(value)
         texts[text] = texts.get(text, 0) + n
         found = coding.code(text)
         if found is None:
-            raise DataError(_outside(column, what, value, coding))
-        code[value] = found
+            outside.append(value)
+        else:
+            code[value] = found
+    if outside:
+        # Counts come in any order: the first such row is named, whichever that is.
+        row = int(column.is_in(pl.Series(outside, dtype=column.dtype).implode()).arg_max() or 0)
+        raise DataError(_outside(column, what, row, coding))
     empty = code.pop(None, UNKNOWN)
     old = pl.Series(list(code), dtype=column.dtype)
     new = pl.Series(list(code.values()), dtype=pl.Int8)
@@ -98,8 +104,7 @@ def _coded(
     return np.asarray(coded.fill_null(empty).to_numpy(), dtype=np.int8), texts
 
 
-def _outside(column: pl.Series, what: str, value: Any, coding: LabelCoding) -> str:
-    row = int((column == value).arg_max() or 0)
+def _outside(column: pl.Series, what: str, row: int, coding: LabelCoding) -> str:
     some = {entry_text(v) for v in column.drop_nulls().unique().head(_LISTED + 1).to_list()}
     do = "One column of class names is label=, not labels=."
     if coding.is_binary or coding.unknown is not None:
@@ -111,4 +116,4 @@ def _outside(column: pl.Series, what: str, value: Any, coding: LabelCoding) -> s
             do = 'A mask is read with positive="255" and negative="0".'
         elif len(some) <= _LISTED:
             do = f"If they are codes, declare them: positive=, negative=, unknown=. {do}"
-    return say(what, expected, f"{value!r} in row {row}", do)
+    return say(what, expected, f"{column[row]!r} in row {row}", do)

@@ -192,7 +192,7 @@ def label_column(
         one = list(names) if names is not None else [column.name]
         return binary_column(column, what, coding)[:, None], "multilabel", one
     if text and kind != "multiclass" and not several:
-        _check_delimiter(what, distinct, delimiter, kind)
+        _check_delimiter(what, sorted(distinct), delimiter, kind)
     if kind == "multilabel":
         # Of numbers, labels are texts as well: 3 beside 3|7 of the same column.
         values = column.to_list() if text else column.cast(pl.String).to_list()

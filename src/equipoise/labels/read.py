@@ -26,20 +26,24 @@ __all__ = ["labels_from_table", "read_labels"]
 
 def _side_column(frame: pl.DataFrame, argument: str, name: str | None) -> NDArray[Any] | None:
     """Return the ids or groups of a table as text; empty entries are an error."""
+    import polars as pl
+
     if name is None:
         return None
     require_columns(frame, argument, [name])
     column = frame[name]
     if column.dtype.is_float():
         column = column.fill_nan(None)
-    values = column.to_list()
-    empty = [row for row, v in enumerate(values) if v is None or not str(v).strip()]
-    if empty:
-        what = f"{len(empty)} empty entries (first: row {empty[0]})"
+    empty = column.is_null()
+    if column.dtype == pl.String:
+        empty |= (column.str.strip_chars() == "").fill_null(value=True)
+    if empty.any():
+        what = f"{empty.sum()} empty entries (first: row {empty.arg_max()})"
         raise DataError(say(f"column {name}", "be filled in every row", what, "Fill them in."))
-    if column.dtype.is_float() and bool((column % 1 == 0).all()):
-        return column.to_numpy()
-    return as_text(values)
+    whole = column.dtype.is_float() and bool((column % 1 == 0).all())
+    if whole or column.dtype.is_integer():
+        return column.to_numpy()  # `to_ids` makes text of whole numbers
+    return as_text(column.to_list())
 
 
 def labels_from_table(
