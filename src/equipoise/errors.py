@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "DataError",
+    "DataWarning",
     "DoubleCorrectionWarning",
     "EquipoiseError",
     "InfeasibleSplitError",
@@ -70,6 +71,10 @@ class MissingExtraError(EquipoiseError, ImportError):
             f"{what} needs the package `{package}`, which is not installed. "
             f'Install it with: pip install "equipoise[{extra}]"'
         )
+
+
+class DataWarning(UserWarning):
+    """Data were read in a way that somebody should look at: the message says which."""
 
 
 class NoEffectWarning(UserWarning):

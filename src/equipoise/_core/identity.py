@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["as_text", "class_order", "loose_key", "loose_keys"]
+__all__ = [
+    "as_text",
+    "class_order",
+    "hashable_ids",
+    "loose_key",
+    "loose_keys",
+    "loose_match",
+    "text_codes",
+]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _WHOLE = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
@@ -26,6 +34,11 @@ def as_text(values: ArrayLike) -> NDArray[np.str_]:
     array = np.asarray(values)
     if array.dtype.kind == "U":
         return array
+    if array.dtype.kind == "S":
+        return array.astype(np.str_)
+    if array.dtype.kind in "iu" and array.size:
+        width = max(len(str(array.min())), len(str(array.max())))
+        return array.reshape(-1).astype(f"U{width}")
     return np.asarray([str(v) for v in array.reshape(-1).tolist()], dtype=np.str_)
 
 
@@ -70,3 +83,49 @@ def class_order(texts: Any) -> list[str]:
     """
     names = sorted({str(t) for t in texts})
     return sorted(names, key=int) if all(_WHOLE.fullmatch(n) for n in names) else names
+
+
+def text_codes(values: ArrayLike) -> NDArray[np.int64]:
+    """Return (N,) codes from 0 of the distinct texts, whole numbers in order of their value.
+
+    Example:
+        >>> text_codes(["10", "9", "10"]).tolist()
+        [1, 0, 1]
+    """
+    codes = np.unique(hashable_ids(as_text(values)), return_inverse=True)[1]
+    return np.asarray(codes.reshape(-1), dtype=np.int64)
+
+
+def loose_match(left: ArrayLike, right: ArrayLike) -> tuple[int, tuple[str, str]] | None:
+    """Return how many names of one side the other may hold in another spelling, and a pair.
+
+    None where a name is shared as it is written, or none would be after trimming and as numbers.
+
+    Example:
+        >>> loose_match(["0005", "6"], ["5.0", "x"])
+        (1, ('0005', '5.0'))
+        >>> loose_match(["5"], ["5", "5.0"]) is None
+        True
+    """
+    ours, theirs = (np.unique(as_text(side)) for side in (left, right))
+    if np.intersect1d(ours, theirs).size:
+        return None
+    written = {loose_key(name): name for name in theirs.tolist()}
+    pairs = [(n, written[key]) for n in ours.tolist() if (key := loose_key(n)) in written]
+    return (len(pairs), pairs[0]) if pairs else None
+
+
+def hashable_ids(ids: NDArray[np.str_]) -> NDArray[Any]:
+    """Return ids as they enter a fingerprint: plain whole numbers as int64, all else as text.
+
+    Files and trials written when whole numbers were kept as such still have their fingerprint.
+
+    Example:
+        >>> hashable_ids(np.array(["10", "9"])).tolist(), hashable_ids(np.array(["09"])).tolist()
+        ([10, 9], ['09'])
+    """
+    try:
+        numbers = ids.astype(np.int64)
+    except (ValueError, OverflowError):
+        return ids
+    return numbers if bool((as_text(numbers) == ids).all()) else ids

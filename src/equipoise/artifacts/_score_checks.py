@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.checks import one_of, say
+from equipoise._core.identity import loose_keys
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, ShapeError, UsageError
@@ -87,11 +88,13 @@ def join_ids(labels: Labels, ids: NDArray[Any] | None) -> tuple[Labels, NDArray[
     if ids is None or labels.ids is None:
         known = labels.ids if ids is None else ids
         return replace(labels, ids=known), known
-    differ = ids.astype(str) != labels.ids.astype(str)
+    differ = ids != labels.ids
     if differ.any():
         first = int(np.flatnonzero(differ)[0])
         got = f"'{ids[first]}' for '{labels.ids[first]}' in row {first}"
         do = "Bring scores and labels into the same order."
+        if bool((loose_keys(ids) == loose_keys(labels.ids)).all()):
+            do = "They are the same only trimmed or as numbers: write them alike on both sides."
         raise DataError(say("ids", "be those of the labels", got, do))
     return labels, labels.ids
 

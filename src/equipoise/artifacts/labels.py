@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import one_of, require_shape, say, to_array
 from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.identity import as_text, hashable_ids
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.errors import DataError, ShapeError
 
@@ -24,23 +25,26 @@ MAX_UNNAMED = 100_000
 _SCHEMA, _VERSION = "equipoise.Labels", 1
 
 
-def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDArray[Any] | None:
-    """Return row ids or groups as an int64 or str array of length ``n``."""
+def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDArray[np.str_] | None:
+    """Return row ids or groups as text, (n,) str: 7 is "7", and "007" stays as it is."""
     if values is None:
         return None
     array = to_array(name, values, ndim=1)
     require_shape(name, array, (n,), "Give one entry per row.")
     missing = array.dtype.kind == "O" and any(v is None or v != v for v in array.tolist())
-    whole = array.dtype.kind == "f" and bool(np.isfinite(array).all() and (array % 1 == 0).all())
+    # Beyond 2^53 a float no longer tells neighbours apart.
+    whole = array.dtype.kind == "f" and bool(
+        np.isfinite(array).all() and (array % 1 == 0).all() and (np.abs(array) < 2**53).all()
+    )
     if missing or (array.dtype.kind == "f" and not whole):
         do = "Give every row an integer or a text."
-        raise DataError(say(name, "be integers or texts", "missing values or fractions", do))
-    if whole or array.dtype.kind in "iub":
-        array = array.astype(np.int64)
-    elif array.dtype.kind != "U":
-        array = array.astype(str)
+        got = "missing values or fractions"
+        if array.dtype.kind == "f" and np.isfinite(array).all() and (array % 1 == 0).all():
+            got = "floats beyond 2^53, which have lost digits"
+        raise DataError(say(name, "be integers or texts", got, do))
+    ids = as_text(array.astype(np.int64) if whole or array.dtype.kind == "b" else array)
     if unique:
-        distinct, counts = np.unique(array, return_counts=True)
+        distinct, counts = np.unique(ids, return_counts=True)
         if distinct.size < n:
             twice = distinct[counts > 1][0]
             raise DataError(
@@ -51,7 +55,7 @@ def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDAr
                     "Remove duplicate rows, or give repeated rows a shared group instead.",
                 )
             )
-    return array
+    return ids
 
 
 def pick_rows(rows: ArrayLike | slice) -> NDArray[Any] | slice:
@@ -128,8 +132,8 @@ class Labels:
         kind: "multiclass" (exactly one class per row) or "multilabel" (any number). Binary is
             "multilabel" with one label.
         names: One name per class or label.
-        ids: (N,) unique int64 or str row ids, or None.
-        groups: (N,) int64 or str, rows that belong together (a patient, a video), or None.
+        ids: (N,) unique str row ids, or None. :meth:`from_array` makes text of integers.
+        groups: (N,) str, rows that belong together (a patient, a video), or None.
 
     Raises:
         DataError: values outside the allowed set, duplicate ids or names.
@@ -144,8 +148,8 @@ class Labels:
     values: NDArray[Any]
     kind: Kind
     names: tuple[str, ...]
-    ids: NDArray[Any] | None = None
-    groups: NDArray[Any] | None = None
+    ids: NDArray[np.str_] | None = None
+    groups: NDArray[np.str_] | None = None
 
     @classmethod
     def from_array(
@@ -183,6 +187,10 @@ class Labels:
         )
 
     def __post_init__(self) -> None:
+        for side in ("ids", "groups"):
+            given = getattr(self, side)
+            if given is not None and given.dtype.kind != "U":
+                object.__setattr__(self, side, as_text(given))
         if len(set(self.names)) < len(self.names):
             twice = next(n for i, n in enumerate(self.names) if n in self.names[:i])
             do = "Give every class or label its own name."
@@ -279,7 +287,7 @@ class Labels:
         """16 hex digits that name values, names and ids."""
         parts: list[NDArray[Any]] = [self.values, np.asarray(self.names)]
         if self.ids is not None:
-            parts.append(self.ids)
+            parts.append(hashable_ids(self.ids))
         return fingerprint_array(*parts)
 
     def save(self, path: str | Path) -> Path:

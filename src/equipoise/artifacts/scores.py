@@ -19,6 +19,7 @@ from equipoise._core.checks import (
     to_floats,
 )
 from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.identity import hashable_ids
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts._score_checks import (
     check_correction,
@@ -234,7 +235,9 @@ class Scores:
     @property
     def fingerprint(self) -> str:
         """16 hex digits that name the rows: their ids, or else their values."""
-        return fingerprint_array(self.values if self.ids is None else np.sort(self.ids))
+        return fingerprint_array(
+            self.values if self.ids is None else np.sort(hashable_ids(self.ids))
+        )
 
     @property
     def marks(self) -> RowMarks:

@@ -10,6 +10,7 @@ import typer
 from equipoise.cli import options as o
 from equipoise.cli.comparing import compare_full, finish, names_a_model
 from equipoise.cli.console import note, print_json, progress, table
+from equipoise.cli.reading import coding_of
 
 EXAMPLE = (
     "Examples: equipoise compare study.yaml --set seeds=10; equipoise compare train.csv --label y"
@@ -18,12 +19,10 @@ EXAMPLE = (
 
 def run(
     source: Annotated[Path, typer.Argument(help="Study (YAML) or feature table (CSV, Parquet).")],
-    label: o.LabelColumn = None,
-    labels: o.LabelColumns = None,
-    delimiter: o.Delimiter = "|",
-    kind: o.KindOption = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
+    label: o.LabelColumn = None, labels: o.LabelColumns = None, delimiter: o.Delimiter = "|",
+    kind: o.KindOption = None, id_column: o.IdColumn = None, group: o.GroupColumn = None,
+    positive: o.Positive = None, negative: o.Negative = None, unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
     test: Annotated[Path | None, typer.Option(help="Table of test rows.")] = None,
     settings: o.Settings = None,
     out: Annotated[
@@ -35,7 +34,7 @@ def run(
     cluster: Annotated[str | None, typer.Option(help="Ray: ray://HOST:PORT, auto, local.")] = None,
     allow_code: o.AllowCode = False,
     as_json: o.Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Train every arm over all seeds and say what each remedy bought."""
     from equipoise.experiments.entry import clear_trials, plan_rows, study_from
     from equipoise.experiments.run import run_study
@@ -45,7 +44,9 @@ def run(
         return compare_full(source, settings, folder, dry_run=dry_run, resume=resume,
                             processes=processes, cluster=cluster, allow_code=allow_code,
                             as_json=as_json)  # fmt: skip
-    study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings)
+    coding = coding_of(positive, negative, unknown, empty_token)
+    study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings,
+                       coding)  # fmt: skip
     if dry_run:
         head, rows, summary = plan_rows(study, folder, allow_code=allow_code)
         print_json(rows) if as_json else typer.echo(table(head, rows))

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from equipoise.cli.console import note, print_json, progress, table
+from equipoise.cli.training_lines import short_findings
 from equipoise.cli.verdict import comparison_lines
 
 __all__ = ["compare_full", "finish", "names_a_model"]
@@ -66,6 +67,9 @@ def finish(outcome: Any, folder: Path, as_json: bool) -> None:
     result.save(folder / "comparison.json")
     path = write_report(result, outcome.findings, path=folder / "report.html")
     note(f"{outcome.trained} trials trained, {outcome.reused} re-used")
+    copied = [found for found in outcome.findings if found.code in ("EQ202", "EQ208")]
+    if copied:
+        note("\n".join(short_findings(copied)))
     if as_json:
         verdicts = {a.method: a.gain.verdict if a.gain else "baseline" for a in result.arms}
         print_json({"recommended": result.recommended, "report": path, "arms": verdicts})

@@ -10,6 +10,7 @@ import typer
 from equipoise.cli import diagnose_options as d
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, kind_of, results_lines, split_list
+from equipoise.cli.reading import coding_of, labels_of
 
 EXAMPLE = "Example: equipoise diagnose --positives A=19000,B=65000,C=38000,D=105000 --rows 224000"
 
@@ -20,6 +21,8 @@ def run(
     ] = None,
     label: o.LabelColumn = None, labels: o.LabelColumns = None, delimiter: o.Delimiter = "|",
     kind: o.KindOption = None, id_column: o.IdColumn = None, group: o.GroupColumn = None,
+    positive: o.Positive = None, negative: o.Negative = None, unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
     positives: d.Positives = None, rows: d.Rows = None, split: d.SplitFile = None,
     images: d.Images = None, features: d.Features = False, scores: d.ScoreFile = None,
     other: d.Other = None, new: d.New = None, rule: d.RuleFile = None,
@@ -33,14 +36,13 @@ def run(
     from equipoise.diagnosis import explain as page
     from equipoise.experiments.diagnosing import Sources, check_sources, write_results
     from equipoise.experiments.inputs import counts_from_text
-    from equipoise.labels import read_labels
 
     if explain is not None:
         return typer.echo(page(explain))
     read, columns = None, split_list(labels)
     if table is not None:
-        read = read_labels(table, label=label, labels=columns, delimiter=delimiter,
-                           kind=kind_of(kind), id_column=id_column, group_column=group)  # fmt: skip
+        coding = coding_of(positive, negative, unknown, empty_token)
+        read = labels_of(table, label, labels, delimiter, kind, id_column, group, coding)
     sources = Sources(
         read, table, counts=None if positives is None else counts_from_text(positives), n_rows=rows,
         kind=kind_of(kind) if table is None else None, split=split, images=images,

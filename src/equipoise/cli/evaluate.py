@@ -10,6 +10,7 @@ import typer
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, note, print_json, split_list
 from equipoise.cli.judgement import decided_lines, draw_figure, evaluation_lines, parted_lines
+from equipoise.cli.reading import coding_of
 
 EXAMPLE = "Example: equipoise evaluate rule.json test.parquet"
 
@@ -23,6 +24,11 @@ def run(
     labels: o.LabelColumns = None,
     id_column: o.IdColumn = None,
     group: o.GroupColumn = None,
+    delimiter: o.Delimiter = "|",
+    positive: o.Positive = None,
+    negative: o.Negative = None,
+    unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
     confidence: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
     by: Annotated[str | None, typer.Option(help="label_count: by labels per row.")] = None,
     train_counts: o.TrainCounts = None,
@@ -44,8 +50,9 @@ def run(
     from equipoise.experiments.inputs import read_scores
 
     loaded = DecisionRule.load(rule)
+    coding = {**coding_of(positive, negative, unknown, empty_token), "delimiter": delimiter}
     found = read_scores(scores, score_kind, split_list(columns), label, split_list(labels),
-                        id_column, group, "test", loaded)  # fmt: skip
+                        id_column, group, "test", loaded, coding)  # fmt: skip
     counts = None if train_counts is None else read_counts(train_counts, loaded.names)
     result = evaluate(loaded, found, confidence_level=confidence, train_counts=counts, by=by,
                       net_benefit_at=net_benefit_at, max_fpr=max_fpr, top_fraction=top)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
 
 import typer
 
@@ -29,15 +30,21 @@ def _wrong_use(error: Exception) -> int:
     return _stop(f"{message} See `equipoise --help`.", 2)
 
 
-def _as_note(message: Warning | str, *_: object, **__: object) -> None:
-    typer.echo(f"equipoise: note: {' '.join(str(message).split())}", err=True)
+def _notes_of(verb: str) -> Callable[..., None]:
+    """Return what prints a warning as a note, in the options of the verb."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        said = in_options(" ".join(str(message).split()), verb)
+        typer.echo(f"equipoise: note: {said}", err=True)
+
+    return show
 
 
 def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _as_note
+            warnings.showwarning = _notes_of("".join(arguments[:1]))
             code = app(arguments, standalone_mode=False, prog_name="equipoise")
     except EquipoiseError as error:
         return _stop(in_options(str(error), "".join(arguments[:1])), error.exit_code)

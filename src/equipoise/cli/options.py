@@ -18,6 +18,7 @@ __all__ = [
     "Delimiter",
     "Deployment",
     "DryRun",
+    "EmptyTokens",
     "FailOn",
     "Folds",
     "Fractions",
@@ -31,9 +32,11 @@ __all__ = [
     "LongTail",
     "MaxFpr",
     "MinPerPart",
+    "Negative",
     "NetBenefitAt",
     "Objective",
     "OutFolder",
+    "Positive",
     "ScoreColumns",
     "ScoreKind",
     "Seed",
@@ -49,6 +52,7 @@ __all__ = [
     "TopK",
     "TrainCounts",
     "TrainPrior",
+    "Unknown",
     "ValPerClass",
 ]
 
@@ -59,6 +63,22 @@ LabelColumns = Annotated[
     str | None, typer.Option("--labels", help="One column per label, as A,B,C: 0, 1, -1 unknown.")
 ]
 Delimiter = Annotated[str, typer.Option(help="Between the labels of a --label column.")]
+Positive = Annotated[
+    list[str] | None,
+    typer.Option("--positive", help="Entry that means present, instead of 1; may be repeated."),
+]
+Negative = Annotated[
+    list[str] | None,
+    typer.Option("--negative", help="Entry that means absent, instead of 0; may be repeated."),
+]
+Unknown = Annotated[
+    list[str] | None,
+    typer.Option("--unknown", help="Entry that means unknown, instead of -1; may be repeated."),
+]
+EmptyTokens = Annotated[
+    list[str] | None,
+    typer.Option("--empty-token", help="Word that means no label, in a --label column of A|D."),
+]
 KindOption = Annotated[
     str | None,
     typer.Option("--kind", help="multiclass or multilabel; seen from the values if not given."),

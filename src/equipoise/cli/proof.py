@@ -41,6 +41,8 @@ def proof_lines(summary: SplitSummary, on_purpose: bool) -> list[str]:
     lines.append(f"missing labels: {_some(gone) or 'none'}")
     if summary.absent:
         lines.append(f"without positives anywhere: {_some(list(summary.absent))}")
+    if summary.unknown:
+        lines.append(f"unknown entries (-1 or empty): {summary.unknown:,}")
     if summary.groups is not None:
         number, crossing = summary.groups
         lines.append(f"groups: {number - crossing} of {number} kept together")

@@ -8,53 +8,49 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import kind_of, numbers, print_json, split_list
+from equipoise.cli.console import numbers, print_json, split_list
 from equipoise.cli.proof import proof_lines
+from equipoise.cli.reading import coding_of, labels_of
 
 EXAMPLE = "Example: equipoise split labels.csv --labels A,B,C,D --groups patient -o parts"
 
 
 def run(
     source: Annotated[Path, typer.Argument(help="CSV, Parquet or class folder with labels.")],
-    label: o.LabelColumn = None,
-    labels: o.LabelColumns = None,
-    delimiter: o.Delimiter = "|",
-    kind: o.KindOption = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    fractions: o.Fractions = None,
-    folds: o.Folds = None,
-    min_per_part: o.MinPerPart = 1,
-    long_tail: o.LongTail = False,
-    ratio: o.TailRatio = None,
-    shape: o.TailShape = None,
-    total: o.TailTotal = None,
-    order: o.TailOrder = None,
-    test_per_class: o.TestPerClass = None,
+    label: o.LabelColumn = None, labels: o.LabelColumns = None, delimiter: o.Delimiter = "|",
+    kind: o.KindOption = None, id_column: o.IdColumn = None, group: o.GroupColumn = None,
+    positive: o.Positive = None, negative: o.Negative = None, unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
+    fractions: o.Fractions = None, folds: o.Folds = None, min_per_part: o.MinPerPart = 1,
+    long_tail: o.LongTail = False, ratio: o.TailRatio = None, shape: o.TailShape = None,
+    total: o.TailTotal = None, order: o.TailOrder = None, test_per_class: o.TestPerClass = None,
     val_per_class: o.ValPerClass = None,
-    copy: o.CopyFiles = None,
-    seed: o.Seed = 0,
-    out: o.OutFolder = Path("split"),
-    dry_run: o.DryRun = False,
-    as_json: o.Json = False,
-) -> None:
+    copy: o.CopyFiles = None, seed: o.Seed = 0, out: o.OutFolder = Path("split"),
+    dry_run: o.DryRun = False, as_json: o.Json = False,
+) -> None:  # fmt: skip
     """Split a label table (or class folder) and write the parts with the proof."""
     from equipoise.experiments.parts import LongTail, draw_splits, splits_dict, write_splits
-    from equipoise.labels import read_labels
+    from equipoise.experiments.table_copies import table_copies, told_of
     from equipoise.splits import split_summary
 
     shares, ratios = numbers("--fractions", fractions), numbers("--ratio", ratio, ":")
     each = (val_per_class, test_per_class)
     tail = LongTail.from_options(long_tail, ratios, shape, total, each, split_list(order))
-    found = read_labels(source, label=label, labels=split_list(labels), delimiter=delimiter,
-                        kind=kind_of(kind), id_column=id_column, group_column=group)  # fmt: skip
+    coding = coding_of(positive, negative, unknown, empty_token)
+    found = labels_of(source, label, labels, delimiter, kind, id_column, group, coding)
+    copies = table_copies(source, found, [label, *(split_list(labels) or ()), id_column, group])
     made = draw_splits(found, fractions=shares, folds=folds, min_per_part=min_per_part,
-                       long_tail=tail, seed=seed)  # fmt: skip
-    summary = split_summary(made, found)
+                       long_tail=tail, seed=seed, copies=copies)  # fmt: skip
+    summary, said = split_summary(made, found), told_of(copies, made, found)
     written = [] if dry_run else write_splits(made, found, source, out, copy)
     if as_json:
-        print_json(splits_dict(made) | {"summary": summary.to_dict(), "written": written})
+        more = {"findings": [f.to_dict() for f in said], "summary": summary.to_dict()}
+        print_json(splits_dict(made) | more | {"written": written})
         return
     prints = " ".join(s.fingerprint for s in made)
     end = f"written: {', '.join(map(str, written))}" if written else "dry run: nothing written"
-    typer.echo("\n".join([*proof_lines(summary, long_tail), f"fingerprint {prints}", end]))
+    lines = [
+        *proof_lines(summary, long_tail),
+        *(f"{f.code} {f.severity}: {f.message}" for f in said),
+    ]
+    typer.echo("\n".join([*lines, f"fingerprint {prints}", end]))

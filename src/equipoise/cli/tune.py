@@ -9,6 +9,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, note, print_json, split_list
+from equipoise.cli.reading import coding_of
 
 SCORE_CHECKS = ("EQ401", "EQ402", "EQ403", "EQ404", "EQ405")
 EXAMPLE = "Example: equipoise tune val.parquet -o rule.json --objective precision --at-least 0.9"
@@ -35,6 +36,11 @@ def run(
     labels: o.LabelColumns = None,
     id_column: o.IdColumn = None,
     group: o.GroupColumn = None,
+    delimiter: o.Delimiter = "|",
+    positive: o.Positive = None,
+    negative: o.Negative = None,
+    unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
     seed: o.Seed = 0,
     as_json: o.Json = False,
     least: o.FailOn = None,
@@ -46,8 +52,10 @@ def run(
     from equipoise.diagnosis import diagnose
     from equipoise.experiments.inputs import read_named_scores
 
+    coding = {**coding_of(positive, negative, unknown, empty_token), "delimiter": delimiter}
     found, called = read_named_scores(scores, score_kind, split_list(columns), label,
-                                      split_list(labels), id_column, group, "val")  # fmt: skip
+                                      split_list(labels), id_column, group, "val",
+                                      coding=coding)  # fmt: skip
     new = None if deployment is None else Scores.load(deployment)
     rule = tune(found, objective=objective, target_prior=parse_target(target_prior),
                 calibration=calibration, costs=parse_costs(costs), at_least=at_least,

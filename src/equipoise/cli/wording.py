@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from shlex import quote
 
 __all__ = ["in_options"]
 
 # Arguments whose option is spelt in the same way; `scores` is left out: it is mostly a file.
 SAME = (
-    "at_least", "budget", "by", "calibration", "costs", "deployment", "figure", "fractions",
-    "free_offsets", "k", "kind", "label", "labels", "max_fpr", "min_per_part", "net_benefit_at",
-    "objective", "order", "target_prior", "threshold_probability", "total", "train_counts",
-    "train_prior",
+    "at_least", "budget", "by", "calibration", "costs", "deployment", "delimiter", "empty_token",
+    "figure", "fractions", "free_offsets", "k", "kind", "label", "labels", "max_fpr",
+    "min_per_part", "negative", "net_benefit_at", "objective", "order", "positive", "target_prior",
+    "threshold_probability", "total", "train_counts", "train_prior", "unknown",
 )  # fmt: skip
 OTHER = {
     "columns": "--scores",
@@ -31,6 +32,9 @@ OF_VERB = {
     "diagnose": {"counts": "--positives"},
     "mine": {"negative": "--negative", "ratio": "--ratio"},
 }
+# Verbs whose tables are described in a study: how labels are coded stands there.
+OF_STUDIES = ("train", "mine")
+CODING = ("positive", "negative", "unknown", "empty_token")
 SETTING = re.compile(r"\b(\w+)=(?:'([^']*)'|\"([^\"]*)\"|(?=\W|$))")
 # Later words in backquotes are columns and other names.
 FIRST = re.compile(r"^`(\w+(?: and \w+)*)`")
@@ -46,17 +50,24 @@ def in_options(message: str, verb: str) -> str:
         "`--id` must name columns of the table, got 'x'."
         >>> in_options("One column of class names is label=, not labels=.", "audit")
         'One column of class names is --label, not --columns.'
+        >>> in_options('Say empty_token="No Finding".', "split")
+        "Say --empty-token 'No Finding'."
+        >>> in_options('Say negative="-1".', "train")
+        'Say data.negative: "-1".'
     """
-    known = OPTIONS | OF_VERB.get(verb, {})
+    in_study = {name: f"data.{name}" for name in CODING} if verb in OF_STUDIES else {}
+    known = OPTIONS | in_study | OF_VERB.get(verb, {})
 
     def quoted(match: re.Match[str]) -> str:
         parts = match[1].split(" and ")
         return "`" + " and ".join(known.get(part, part) for part in parts) + "`"
 
     def setting(match: re.Match[str]) -> str:
+        value = match[2] if match[2] is not None else match[3]
+        if match[1] in in_study:
+            return in_study[match[1]] + ("" if value is None else f': "{value}"')
         if match[1] not in known:
             return match[0]
-        value = match[2] or match[3]
-        return known[match[1]] + (f" {value}" if value else "")
+        return known[match[1]] + ("" if value is None else f" {quote(value)}")
 
     return SETTING.sub(setting, FIRST.sub(quoted, message))

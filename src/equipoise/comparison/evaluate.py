@@ -175,6 +175,9 @@ def _judge_labels(
     """Judge label by label, a few at a time: in threads where there is much to do."""
     rows: dict[str, LabelRow] = {}
     macro, sums = MacroSums(), {group: MacroSums() for group in groups}
+    # A class without rows is nobody's to find: its specificity of 1 would lift every macro average.
+    classes = labels.kind == "multiclass"
+    absent = set(np.flatnonzero(labels.counts == 0).tolist()) if classes else set()
     threads = min(os.cpu_count() or 1, MOST_THREADS) if case.hot.size >= LARGE else 1
     with ThreadPoolExecutor(threads) as pool:
         each = pool.map if threads > 1 else map
@@ -185,6 +188,9 @@ def _judge_labels(
 
             made = each(one, case.columns(start), range(start, start + TOGETHER))
             for i, row in enumerate(made, start):
+                if i in absent:
+                    rows[labels.names[i]] = replace(row, averaged={})
+                    continue
                 for total in (macro, *(sums[g] for g, held in groups.items() if i in held)):
                     total.add(row.averaged)
                 # Influence values are summed; to keep those of every label would take N x L each.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from equipoise._core.checks import say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import DataError
+from equipoise.labels.coding import DEFAULT, LabelCoding
 from equipoise.labels.read import labels_from_table
 from equipoise.labels.tables import require_columns
 
@@ -30,9 +31,11 @@ class LabelColumns:
         id_column: str | None,
         group_column: str | None,
         names: Sequence[str] | None,
+        coding: LabelCoding = DEFAULT,
     ) -> None:
         self.label, self.labels, self.delimiter, self.kind = label, labels, delimiter, kind
         self.id_column, self.group_column, self.names = id_column, group_column, names
+        self.coding = coding
 
     @property
     def named(self) -> list[str]:
@@ -57,6 +60,7 @@ class LabelColumns:
             known,
             self.group_column,
             self.names,
+            self.coding,
         )
 
 

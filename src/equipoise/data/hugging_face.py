@@ -15,6 +15,7 @@ from equipoise.artifacts.labels import Kind, Labels
 from equipoise.data._rows import Rows
 from equipoise.data.decoding import ImageSettings, decode_image, image_tensor
 from equipoise.errors import DataError, UsageError
+from equipoise.labels.coding import DEFAULT, LabelCoding
 from equipoise.labels.read import labels_from_table
 
 __all__ = ["HuggingFaceRows", "from_hugging_face"]
@@ -75,6 +76,7 @@ def from_hugging_face(
     labels: Sequence[str] | None = None,
     kind: Kind | None = None,
     names: Sequence[str] | None = None,
+    coding: LabelCoding = DEFAULT,
     settings: ImageSettings | None = None,
 ) -> HuggingFaceRows:
     """Take one split of a Hugging Face data set; nothing of that package is imported here.
@@ -88,6 +90,7 @@ def from_hugging_face(
         labels: Columns of 0, 1 and -1 or empty (unknown), one per label.
         kind: "multiclass" or "multilabel", where ``label`` alone does not say it.
         names: Class or label names in order; None takes those of a ``ClassLabel``.
+        coding: What the entries of ``labels`` stand for, where 1 and 0 is not it.
         settings: Size, mode and dtype of images. Images that the package decodes itself are under
             Pillow's own limit of pixels alone; cast the column to ``Image(decode=False)`` to have
             ``max_pixels`` hold.
@@ -122,7 +125,7 @@ def from_hugging_face(
     for name in [column, *([] if label is None else [label]), *(labels or ())]:
         if name not in known:
             raise DataError(say("column", "be in the data set", repr(name), closest(name, known)))
-    truth = _labels(dataset, label, labels, kind, names)
+    truth = _labels(dataset, label, labels, kind, names, coding)
     return HuggingFaceRows(dataset, column, truth, settings or ImageSettings())
 
 
@@ -142,6 +145,7 @@ def _labels(
     labels: Sequence[str] | None,
     kind: Kind | None,
     names: Sequence[str] | None,
+    coding: LabelCoding,
 ) -> Labels | None:
     import polars as pl
 
@@ -158,7 +162,7 @@ def _labels(
     except (TypeError, pl.exceptions.PolarsError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(say("labels", "be columns of one type", reason)) from error
-    return labels_from_table(frame, label, labels, "|", kind, None, None, names)
+    return labels_from_table(frame, label, labels, "|", kind, None, None, names, coding)
 
 
 def _from_lists(rows: Sequence[Any], column: str, names: Sequence[str] | None) -> Labels:

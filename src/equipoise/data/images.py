@@ -17,6 +17,7 @@ from equipoise.data._columns import LabelColumns, read_parquet_columns
 from equipoise.data.decoding import ImageSettings
 from equipoise.data.image_rows import Check, ImageRows, OnBroken
 from equipoise.errors import DataError
+from equipoise.labels.coding import DEFAULT, LabelCoding
 from equipoise.labels.read import read_labels
 from equipoise.labels.tables import read_table, require_columns, to_table
 
@@ -102,6 +103,7 @@ class ImageFiles(ImageRows):
         id_column: str | None = None,
         group_column: str | None = None,
         names: Sequence[str] | None = None,
+        coding: LabelCoding = DEFAULT,
         settings: ImageSettings | None = None,
         on_broken: OnBroken = "error",
         check: Check = "decode",
@@ -115,7 +117,8 @@ class ImageFiles(ImageRows):
             root: Folder that relative paths start from; None takes the table's folder (for a data
                 frame: the working directory).
             label: As in :func:`equipoise.labels.read_labels`, and so are the arguments up to
-                ``names``; with neither ``label`` nor ``labels`` there are no labels.
+                ``names``; ``coding`` holds its last four (``LabelCoding.of``). With neither
+                ``label`` nor ``labels`` there are no labels.
             settings: As in the class, and so are those after it.
 
         Raises:
@@ -130,7 +133,9 @@ class ImageFiles(ImageRows):
         if empty:
             found = f"{len(empty)} empty entries (first: row {empty[0]})"
             raise DataError(say(f"column {path_column}", "have a path in each row", found))
-        columns = LabelColumns(label, labels, delimiter, kind, id_column, group_column, names)
+        columns = LabelColumns(
+            label, labels, delimiter, kind, id_column, group_column, names, coding
+        )
         return cls(
             [base / str(path) for path in paths],
             columns.read(frame, path_column),
@@ -253,6 +258,7 @@ class ImageBytes(ImageRows):
         id_column: str | None = None,
         group_column: str | None = None,
         names: Sequence[str] | None = None,
+        coding: LabelCoding = DEFAULT,
         settings: ImageSettings | None = None,
         on_broken: OnBroken = "error",
         check: Check = "decode",
@@ -271,7 +277,9 @@ class ImageBytes(ImageRows):
         """
         import polars as pl
 
-        columns = LabelColumns(label, labels, delimiter, kind, id_column, group_column, names)
+        columns = LabelColumns(
+            label, labels, delimiter, kind, id_column, group_column, names, coding
+        )
         frame = read_parquet_columns(source, [image_column, *columns.named])
         images = frame[image_column]
         if isinstance(images.dtype, pl.Struct) and "bytes" in images.struct.fields:

@@ -14,7 +14,8 @@ from equipoise.artifacts.labels import Kind
 from equipoise.data._columns import LabelColumns, first_of
 from equipoise.data.arrays import ArrayDataset
 from equipoise.errors import DataError
-from equipoise.labels.tables import read_table, require_columns, to_table
+from equipoise.labels.coding import DEFAULT, LabelCoding
+from equipoise.labels.tables import as_numbers, read_table, require_columns, to_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,8 +30,9 @@ class FeatureTable(ArrayDataset):
         source: A CSV or Parquet file, or a data frame.
         features: Columns of features, in order; None takes all that are not named otherwise.
             Name them for new data, so that they stand in the order of training.
-        label: As in :func:`equipoise.labels.read_labels`, and so are the arguments after it; with
-            neither ``label`` nor ``labels`` item i is (row, i).
+        label: As in :func:`equipoise.labels.read_labels`, and so are the arguments after it;
+            ``coding`` holds its last four (``LabelCoding.of``). With neither ``label`` nor
+            ``labels`` item i is (row, i).
 
     Item i is (features, target): (F,) float32, and an int64 class or (L,) float32 with NaN where
     unknown.
@@ -64,9 +66,12 @@ class FeatureTable(ArrayDataset):
         id_column: str | None = None,
         group_column: str | None = None,
         names: Sequence[str] | None = None,
+        coding: LabelCoding = DEFAULT,
     ) -> None:
         frame = read_table(source) if isinstance(source, (str, Path)) else to_table(source)
-        columns = LabelColumns(label, labels, delimiter, kind, id_column, group_column, names)
+        columns = LabelColumns(
+            label, labels, delimiter, kind, id_column, group_column, names, coding
+        )
         found = columns.read(frame)
         if features is None:
             features = [c for c in frame.columns if c not in columns.named]
@@ -76,7 +81,7 @@ class FeatureTable(ArrayDataset):
             expected = "be distinct columns beside the labels, at least one"
             raise DataError(say("features", expected, both or list(features)))
         self.columns = tuple(features)
-        super().__init__(_numbers(frame.select(features)), found)
+        super().__init__(_numbers(as_numbers(frame, features)), found)
 
 
 def _numbers(frame: pl.DataFrame) -> NDArray[np.float32]:

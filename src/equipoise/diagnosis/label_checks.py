@@ -6,11 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.artifacts.finding import Finding
+from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis._power import half_width, positives_needed
 from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.labels.coding import NONE_WORDS
+from equipoise.labels.columns import alike
 from equipoise.labels.statistics import Statistics
 
-__all__ = ["anecdotal", "low_power", "rows_unknown", "unlearnable"]
+__all__ = [
+    "anecdotal",
+    "labels_of_none",
+    "low_power",
+    "names_alike",
+    "rows_unknown",
+    "rows_without_label",
+    "unknown_entries",
+    "unknown_or_absent",
+    "unlearnable",
+]
 
 _ANECDOTAL = 10
 _MARGIN = 0.1
@@ -156,5 +169,152 @@ def rows_unknown(facts: Facts) -> list[Finding] | None:
             },
             "Pass n_rows=, the number of rows behind the counts.",
             'If each row has exactly one of these, pass kind="multiclass".',
+        )
+    ]
+
+
+def _unknown(labels: Labels) -> dict[str, dict[str, float]]:
+    """Return what is unknown of each label that has such entries, and what it would change."""
+    found = {}
+    n = len(labels)
+    for name, positives, known in zip(labels.names, labels.counts, labels.known, strict=True):
+        unknown = n - int(known)
+        if unknown:
+            found[name] = {
+                "unknown": unknown,
+                "share": unknown / n,
+                "absent": int(known - positives),
+                "prevalence": float(positives / known) if known else float("nan"),
+                "prevalence_if_absent": float(positives / n),
+                "prevalence_if_swapped": float(positives / (positives + unknown)),
+            }
+    return found
+
+
+@check("EQ111")
+def unknown_entries(facts: Facts) -> list[Finding] | None:
+    """Say how many entries are unknown, and what they would be worth as absent ones."""
+    labels = facts.labels
+    if labels is None or labels.kind != "multilabel":
+        return None
+    found = _unknown(labels)
+    if not found:
+        return []
+    total = sum(int(row["unknown"]) for row in found.values())
+    top = max(found, key=lambda name: found[name]["unknown"])
+    most = found[top]
+    return [
+        finding(
+            "EQ111",
+            f"{total:,} of {labels.values.size:,} entries ({total / labels.values.size:.1%}) are "
+            f"unknown (-1 or empty), most of '{top}': {most['unknown']:,} of {len(labels):,}. "
+            "Losses, rates and metrics leave them out: the prevalence of "
+            f"'{top}' is {most['prevalence']:.1%} of its known rows; if unknown meant absent it "
+            f"would be {most['prevalence_if_absent']:.1%}.",
+            {"unknown": total, "entries": labels.values.size, "labels": found},
+            "If an empty entry or -1 means absent, declare it: negative=.",
+            "If nobody looked at those rows, ask whether they differ from the others.",
+        )
+    ]
+
+
+@check("EQ112")
+def unknown_or_absent(facts: Facts) -> list[Finding] | None:
+    """Find labels with more unknown entries than absent ones: -1 may be absent, and 0 not."""
+    labels = facts.labels
+    if labels is None or labels.kind != "multilabel":
+        return None
+    found = {k: row for k, row in _unknown(labels).items() if row["unknown"] > row["absent"]}
+    if not found:
+        return []
+    shown = [
+        f"'{name}' ({row['unknown']:,} unknown, {row['absent']:,} absent: prevalence "
+        f"{row['prevalence']:.3f}, with -1 as absent and 0 as unknown "
+        f"{row['prevalence_if_swapped']:.3f})"
+        for name, row in found.items()
+    ]
+    return [
+        finding(
+            "EQ112",
+            f"More entries are unknown than absent: {listed(shown, 3)}. Some tables write 1 for "
+            "present, -1 for absent and 0 for difficult or unknown; read the other way round, "
+            "rates, weights and thresholds are those of another question.",
+            {"labels": found},
+            'If -1 means absent, declare it: negative="-1", and unknown="0" if 0 means that '
+            "nobody knows.",
+            "If most rows were not looked at, the known ones may be chosen: say how.",
+        )
+    ]
+
+
+@check("EQ113")
+def names_alike(facts: Facts) -> list[Finding] | None:
+    """Find classes or labels whose names differ only by spaces or in how a number is written."""
+    statistics = facts.statistics
+    if statistics is None:
+        return None
+    pairs = alike(statistics.names)
+    if not pairs:
+        return []
+    shown = [" and ".join(map(repr, pair)) for pair in pairs]
+    return [
+        finding(
+            "EQ113",
+            f"Names that differ only by spaces or as numbers: {listed(shown)}. Names are text and "
+            f"are kept apart, so what is one of the {_word(statistics)} may be counted as several.",
+            {"alike": [list(pair) for pair in pairs]},
+            "Write them alike in the table if they mean the same.",
+        )
+    ]
+
+
+@check("EQ115")
+def labels_of_none(facts: Facts) -> list[Finding] | None:
+    """Find a label that says that there is none: it never stands beside another."""
+    labels = facts.labels
+    if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
+        return None
+    present = labels.values == 1
+    alone = ~(present & (present.sum(axis=1) > 1)[:, None]).any(axis=0)
+    counts = dict(zip(labels.names, labels.counts.tolist(), strict=True))
+    found = {
+        name: counts[name]
+        for name, single in zip(labels.names, alone.tolist(), strict=True)
+        if single and counts[name] and name.strip().casefold() in NONE_WORDS
+    }
+    if not found:
+        return []
+    shown = [f"'{name}' ({n:,} rows)" for name, n in found.items()]
+    return [
+        finding(
+            "EQ115",
+            f"{listed(shown)} never stands beside another label: it says that there is none. As a "
+            "label it is mostly the most frequent one, so it sets the imbalance ratios, gets a "
+            "threshold of its own, and can be predicted beside what it excludes.",
+            {"labels": found},
+            'Leave its column out; in a column of several labels say empty_token="NAME".',
+            "If every row has exactly one label, it is a class: read them as classes.",
+        )
+    ]
+
+
+@check("EQ116")
+def rows_without_label(facts: Facts) -> list[Finding] | None:
+    """Say how many rows have none of the labels: an empty cell of "A|B" is read so."""
+    labels = facts.labels
+    if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
+        return None
+    rows = int((labels.values == 0).all(axis=1).sum())
+    if not rows:
+        return []
+    return [
+        finding(
+            "EQ116",
+            f"{rows:,} of {len(labels):,} rows ({rows / len(labels):.1%}) have none of the labels. "
+            "They are negatives of every label; in a column of several labels an empty cell is "
+            "read so.",
+            {"rows": rows, "share": rows / len(labels)},
+            'If an empty cell means that nobody looked, declare it: unknown="".',
+            "If each of these rows has some label that is not in the table, add it.",
         )
     ]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.checks import closest, one_of, say
+from equipoise.diagnosis._vocabulary import ask_about
 from equipoise.errors import UsageError
 
 __all__ = ["Setup", "Weights", "read_setup"]
@@ -147,6 +148,10 @@ def read_setup(content: Mapping[str, Any], name: str = "setup") -> Setup:
     Raises:
         UsageError: an unknown key, with the closest known one, or a value of another type.
 
+    Warns:
+        DataWarning: a loss, sampler or metric that is not known here, with the closest known one:
+            nothing about it is checked.
+
     Example:
         >>> read_setup({"loss": "focal", "alpha": 0.25}).alpha
         0.25
@@ -159,6 +164,10 @@ def read_setup(content: Mapping[str, Any], name: str = "setup") -> Setup:
         if key not in known:
             raise UsageError(f"`{name}.{key}` is not known. {closest(str(key), known)}")
         values[key] = _plain(f"{name}.{key}", key, value)
+    for key in ("loss", "sampler", "metrics"):
+        said = values.get(key) or ()
+        for word in [said] if isinstance(said, str) else said:
+            ask_about(f"{name}.{key}", key, str(word))
     return Setup(**values)
 
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import Facts, check
+from equipoise.splits import copies_finding
 
-__all__ = ["groups_cross", "identical_rows", "missing_labels", "repeated_rows"]
+__all__ = [
+    "copies_kept_together",
+    "groups_cross",
+    "identical_rows",
+    "missing_labels",
+    "repeated_rows",
+]
 
 
 def _of(facts: Facts, code: str) -> list[Finding]:
@@ -36,3 +43,14 @@ def missing_labels(facts: Facts) -> list[Finding] | None:
 def repeated_rows(facts: Facts) -> list[Finding] | None:
     """Find rows that occur more than once; needs features."""
     return None if facts.split is None or not facts.has_features else _of(facts, "EQ204")
+
+
+@check("EQ208")
+def copies_kept_together(facts: Facts) -> list[Finding] | None:
+    """Say that a split kept copies together; its proof tells."""
+    if facts.split is None or facts.labels is None:
+        return None
+    copies = facts.split.proof.get("copies")
+    if copies is None:
+        return None
+    return [copies_finding(copies, facts.labels)] if copies["rows"] else []

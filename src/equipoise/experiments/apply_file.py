@@ -23,6 +23,7 @@ from equipoise.experiments.inputs import (
     named_columns,
     read_arrays,
 )
+from equipoise.labels import as_numbers, scan_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,10 +68,9 @@ class _Source:
     held: pl.DataFrame | None = None
 
     def scan(self) -> pl.LazyFrame:
-
         if self.held is not None:
             return self.held.lazy()
-        return _scan(self.path, self.id_column)
+        return scan_table(self.path)
 
     def rows(self) -> int:
         import polars as pl
@@ -102,19 +102,9 @@ class _Source:
             self.scores(first, rule, check_kind=True)
 
 
-def _scan(path: Path, id_column: str | None) -> pl.LazyFrame:
-    import polars as pl
-
-    if path.suffix != ".csv":
-        return pl.scan_parquet(path)
-    # Ids are text: type inference would turn 0000300 into 300.
-    as_text = {} if id_column is None else {id_column: pl.String}
-    return pl.scan_csv(path, schema_overrides=as_text)
-
-
 def _matrix(frame: pl.DataFrame, columns: Sequence[str], path: Path) -> Floats:
     try:
-        return np.asarray(frame.select(columns).to_numpy(), dtype=np.float64)
+        return np.asarray(as_numbers(frame, columns).to_numpy(), dtype=np.float64)
     except (ValueError, TypeError) as error:
         do = "Score columns hold numbers; missing ones are not allowed."
         raise DataError(say(str(path), "hold numbers", str(error)[:100], do)) from error
@@ -146,7 +136,7 @@ def _source(
             header = pl.read_parquet_metadata(path).get("equipoise")
             if header is not None:
                 return _saved(path, json.loads(header), batch)
-        found = _scan(path, None).collect_schema()
+        found = scan_table(path).collect_schema()
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         got = " ".join(str(error).split())[:120]
         raise DataError(say(str(path), "be a readable table", got)) from error

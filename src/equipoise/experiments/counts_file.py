@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise._core.checks import closest, say
+from equipoise._core.identity import loose_key
 from equipoise.errors import DataError
 
 __all__ = ["read_counts"]
@@ -39,9 +40,11 @@ def read_counts(path: str | Path, names: Sequence[str]) -> list[int]:
     missing = [name for name in names if name not in found]
     if missing:
         expected = f"hold a count for each of {list(names)[:10]}"
-        raise DataError(
-            say(str(file), expected, f"none of {missing[0]!r}", closest(missing[0], found))
-        )
+        near = next((n for n in found if loose_key(n) == loose_key(missing[0])), None)
+        do = closest(missing[0], found)
+        if near is not None:
+            do = f"It differs from {near!r} only by spaces or as a number: write them alike."
+        raise DataError(say(str(file), expected, f"none of {missing[0]!r}", do))
     return [_whole(file, name, found[name]) for name in names]
 
 
@@ -59,7 +62,7 @@ def _from_csv(text: str) -> Mapping[str, Any]:
     for row in csv.reader(text.splitlines()):
         if len(row) != 2:
             raise ValueError(f"the line {','.join(row)!r}")
-        name = row[0].strip()
+        name = row[0]
         if name in found:
             raise ValueError(f"{name!r} twice")
         found[name] = row[1].strip()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from equipoise.experiments.study_data import Strict
+from equipoise.experiments.study_data import Coded, Strict
 
 __all__ = [
     "DATA_SPECS",
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-class _Labelled(Strict):
+class _Labelled(Coded):
     """Where labels, ids and groups stand in a table."""
 
     label: str | None = None

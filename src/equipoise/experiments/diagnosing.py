@@ -114,9 +114,9 @@ class Sources:
         """Return the numeric columns that are neither labels, ids nor groups."""
         if not self.wants_features or self.table is None or self.table.is_dir():
             return None
-        from equipoise.labels import read_table
+        from equipoise.labels import as_numbers, read_table
 
-        frame = read_table(self.table)
+        frame = as_numbers(read_table(self.table))
         rest = [c for c in frame.columns if c not in named and frame[c].dtype.is_numeric()]
         if not rest:
             raise DataError(say("--features", "find numeric columns beside the labels", "none"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -34,13 +34,16 @@ def study_from(
     group: str | None,
     test: Path | None,
     assignments: Sequence[str] | None,
+    coding: Mapping[str, Sequence[str] | None] | None = None,
 ) -> Study:
     """Return the study of a YAML file, or the default study of a feature table."""
     if source.suffix in (".yaml", ".yml"):
-        if any(v is not None for v in (label, labels, kind, id_column, group, test)):
+        described = (label, labels, kind, id_column, group, test)
+        if any(v is not None for v in described) or any((coding or {}).values()):
             raise UsageError(
-                "--label, --labels, --kind, --id, --group and --test describe a table; a study "
-                "names them under `data:`. Change them there, or with --set data.label=y."
+                "--label, --labels, --kind, --id, --group, --test and how labels are coded "
+                "describe a table; a study names them under `data:`. Change them there, or with "
+                "--set data.label=y."
             )
         return load_study(source, tuple(assignments or ()))
     if label is None and labels is None:
@@ -48,7 +51,7 @@ def study_from(
         raise UsageError(
             say(str(source), "be a study (.yaml), or come with --label", "neither", do)
         )
-    spec = table_spec(source, label, labels, delimiter, kind, id_column, group)
+    spec = table_spec(source, label, labels, delimiter, kind, id_column, group, coding)
     data = spec.model_dump(exclude_none=True)
     if test is not None:
         data["test_path"] = str(test)

@@ -16,8 +16,8 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from equipoise._core.checks import say
 from equipoise.artifacts import Labels, Scores
 from equipoise.decisions import tune
-from equipoise.errors import DataError, UsageError
-from equipoise.splits import stratified_kfold
+from equipoise.errors import DataError, InfeasibleSplitError, UsageError
+from equipoise.splits import feature_contents, find_copies, stratified_kfold
 
 __all__ = ["DecisionRuleClassifier"]
 
@@ -129,9 +129,19 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
         if not isinstance(self.cv, int) or self.cv < 2:
             raise UsageError(say("cv", "be 'prefit' or a whole number >= 2", self.cv))
         rows = _num_samples(X)
-        folds = max(2, min(self.cv, rows))
         values = np.zeros((rows, labels.num_classes))
-        splits = stratified_kfold(labels, n_splits=folds, groups=groups, seed=self.seed)
+        units = _with_copies(X, groups)
+        most = rows if units is None else np.unique(units).size
+        folds = max(2, min(self.cv, most))
+        try:
+            splits = stratified_kfold(labels, n_splits=folds, groups=units, seed=self.seed)
+        except InfeasibleSplitError:
+            if units is groups:
+                raise
+            # All rows of a class are copies of one: it is missing from the other folds.
+            splits = stratified_kfold(
+                labels, n_splits=folds, groups=units, seed=self.seed, min_per_part=0
+            )
         for split in splits:
             part = clone(base).fit(_take(X, split.train), _take(y, split.train))
             values[split.val] = self._outputs(part, _take(X, split.val))
@@ -196,6 +206,14 @@ def _fit(estimator: Any, rows: Any, y: NDArray[Any]) -> Any:
             name, do = type(estimator).__name__, "Wrap it: OneVsRestClassifier(estimator)."
             raise UsageError(say("estimator", "take several labels", name, do)) from error
         raise
+
+
+def _with_copies(X: Any, groups: ArrayLike | None) -> ArrayLike | None:
+    """Return the groups, rows of the same numbers joined with them: copies share a fold."""
+    if not isinstance(X, np.ndarray) and not hasattr(X, "to_numpy"):
+        return groups
+    copies = find_copies(feature_contents(np.asarray(X)), groups)
+    return groups if copies is None or copies.units is None else copies.units
 
 
 def _takes_labels(estimator: Any) -> bool:

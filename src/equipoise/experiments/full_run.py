@@ -125,7 +125,8 @@ def run_full(
     result = judge(trials, study.comparison, study.title, provenance)
     seen = np.concatenate([plan.split.train, plan.split.val])
     new = sum(trained for _, trained in done.values())
-    return Outcome(result, tuple(diagnose(plan.labels[seen])), new, len(jobs) - new)
+    findings = [*plan.copied, *diagnose(plan.labels[seen])]
+    return Outcome(result, tuple(findings), new, len(jobs) - new)
 
 
 def _choices(jobs: Sequence[Job]) -> list[list[Job]]:

@@ -15,7 +15,7 @@ from equipoise._core.checks import one_of, say
 from equipoise.artifacts import DecisionRule, Labels, Scores
 from equipoise.artifacts.scores import SCORE_KINDS, Part
 from equipoise.errors import DataError, UsageError
-from equipoise.labels import read_labels, read_table
+from equipoise.labels import as_numbers, read_labels, read_table
 
 __all__ = [
     "array_names",
@@ -113,6 +113,7 @@ def read_scores(
     group_column: str | None = None,
     split: Part = "val",
     rule: DecisionRule | None = None,
+    coding: Mapping[str, Any] | None = None,
 ) -> Scores:
     """Read scores: a file written by :meth:`Scores.save`, or a table with its kind declared.
 
@@ -130,6 +131,9 @@ def read_scores(
         group_column: Column of groups.
         split: Which part the rows are.
         rule: The rule that the scores are for.
+        coding: What entries of label columns stand for, as arguments of
+            :func:`equipoise.labels.read_labels`: positive, negative, unknown, empty_token,
+            delimiter.
 
     Returns:
         Scores whose columns have the names, and the order, of the rule or else of the labels.
@@ -140,7 +144,7 @@ def read_scores(
         UsageError: the kind is not declared, or columns are not named.
     """
     return read_named_scores(
-        path, score_kind, columns, label, labels, id_column, group_column, split, rule
+        path, score_kind, columns, label, labels, id_column, group_column, split, rule, coding
     )[0]
 
 
@@ -154,6 +158,7 @@ def read_named_scores(
     group_column: str | None = None,
     split: Part = "val",
     rule: DecisionRule | None = None,
+    coding: Mapping[str, Any] | None = None,
 ) -> tuple[Scores, tuple[str, ...]]:
     """Return what :func:`read_scores` does, and the names of the score columns in its order."""
     file = Path(path)
@@ -185,13 +190,14 @@ def read_named_scores(
         labels=list(labels) if labels else None,
         id_column=id_column,
         group_column=group_column,
-        names=_label_names(frame, label, labels, names, called, arrays),
+        names=_label_names(frame, label, labels, names, called, arrays, coding or {}),
         kind="multilabel" if labels else None,
+        **(coding or {}),
     )
     if names is not None:
         truth = _in_rule_order(truth, names)
     order = bind_columns(called, truth.names, () if rule is None else rule.score_names)
-    values = frame.select([columns[i] for i in order]).to_numpy()
+    values = as_numbers(frame, [columns[i] for i in order]).to_numpy()
     given: dict[str, Any] = {score_kind: np.asarray(values)}
     return Scores.from_arrays(truth, split=split, **given), tuple(called[i] for i in order)
 
@@ -274,6 +280,7 @@ def _label_names(
     names: Sequence[str] | None,
     called: Sequence[str],
     arrays: Mapping[str, Sequence[str]],
+    coding: Mapping[str, Any],
 ) -> Sequence[str] | None:
     """Return the names to read labels by: the rule's, or the score columns where they are such.
 
@@ -285,14 +292,16 @@ def _label_names(
         return arrays[NAMES] if whole else names if plain else None
     if names is not None:
         return names
-    return _classes_among(frame, label, called)
+    return _classes_among(frame, label, called, coding)
 
 
-def _classes_among(frame: Any, label: str, called: Sequence[str]) -> Sequence[str] | None:
+def _classes_among(
+    frame: Any, label: str, called: Sequence[str], coding: Mapping[str, Any]
+) -> Sequence[str] | None:
     """Return the score columns as classes where they name them; a part of them is refused."""
     if label not in frame.columns or len(called) < 2:
         return None
-    found = set(read_labels(frame, label=label).names)
+    found = set(read_labels(frame, label=label, **coding).names)
     for known in (called, _bare(called, found)):
         if known is None or not found & set(known):
             continue

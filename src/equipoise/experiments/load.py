@@ -103,6 +103,7 @@ def _table(spec: TableData) -> StudyData:
             id_column=spec.id,
             group_column=spec.group,
             names=names,
+            coding=spec.coding,
         )
 
     features, labels, columns = read(spec.path, None)

@@ -7,19 +7,32 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.artifacts import Labels, Split
+from equipoise.artifacts import Finding, Labels, Split
+from equipoise.errors import InfeasibleSplitError
 from equipoise.experiments.source import StudyData
 from equipoise.experiments.study import LongTailSpec, StratifiedSpec
-from equipoise.splits import long_tail_split, stratified_split
+from equipoise.splits import (
+    Copies,
+    audit_split,
+    copies_finding,
+    find_copies,
+    long_tail_split,
+    stratified_split,
+)
 
-__all__ = ["fixed_test", "splitter"]
+__all__ = ["copies_of", "fixed_test", "split_findings", "splitter"]
 
 
 Spec = StratifiedSpec | LongTailSpec
 
 
-def fixed_test(spec: Spec, data: StudyData) -> NDArray[np.int64]:
-    """Return the test rows, which no seed changes."""
+def copies_of(data: StudyData) -> Copies | None:
+    """Return which rows are copies of another, joined with the groups; None if nobody knows."""
+    return find_copies(data.contents, data.labels.groups)
+
+
+def fixed_test(spec: Spec, data: StudyData, copies: Copies | None = None) -> NDArray[np.int64]:
+    """Return the test rows, which no seed changes; copies stay on one side."""
     if data.test is not None:
         return data.test
     if isinstance(spec, LongTailSpec):
@@ -31,19 +44,21 @@ def fixed_test(spec: Spec, data: StudyData) -> NDArray[np.int64]:
             seed=spec.seed,
         )
         return first.test
-    return stratified_split(
-        data.labels, fractions=(1 - spec.test, 0.0, spec.test), seed=spec.seed
-    ).test
+    units = None if copies is None else copies.units
+    return _stratified(data.labels, (1 - spec.test, 0.0, spec.test), units, spec.seed).test
 
 
 def splitter(spec: Spec, data: StudyData) -> tuple[NDArray[np.int64], Callable[[int], Split]]:
-    """Return the test rows and a function from seed to split."""
-    test = np.sort(fixed_test(spec, data))
+    """Return the test rows and a function from seed to split; its proof tells of copies."""
+    copies = copies_of(data)
+    test = np.sort(fixed_test(spec, data, copies))
     rest = np.setdiff1d(np.arange(len(data.labels)), test)
     labels = data.labels[rest]
+    units = None if copies is None or copies.units is None else copies.units[rest]
 
     def draw(seed: int) -> Split:
-        inner = _inner(spec, labels, seed)
+        inner = _inner(spec, labels, units, seed)
+        told = {} if copies is None else {"copies": copies.to_dict()}
         return Split.from_parts(
             rest[inner.train],
             rest[inner.val],
@@ -51,13 +66,13 @@ def splitter(spec: Spec, data: StudyData) -> tuple[NDArray[np.int64], Callable[[
             n_rows=len(data.labels),
             seed=seed,
             method=inner.method,
-            proof=inner.proof,
+            proof={**inner.proof, **told},
         )
 
     return test, draw
 
 
-def _inner(spec: Spec, labels: Labels, seed: int) -> Split:
+def _inner(spec: Spec, labels: Labels, units: NDArray[np.int64] | None, seed: int) -> Split:
     if isinstance(spec, LongTailSpec):
         return long_tail_split(
             labels,
@@ -66,4 +81,33 @@ def _inner(spec: Spec, labels: Labels, seed: int) -> Split:
             val_per_class=spec.val_per_class,
             seed=seed,
         )
-    return stratified_split(labels, fractions=(1 - spec.val, spec.val, 0.0), seed=seed)
+    return _stratified(labels, (1 - spec.val, spec.val, 0.0), units, seed)
+
+
+def _stratified(
+    labels: Labels,
+    fractions: tuple[float, float, float],
+    units: NDArray[np.int64] | None,
+    seed: int,
+) -> Split:
+    """Draw a split; a label whose rows are copies of one may be missing from a part."""
+    try:
+        return stratified_split(labels, fractions=fractions, groups=units, seed=seed)
+    except InfeasibleSplitError:
+        if units is None:
+            raise
+        return stratified_split(
+            labels, fractions=fractions, groups=units, seed=seed, min_per_part=0
+        )
+
+
+def split_findings(data: StudyData, split: Split) -> list[Finding]:
+    """Return what is to be said of copies: kept together, or on both sides of a given test part."""
+    copies = split.proof.get("copies")
+    if not copies or not copies["rows"]:
+        return []
+    contents = data.contents
+    leaks = [] if contents is None else [
+        found for found in audit_split(split, data.labels, hashes=contents) if found.code == "EQ202"
+    ]  # fmt: skip
+    return leaks or [copies_finding(copies, data.labels)]

@@ -7,7 +7,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,22 @@ from equipoise._core.checks import one_of, say
 from equipoise._core.files import atomic_path, write_text
 from equipoise.artifacts import Labels, Split
 from equipoise.errors import DataError, UsageError
-from equipoise.splits import long_tail_split, stratified_kfold, stratified_split
+from equipoise.labels import read_table
+from equipoise.splits import (
+    Copies,
+    long_tail_split,
+    stratified_kfold,
+    stratified_split,
+)
 from equipoise.splits.long_tail import Shape
 
-__all__ = ["LongTail", "draw_splits", "splits_dict", "write_parts", "write_splits"]
+__all__ = [
+    "LongTail",
+    "draw_splits",
+    "splits_dict",
+    "write_parts",
+    "write_splits",
+]
 
 PARTS = ("train", "val", "test")
 DEFAULT = (0.7, 0.15, 0.15)
@@ -35,20 +47,29 @@ def draw_splits(
     min_per_part: int = 1,
     long_tail: LongTail | None = None,
     seed: int = 0,
+    copies: Copies | None = None,
 ) -> list[Split]:
-    """Return the split, or one per fold, that the command line asks for."""
+    """Return the split, or one per fold, that the command line asks for; copies stay together."""
     asked = {"--fractions": fractions, "--folds": folds, "--long-tail": long_tail}
     both = [name for name, value in asked.items() if value is not None]
     if len(both) > 1:
         raise UsageError(say(" and ".join(both), "not be given together", "both", "Choose one."))
     if long_tail is not None:
         return [long_tail.draw(labels, seed)]
+    settings: dict[str, Any] = {"seed": seed, "min_per_part": min_per_part}
+    if copies is not None and copies.units is not None:
+        settings["groups"] = copies.units
     if folds is not None:
         if folds < 2:
             raise UsageError(say("--folds", "be at least 2", folds))
-        return stratified_kfold(labels, n_splits=folds, seed=seed, min_per_part=min_per_part)
-    shares = DEFAULT if fractions is None else fractions
-    return [stratified_split(labels, fractions=shares, seed=seed, min_per_part=min_per_part)]
+        made = stratified_kfold(labels, n_splits=folds, **settings)
+    else:
+        shares = DEFAULT if fractions is None else fractions
+        made = [stratified_split(labels, fractions=shares, **settings)]
+    if copies is None:
+        return made
+    told = {"copies": copies.to_dict()}
+    return [replace(split, proof={**split.proof, **told}) for split in made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +191,7 @@ def write_parts(
 
 def _write_rows(source: Path, rows: Any, out: Path, part: str) -> Path:
     """Write the original rows of one part, all columns kept, in the format of the source."""
-    return _write_frame(_read_source(source)[rows], source, out / part)
-
-
-def _read_source(source: Path) -> Any:
-    from equipoise.labels import read_table
-
-    return read_table(source)
+    return _write_frame(read_table(source)[rows], source, out / part)
 
 
 def _write_frame(frame: Any, source: Path, stem: Path) -> Path:
@@ -193,7 +208,7 @@ def _write_frame(frame: Any, source: Path, stem: Path) -> Path:
 def _write_folds(labels: Labels, source: Path, out: Path, fold: NDArray[np.int64]) -> Path:
     if source.is_dir():
         return _write_paths(labels, out / "folds.csv", fold)
-    frame = _read_source(source)
+    frame = read_table(source)
     if "fold" in frame.columns:
         do = "Rename it: the fold of each row is written there."
         raise DataError(say(str(source), "hold no column `fold`", "one", do))
@@ -217,7 +232,10 @@ def _write_paths(labels: Labels, path: Path, fold: NDArray[np.int64] | None = No
 
 
 def _copy_files(split: Split, labels: Labels, source: Path, copy: Path) -> None:
-    """Copy the files of each part into copy/part/class; the folder appears when it is complete."""
+    """Copy the files of each part into copy/part, with class and folders below it as they are.
+
+    The folder appears when it is complete.
+    """
     if not source.is_dir() or labels.ids is None:
         raise DataError(say("--copy", "go with a class folder", f"{source}", "Leave --copy out."))
     if copy.exists():
@@ -227,8 +245,13 @@ def _copy_files(split: Split, labels: Labels, source: Path, copy: Path) -> None:
         whole = Path(temporary) / "whole"
         for part in PARTS:
             for row in getattr(split, part):
-                file = source / str(labels.ids[row])
-                target = whole / part / labels.names[labels.values[row]] / file.name
+                # An id is the path below the source: class, folders in it, file.
+                name = str(labels.ids[row])
+                target = whole / part / name
+                if target.exists():  # where upper and lower case are the same to the disk
+                    taken = target.resolve().relative_to((whole / part).resolve()).as_posix()
+                    got, do = f"{name} and {taken}", "Rename one of the two."
+                    raise DataError(say("--copy", "find a free name for each", got, do))
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file, target)
+                shutil.copy2(source / name, target)
         whole.replace(copy)

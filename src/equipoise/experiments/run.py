@@ -10,6 +10,7 @@ import numpy as np
 from equipoise.diagnosis import diagnose
 from equipoise.experiments.load import load_data
 from equipoise.experiments.outcome import Outcome, judge
+from equipoise.experiments.partition import split_findings
 from equipoise.experiments.plan import Plan, make_plan, trial_folder
 from equipoise.experiments.screening import Progress, screen
 from equipoise.experiments.study import Study
@@ -80,5 +81,8 @@ def run_study(
     if progress is not None:
         progress("comparing", 1, 1)
     rows = np.concatenate([plan.splits[0].train, plan.splits[0].val])
-    findings = diagnose(plan.data.labels[rows])
+    findings = [
+        *split_findings(plan.data, plan.splits[0]),
+        *diagnose(plan.data.labels[rows]),
+    ]
     return Outcome(result, tuple(findings), done.trained, done.reused)

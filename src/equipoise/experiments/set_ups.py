@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import yaml
 
 from equipoise._core.checks import say
 from equipoise.diagnosis import Setup, read_setup
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.experiments.methods import THRESHOLDS, get_method
+from equipoise.experiments.study_parts import REFERENCES
 
 __all__ = ["read_setups", "setups_of_study"]
 
@@ -65,7 +67,7 @@ def setups_of_study(content: Mapping[str, Any]) -> tuple[Setup, ...]:
         if method == THRESHOLDS:
             continue
         parts = [part.strip() for part in method.split("+")]
-        families = {part: _family(part) for part in parts}
+        families = {part: _family(part) for part in parts if part != "none"}
         sampler = next((p for p, f in families.items() if f == "sampler"), None)
         after = settings.get("counts") == "after"
         more: dict[str, Any] = {}
@@ -82,5 +84,9 @@ def setups_of_study(content: Mapping[str, Any]) -> tuple[Setup, ...]:
 def _family(name: str) -> str:
     try:
         return get_method(name).family
-    except UsageError:
+    except UsageError as error:
+        if name in REFERENCES or ":" in name:
+            return ""
+        near = f"{error} Nothing about it is checked."
+        warnings.warn(near, DataWarning, stacklevel=3)
         return ""

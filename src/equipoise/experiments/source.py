@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise.artifacts import Labels
+from equipoise.splits import feature_contents
 
 __all__ = ["StudyData"]
 
@@ -27,6 +28,7 @@ class StudyData:
         test: Positions of the test rows where the source sets them apart itself, else None.
         pending: About how many seconds it takes to compute the features, where they stand for
             those of a network that has not run yet.
+        content_hashes: Hashes of the rows' own content, where features are not what tells it.
     """
 
     description: str
@@ -34,6 +36,14 @@ class StudyData:
     labels: Labels
     test: NDArray[np.int64] | None = None
     pending: float | None = None
+    content_hashes: NDArray[np.uint64] | None = None
+
+    @property
+    def contents(self) -> NDArray[np.uint64] | None:
+        """(N,) hashes of what the rows hold; None where equal rows are no evidence of copies."""
+        if self.content_hashes is not None or self.pending is not None:
+            return self.content_hashes
+        return feature_contents(self.features)
 
     @property
     def fingerprint(self) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from equipoise.labels import LabelCoding
 
 __all__ = [
     "DATA_PATHS",
+    "Coded",
     "DigitsData",
     "FeatureSpec",
     "LongTailSpec",
@@ -29,7 +32,30 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TableData(Strict):
+def _no_truth_value(value: Any) -> Any:
+    if any(isinstance(v, bool) for v in (value if isinstance(value, list) else [value])):
+        raise ValueError("put it in quotes, as YAML makes a truth value of yes, no, true and false")
+    return value
+
+
+_Tokens = Annotated[str | int | list[str | int] | None, BeforeValidator(_no_truth_value)]
+
+
+class Coded(Strict):
+    """What the entries of label columns stand for; see :func:`equipoise.labels.read_labels`."""
+
+    positive: _Tokens = None
+    negative: _Tokens = None
+    unknown: _Tokens = None
+    empty_token: _Tokens = None
+
+    @property
+    def coding(self) -> LabelCoding:
+        """The coding that readers take."""
+        return LabelCoding.of(self.positive, self.negative, self.unknown, self.empty_token)
+
+
+class TableData(Coded):
     """A feature table: one row per example, numeric columns are features."""
 
     source: Literal["table"] = "table"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.checks import say
+from equipoise._core.identity import loose_match
 from equipoise.artifacts import Labels
-from equipoise.errors import DataError, LeakageError
+from equipoise.errors import DataError, DataWarning, LeakageError
 from equipoise.experiments.source import StudyData
 
 __all__ = ["join_labels", "join_tables"]
@@ -25,9 +27,11 @@ def join_tables(name: str, train: Table, test: Table) -> StudyData:
         LeakageError: an id or a group stands in both tables.
     """
     (x, labels, columns), (more, more_labels, more_columns) = train, test
-    if columns != more_columns:
+    if set(columns) != set(more_columns):
         odd = sorted(set(columns) ^ set(more_columns))
         raise DataError(say("test table", "have the same feature columns", f"{odd} in one only"))
+    # Names bind: a test table may hold its columns in another order.
+    more = more[:, [more_columns.index(name) for name in columns]]
     joined = join_labels(labels, more_labels)
     rows = np.arange(x.shape[0], x.shape[0] + more.shape[0])
     return StudyData(name, np.concatenate([x, more]), joined, rows)
@@ -40,7 +44,9 @@ def join_labels(labels: Labels, more_labels: Labels) -> Labels:
         DataError: the labels differ.
         LeakageError: an id or a group stands on both sides.
     """
-    if labels.kind != more_labels.kind or labels.names != more_labels.names:
+    if labels.kind == more_labels.kind and set(labels.names) == set(more_labels.names):
+        more_labels = more_labels.in_order(labels.names)
+    else:
         raise DataError(
             say("test table", f"have the labels {list(labels.names)}", list(more_labels.names))
         )
@@ -59,6 +65,16 @@ def join_labels(labels: Labels, more_labels: Labels) -> Labels:
                     f"{shared.size} in common (first: {shared[0]})",
                     "Remove them from one of the two.",
                 )
+            )
+        near = loose_match(left, right)
+        if near is not None:
+            n, (one, other) = near
+            warnings.warn(
+                f"No {key[:-1]} of the test table stands in the training table as it is written, "
+                f"but {n} would, trimmed or as numbers (first: {one!r} and {other!r}). They are "
+                "taken for different: write them alike on both sides if they are the same.",
+                DataWarning,
+                stacklevel=2,
             )
         sides[key] = np.concatenate([left, right])
     return Labels.from_array(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def table_spec(
     kind: str | None,
     id_column: str | None,
     group: str | None,
+    coding: Mapping[str, Sequence[str] | None] | None = None,
 ) -> TableData:
     """Return the data part of a study from command-line words."""
     data: dict[str, Any] = {
@@ -41,6 +43,7 @@ def table_spec(
         "kind": kind,
         "id": id_column,
         "group": group,
+        **{key: list(tokens) for key, tokens in (coding or {}).items() if tokens},
     }
     data = {k: v for k, v in data.items() if v is not None}
     spec = parse_study({"data": data, "arms": ["none"]}, "options").data
@@ -53,7 +56,7 @@ def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) 
     """Return a study as commented YAML; paths are written as seen from its folder."""
     path = os.path.relpath(spec.path, out.parent)
     lines = [f"path: {_scalar(Path(path).as_posix())}"]
-    for key in ("label", "labels", "id", "group"):
+    for key in ("label", "labels", "id", "group", "positive", "negative", "unknown", "empty_token"):
         value = getattr(spec, key)
         if value is not None:
             lines.append(f"{key}: {_scalar(value)}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from equipoise._core.checks import say
 from equipoise._core.fingerprint import digest
+from equipoise._core.identity import as_text
 from equipoise.artifacts import Labels
 from equipoise.data import (
     ArrayDataset,
@@ -38,7 +39,9 @@ from equipoise.experiments.data_specs import (
     SequenceData,
     TableRows,
 )
+from equipoise.experiments.row_contents import dataset_contents
 from equipoise.experiments.tables import join_labels
+from equipoise.labels.coding import LabelCoding
 from equipoise.labels.read import read_labels
 from equipoise.labels.tables import read_table
 
@@ -70,6 +73,11 @@ class TrainRows:
     ids: NDArray[Any] | None = None
     left_out: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
+
+    @cached_property
+    def contents(self) -> NDArray[np.uint64] | None:
+        """(N,) hashes of what the rows hold, or None where that is not known."""
+        return dataset_contents(self.dataset)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -148,6 +156,7 @@ def _named(spec: Any, names: Sequence[str] | None) -> dict[str, Any]:
         "id_column": spec.id,
         "group_column": spec.group,
         "names": names,
+        "coding": spec.coding,
     }
 
 
@@ -228,7 +237,10 @@ def _array(spec: ArrayData, path: str, named: dict[str, Any]) -> TrainRows:
 
 
 def _table_words(named: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in named.items() if value is not None}
+    """Return what `read_labels` takes, which has the coding in words."""
+    words = {key: value for key, value in named.items() if value is not None}
+    coding: LabelCoding = words.pop("coding")
+    return words | asdict(coding)
 
 
 def _table(
@@ -236,9 +248,9 @@ def _table(
 ) -> TrainRows:
     table = read_table(path)
     data = FeatureTable(table, features=columns, **named)
-    ids = np.arange(len(data))
+    ids: NDArray[Any] = np.arange(len(data))
     if spec.id is not None and spec.id in table.columns:
-        ids = np.asarray(table[spec.id].to_list())
+        ids = as_text(table[spec.id].to_list())
     return TrainRows(data, data.labels, None, None, -1, f"table {Path(path).name}",
                      ids, columns=data.columns)  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from equipoise._core.checks import say
+from equipoise._core.identity import as_text
 from equipoise.artifacts import Finding, Labels, Split, Trial
 from equipoise.audit import check_model
 from equipoise.data import Augmentation
 from equipoise.diagnosis import diagnose
 from equipoise.errors import DataError, UsageError
 from equipoise.experiments.methods import get_method
-from equipoise.experiments.partition import splitter
+from equipoise.experiments.partition import copies_of, split_findings, splitter
 from equipoise.experiments.source import StudyData
 from equipoise.experiments.study_data import DATA_PATHS
 from equipoise.experiments.train_data import TrainRows, load_rows
@@ -59,6 +60,11 @@ class TrainPlan:
     scales: Scales | None
     findings: tuple[Finding, ...]
     threads: int | None = None
+
+    @property
+    def copied(self) -> list[Finding]:
+        """What is to be said of copies among the rows."""
+        return split_findings(_source(self.rows, self.labels), self.split)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -124,7 +130,8 @@ def plan_training(
     findings: tuple[Finding, ...] = ()
     if check:
         tried = _checked(maker, remedy, rows, split, options)
-        findings = (*diagnose(trained_on), *tried)
+        copied = split_findings(_source(rows, labels), split)
+        findings = (*copied, *diagnose(trained_on), *tried)
     return TrainPlan(
         study, rows, labels, split, options, remedy, make_remedy, maker, scales, findings
     )
@@ -143,10 +150,15 @@ def _split(study: TrainStudy, rows: TrainRows, labels: Labels) -> Split:
             expected = f"be of the data's {len(labels)} rows"
             raise DataError(say(study.split.path, expected, split.n_rows, do))
         return split
-    features = np.empty((len(labels), 0))
-    source: Any = StudyData(rows.description, features, labels, rows.test)
-    _, draw = splitter(study.split, source)
+    _, draw = splitter(study.split, _source(rows, labels))
     return draw(study.seed)
+
+
+def _source(rows: TrainRows, labels: Labels) -> StudyData:
+    """Return the rows as what a partition is made of: their content names copies."""
+    hashes = rows.contents
+    features = np.empty((len(labels), 0))
+    return StudyData(rows.description, features, labels, rows.test, content_hashes=hashes)
 
 
 def make_augmentation(study: TrainStudy) -> Any:
@@ -203,7 +215,12 @@ def run_training(
     Raises:
         TrainingError: what `fit` could not go on with.
     """
-    folds = plan.study.folds
+    folds, labels = plan.study.folds, plan.labels
+    copies = None if folds is None else copies_of(_source(plan.rows, labels))
+    if (
+        copies is not None and copies.units is not None
+    ):  # folds keep groups whole, and copies with them
+        labels = replace(labels, groups=as_text(copies.units))
     return fit(
         plan.make_network,
         plan.rows.dataset,
@@ -211,7 +228,7 @@ def run_training(
         plan.remedy if folds is None else plan.make_remedy,
         options=plan.options,
         folds=folds,
-        labels=plan.labels,
+        labels=labels,
         seed=plan.study.seed,
         augment=make_augmentation(plan.study),
         collate=plan.rows.collate,

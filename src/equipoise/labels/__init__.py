@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from equipoise.labels.coding import LabelCoding
     from equipoise.labels.concurrence import Concurrence, gini, scumble
     from equipoise.labels.counts import Counts, counts_from
     from equipoise.labels.features import feature_table
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
     from equipoise.labels.pairs import cooccurrence, lift
     from equipoise.labels.read import read_labels
     from equipoise.labels.statistics import Statistics, label_statistics
-    from equipoise.labels.tables import read_table
+    from equipoise.labels.tables import as_numbers, read_table, scan_table
     from equipoise.labels.weights import class_weights, pos_weights, priors
 
 __all__ = [
     "Concurrence",
     "Counts",
+    "LabelCoding",
     "Statistics",
+    "as_numbers",
     "class_weights",
     "cooccurrence",
     "counts_from",
@@ -32,13 +35,16 @@ __all__ = [
     "priors",
     "read_labels",
     "read_table",
+    "scan_table",
     "scumble",
 ]
 
 _HOME = {
     "Concurrence": "concurrence",
     "Counts": "counts",
+    "LabelCoding": "coding",
     "Statistics": "statistics",
+    "as_numbers": "tables",
     "class_weights": "weights",
     "cooccurrence": "pairs",
     "counts_from": "counts",
@@ -51,6 +57,7 @@ _HOME = {
     "priors": "weights",
     "read_labels": "read",
     "read_table": "tables",
+    "scan_table": "tables",
     "scumble": "concurrence",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +10,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.checks import closest, say
+from equipoise._core.identity import class_order, loose_key
 from equipoise.artifacts.labels import UNKNOWN, Kind
-from equipoise.errors import DataError
+from equipoise.errors import DataError, DataWarning, UsageError
+from equipoise.labels.binary import binary_column
+from equipoise.labels.coding import DEFAULT, NONE_WORDS, LabelCoding, entry_text
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["binary_column", "class_column", "label_column"]
+__all__ = ["alike", "class_column", "label_column"]
+
+_OTHER_MARKS = (",", ";")
+_LISTED = 5
+
+
+def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the names that differ only by outer spaces or in how a number is written.
+
+    Example:
+        >>> alike(["01", "1", "b", "p5 ", "p5"])
+        [('01', '1'), ('p5 ', 'p5')]
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(loose_key(name), []).append(name)
+    return [tuple(same) for same in found.values() if len(same) > 1]
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DataWarning, stacklevel=2)
+
+
+def _say_alike(what: str, names: Sequence[str]) -> None:
+    same = alike(names)
+    if same:
+        shown = "; ".join(" and ".join(map(repr, pair)) for pair in same[:_LISTED])
+        _warn(
+            f"`{what}` holds names that differ only by spaces or as numbers ({shown}); they are "
+            "read as different. Write them alike if they are the same."
+        )
 
 
 def class_column(
     values: Sequence[Any], what: str, names: Sequence[str] | None
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Return class indices and names of a column of class names or numbers."""
-    missing = [row for row, value in enumerate(values) if value is None or value == ""]
+    """Return class indices and names of a column of class names or whole numbers."""
+    position: dict[Any, str] = {value: "" if value is None else str(value) for value in set(values)}
+    missing = [row for row, value in enumerate(values) if not position[value].strip()]
     if missing:
         raise DataError(
             say(
@@ -32,7 +67,7 @@ def class_column(
                 'Leave those rows out; if empty means "no label", pass kind="multilabel".',
             )
         )
-    distinct = sorted(set(values))
+    distinct = class_order(position.values())
     if names is None and len(distinct) < 2:
         raise DataError(
             say(
@@ -42,69 +77,95 @@ def class_column(
                 "Give names= to list the classes, or check that this is the label column.",
             )
         )
-    known = [str(d) for d in distinct] if names is None else list(names)
-    index: dict[Any, int] = {name: i for i, name in enumerate(known)}
-    numeric = all(isinstance(d, int) for d in distinct)
-    if numeric and not all(str(d) in index for d in distinct):
+    known = distinct if names is None else list(names)
+    index = {name: i for i, name in enumerate(known)}
+    if not all(name in index for name in distinct) and all(n.isdecimal() for n in distinct):
         index = {str(i): i for i in range(len(known))}
-    for value in distinct:
-        if str(value) not in index:
-            raise DataError(say(what, "hold only names", repr(value), closest(str(value), known)))
-    position = {value: index[str(value)] for value in distinct}
-    return np.asarray([position[v] for v in values], dtype=np.int64), known
+    for name in distinct:
+        if name not in index:
+            raise DataError(say(what, "hold only names", repr(name), _nearest(name, known)))
+    if names is None:
+        _say_alike(what, known)
+    place = {value: index[name] for value, name in position.items()}
+    return np.asarray([place[v] for v in values], dtype=np.int64), known
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """Return the hint of an unknown name: the one that it is but for spaces or digits, if any."""
+    same = next((k for k in known if loose_key(k) == loose_key(name)), None)
+    if same is None:
+        return closest(name, known)
+    return f"It differs from {same!r} only by spaces or as a number: write them alike."
+
+
+def _check_delimiter(what: str, texts: Sequence[str], delimiter: str, kind: Kind | None) -> None:
+    """Raise where another mark than the delimiter separates labels that occur on their own."""
+    for mark in _OTHER_MARKS:
+        if mark == delimiter:
+            continue
+        single = {t.strip() for t in texts if mark not in t}
+        joined = [t for t in texts if mark in t]
+        pieces = [{p.strip() for p in t.split(mark) if p.strip()} for t in joined]
+        for text, own in zip(joined, pieces, strict=True):
+            if len(own) > 1 and own <= single:
+                do = f'Say delimiter="{mark}" if these are several labels'
+                do += '; if it is one class, kind="multiclass".' if kind is None else "."
+                raise DataError(say(what, f"separate labels by '{delimiter}'", repr(text), do))
 
 
 def _delimited(
-    values: Sequence[str | None], what: str, delimiter: str, names: Sequence[str] | None
+    values: Sequence[str | None],
+    what: str,
+    delimiter: str,
+    names: Sequence[str] | None,
+    coding: LabelCoding,
 ) -> tuple[NDArray[np.int8], list[str]]:
     """Return multi-hot values and names of a column such as "A|D"; empty means no label."""
     distinct = dict.fromkeys(values)
-    rows = [[p.strip() for p in (v or "").split(delimiter) if p.strip()] for v in distinct]
-    found = sorted({part for row in rows for part in row})
+    texts = [(v or "").strip() for v in distinct]
+    unknown = [coding.is_unknown(text) for text in texts]
+    rows = [
+        [p for part in text.split(delimiter) if (p := part.strip()) and not coding.is_none(p)]
+        for text in texts
+    ]
+    rows = [[] if hidden else row for row, hidden in zip(rows, unknown, strict=True)]
+    found = class_order({part for row in rows for part in row})
     known = found if names is None else list(names)
     if not known:
         raise DataError(say(what, "hold at least one label", "only empty entries"))
     index = {name: i for i, name in enumerate(known)}
     for part in found:
         if part not in index:
-            raise DataError(say(what, "hold only names", repr(part), closest(part, known)))
+            raise DataError(say(what, "hold only names", repr(part), _nearest(part, known)))
+    if names is None:
+        _say_alike(what, known)
+        if coding.empty_token is None:
+            _say_none(what, rows)
     hot = np.zeros((len(rows), len(known)), dtype=np.int8)
     for i, row in enumerate(rows):
         hot[i, [index[part] for part in row]] = 1
+    hot[unknown] = UNKNOWN
     position = {value: i for i, value in enumerate(distinct)}
     return hot[[position[v] for v in values]], known
 
 
-def binary_column(column: pl.Series, what: str) -> NDArray[np.int8]:
-    """Return 0, 1 and -1 (empty) of one label's column."""
-    import polars as pl
-
-    text = column.dtype == pl.String
-    filled = column.replace("", None) if text else column
-    try:
-        number = filled.cast(pl.Float64, strict=False).fill_nan(None)
-    except pl.exceptions.PolarsError:
-        number = pl.Series([None] * len(column), dtype=pl.Float64)
-    values = number.fill_null(UNKNOWN).to_numpy()
-    empty = filled.is_null().to_numpy()
-    if not text and column.dtype.is_float():
-        empty |= column.is_nan().fill_null(value=True).to_numpy()
-    wrong = ~np.isin(values, (0, 1, UNKNOWN)) | (number.is_null().to_numpy() & ~empty)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise DataError(
-            say(
-                what,
-                "hold 0, 1, -1 or empty (unknown)",
-                f"{column[row]!r} in row {row}",
-                "One column of class names is label=, not labels=.",
+def _say_none(what: str, rows: Sequence[Sequence[str]]) -> None:
+    """Say which label never stands beside another and is called as if it were none."""
+    together = {part for row in rows if len(set(row)) > 1 for part in row}
+    for name in sorted({part for row in rows for part in row} - together):
+        if name.casefold() in NONE_WORDS:
+            _warn(
+                f"`{what}` holds {name!r}, which never stands beside another label and is read as "
+                f'a label of its own. Say empty_token="{name}" if it means that there is none.'
             )
-        )
-    return np.asarray(values, dtype=np.int8)
 
 
 def label_column(
-    column: pl.Series, delimiter: str, kind: Kind | None, names: Sequence[str] | None
+    column: pl.Series,
+    delimiter: str,
+    kind: Kind | None,
+    names: Sequence[str] | None,
+    coding: LabelCoding = DEFAULT,
 ) -> tuple[NDArray[Any], Kind, list[str]]:
     """Read one column: classes, delimited labels, or one binary label."""
     import polars as pl
@@ -119,16 +180,58 @@ def label_column(
             say(what, "hold class names, whole numbers or 0 and 1", f"type {column.dtype}")
         )
     text = column.dtype == pl.String
-    if text and kind is None and column.str.contains(delimiter, literal=True).any():
+    distinct = [v for v in column.unique().to_list() if v is not None and str(v).strip()]
+    several = text and any(delimiter in v for v in distinct)
+    if text and kind is None and several:
         kind = "multilabel"
-    distinct = set(column.drop_nulls().unique().to_list())
-    binary = not text and distinct <= {0, 1, UNKNOWN} and (names is None or len(names) == 1)
-    if kind == "multilabel" and text:
-        hot, known = _delimited(column.to_list(), what, delimiter, names)
-        return hot, "multilabel", known
-    if kind == "multilabel" or (kind is None and binary and {0, 1} <= distinct):
+    if coding.is_binary and (several or coding.empty_token or kind == "multiclass"):
+        expected = "go with columns of one label each"
+        raise UsageError(say("positive and negative", expected, what, "Leave them out."))
+    single = coding.is_binary or _is_binary(distinct, kind, names, coding, several)
+    if single:
         one = list(names) if names is not None else [column.name]
-        return binary_column(column, what)[:, None], "multilabel", one
+        return binary_column(column, what, coding)[:, None], "multilabel", one
+    if text and kind != "multiclass" and not several:
+        _check_delimiter(what, sorted(distinct), delimiter, kind)
+    if kind == "multilabel":
+        # Of numbers, labels are texts as well: 3 beside 3|7 of the same column.
+        values = column.to_list() if text else column.cast(pl.String).to_list()
+        hot, known = _delimited(values, what, delimiter, names, coding)
+        return hot, "multilabel", known
+    if coding != DEFAULT:
+        do = 'Rows whose class nobody knows are left out; no label is for kind="multilabel".'
+        raise UsageError(say("unknown and empty_token", "go with labels", f"classes in {what}", do))
     plain = column.cast(pl.Int64) if column.dtype == pl.Boolean else column
     classes, known = class_column(plain.to_list(), what, names)
     return classes, "multiclass", known
+
+
+def _is_binary(
+    distinct: Sequence[Any],
+    kind: Kind | None,
+    names: Sequence[str] | None,
+    coding: LabelCoding,
+    several: bool,
+) -> bool:
+    """Whether the entries of one column are those of one label: 0 and 1, true and false.
+
+    With ``kind="multilabel"`` numbers and words of yes and no always are; without it 0 and 1 are
+    where each is written in one way: 1 and 1.0 side by side are two classes.
+    """
+    if several or kind == "multiclass" or (names is not None and len(names) != 1):
+        return False
+    texts = [entry_text(v) for v in distinct]
+    keys = [loose_key(t).casefold() for t in texts]
+    if kind == "multilabel":
+        numbers = all(_is_number(key) for key in keys)
+        return bool(keys) and (numbers or coding.fits(texts))
+    once = len(set(keys)) == len(keys)
+    return once and ({"0", "1"} <= set(keys) <= {"0", "1", "-1"} or set(keys) == {"true", "false"})
+
+
+def _is_number(key: str) -> bool:
+    try:
+        float(key)
+    except ValueError:
+        return False
+    return True

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from equipoise._core.checks import say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import DataError
+from equipoise.labels.coding import DEFAULT, LabelCoding
 from equipoise.labels.read import labels_from_table
-from equipoise.labels.tables import read_table, to_table
+from equipoise.labels.tables import as_numbers, read_table, to_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,6 +51,7 @@ def feature_table(
     id_column: str | None = None,
     group_column: str | None = None,
     names: Sequence[str] | None = None,
+    coding: LabelCoding = DEFAULT,
 ) -> tuple[NDArray[np.float32], Labels, tuple[str, ...]]:
     """Read a table of numbers and its labels: every column that is not named is a feature.
 
@@ -57,7 +59,8 @@ def feature_table(
 
     Args:
         source: Path of a CSV or Parquet file, or a data frame.
-        label: As in :func:`read_labels`, and so are the other arguments.
+        label: As in :func:`read_labels`, and so are the other arguments; ``coding`` holds its last
+            four (``LabelCoding.of``).
 
     Returns:
         Features (N, F) float32, labels, and the F column names.
@@ -74,9 +77,11 @@ def feature_table(
         ([[0.5], [1.5]], ('no', 'yes'), ('x',))
     """
     frame = read_table(source) if isinstance(source, (str, Path)) else to_table(source)
-    found = labels_from_table(frame, label, labels, delimiter, kind, id_column, group_column, names)
+    found = labels_from_table(
+        frame, label, labels, delimiter, kind, id_column, group_column, names, coding
+    )
     named = {label, *(labels or ()), id_column, group_column}
-    rest = frame.drop([c for c in frame.columns if c in named])
+    rest = as_numbers(frame, [c for c in frame.columns if c not in named])
     _check_features(rest)
     features = rest.cast(dict.fromkeys(rest.columns, float)).to_numpy().astype(np.float32)
     bad = ~np.isfinite(features)

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import closest, one_of, say
+from equipoise._core.identity import as_text
 from equipoise.artifacts.labels import KINDS, Kind, Labels
-from equipoise.errors import DataError, UsageError
-from equipoise.labels.columns import binary_column, class_column, label_column
+from equipoise.errors import DataError, EquipoiseError, UsageError
+from equipoise.labels.binary import binary_columns
+from equipoise.labels.coding import DEFAULT, LabelCoding, Tokens
+from equipoise.labels.columns import class_column, label_column
 from equipoise.labels.tables import is_table_path, read_table, require_columns, to_table
 
 if TYPE_CHECKING:
@@ -22,15 +25,25 @@ __all__ = ["labels_from_table", "read_labels"]
 
 
 def _side_column(frame: pl.DataFrame, argument: str, name: str | None) -> NDArray[Any] | None:
-    """Return the ids or groups of a table; empty entries are an error."""
+    """Return the ids or groups of a table as text; empty entries are an error."""
+    import polars as pl
+
     if name is None:
         return None
     require_columns(frame, argument, [name])
     column = frame[name]
-    if column.null_count():
-        what = f"{column.null_count()} empty entries"
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    empty = column.is_null()
+    if column.dtype == pl.String:
+        empty |= (column.str.strip_chars() == "").fill_null(value=True)
+    if empty.any():
+        what = f"{empty.sum()} empty entries (first: row {empty.arg_max()})"
         raise DataError(say(f"column {name}", "be filled in every row", what, "Fill them in."))
-    return column.to_numpy() if column.dtype.is_integer() else np.asarray(column.to_list(), str)
+    whole = column.dtype.is_float() and bool((column % 1 == 0).all())
+    if whole or column.dtype.is_integer():
+        return column.to_numpy()  # `to_ids` makes text of whole numbers
+    return as_text(column.to_list())
 
 
 def labels_from_table(
@@ -42,6 +55,7 @@ def labels_from_table(
     id_column: str | None,
     group_column: str | None,
     names: Sequence[str] | None,
+    coding: LabelCoding = DEFAULT,
 ) -> Labels:
     """Read the label columns of a table; see :func:`read_labels`."""
     if (label is None) == (labels is None):
@@ -58,7 +72,7 @@ def labels_from_table(
     groups = _side_column(frame, "group_column", group_column)
     if label is not None:
         require_columns(frame, "label", [label])
-        values, kind, known = label_column(frame[label], delimiter, kind, names)
+        values, kind, known = label_column(frame[label], delimiter, kind, names, coding)
         return Labels.from_array(values, kind=kind, names=known, ids=ids, groups=groups)
     columns = list(labels or ())
     require_columns(frame, "labels", columns)
@@ -66,7 +80,10 @@ def labels_from_table(
         raise UsageError(
             say("labels", 'be columns of kind="multilabel"', f"kind={kind!r}, {columns}")
         )
-    hot = np.stack([binary_column(frame[c], f"column {c}") for c in columns], axis=1)
+    if coding.empty_token is not None:
+        do = "An empty entry of a column means what negative= or unknown= says."
+        raise UsageError(say("empty_token", "go with label=, one column", f"columns {columns}", do))
+    hot = binary_columns([frame[c] for c in columns], [f"column {c}" for c in columns], coding)
     return Labels.from_array(hot, kind="multilabel", names=names or columns, ids=ids, groups=groups)
 
 
@@ -97,38 +114,67 @@ def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
     return Labels.from_array(values, kind="multiclass", names=known, ids=ids)
 
 
-def _from_values(values: ArrayLike, kind: Kind | None, names: Sequence[str] | None) -> Labels:
+def _from_values(
+    values: ArrayLike, kind: Kind | None, names: Sequence[str] | None, coding: LabelCoding
+) -> Labels:
     array = np.asarray(values)
-    if array.ndim == 2 and kind != "multiclass":
-        return Labels.from_array(array, kind="multilabel", names=names)
-    if array.ndim == 1 and kind == "multilabel":
-        return Labels.from_array(array, kind="multilabel", names=names)
+    if (array.ndim == 2 and kind != "multiclass") or (
+        array.ndim == 1 and (kind == "multilabel" or coding.is_binary)
+    ):
+        hot = array.reshape(len(array), -1)
+        return Labels.from_array(_read_hot(hot, names, coding), kind="multilabel", names=names)
     if array.ndim != 1:
         raise DataError(say("source", "be (N,) classes or (N, L) labels", f"shape {array.shape}"))
+    if coding != DEFAULT:
+        do = 'Pass kind="multilabel" if they are one label.'
+        raise UsageError(say("positive, negative and unknown", "go with labels", "classes", do))
     if array.dtype.kind in "iu":
         return Labels.from_array(array, kind="multiclass", names=names)
     classes, known = class_column(array.tolist(), "source", names)
     return Labels.from_array(classes, kind="multiclass", names=known)
 
 
+def _read_hot(
+    hot: NDArray[Any], names: Sequence[str] | None, coding: LabelCoding
+) -> NDArray[np.int8]:
+    """Return 1, 0 and -1 of an array by the same rules as those of columns."""
+    import polars as pl
+
+    width = hot.shape[1]
+    if hot.size == 0 or width == 0:
+        return hot
+    known = [str(i) for i in range(width)] if names is None else [str(n) for n in names]
+    known += [str(i) for i in range(len(known), width)]
+    columns = [
+        pl.Series(str(i), hot[:, i].tolist() if hot.dtype.kind in "OUS" else hot[:, i].copy(),
+                  strict=False)
+        for i in range(width)
+    ]  # fmt: skip
+    return binary_columns(columns, [f"label {name}" for name in known[:width]], coding)
+
+
 def _from_numpy_file(
-    path: Path, key: str | None, kind: Kind | None, names: Sequence[str] | None
+    path: Path,
+    key: str | None,
+    kind: Kind | None,
+    names: Sequence[str] | None,
+    coding: LabelCoding,
 ) -> Labels:
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return _from_values(loaded, kind, names)
+            return _from_values(loaded, kind, names, coding)
         with loaded:
             key = key or next((k for k in ("labels", "label", "y") if k in loaded), None)
             key = loaded.files[0] if key is None and len(loaded.files) == 1 else key
             if key is None or key not in loaded:
                 known = closest(str(key), loaded.files)
                 raise DataError(say(str(path), "hold the array named by label=", key, known))
-            found = _from_values(loaded[key], kind, names)
+            found = _from_values(loaded[key], kind, names, coding)
             extra = {k: loaded.get(k) for k in ("ids", "groups")}
             return Labels.from_array(found.values, kind=found.kind, names=found.names, **extra)
     except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, DataError):
+        if isinstance(error, EquipoiseError):
             raise
         raise DataError(say(str(path), "be a NumPy file without pickles", str(error))) from error
 
@@ -150,13 +196,18 @@ def read_labels(
     id_column: str | None = None,
     group_column: str | None = None,
     names: Sequence[str] | None = None,
+    positive: Tokens = None,
+    negative: Tokens = None,
+    unknown: Tokens = None,
+    empty_token: Tokens = None,
 ) -> Labels:
     """Read labels from a file, a folder, a data frame or an array.
 
     Use when the labels are not yet an array. What a source means:
 
     - a table (CSV, Parquet, any data frame) with ``labels=[...]``: one column per label with 1
-      present, 0 absent, -1 or empty unknown;
+      present, 0 absent, -1 or empty unknown; true and false, yes and no, y and n, t and f, present
+      and absent are recognised and said; any other coding is declared;
     - a table with ``label="y"``: a text column that somewhere holds the delimiter is several
       labels per row (an empty entry is none); a column of 0 and 1 is one binary label; any other
       text or whole number is a class. ``kind`` overrides;
@@ -176,16 +227,32 @@ def read_labels(
         names: All class or label names in order; a value outside is an error. For ``labels=``,
             new names of the columns. A column of whole numbers that are not among the names
             indexes them.
+        positive: Entries that mean present, one text or number or several; then 1 means it only
+            if it is among them. Trimmed, and numbers by value: 255 is 255.0.
+        negative: Entries that mean absent, instead of 0.
+        unknown: Entries that mean that nobody knows, instead of -1. In a column of several labels,
+            whole entries.
+        empty_token: In a column of several labels, words that mean "none of them", such as
+            "No Finding".
 
     Returns:
-        The labels.
+        The labels. Ids, groups and names are text as it is written: 0000300, 01 and 1.0 stay what
+        they are. Classes that are all plain whole numbers stand in numeric order.
 
     Raises:
         DataError: a missing file or column, values that are no labels, empty classes, duplicate
-            ids, a single class.
-        UsageError: neither or both of ``label`` and ``labels`` for a table.
+            ids, a single class; 1 and -1 without any 0, where -1 may be absent or unknown; labels
+            that another mark than the delimiter separates.
+        UsageError: neither or both of ``label`` and ``labels`` for a table, or a coding that does
+            not go with the column.
+
+    Warns:
+        DataWarning: words read as present or absent, names that differ only by spaces or as
+            numbers, a word such as "No Finding" read as a label.
 
     Example:
+        >>> read_labels([[1, -1], [-1, 1]], negative=-1).values.tolist()
+        [[1, 0], [0, 1]]
         >>> import polars as pl
         >>> table = pl.DataFrame({"finding": ["A|D", "", "D"]})
         >>> read_labels(table, label="finding").values.tolist()
@@ -195,8 +262,9 @@ def read_labels(
         one_of("kind", kind, KINDS)
     if isinstance(source, Labels):
         return source
+    coding = LabelCoding.of(positive, negative, unknown, empty_token)
     if isinstance(source, (np.ndarray, list, tuple)):
-        return _from_values(source, kind, names)
+        return _from_values(source, kind, names, coding)
     if not isinstance(source, (str, Path)):
         frame = to_table(source)
     else:
@@ -204,11 +272,13 @@ def read_labels(
         if path.is_dir():
             return _from_folder(path, names)
         if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
-            return _from_numpy_file(path, label, kind, names)
+            return _from_numpy_file(path, label, kind, names, coding)
         if path.exists() and not is_table_path(path):
             what = "be a table (.csv, .tsv, .parquet), .npy, .npz or a folder"
             raise DataError(say(str(path), what, f"'{path.suffix}'", "Convert it."))
         frame = read_table(path)
         if label is None and labels is None and _is_saved(path):
             return Labels.load(path)
-    return labels_from_table(frame, label, labels, delimiter, kind, id_column, group_column, names)
+    return labels_from_table(
+        frame, label, labels, delimiter, kind, id_column, group_column, names, coding
+    )

@@ -15,7 +15,7 @@ from equipoise.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["is_table_path", "read_table", "require_columns", "to_table"]
+__all__ = ["as_numbers", "is_table_path", "read_table", "require_columns", "scan_table", "to_table"]
 
 _TEXT = {".csv", ".tsv", ".txt"}
 _PARQUET = {".parquet", ".pq"}
@@ -61,9 +61,8 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
         raise DataError(say(str(path), "have distinct column names", f"{twice} more than once"))
 
 
-def _read_text(path: Path) -> pl.DataFrame:
-    import polars as pl
-
+def _separator_of(path: Path) -> str:
+    """Return the separator of a CSV, its header checked."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             header = lines.readline()
@@ -71,8 +70,15 @@ def _read_text(path: Path) -> pl.DataFrame:
         raise DataError(say(str(path), "be UTF-8 text", str(error), "Save it as UTF-8.")) from error
     separator = _separator(header)
     _check_header(path, next(csv.reader([header], delimiter=separator), []))
+    return separator
+
+
+def _read_text(path: Path) -> pl.DataFrame:
+    import polars as pl
+
+    separator = _separator_of(path)
     try:
-        frame = pl.read_csv(path, separator=separator, infer_schema_length=None)
+        frame = pl.read_csv(path, separator=separator, infer_schema=False)
     except pl.exceptions.NoDataError as error:
         raise DataError(say(str(path), "hold a header and rows", "an empty file")) from error
     except pl.exceptions.PolarsError as error:
@@ -90,13 +96,15 @@ def read_table(path: str | Path) -> pl.DataFrame:
     """Read a CSV or Parquet file.
 
     A CSV is UTF-8, with a header; its separator is the comma, or the semicolon or tab where the
-    header holds no comma. Types are inferred from all rows.
+    header holds no comma. All its columns are text, exactly as written, since an id 0000300, a
+    class 01 or a price 1.50 is not what a number makes of it; :func:`as_numbers` makes numbers of
+    those that are.
 
     Args:
         path: A .csv, .tsv, .txt, .parquet or .pq file.
 
     Returns:
-        A polars DataFrame with at least one row.
+        A polars DataFrame with at least one row; an empty entry is null.
 
     Raises:
         DataError: no such file, an empty or unreadable one, rows of different length, repeated
@@ -129,6 +137,56 @@ def read_table(path: str | Path) -> pl.DataFrame:
     if frame.height == 0:
         raise DataError(say(str(path), "have at least one row", "only a header"))
     return frame
+
+
+def scan_table(path: str | Path) -> pl.LazyFrame:
+    """Return a CSV or Parquet file as a lazy frame, to be read in batches; see `read_table`.
+
+    Raises:
+        DataError: a CSV that is no UTF-8 text or repeats a column name.
+    """
+    import polars as pl
+
+    file = Path(path)
+    if file.suffix.lower() in _PARQUET:
+        return pl.scan_parquet(file)
+    return pl.scan_csv(file, separator=_separator_of(file), infer_schema=False)
+
+
+def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return columns of a table, text that holds nothing but numbers made float64.
+
+    Text that is all true and false becomes Boolean. Other columns are as they were: the caller
+    says what is wrong with them.
+
+    Args:
+        frame: A table, for example of :func:`read_table`.
+        columns: Those to return, in order; None returns all.
+
+    Example:
+        >>> import polars as pl
+        >>> table = pl.DataFrame({"a": ["1.50", None], "b": ["x", "1"], "c": [1, 2]})
+        >>> as_numbers(table).dtypes
+        [Float64, String, Int64]
+    """
+    import polars as pl
+
+    chosen = frame if columns is None else frame.select(columns)
+    made = []
+    for name in chosen.columns:
+        column = chosen[name]
+        if column.dtype != pl.String:
+            continue
+        numbers = column.cast(pl.Float64, strict=False)
+        if numbers.null_count() == column.null_count() < len(column):
+            made.append(numbers)
+        elif set(column.drop_nulls().unique().to_list()) in (
+            {"true"},
+            {"false"},
+            {"true", "false"},
+        ):
+            made.append(pl.Series(name, [None if v is None else v == "true" for v in column]))
+    return chosen.with_columns(made)
 
 
 def _plain_list(values: list[Any]) -> list[Any]:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import one_of, require_shape, say, to_array
+from equipoise._core.identity import class_order, loose_key
 from equipoise.errors import DataError, EquipoiseError
-from equipoise.labels.tables import read_table, require_columns, to_table
+from equipoise.labels.tables import as_numbers, read_table, require_columns, to_table
 from equipoise.mining.boxes import to_boxes
 
 if TYPE_CHECKING:
@@ -179,12 +180,17 @@ def read_box_table(
         boxes[:, 2:] += boxes[:, :2]
     files, images = _codes([str(v) for v in frame[named[0]]])
     said = [str(v) for v in frame[named[5]]]
-    known = sorted(set(said)) if names is None else [str(n) for n in names]
-    strange = sorted(set(said) - set(known))
+    known = class_order(said) if names is None else [str(n) for n in names]
+    strange = class_order(set(said) - set(known))
     if strange:
-        raise DataError(say(path, f"hold classes of {known}", repr(strange[0]), "Add it to names."))
+        near = next((n for n in known if loose_key(n) == loose_key(strange[0])), None)
+        do = "Add it to names."
+        if near is not None:
+            do = f"It differs from {near!r} only by spaces or as a number: write them alike."
+        raise DataError(say(path, f"hold classes of {known}", repr(strange[0]), do))
     place = {name: at for at, name in enumerate(known, start=1)}
     crowds = [0] * len(said) if crowd_column is None else frame[crowd_column].to_list()
+    crowds = [int(c) if c in ("0", "1") else c for c in crowds]  # a CSV holds text
     if not set(crowds) <= {0, 1}:
         got = repr(next(c for c in crowds if c not in (0, 1)))
         raise DataError(say(path, f"have 0 or 1 in column '{crowd_column}'", got))
@@ -203,7 +209,7 @@ def _require_full(frame: pl.DataFrame, path: str, wanted: list[str]) -> None:
 
 
 def _numbers(frame: pl.DataFrame, path: str, name: str) -> NDArray[np.float64]:
-    values = frame[name].to_numpy()
+    values = as_numbers(frame, [name])[name].to_numpy()
     if values.dtype.kind not in "fiu":
         got = f"type {frame[name].dtype}"
         raise DataError(say(path, f"have numbers in column '{name}'", got))

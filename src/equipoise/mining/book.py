@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.checks import require_shape
+from equipoise._core.identity import as_text
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 
 __all__ = ["MistakeBook"]
@@ -60,6 +61,7 @@ class MistakeBook:
     inclusion: NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", as_text(self.ids))
         for field in fields(self):
             require_shape(
                 field.name, getattr(self, field.name), (self.rows.size,), "One per entry."
@@ -127,5 +129,4 @@ class MistakeBook:
         names = ("row", "id", "round", "score", "event", "member", "times_selected", "inclusion")
         with reading(path, _SCHEMA):
             found = [read_column(frame, name) for name in names]
-            ids = found[1] if found[1].dtype.kind in "iu" else found[1].astype(str)
-            return cls(found[0], ids, found[2], found[3], found[4].astype(str), *found[5:])
+            return cls(found[0], found[1], found[2], found[3], found[4].astype(str), *found[5:])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.checks import say
+from equipoise._core.identity import loose_key
 from equipoise.errors import DataError
 from equipoise.mining.annotations import BACKGROUND_NAME, Annotations, annotations_of
 
@@ -24,17 +25,25 @@ def _records(document: Mapping[str, Any], key: str, path: str) -> list[Mapping[s
     return found
 
 
-def _positions(records: Sequence[Mapping[str, Any]], what: str, path: str) -> dict[Any, int]:
-    """Return the position of each id."""
-    ids = [record.get("id") for record in records]
-    for at, found in enumerate(ids):
+def _positions(records: Sequence[Mapping[str, Any]], what: str, path: str) -> dict[str, int]:
+    """Return the position of each id; ids are text, so 7 and "7" are the same."""
+    ids = []
+    for at, record in enumerate(records):
+        found = record.get("id")
         if isinstance(found, bool) or not isinstance(found, (int, str)):
             raise DataError(say(path, f"have an id in each of {what}", f"{found!r} in entry {at}"))
+        ids.append(str(found))
     known = {found: at for at, found in enumerate(ids)}
     if len(known) < len(ids):
         twice = next(i for at, i in enumerate(ids) if known[i] != at)
         raise DataError(say(path, f"have distinct ids in {what}", f"{twice!r} more than once"))
     return known
+
+
+def _stranger(where: str, key: str, found: Any, known: Mapping[str, int]) -> str:
+    near = next((n for n in known if loose_key(n) == loose_key(str(found))), None)
+    do = "" if near is None else f"It differs from {near!r} only by spaces or as a number."
+    return say(where, f"have the {key} of an entry of the file", repr(found), do)
 
 
 def _coco_box(record: Mapping[str, Any], where: str) -> list[float]:
@@ -130,13 +139,12 @@ def read_coco(path: str | Path) -> Annotations:
     for at, entry in enumerate(entries):
         where = f"{name}, annotation {entry.get('id', f'number {at}')}"
         for key, known in (("image_id", image_at), ("category_id", class_at)):
-            if not isinstance(entry.get(key), (int, str)) or entry[key] not in known:
-                got = repr(entry.get(key))
-                raise DataError(say(where, f"have the {key} of an entry of the file", got))
+            if not isinstance(entry.get(key), (int, str)) or str(entry[key]) not in known:
+                raise DataError(_stranger(where, key, entry.get(key), known))
         boxes.append(_coco_box(entry, where))
         crowds.append(_crowd(entry, where))
-        owners.append(image_at[entry["image_id"]])
-        classes.append(class_at[entry["category_id"]] + 1)
+        owners.append(image_at[str(entry["image_id"])])
+        classes.append(class_at[str(entry["category_id"])] + 1)
     files = tuple(str(_text(image, "file_name", name)) for image in images)
     names = (BACKGROUND_NAME, *(_text(category, "name", name) for category in categories))
     sizes = [[_side(image, key) for key in ("height", "width")] for image in images]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.checks import say
 from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.identity import as_text
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, MissingExtraError, ShapeError
 from equipoise.mining.pools import Ints, Pool, as_picture, batch_rows_for
@@ -105,7 +106,7 @@ class DatasetPool(Pool):
 
     def ids(self, rows: Ints) -> NDArray[Any]:
         """Return those of the labels, or positions."""
-        return rows if self._labels.ids is None else self._labels.ids[rows]
+        return as_text(rows) if self._labels.ids is None else self._labels.ids[rows]
 
     def picture(self, row: int) -> NDArray[Any] | None:
         """Return the item's input where it has the shape of an image, (C, H, W)."""

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from equipoise._core.checks import require_finite, say
 from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.identity import as_text, loose_key
 from equipoise.errors import DataError
-from equipoise.labels.columns import binary_column, class_column
+from equipoise.labels.binary import binary_column
+from equipoise.labels.coding import DEFAULT, LabelCoding, entry_text
+from equipoise.labels.columns import class_column
 from equipoise.labels.tables import require_columns
 from equipoise.mining.pools import Ints, Pool, batch_rows_for
 
@@ -37,6 +40,7 @@ class ParquetPool(Pool):
         id_column: Column of row ids.
         group_column: Column of groups, such as the image.
         names: All classes in order, so that files agree; None takes those that occur, sorted.
+        coding: What the entries of one binary label stand for, where 1 and 0 is not it.
         background: Name of the class whose rows are the negatives; None takes the first.
         batch_rows: Rows that are read and scored at once; None takes 16 MiB of them.
 
@@ -64,6 +68,7 @@ class ParquetPool(Pool):
         id_column: str | None = None,
         group_column: str | None = None,
         names: Sequence[str] | None = None,
+        coding: LabelCoding = DEFAULT,
         background: str | None = None,
         batch_rows: int | None = None,
     ) -> None:
@@ -73,7 +78,7 @@ class ParquetPool(Pool):
         self.columns = _feature_columns(self.paths[0], named, features)
         found = [_scan(path).select(label).collect()[label] for path in self.paths]
         self._starts = np.cumsum([0, *(len(part) for part in found)])
-        values, known = _codes(found, label, names)
+        values, known = _codes(found, label, names, coding)
         kind: Any = "multilabel" if known is None else "multiclass"
         classes = (label,) if known is None else known
         if background is not None and background not in classes:
@@ -101,16 +106,15 @@ class ParquetPool(Pool):
 
     def ids(self, rows: Ints) -> NDArray[Any]:
         """Read the ids of some rows; positions where there is no column."""
-        return rows if self._id is None else self._side(rows, self._id)
+        return as_text(rows) if self._id is None else self._side(rows, self._id)
 
     def _side(self, rows: Ints, name: str) -> NDArray[Any]:
         parts = [
             self._take(rows[i : i + self.batch_rows], [name])[name]
             for i in range(0, rows.size, self.batch_rows)
         ]
-        values = [part.to_numpy() if part.dtype.is_integer() else np.asarray(part.to_list(), str)
-                  for part in parts]  # fmt: skip
-        return np.concatenate(values) if values else np.zeros(0, dtype=np.int64)
+        values = [as_text(part.to_list()) for part in parts]
+        return np.concatenate(values) if values else np.zeros(0, dtype=np.str_)
 
     def _take(self, rows: Ints, columns: list[str]) -> pl.DataFrame:
         import polars as pl
@@ -188,22 +192,26 @@ def _files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _codes(
-    parts: list[Any], label: str, names: Sequence[str] | None
+    parts: list[Any], label: str, names: Sequence[str] | None, coding: LabelCoding
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Return labels as small integers, and the classes, or None for one binary label."""
     import polars as pl
 
-    distinct = {v for part in parts for v in part.unique().to_list()} - {None, -1}
-    if distinct <= {0, 1} and names is None:
-        values = [binary_column(part, f"column {label}").astype(np.int8) for part in parts]
-        return np.concatenate(values), None
-    if any(part.null_count() for part in parts):
-        raise DataError(say(f"column {label}", "have a class in every row", "empty entries"))
-    texts = sorted(str(v) for v in distinct) if names is None else [str(n) for n in names]
-    # Checks the values against the names once for each distinct one, not for each row.
-    class_column([str(v) for v in sorted(distinct, key=str)], f"column {label}", texts)
-    small = np.int8 if len(texts) < 128 else np.int32
-    place = {name: i for i, name in enumerate(texts)}
-    coded = [part.cast(pl.String).replace_strict(place, return_dtype=pl.Int32).to_numpy()
-             for part in parts]  # fmt: skip
-    return np.concatenate(coded).astype(small), tuple(texts)
+    if len({part.dtype for part in parts}) > 1:  # numbers in one file, text in another
+        parts = [part.cast(pl.String) for part in parts]
+    what, whole = f"column {label}", pl.concat(parts)
+    if whole.dtype.is_float():
+        whole = whole.fill_nan(None)
+    values = [v for v in whole.unique().to_list() if v is not None]
+    keys = {loose_key(entry_text(v)) for v in values}
+    zero_one = keys <= {"0", "1", "-1"} or whole.dtype == pl.Boolean
+    if names is None and (coding.is_binary or zero_one):
+        return binary_column(whole, what, coding), None
+    if whole.null_count():
+        raise DataError(say(what, "have a class in every row", "empty entries"))
+    # Each distinct value is looked at once, not each row.
+    codes, known = class_column(values, what, names)
+    small = np.int8 if len(known) < 128 else np.int32
+    old, new = pl.Series(values, dtype=whole.dtype), pl.Series(codes, dtype=pl.Int32)
+    coded = whole.replace_strict(old, new, return_dtype=pl.Int32).to_numpy()
+    return coded.astype(small), tuple(known)

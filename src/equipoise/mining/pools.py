@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_finite, say
 from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.identity import as_text
 from equipoise.artifacts import Labels
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError, ShapeError, UsageError
@@ -236,7 +237,7 @@ class ArrayPool(Pool):
 
     def ids(self, rows: Ints) -> NDArray[Any]:
         """Return those of the labels, or positions."""
-        return rows if self._labels.ids is None else self._labels.ids[rows]
+        return as_text(rows) if self._labels.ids is None else self._labels.ids[rows]
 
     def picture(self, row: int) -> NDArray[Any] | None:
         """Return the row where its shape is that of an image: (H, W), (C, H, W) or (H, W, C)."""

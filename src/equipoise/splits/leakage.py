@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_shape, say
 from equipoise._core.codes import CODES
+from equipoise._core.identity import as_text, hashable_ids
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split
@@ -187,7 +188,7 @@ def audit_split(
     found: list[Finding] = []
     if codes is not None:
         own = labels.groups if groups is None else groups
-        names = np.unique(np.asarray(own))
+        names = np.unique(hashable_ids(as_text(np.asarray(own))))  # as the codes are ordered
         found += _groups_crossing(member, codes, names)
     found += _missing_labels(member, labels, codes)
     keys = row_hashes(features) if features is not None else hashes

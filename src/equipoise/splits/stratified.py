@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import say
+from equipoise._core.identity import text_codes
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import Labels, to_ids
 from equipoise.artifacts.resampled import refuse_resampled
@@ -29,7 +30,7 @@ Ints = NDArray[np.int64]
 def group_codes(labels: Labels, groups: ArrayLike | None) -> Ints | None:
     """Return (N,) codes from 0 of ``groups``, or of the labels' own groups; None without any."""
     array = labels.groups if groups is None else to_ids("groups", groups, len(labels), unique=False)
-    return None if array is None else np.unique(array, return_inverse=True)[1].reshape(-1)
+    return None if array is None else text_codes(array)
 
 
 def presence(

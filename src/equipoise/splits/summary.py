@@ -33,6 +33,7 @@ class SplitSummary:
         absent: Labels without positives in any part.
         groups: Number of groups and how many stand in several parts; None without groups.
         left_out: Rows in no part.
+        unknown: Entries of labels, of all rows, that are unknown.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,7 @@ class SplitSummary:
     absent: tuple[str, ...]
     groups: tuple[int, int] | None
     left_out: int
+    unknown: int = 0
 
     @property
     def mean_deviation(self) -> float:
@@ -112,4 +114,5 @@ def split_summary(splits: Sequence[Split], labels: Labels) -> SplitSummary:
         if codes is None
         else (int(codes.max()) + 1, int(crossing_groups(member, codes).size)),
         left_out=int((member < 0).sum()),
+        unknown=int((len(labels) - labels.known).sum()),
     )

@@ -229,9 +229,9 @@ def test_good_input_is_let_through() -> None:
 
 def test_ids_of_scores_and_labels_become_one() -> None:
     bare = Labels.from_array(HOT, kind="multilabel")
-    assert scored(bare, logits=Z, ids=[3, 4, 5]).labels.ids.tolist() == [3, 4, 5]  # type: ignore[union-attr]
+    assert scored(bare, logits=Z, ids=[3, 4, 5]).labels.ids.tolist() == ["3", "4", "5"]  # type: ignore[union-attr]
     assert scored(MULTI, logits=Z).ids.tolist() == ["a", "b", "c"]  # type: ignore[union-attr]
     numbered = Labels.from_array(HOT, kind="multilabel", ids=[3, 4, 5])
-    assert scored(numbered, logits=Z, ids=["3", "4", "5"]).ids.tolist() == [3, 4, 5]  # type: ignore[union-attr]
+    assert scored(numbered, logits=Z, ids=["3", "4", "5"]).ids.tolist() == ["3", "4", "5"]  # type: ignore[union-attr]
     with pytest.raises(DataError, match="carry labels"):
         scored(None, logits=Z, kind="multilabel").require_labels()

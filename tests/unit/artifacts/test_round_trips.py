@@ -10,6 +10,7 @@ from typing import Any
 
 import artifact_samples
 import numpy as np
+import polars as pl
 import pytest
 from artifact_samples import SAVED
 from hypothesis import given, settings
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from equipoise import artifacts
+from equipoise._core.fingerprint import fingerprint_array
 from equipoise.artifacts import Correction, Estimate, Finding, Labels, Scores, Split, Trial
 from equipoise.artifacts.finding import load_findings, save_findings
-from equipoise.errors import UsageError
+from equipoise.errors import DataError, UsageError
 
 text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 name_lists = st.lists(text, min_size=2, max_size=4, unique=True)
@@ -77,7 +79,7 @@ def test_class_scores_come_back(tmp_path: Path) -> None:
     scores = artifact_samples.class_scores()
     loaded = again(scores, tmp_path)
     assert same(scores, loaded)
-    assert loaded.ids.dtype == np.int64
+    assert loaded.ids.tolist() == ["5", "-1", "3", "1152921504606846976"]
     assert again(loaded.labels, tmp_path).fingerprint == scores.labels.fingerprint
 
 
@@ -201,10 +203,40 @@ def test_rows_are_picked_by_position_mask_or_slice() -> None:
     assert scores[[2]].labels.ids.tolist() == scores[[2]].ids.tolist() == [""]
 
 
-def test_float_ids_that_are_whole_are_integers() -> None:
+def test_float_ids_that_are_whole_are_those_of_integers() -> None:
     made = Labels.from_array([0, 1], kind="multiclass", ids=[1.0, 2.0])
     assert made.ids is not None
-    assert made.ids.dtype == np.int64
+    assert made.ids.tolist() == ["1", "2"]
+    with pytest.raises(DataError, match="floats beyond 2\\^53, which have lost digits"):
+        Labels.from_array([0, 1], kind="multiclass", ids=[1.0, 2.0**60])
+
+
+def test_ids_are_text_whatever_they_came_as() -> None:
+    for ids in ([7, 8], ["7", "8"], np.array([b"7", b"8"]), np.array([7, 8], dtype=np.uint64)):
+        made = Labels.from_array([0, 1], kind="multiclass", ids=ids, groups=ids)
+        assert made.ids.tolist() == made.groups.tolist() == ["7", "8"]
+    direct = Labels(np.array([0, 1]), "multiclass", ("a", "b"), np.array([7, 8]))
+    assert direct.ids.tolist() == ["7", "8"]
+    assert Labels.from_array([0, 1], kind="multiclass", ids=["07", "7"]).ids.tolist() == ["07", "7"]
+
+
+def test_files_written_when_ids_were_numbers_still_match(tmp_path: Path) -> None:
+    now = Labels.from_array([0, 1, 0], kind="multiclass", ids=[10, 9, 300], groups=[2, 2, 1])
+    file = now.save(tmp_path / "labels.parquet")
+    frame, meta = pl.read_parquet(file), pl.read_parquet_metadata(file)["equipoise"]
+    old = frame.with_columns(pl.col("id").cast(pl.Int64), pl.col("group").cast(pl.Int64))
+    old.write_parquet(file, metadata={"equipoise": meta})
+    loaded = Labels.load(file)
+    assert loaded.ids.tolist() == ["10", "9", "300"]
+    assert loaded.groups.tolist() == ["2", "2", "1"]
+    # As of when they were int64: the number that splits and trials have kept.
+    before = fingerprint_array(now.values, np.asarray(now.names), np.array([10, 9, 300]))
+    assert loaded.fingerprint == now.fingerprint == before
+    read = Labels.from_array([0, 1, 0], kind="multiclass", ids=["10", "9", "300"])
+    assert read.fingerprint == before
+    scores = Scores.from_arrays(loaded, split="val", logits=np.zeros((3, 2)))
+    kept = fingerprint_array(np.sort(np.array([10, 9, 300])))
+    assert scores.fingerprint == kept
 
 
 def test_an_unknown_arm_is_named() -> None:

@@ -72,6 +72,6 @@ def test_other_rows_are_refused(two: tuple[Scores, Scores]) -> None:
         compare_scores(good, bad[::-1])
     with pytest.raises(DataError, match="must hold"):
         compare_scores(good, class_trial("none", 0).scores["test"])
-    moved = dataclasses.replace(bad, ids=np.asarray(bad.ids) + 1)
+    moved = dataclasses.replace(bad, ids=np.char.add("x", np.asarray(bad.ids)))
     with pytest.raises(DataError, match="same ids"):
         compare_scores(good, moved)

@@ -188,6 +188,17 @@ def doubled(second: int) -> Options:
     return {"labels": labels, "features": np.array([[1.0], [2.0], [3.0], [2.0]])}
 
 
+def of_none(name: str) -> Options:
+    values = [[1, 0, 0]] * 6 + [[0, 1, 1]] * 2 + [[0, 0, 1]] * 2
+    return {"labels": Labels.from_array(values, kind="multilabel", names=[name, "A", "B"])}
+
+
+def copied(rows: int) -> Options:
+    made = with_split(None, [2, 3])
+    proof = {"copies": {"rows": rows, "contents": rows // 2}}
+    return {**made, "split": replace(made["split"], proof=proof)}
+
+
 COUNTED: Options = {"counts": FOUR, "n_rows": 224000}
 RIGHT = ([0.86, 0.70, 0.44, 0.92], [0.83, 0.71, 0.57, 0.81])
 FALLING = [0.7, 0.5, 0.45, 0.44, 0.44, 0.44]
@@ -238,6 +249,19 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         {"labels": hot([1, 0])},
     ),
     "EQ110": (unlabelled(60), unlabelled(0), COUNTED),
+    "EQ111": ({"labels": hot([1, 0, -1])}, {"labels": hot([1, 0, 0])}, COUNTED),
+    "EQ112": ({"labels": hot([1, 0, -1, -1])}, {"labels": hot([1, 0, 0, -1])}, COUNTED),
+    "EQ113": (
+        {"counts": {"01": 30, "1": 50}, "n_rows": 90},
+        COUNTED,
+        scored(probabilities=spread(0.1)),
+    ),
+    "EQ115": (of_none("No Finding"), of_none("effusion"), {"labels": hot([1, 0])}),
+    "EQ116": (
+        {"labels": hot([1, 0], [0, 0])},
+        {"labels": hot([1, 0], [0, 1])},
+        {"labels": hot([1, 0])},
+    ),
     "EQ201": (
         with_split([1, 1, 2, 2, 3, 3], [2]),
         with_split([1, 1, 2, 2, 3, 3], [2, 3]),
@@ -259,6 +283,7 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         pictures([0xF0F0, 0xFF << 40, 0x0F0F, 0xFF << 50]),
         pictures(None),
     ),
+    "EQ208": (copied(4), copied(0), with_split(None, [2, 3])),
     "EQ206": (shares(80), shares(52), COUNTED),
     "EQ207": (ruled(50), ruled(0), scored(probabilities=spread(0.1))),
     "EQ301": (

@@ -35,7 +35,7 @@ def test_no_scan_stands_in_two_blocks_and_every_block_has_every_digit() -> None:
             homes.setdefault(int(scan), set()).add(int(block))
     assert all(len(blocks) == 1 for blocks in homes.values())
     assert data.test.tolist() == list(range(600, 900))
-    assert set(data.labels.groups[data.test]) == {6, 7, 8, 9}
+    assert set(data.labels.groups[data.test]) == {"6", "7", "8", "9"}
 
 
 def test_labels_say_which_digits_occur() -> None:

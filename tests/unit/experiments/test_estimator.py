@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification, make_multilabel_classification
@@ -111,3 +113,28 @@ def test_wrong_use_is_named() -> None:
         DecisionRuleClassifier(cv=1).fit(X, Y[:, 0])
     with pytest.raises(DataError, match="`y` must hold more than one class, got 1 class"):
         DecisionRuleClassifier().fit(X, np.zeros(1200))
+
+
+def test_copies_share_a_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    from equipoise.experiments import estimator
+
+    seen = []
+
+    def spy(scores: Any, **settings: Any) -> Any:
+        seen.append(scores)
+        return eq.tune(scores, **settings)
+
+    monkeypatch.setattr(estimator, "tune", spy)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(150, 3)), rng.integers(0, 2, 150)
+    # Pure noise: a nearest neighbour is right for what it remembers, and by chance for the rest.
+    for data, groups in (
+        (np.repeat(x, 3, axis=0), None),
+        (np.repeat(x, 3, axis=0), np.arange(450)),
+    ):
+        model = DecisionRuleClassifier(KNeighborsClassifier(1), seed=0)
+        model.fit(data, np.repeat(y, 3), groups=groups)
+        right = (seen[-1].values[:, 0] > 0.5) == np.repeat(y, 3)
+        assert 0.3 < right.mean() < 0.7  # 150 coins; memory would make it 1.0

@@ -86,7 +86,7 @@ def changed(*path: Any, to: Any) -> dict[str, Any]:
         ("[1]", "must be an object with images, annotations and categories, got list"),
         ({"images": []}, "must hold a list of objects 'annotations', got none. Is it COCO"),
         (changed("images", to=[1]), "must hold a list of objects 'images', got list"),
-        (changed("images", 1, "id", to=9), "must have distinct ids in images, got 9 more than"),
+        (changed("images", 1, "id", to=9), "must have distinct ids in images, got '9' more than"),
         (changed("images", 1, "id", to=None), "must have an id in each of images, got None in"),
         (changed("categories", 0, "name", to=7), "must have a text 'name' in each entry, got 7"),
         (changed("images", 0, "file_name", to=None), "must have a text 'file_name' in each"),
@@ -161,7 +161,7 @@ def test_columns_form_names_and_crowds_can_be_said(tmp_path: Path) -> None:
         (TABLE.replace("4.5", "x"), {}, "must have numbers in column 'y2', got type String"),
         (TABLE.replace("1,2,3", "1,2,0"), {}, "`boxes` must have x2 >= x1 .* row 1"),
         (TABLE, {"names": ["dog"]}, r"must hold classes of \['dog'\], got 'cat'. Add it"),
-        (TABLE, {"crowd_column": "x2"}, "must have 0 or 1 in column 'x2', got 4"),
+        (TABLE, {"crowd_column": "x2"}, "must have 0 or 1 in column 'x2', got '4'"),
         ("", {}, "must hold a header and rows, got an empty file|must have"),
         (TABLE + "a,b\n", {}, "must have as many fields in each row as in its header"),
     ],
@@ -206,3 +206,33 @@ def test_annotations_that_do_not_fit_together_are_refused(changes, error, messag
     }
     with pytest.raises(error, match=message):
         Annotations(**{**parts, **changes})
+
+
+def test_files_and_classes_of_a_box_table_are_text_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "boxes.csv"
+    rows = ["0010,0,0,4,4,01", "10,1,1,3,3,1", "0010,2,2,3,3,1"]
+    file.write_text("image,x1,y1,x2,y2,class\n" + "\n".join(rows) + "\n")
+    truth = read_box_table(file)
+    assert truth.files == ("0010", "10")
+    assert truth.names == ("background", "01", "1")
+    assert truth.counts == {"01": 1, "1": 2}
+    with pytest.raises(DataError, match="differs from '1' only by spaces or as a number"):
+        read_box_table(file, names=["1"])
+    numbers = ["a,0,0,4,4,10", "a,1,1,3,3,9"]
+    file.write_text("image,x1,y1,x2,y2,class\n" + "\n".join(numbers) + "\n")
+    assert read_box_table(file).names == ("background", "9", "10")
+
+
+def test_ids_of_a_coco_file_are_text(tmp_path: Path) -> None:
+    file = tmp_path / "coco.json"
+    document = {
+        "images": [{"id": 7, "file_name": "a.png"}],
+        "categories": [{"id": "3", "name": "dog"}],
+        "annotations": [{"id": 1, "image_id": "7", "category_id": 3, "bbox": [0, 0, 2, 2]}],
+    }
+    file.write_text(json.dumps(document))
+    assert read_coco(file).counts == {"dog": 1}
+    document["annotations"][0]["image_id"] = "007"
+    file.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"got '007'\. It differs from '7' only by spaces or as a"):
+        read_coco(file)

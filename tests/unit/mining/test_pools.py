@@ -12,6 +12,7 @@ import torch
 from equipoise import Labels
 from equipoise.data import ArrayDataset, Sequences, pad_batch
 from equipoise.errors import DataError, ShapeError, UsageError
+from equipoise.labels import LabelCoding
 from equipoise.mining import ArrayPool, DatasetPool, ParquetPool, Pool
 
 N = 37
@@ -75,12 +76,12 @@ def test_every_pool_reads_the_same(form: str, table: pl.DataFrame, tmp_path: Pat
         got = pool.read(rows)
         np.testing.assert_allclose(got.reshape(-1, 2) if rows.size else got[:, :0].reshape(0, 2),
                                    x[rows])  # fmt: skip
-        assert pool.ids(rows).tolist() == table["key"].to_numpy()[rows].tolist()
+        assert pool.ids(rows).tolist() == [str(k) for k in table["key"].to_numpy()[rows]]
         assert pool.groups(rows).tolist() == table["image"].to_numpy()[rows].tolist()
         sizes = [len(part) for part in pool.batches(rows, 5)]
         assert sum(sizes) == rows.size
         assert all(size == 5 for size in sizes[:-1])
-    assert pool.labels([3, 1]).ids.tolist() == [103, 101]
+    assert pool.labels([3, 1]).ids.tolist() == ["103", "101"]
     assert pool.fingerprint == made[form]().fingerprint
 
 
@@ -167,3 +168,18 @@ def test_wrong_tables_are_named(table, tmp_path: Path, changes, settings, messag
     changed = table.with_columns(**{k: pl.lit(v) for k, v in changes.items()})
     with pytest.raises(DataError, match=message):
         parquet(changed, tmp_path, **settings).read(np.arange(3))
+
+
+def test_a_parquet_pool_reads_ids_and_codings_as_every_reader_does(tmp_path: Path) -> None:
+    file = tmp_path / "p.parquet"
+    frame = pl.DataFrame(
+        {"y": [1, -1, -1, 1], "a": [0.0, 1.0, 2.0, 3.0], "k": ["01", "1", "2", "3"]}
+    )
+    frame.write_parquet(file)
+    with pytest.raises(DataError, match="1 and -1 alone"):
+        ParquetPool(file, label="y", id_column="k")
+    pool = ParquetPool(file, label="y", id_column="k", coding=LabelCoding.of(negative=-1))
+    assert pool.n_negative == 2
+    assert pool.ids(np.array([0, 1])).tolist() == ["01", "1"]
+    frame.with_columns(pl.Series("y", [10, 9, 9, 10])).write_parquet(file)
+    assert ParquetPool(file, label="y", id_column="k").names == ("9", "10")

@@ -196,7 +196,7 @@ def test_scores_stand_in_the_order_of_the_split() -> None:
     assert trial.scores["test"].ids.tolist() == [f"row{i}" for i in SPLIT.test]
     labels = make_data("multilabel").labels
     np.testing.assert_array_equal(trial.scores["test"].labels.values, labels.values[SPLIT.test])
-    assert train("multiclass").scores["val"].ids.tolist() == SPLIT.val.tolist()
+    assert train("multiclass").scores["val"].ids.tolist() == [str(i) for i in SPLIT.val]
     assert trial.model_file is None
 
 

@@ -42,7 +42,7 @@ def test_pooled_scores_are_those_of_the_folds(tmp_path: Path, kind: str, method:
     given: dict[str, Any] = {"options": LAST, "out": tmp_path}
     trial = fit(lambda: MLP(4, data.labels.num_classes), data, SPLIT, make, folds=3, **given)
     pooled = trial.scores["oof"]
-    assert pooled.ids.tolist() == list(range(90))
+    assert pooled.ids.tolist() == [str(i) for i in range(90)]
     np.testing.assert_array_equal(pooled.labels.values, data.labels.values[:90])
     folder = tmp_path / trial.folder_name
     inner = [Trial.load(path) for path in folder.iterdir() if path.is_dir()]
@@ -50,7 +50,7 @@ def test_pooled_scores_are_those_of_the_folds(tmp_path: Path, kind: str, method:
     seen: set[Any] = set()
     for fold in inner:
         scores = fold.scores["val"]
-        rows = np.asarray(scores.ids)
+        rows = scores.ids.astype(int)
         assert not seen & set(data.labels.groups[rows])  # groups stay whole
         seen |= set(data.labels.groups[rows])
         np.testing.assert_allclose(

@@ -292,7 +292,7 @@ def test_weights_reproduce_the_scores() -> None:
         hidden = (x[TEST] - w["mean"]) / w["std"] @ w["hidden.weight"] + w["hidden.bias"]
         logits = np.maximum(hidden, 0) @ w["head.weight"] + w["head.bias"]
         np.testing.assert_allclose(result.trial.scores["test"].values, logits, atol=1e-10)
-        assert result.trial.scores["test"].ids.tolist() == TEST.tolist()
+        assert result.trial.scores["test"].ids.tolist() == [str(i) for i in TEST]
 
 
 @pytest.mark.parametrize("hidden", [0, 5])

@@ -80,7 +80,7 @@ def test_targets_write_unknown_as_nan() -> None:
 def test_positions_serve_as_ids_where_there_are_none() -> None:
     rows = np.array([2, 0])
     bare = with_ids(Labels.from_array([0, 1, 1], kind="multiclass", names=["a", "b"]), rows)
-    assert bare.ids.tolist() == [2, 0]
+    assert bare.ids.tolist() == ["2", "0"]
     assert bare.names == ("a", "b")
     named = Labels.from_array([0, 1, 1], kind="multiclass", ids=["x", "y", "z"])
     assert with_ids(named, rows).ids.tolist() == ["z", "x"]

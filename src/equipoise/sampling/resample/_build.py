@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.checks import say, to_positive
+from equipoise._core.identity import as_text
 from equipoise.artifacts.labels import UNKNOWN, Kind, Labels
 from equipoise.artifacts.resampled import (
     Resampled,
@@ -100,7 +101,7 @@ def _labels_after(train: TrainingRows, rows: Ints, made: Synthetic | None) -> Re
     if made is not None:
         values = np.concatenate([values, made.values.astype(values.dtype)])
         origin = np.concatenate([rows, train.rows[made.seeds]])
-    groups = origin if source.groups is None else source.groups[origin]
+    groups = as_text(origin) if source.groups is None else source.groups[origin]
     kind: Kind = source.kind
     return ResampledLabels(values, kind, source.names, groups=groups)
 

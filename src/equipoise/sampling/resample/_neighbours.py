@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of, require_finite, say
+from equipoise._core.checks import one_of, require_finite, say, to_array
+from equipoise._core.rng import generator
 from equipoise.artifacts.resampled import TrainingRows
-from equipoise.errors import DataError, ShapeError
+from equipoise.errors import DataError, ShapeError, UsageError
 
-__all__ = ["Gap", "check_gap", "draw_gap", "interpolate", "nearest", "training_features"]
+__all__ = [
+    "Columns",
+    "Gap",
+    "check_gap",
+    "draw_gap",
+    "interpolate",
+    "nearest",
+    "training_columns",
+    "training_features",
+]
 
 Gap = Literal["row", "feature"]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
 _BLOCK = 16_384
+# A column of whole numbers with at most so many values, each met twice on average, is a code.
+_MOST_CODES = 20
 
 
 def training_features(train: TrainingRows, features: ArrayLike) -> Floats:
@@ -33,6 +46,88 @@ def training_features(train: TrainingRows, features: ArrayLike) -> Floats:
     points = np.array(array[train.rows], dtype=np.promote_types(array.dtype, np.float32))
     require_finite("features", points, "Fill or drop missing values first.")
     return points
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """Training rows in two kinds of columns: measured ones, and codes that are never interpolated.
+
+    Args:
+        points: (n, F) all columns of the training rows.
+        measured: (M,) positions of the columns that distances and interpolation see.
+        codes: (K,) positions of the categorical ones.
+    """
+
+    points: Floats
+    measured: Ints
+    codes: Ints
+
+    @property
+    def room(self) -> Floats:
+        """(n, M) what neighbours are sought in."""
+        return self.points if not self.codes.size else self.points[:, self.measured]
+
+    def complete(self, made: Floats, seeds: Ints, references: Ints, seed: int) -> Floats:
+        """Return (S, F) synthetic rows; each code is that of the seed or of the reference row."""
+        if not self.codes.size:
+            return made
+        whole = np.empty((len(made), self.points.shape[1]), dtype=self.points.dtype)
+        whole[:, self.measured] = made
+        coin = generator(seed, "resample", "codes").random((len(made), self.codes.size)) < 0.5
+        of_seed, of_other = (self.points[np.ix_(rows, self.codes)] for rows in (seeds, references))
+        whole[:, self.codes] = np.where(coin, of_seed, of_other)
+        return whole
+
+
+def training_columns(
+    train: TrainingRows,
+    features: ArrayLike,
+    categorical: ArrayLike | None,
+    interpolate_codes: bool,
+) -> Columns:
+    """Return the features of the training rows, codes set apart, or refuse codes undeclared.
+
+    Raises:
+        UsageError: columns that hold only a few whole numbers, and nobody has said what they are.
+    """
+    points = training_features(train, features)
+    width = points.shape[1]
+    codes = np.zeros(0, dtype=np.int64)
+    if categorical is not None:
+        codes = np.unique(to_array("categorical", categorical, ndim=1))
+        inside = codes.size == 0 or (
+            codes.dtype.kind in "iu" and codes.min() >= 0 and codes.max() < width
+        )
+        if not inside:
+            expected = f"be positions of columns in [0, {width})"
+            raise UsageError(say("categorical", expected, codes.tolist()[:10]))
+    codes = codes.astype(np.int64)
+    rest = np.setdiff1d(np.arange(width), codes)
+    if not rest.size:
+        do = "Repeat rows: random_oversample, ml_ros."
+        raise UsageError(say("categorical", "leave a measured column", "all columns", do))
+    doubtful = [] if interpolate_codes else [j for j in rest.tolist() if _is_code(points[:, j])]
+    if doubtful:
+        first = np.unique(points[:, doubtful[0]])
+        shown = ", ".join(f"{v:g}" for v in first[:5]) + (", ..." if first.size > 5 else "")
+        raise UsageError(
+            say(
+                "features",
+                "be measured: between codes 1 and 2 lies no code 1.4",
+                f"{len(doubtful)} columns of a few whole numbers ({doubtful[:10]}; column "
+                f"{doubtful[0]}: {shown})",
+                f"Pass categorical={doubtful[:10]} to keep them whole, or interpolate_codes=True "
+                "if these are amounts.",
+            )
+        )
+    return Columns(points, rest, codes)
+
+
+def _is_code(column: Floats) -> bool:
+    if not bool((column == np.floor(column)).all()):
+        return False
+    number = np.unique(column).size
+    return 1 < number <= min(_MOST_CODES, column.size // 2)
 
 
 def nearest(points: Floats, queries: Ints, k: int) -> Ints:

@@ -24,7 +24,7 @@ from equipoise.sampling.resample._neighbours import (
     draw_gap,
     interpolate,
     nearest,
-    training_features,
+    training_columns,
 )
 from equipoise.sampling.resample.minority import minority_labels
 
@@ -59,6 +59,8 @@ def mlsmote(
     k_neighbors: int = 5,
     label_rule: LabelRule = "ranking",
     gap: Gap = "row",
+    categorical: ArrayLike | None = None,
+    interpolate_codes: bool = False,
     seed: int = 0,
 ) -> Resampled:
     r"""Add a point between each row of a minority label and a neighbour that has it (MLSMOTE).
@@ -81,6 +83,10 @@ def mlsmote(
             "union" those of any, "intersection" those of all.
         gap: "row" draws u once, a point on the segment between the two; "feature" draws it for
             each feature, a point in the box between them.
+        categorical: Positions of columns that hold codes: they are no part of distances, and a
+            synthetic row has each code of its seed or of its reference row. Columns of a few whole
+            numbers that are not declared are refused.
+        interpolate_codes: Take such columns for amounts, and interpolate them.
         seed: Same seed, same points.
 
     Returns:
@@ -90,7 +96,7 @@ def mlsmote(
     Raises:
         LeakageError: anything but training rows.
         ShapeError, DataError: features that are not (N, F) floating point and finite.
-        UsageError: classes, or unknown settings.
+        UsageError: codes that are not declared, classes, or unknown settings.
 
     Note:
         Readings: bags hold rows of the data only (Mulan adds earlier synthetic rows) and IRLbl is
@@ -112,15 +118,16 @@ def mlsmote(
         through synthetic instance generation. Knowledge-Based Systems 89, 2015.
     """
     fold = label_fold(train, "mlsmote")
-    points = training_features(train, features)
+    columns = training_columns(train, features, categorical, interpolate_codes)
+    points = columns.room
     k = whole("k_neighbors", k_neighbors, 1)
     one_of("label_rule", label_rule, LABEL_RULES)
     check_gap(gap)
     none = np.empty(0, dtype=np.int64)
     parts = [Synthetic(points[:0], fold.values[:0], none, none)]
     skipped = []
-    columns, mean = minority_labels(fold)
-    for column in columns.tolist():
+    rare, mean = minority_labels(fold)
+    for column in rare.tolist():
         bag = np.flatnonzero(fold.values[:, column] == 1)
         if bag.size < 2:
             skipped.append(fold.names[column])
@@ -132,16 +139,19 @@ def mlsmote(
         asked = fold.values[np.concatenate([bag[:, None], near], axis=1)]
         made = interpolate(points[bag], points[chosen], u)
         parts.append(Synthetic(made, vote(asked, label_rule), bag, chosen))
-    if skipped or not columns.size:
+    if skipped or not rare.size:
         why = f"one row has no neighbour to join (labels {skipped})."
         without_effect("mlsmote", why if skipped else "no label has an IRLbl above MeanIR.")
     settings = {
         "k_neighbors": k,
         "label_rule": label_rule,
         "gap": gap,
-        "minority": [fold.names[c] for c in columns],
+        "minority": [fold.names[c] for c in rare],
         "MeanIR": mean,
         "skipped": skipped,
     }
+    settings |= {"categorical": columns.codes.tolist()} if columns.codes.size else {}
     joined = Synthetic(*(np.concatenate(p) for p in zip(*parts, strict=True)))
+    whole_rows = columns.complete(joined.features, joined.seeds, joined.references, seed)
+    joined = joined._replace(features=whole_rows)
     return with_synthetic(train, joined, "mlsmote", settings, seed)

@@ -25,7 +25,7 @@ from equipoise.sampling.resample._neighbours import (
     draw_gap,
     interpolate,
     nearest,
-    training_features,
+    training_columns,
 )
 
 __all__ = ["mix_labels", "mlsol"]
@@ -92,6 +92,8 @@ def mlsol(
     fraction: float = 0.3,
     k_neighbors: int = 5,
     gap: Gap = "row",
+    categorical: ArrayLike | None = None,
+    interpolate_codes: bool = False,
     seed: int = 0,
 ) -> Resampled:
     r"""Add points where rare labels meet others, not where they are rare (MLSOL).
@@ -116,6 +118,10 @@ def mlsol(
         fraction: Synthetic rows, as a share of the training rows; above 0.
         k_neighbors: Neighbours, at most one less than the rows.
         gap: "row" or "feature"; see :func:`mlsmote`.
+        categorical: Positions of columns that hold codes: they are no part of distances, and a
+            synthetic row has each code of its seed or of its reference row. Columns of a few whole
+            numbers that are not declared are refused.
+        interpolate_codes: Take such columns for amounts, and interpolate them.
         seed: Same seed, same points.
 
     Returns:
@@ -124,7 +130,7 @@ def mlsol(
     Raises:
         LeakageError: anything but training rows.
         ShapeError, DataError: features that are not (N, F) floating point and finite.
-        UsageError: classes, or settings out of range.
+        UsageError: codes that are not declared, classes, or settings out of range.
 
     Note:
         Readings: the rarer value of a label is 0 where positives are the majority. Neighbours are
@@ -147,9 +153,14 @@ def mlsol(
         Recognition 122, 2022.
     """
     fold = label_fold(train, "mlsol")
-    points = training_features(train, features)
+    columns = training_columns(train, features, categorical, interpolate_codes)
+    points = columns.room
     k = whole("k_neighbors", k_neighbors, 1)
     number = share_of(len(fold), fraction)
     made = _make(points, fold.values, k, number, check_gap(gap), seed)
+    made = made._replace(
+        features=columns.complete(made.features, made.seeds, made.references, seed)
+    )
     settings = {"fraction": float(fraction), "k_neighbors": k, "gap": gap}
+    settings |= {"categorical": columns.codes.tolist()} if columns.codes.size else {}
     return with_synthetic(train, made, "mlsol", settings, seed)

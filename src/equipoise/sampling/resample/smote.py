@@ -17,7 +17,7 @@ from equipoise.sampling.resample._build import (
     with_synthetic,
     without_effect,
 )
-from equipoise.sampling.resample._neighbours import training_features
+from equipoise.sampling.resample._neighbours import training_columns
 from equipoise.sampling.resample.classes import class_targets
 
 __all__ = ["smote"]
@@ -64,6 +64,8 @@ def smote(
     *,
     ratio: float = 1.0,
     k_neighbors: int = 5,
+    categorical: ArrayLike | None = None,
+    interpolate_codes: bool = False,
     seed: int = 0,
 ) -> Resampled:
     r"""Add points between rows of the same rare class (SMOTE; Chawla et al., 2002).
@@ -85,6 +87,10 @@ def smote(
             told apart: do not pass them).
         ratio: Smallest over largest class afterwards, in (0, 1].
         k_neighbors: Neighbours to choose from, at most one less than the rows of the class.
+        categorical: Positions of columns that hold codes: they are no part of distances, and a
+            synthetic row has each code of its seed or of its reference row. Columns of a few whole
+            numbers that are not declared are refused.
+        interpolate_codes: Take such columns for amounts, and interpolate them.
         seed: Same seed, same points.
 
     Returns:
@@ -95,6 +101,7 @@ def smote(
         MissingExtraError: imbalanced-learn is not installed.
         LeakageError: anything but training rows.
         ShapeError, DataError: features that are not (N, F) floating point and finite.
+        UsageError: columns of codes that are not declared.
 
     Note:
         There is no way back to the true probability: calibrate on natural validation data.
@@ -112,7 +119,8 @@ def smote(
         16, 2002.
     """
     codes, names = class_codes(train, "smote")
-    points = training_features(train, features)
+    columns = training_columns(train, features, categorical, interpolate_codes)
+    points = columns.room
     k = whole("k_neighbors", k_neighbors, 1)
     have, wanted = class_targets(codes, len(names), ratio, None)
     kind = _recording_smote()
@@ -129,7 +137,10 @@ def smote(
     if skipped:
         without_effect("smote", f"one row has no neighbour to join (classes {skipped}).")
     joined = Synthetic(*(np.concatenate(p) for p in zip(*parts, strict=True)))
+    whole_rows = columns.complete(joined.features, joined.seeds, joined.references, seed)
+    joined = joined._replace(features=whole_rows)
     if train.labels.kind == "multilabel":
         joined = joined._replace(values=joined.values[:, None])
     settings = {"ratio": float(ratio), "k_neighbors": k, "skipped": skipped}
+    settings |= {"categorical": columns.codes.tolist()} if columns.codes.size else {}
     return with_synthetic(train, joined, "smote", settings, seed)
