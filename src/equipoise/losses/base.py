@@ -13,6 +13,7 @@ from equipoise._core.checks import one_of, say
 from equipoise.artifacts.correction import Correction, Exactness
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import NotRecoverableError, UsageError
+from equipoise.losses._checks import IGNORE_INDEX, known_rows
 from equipoise.losses._reduction import REDUCTIONS, Reduction
 from equipoise.losses.posterior import log_odds_tables, recover_posterior
 
@@ -29,6 +30,8 @@ class Loss(nn.Module, ABC):
     it has a closed form it overrides ``_log_posterior`` and ``_ops``.
 
     Args:
+        ignore_index: Class index of rows that are left out; of no meaning for labels, where
+            unknown entries are NaN (or below 0).
         reduction: "none", "mean" or "sum".
 
     Attributes:
@@ -43,9 +46,10 @@ class Loss(nn.Module, ABC):
     exactness: ClassVar[Exactness] = "exact"
     linear_in_target: ClassVar[bool] = True
 
-    def __init__(self, *, reduction: Reduction = "mean") -> None:
+    def __init__(self, *, ignore_index: int = IGNORE_INDEX, reduction: Reduction = "mean") -> None:
         super().__init__()
         one_of("reduction", reduction, REDUCTIONS)
+        self.ignore_index = int(ignore_index)
         self.reduction: Reduction = reduction
         self.num_classes: int | None = None
 
@@ -57,15 +61,17 @@ class Loss(nn.Module, ABC):
         """Return what "mean" divides by on these targets, a scalar.
 
         With it, means over the parts of a batch can be joined to the mean of the whole: known
-        entries for labels, rows for classes, or what the loss counts instead.
+        entries for labels, known rows for classes, or what the loss counts instead.
 
         Args:
             target: As :meth:`forward` takes it.
         """
         if self.reduction == "sum":
             return torch.ones(())
-        known = target == target
-        if self.reduction == "batchmean" or self.kind == "multiclass":
+        if self.kind == "multiclass":
+            return known_rows(target, self.ignore_index).sum()
+        known = target >= 0
+        if self.reduction == "batchmean":
             known = known.flatten(1).any(1) if known.ndim > 1 else known
         return known.sum()
 
