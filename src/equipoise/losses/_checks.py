@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from equipoise._core.checks import require_finite, say, to_array
+from equipoise._core.targets import IGNORE_INDEX, require_classes
 from equipoise.errors import DataError, ShapeError, UsageError
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "is_mapped",
     "known_rows",
     "pick",
-    "require_classes",
     "split_known",
     "to_shares",
     "to_strength",
@@ -32,9 +32,6 @@ __all__ = [
     "upcast",
     "where_known",
 ]
-
-IGNORE_INDEX = -100
-"""Class index of rows whose class is unknown, as in torch."""
 
 Vector = Tensor | ArrayLike | Sequence[float]
 ZeroPrior = Literal["error", "ignore"]
@@ -85,24 +82,14 @@ def check_classes(
         indices = target.detach().numpy()
         if indices.min() >= 0 and indices.max() < logits.shape[-1] and ignore_index < 0:
             return target, None
-        seen = np.asarray(indices != ignore_index)
-        require_classes(indices[seen], logits.shape[-1], ignore_index)
-        known = torch.from_numpy(seen)
+        require_classes("target", indices, logits.shape[-1], ignore_index)
+        known = torch.from_numpy(np.asarray(indices != ignore_index))
     return torch.where(known, target, 0), known
 
 
 def known_rows(target: Tensor, ignore_index: int) -> Tensor:
     """Return which rows of class targets are known, (..., N) bool."""
     return (target >= 0).all(-1) if target.is_floating_point() else target != ignore_index
-
-
-def require_classes(indices: NDArray[np.integer], width: int, ignore_index: int) -> None:
-    """Raise unless all class indices lie in 0 to C - 1."""
-    wrong = indices[(indices < 0) | (indices >= width)]
-    if wrong.size:
-        do = "Give rows whose class is unknown that index, or leave them out."
-        wanted = f"lie in 0 to C - 1 = {width - 1}, or be ignore_index = {ignore_index}"
-        raise DataError(say("target", wanted, int(wrong[0]), do))
 
 
 def check_labels(logits: Tensor, target: Tensor) -> None:

@@ -17,7 +17,7 @@ from equipoise.losses._checks import IGNORE_INDEX, known_rows
 from equipoise.losses._reduction import REDUCTIONS, Reduction
 from equipoise.losses.posterior import log_odds_tables, recover_posterior
 
-__all__ = ["Loss", "log_offset", "offset_op"]
+__all__ = ["ClassLoss", "Loss", "log_offset", "offset_op"]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -30,8 +30,6 @@ class Loss(nn.Module, ABC):
     it has a closed form it overrides ``_log_posterior`` and ``_ops``.
 
     Args:
-        ignore_index: Class index of rows that are left out; of no meaning for labels, where
-            unknown entries are NaN (or below 0).
         reduction: "none", "mean" or "sum".
 
     Attributes:
@@ -40,16 +38,18 @@ class Loss(nn.Module, ABC):
         linear_in_target: Whether the loss of a blend of two targets is the blend of the two
             losses, row by row before any mean. Mixing rows (mixup) asks for it.
         num_classes: Classes or labels, where a hyper-parameter fixes them, else None.
+        ignore_index: Class index of rows that are left out; unknown entries of labels are NaN or
+            below 0.
     """
 
     kind: ClassVar[Kind]
     exactness: ClassVar[Exactness] = "exact"
     linear_in_target: ClassVar[bool] = True
+    ignore_index: int = IGNORE_INDEX
 
-    def __init__(self, *, ignore_index: int = IGNORE_INDEX, reduction: Reduction = "mean") -> None:
+    def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
         one_of("reduction", reduction, REDUCTIONS)
-        self.ignore_index = int(ignore_index)
         self.reduction: Reduction = reduction
         self.num_classes: int | None = None
 
@@ -185,6 +185,22 @@ class Loss(nn.Module, ABC):
     def extra_repr(self) -> str:
         """Name the settings."""
         return f"reduction={self.reduction!r}"
+
+
+class ClassLoss(Loss):
+    """A loss of single-label classes.
+
+    Args:
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no
+            gradient, and means do not count them. So have rows of shares with a NaN.
+        reduction: "none", "mean" or "sum".
+    """
+
+    kind = "multiclass"
+
+    def __init__(self, *, ignore_index: int = IGNORE_INDEX, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.ignore_index = int(ignore_index)
 
 
 def offset_op(offset: Tensor) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from equipoise.losses._checks import (
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._smoothing import smoothed, to_smoothing, unmix, unmix_ops
-from equipoise.losses.base import Loss, log_offset, offset_op
+from equipoise.losses.base import ClassLoss, log_offset, offset_op
 
 __all__ = [
     "CrossEntropyLoss",
@@ -175,7 +175,7 @@ def _per_rank(own: Tensor, weight_total: float | Tensor | None) -> Tensor:
     return total
 
 
-class CrossEntropyLoss(Loss):
+class CrossEntropyLoss(ClassLoss):
     """The negative log-likelihood of single-label classes. See :func:`cross_entropy`.
 
     Args:
@@ -183,8 +183,6 @@ class CrossEntropyLoss(Loss):
         ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
-
-    kind = "multiclass"
 
     def __init__(
         self,
@@ -217,7 +215,7 @@ class CrossEntropyLoss(Loss):
         return f"label_smoothing={self.label_smoothing:g}, {super().extra_repr()}"
 
 
-class WeightedCrossEntropyLoss(Loss):
+class WeightedCrossEntropyLoss(ClassLoss):
     """Cross entropy with one weight per class. See :func:`weighted_cross_entropy`.
 
     Args:
@@ -228,7 +226,6 @@ class WeightedCrossEntropyLoss(Loss):
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     weight: Tensor
 
     def __init__(

@@ -27,7 +27,7 @@ from equipoise.losses._focal import log_one_minus, log_scale
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._rows import rowwise
 from equipoise.losses._terms import negative_focal, positive_focal
-from equipoise.losses.base import Loss, log_offset, offset_op
+from equipoise.losses.base import ClassLoss, Loss, log_offset, offset_op
 
 __all__ = ["SigmoidFocalLoss", "SoftmaxFocalLoss", "sigmoid_focal_loss", "softmax_focal_loss"]
 
@@ -174,7 +174,7 @@ def _open_fraction(alpha: float) -> float:
     return alpha
 
 
-class SoftmaxFocalLoss(Loss):
+class SoftmaxFocalLoss(ClassLoss):
     """Focal loss of single-label classes. See :func:`softmax_focal_loss`.
 
     Args:
@@ -184,7 +184,6 @@ class SoftmaxFocalLoss(Loss):
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     weight: Tensor | None
 
     def __init__(

@@ -24,7 +24,7 @@ from equipoise.losses._checks import (
 )
 from equipoise.losses._focal import log_one_minus
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses.base import Loss
+from equipoise.losses.base import ClassLoss
 
 __all__ = ["LDAMLoss", "ldam_loss"]
 
@@ -103,7 +103,7 @@ def _to_scale(value: float) -> float:
     return float(value)
 
 
-class LDAMLoss(Loss):
+class LDAMLoss(ClassLoss):
     """Cross entropy of scaled cosines with a margin per class. See :func:`ldam_loss`.
 
     Args:
@@ -113,7 +113,6 @@ class LDAMLoss(Loss):
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     margin: Tensor
 
     def __init__(

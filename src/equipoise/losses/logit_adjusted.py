@@ -20,7 +20,7 @@ from equipoise.losses._checks import (
     upcast,
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses.base import Loss, offset_op
+from equipoise.losses.base import ClassLoss, offset_op
 
 __all__ = [
     "BalancedSoftmaxLoss",
@@ -148,7 +148,7 @@ def _log_ratio(prior: Tensor, target_prior: Tensor | None) -> Tensor:
     return log_prior if target_prior is None else log_prior - _log_ratio(target_prior, None)
 
 
-class LogitAdjustedLoss(Loss):
+class LogitAdjustedLoss(ClassLoss):
     """Cross entropy with the log prior added to the logits. See :func:`logit_adjusted_loss`.
 
     Args:
@@ -160,7 +160,6 @@ class LogitAdjustedLoss(Loss):
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     prior: Tensor
     target_prior: Tensor | None
 

@@ -14,7 +14,7 @@ from equipoise.errors import UsageError
 from equipoise.losses._checks import IGNORE_INDEX, check_classes, pick, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._rows import rowwise
-from equipoise.losses.base import Loss
+from equipoise.losses.base import ClassLoss
 
 __all__ = ["Poly1CrossEntropyLoss", "poly1_cross_entropy_loss"]
 
@@ -84,7 +84,7 @@ def _to_epsilon(value: float) -> float:
     return float(value)
 
 
-class Poly1CrossEntropyLoss(Loss):
+class Poly1CrossEntropyLoss(ClassLoss):
     """Cross entropy plus epsilon (1 - p). See :func:`poly1_cross_entropy_loss`.
 
     Args:
@@ -92,8 +92,6 @@ class Poly1CrossEntropyLoss(Loss):
         ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
-
-    kind = "multiclass"
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from equipoise.losses._checks import (
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._smoothing import smoothed, unmix
-from equipoise.losses.base import Loss
+from equipoise.losses.base import ClassLoss
 
 __all__ = ["LabelAwareSmoothingLoss", "label_aware_smoothing_loss"]
 
@@ -89,7 +89,7 @@ def _spread(smoothing: Tensor) -> Tensor:
     return upcast(smoothing) * (width / max(width - 1, 1))
 
 
-class LabelAwareSmoothingLoss(Loss):
+class LabelAwareSmoothingLoss(ClassLoss):
     """Cross entropy with a smoothing per class. See :func:`label_aware_smoothing_loss`.
 
     Args:
@@ -98,7 +98,6 @@ class LabelAwareSmoothingLoss(Loss):
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     smoothing: Tensor
 
     def __init__(

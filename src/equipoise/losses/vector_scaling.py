@@ -20,7 +20,7 @@ from equipoise.losses._checks import (
     upcast,
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses.base import Loss, log_offset, offset_op
+from equipoise.losses.base import ClassLoss, log_offset, offset_op
 
 __all__ = ["CDTLoss", "VectorScalingLoss", "cdt_loss", "vector_scaling_loss"]
 
@@ -158,7 +158,7 @@ def _adjusted(z: Tensor, prior: Tensor, gamma: float, tau: float) -> Tensor:
     return factor * z + tau * log_prior
 
 
-class VectorScalingLoss(Loss):
+class VectorScalingLoss(ClassLoss):
     """Cross entropy of scaled and shifted logits. See :func:`vector_scaling_loss`.
 
     Args:
@@ -170,7 +170,6 @@ class VectorScalingLoss(Loss):
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     prior: Tensor
     weight: Tensor | None
 
