@@ -13,7 +13,7 @@ from equipoise.artifacts.finding import Finding
 from equipoise.audit.probe import Probe, finding
 from equipoise.audit.state import changed_state, global_state
 
-__all__ = ["batch_findings", "reduction_findings", "side_effect_findings"]
+__all__ = ["batch_findings", "mask_findings", "reduction_findings", "side_effect_findings"]
 
 _ROWS = 6
 
@@ -64,6 +64,33 @@ def _other_labels(probe: Probe, logits: Tensor, target: Tensor) -> Tensor | None
     changed, other = -logits, 1.0 - target
     changed[:, 0], other[:, 0] = logits[:, 0], target[:, 0]
     return probe.ask(changed, other).gradient
+
+
+def mask_findings(probe: Probe) -> list[Finding]:
+    """Return which marks of unknown targets a loss takes for targets, or cannot stand."""
+    logits, target = probe.draw(_ROWS)
+    alone = probe.ask(logits[1:], target[1:]).gradient
+    marks = (torch.nan, -1.0) if probe.kind == "multilabel" else (-100, -1)
+    wrong = {}
+    for mark in marks:
+        marked = target.clone()
+        marked[0] = mark
+        answer = probe.ask(logits, marked)
+        if answer.gradient is None or alone is None:
+            continue  # it refuses them, which is an answer as well
+        name = "NaN" if mark != mark else f"{mark:g}"
+        if not answer.finite:
+            wrong[name] = "makes the loss or its gradient not finite"
+        elif bool((answer.gradient[0] != 0).any()):
+            wrong[name] = "is taken for a target"
+        elif not _close(answer.gradient[1:], alone):
+            wrong[name] = "has no loss, but the mean counts it"
+    if not wrong:
+        return []
+    what = "an unknown entry" if probe.kind == "multilabel" else "a row of unknown class"
+    listed = "; ".join(f"{mark} {does}" for mark, does in wrong.items())
+    todo = "Where any are unknown, take a loss of equipoise.losses, or leave those rows out."
+    return [finding("EQ512", f"Marked as {what}, {listed}.", {"marks": wrong}, (todo,))]
 
 
 def reduction_findings(probe: Probe) -> list[Finding]:
