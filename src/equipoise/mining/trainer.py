@@ -225,8 +225,11 @@ class _WeightedRows(nn.Module):
         loss: With reduction "none": (n, 1) for one label, (n,) for classes.
         kind: Of the labels.
 
-    The target holds label or class in column 0 and the weight in column 1.
+    The target holds label or class in column 0 and the weight in column 1; ``reads_targets`` tells
+    ``fit`` that what is no label there is none of its business.
     """
+
+    reads_targets = True
 
     def __init__(self, loss: nn.Module, kind: str) -> None:
         super().__init__()
