@@ -10,6 +10,7 @@ __all__ = [
     "LeakageError",
     "MissingExtraError",
     "NoEffectWarning",
+    "NoSkillWarning",
     "NotRecoverableError",
     "SchemaVersionError",
     "ShapeError",
@@ -70,6 +71,10 @@ class MissingExtraError(EquipoiseError, ImportError):
             f"{what} needs the package `{package}`, which is not installed. "
             f'Install it with: pip install "equipoise[{extra}]"'
         )
+
+
+class NoSkillWarning(UserWarning):
+    """What was trained ranks validation rows no better than chance."""
 
 
 class NoEffectWarning(UserWarning):

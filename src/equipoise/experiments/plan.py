@@ -215,7 +215,9 @@ def require_code(study: Study, allow_code: bool) -> None:
 def _engine(arm: StudyArm, threads: int, device: str) -> dict[str, Any]:
     if arm.is_fitted:
         return {"engine": "scikit-learn", "code": code_of(arm)}
-    return {"engine": "heads", "compute": {"threads": threads, "device": device}}
+    # What told equal epochs apart before was the order alone.
+    facts = {"engine": "heads", "ties": "val_loss"}
+    return {**facts, "compute": {"threads": threads, "device": device}}
 
 
 def _budget(arm: StudyArm, training: Training, setting: Setting) -> dict[str, Any]:

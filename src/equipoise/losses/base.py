@@ -202,6 +202,11 @@ class ClassLoss(Loss):
         super().__init__(reduction=reduction)
         self.ignore_index = int(ignore_index)
 
+    def extra_repr(self) -> str:
+        """Name the settings; what enters the hash of a trial stays as it was."""
+        own = "" if self.ignore_index == IGNORE_INDEX else f", ignore_index={self.ignore_index}"
+        return f"{super().extra_repr()}{own}"
+
 
 def offset_op(offset: Tensor) -> dict[str, Any]:
     """Return the step of a correction that adds ``offset``."""

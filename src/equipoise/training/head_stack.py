@@ -142,7 +142,7 @@ class Stack:
     def run(self, test: Rows, progress: Progress | None) -> list[StackOutcome]:
         """Train, choose each head's best epoch, score validation and test once."""
         val = [order.jobs[0].val for order in self.orders]
-        kept = Kept(self.jobs, self.labels, self.settings.epochs)
+        kept = Kept(self.jobs, self.labels, self.settings.epochs, self.settings.batch_size)
         best = [p.clone() for p in self.net.params]
         counts = [np.zeros(order.jobs[0].train.size, dtype=np.int64) for order in self.orders]
         for epoch in range(self.settings.epochs):

@@ -23,6 +23,7 @@ from equipoise.training.ranks import gather_rows, place, seed_device, sum_over_r
 from equipoise.training.rate import Rate
 from equipoise.training.record import Record
 from equipoise.training.remedy import start_epoch
+from equipoise.training.targets import divisor as divisor_of
 from equipoise.training.targets import mark_unknown, require_targets
 
 __all__ = ["Augment", "RemedyModule"]
@@ -119,7 +120,7 @@ class RemedyModule(pl.LightningModule):
         seen = value.detach()
         if batch_idx % 50 == 0 or seen.device.type == "cpu":
             self._require_finite(seen)
-        divisor = _divisor(loss, target).to(seen)
+        divisor = divisor_of(loss, target).to(seen)
         self._add("train", seen, divisor)
         if self._shares == 1:
             return value
@@ -184,7 +185,7 @@ class RemedyModule(pl.LightningModule):
         """Keep the outputs of one batch."""
         x, target = batch[0], self._read(batch[1], "val")
         outputs, loss = _full(self.model(x)), self._active_loss()
-        value, divisor = loss(outputs, target).detach(), _divisor(loss, target)
+        value, divisor = loss(outputs, target).detach(), divisor_of(loss, target)
         self._add("val", value, divisor.to(value))
         self._seen.append(outputs.detach().double().cpu())
 
@@ -201,7 +202,7 @@ class RemedyModule(pl.LightningModule):
         if self.average is not None:
             self.average.swap()
         if self.rate is not None:
-            self.rate.saw(value)
+            self.rate.saw(value, val_loss)
 
     def _mean_losses(self) -> tuple[float, float]:
         means = []
@@ -302,10 +303,3 @@ def _full(outputs: Tensor) -> Tensor:
     """Return outputs of half precision as float32, in which the loss is taken."""
     half = outputs.dtype in (torch.float16, torch.bfloat16)
     return outputs.float() if half else outputs
-
-
-def _divisor(loss: nn.Module, target: Tensor) -> Tensor:
-    """Return what the mean of a loss divides by; rows where the loss does not say."""
-    ask = getattr(loss, "divisor", None)
-    rows: Tensor = ask(target) if callable(ask) else torch.tensor(len(target))
-    return rows

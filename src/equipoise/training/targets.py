@@ -7,12 +7,12 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from equipoise._core.targets import require_classes, require_labels
 from equipoise.artifacts import Labels
 
-__all__ = ["mark_unknown", "require_targets", "to_target", "with_ids"]
+__all__ = ["divisor", "mark_unknown", "require_targets", "to_target", "with_ids"]
 
 
 def require_targets(target: Tensor, labels: Labels, ignore_index: int) -> None:
@@ -29,6 +29,13 @@ def require_targets(target: Tensor, labels: Labels, ignore_index: int) -> None:
         require_labels("target", values)
     else:
         require_classes("target", values, labels.num_classes, ignore_index)
+
+
+def divisor(loss: nn.Module, target: Tensor) -> Tensor:
+    """Return what the mean of a loss divides by; rows where the loss does not say."""
+    ask = getattr(loss, "divisor", None)
+    rows: Tensor = ask(target) if callable(ask) else torch.tensor(len(target))
+    return rows
 
 
 def mark_unknown(target: Tensor) -> Tensor:

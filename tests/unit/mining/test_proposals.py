@@ -22,9 +22,7 @@ def slow_labels(boxes, truth, classes, positive, negative, take_best, ignored, c
     needed = [positive[c] if isinstance(positive, dict) else positive for c in classes]
     labels, overlaps, partners = [], [], []
     for i, box in enumerate(boxes):
-        able = [
-            t for t in range(len(truth)) if iou[i, t] > 0 and iou[i, t] >= needed[t]
-        ]
+        able = [t for t in range(len(truth)) if iou[i, t] > 0 and iou[i, t] >= needed[t]]
         touched = able or [t for t in range(len(truth)) if iou[i, t] > 0]
         partner = max(touched, key=lambda t: (iou[i, t], -t), default=-1)
         most = max(iou[i], default=0.0)

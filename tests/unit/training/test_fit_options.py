@@ -19,6 +19,7 @@ from equipoise.errors import TrainingError, UsageError
 from equipoise.losses import WeightedCrossEntropyLoss
 from equipoise.models import MLP, LSTMClassifier
 from equipoise.training import Deferred
+from equipoise.training.faults import require_precision
 from equipoise.training.mixing import Mixup
 
 N = 120
@@ -252,6 +253,86 @@ def test_sequences_come_padded_with_their_lengths() -> None:
     )  # fmt: skip
     assert trial.scores["test"].values.shape == (20, 2)
     assert np.isfinite(trial.scores["test"].values).all()
+
+
+class Autocast(nn.Module):
+    """A layer that this processor has for some dtypes only, as oneDNN has its LSTM."""
+
+    def __init__(self, without: tuple[bool, ...]) -> None:
+        super().__init__()
+        self.without, self.inner, self.calls = without, nn.Linear(4, 2), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_autocast_enabled("cpu") in self.without:
+            raise RuntimeError("could not create a primitive descriptor for the LSTM forward")
+        return self.inner(x)
+
+
+def test_a_precision_that_the_processor_lacks_is_said_before_the_first_step() -> None:
+    options = TrainingOptions(accelerator="cpu", epochs=1, precision="bf16-mixed")
+    data = make_data("multilabel", np.float32)
+    treated = remedy("none", data.labels[SPLIT.train])
+    x = torch.randn(4, 4)
+    lacking = nn.Sequential(nn.Identity(), Autocast((True,)))
+    before = torch.get_rng_state()
+    message = (
+        r"`precision` 'bf16-mixed' is not to be had on this processor for its Autocast \(could not "
+        r"create a primitive descriptor .*\)\. Take precision '32-true'"
+    )
+    with pytest.raises(UsageError, match=message):
+        require_precision(lacking, x, options)
+    assert torch.equal(before, torch.get_rng_state())
+    require_precision(lacking, x, replace(options, precision="32-true"))
+    require_precision(nn.Linear(4, 2), x, options)
+    # What fails either way is no matter of precision.
+    require_precision(Autocast((True, False)), x, options)
+    steps: list[int] = []
+    with pytest.raises(UsageError, match="'bf16-mixed' is not to be had"):
+        fit(lambda: Wide(steps), data, SPLIT, treated, options=options)
+    assert steps == []
+    assert fit(
+        lambda: Wide(steps), data, SPLIT, treated, options=replace(options, precision="32-true")
+    )
+
+
+class Wide(nn.Module):
+    """A network for the data of this file, with a layer that has no bfloat16 here."""
+
+    def __init__(self, steps: list[int]) -> None:
+        super().__init__()
+        width = make_data("multilabel", np.float32).features.shape[1]
+        self.first, self.second, self.steps = nn.Linear(width, 4), Autocast((True,)), steps
+        self.second.inner = nn.Linear(4, make_data("multilabel", np.float32).labels.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.second(self.first(x))
+        self.steps.append(len(x))
+        return found
+
+
+def test_what_an_lstm_without_lengths_gets_in_bfloat16() -> None:
+    """It trains where the processor has it, and is refused with a way out where it has not."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 6, 4)).astype(np.float32)
+    labels = Labels.from_array((x.mean((1, 2)) > 0)[:, None].astype(int), kind="multilabel")
+    treated = remedy("none", labels[SPLIT.train])
+    options = TrainingOptions(accelerator="cpu", epochs=1, precision="bf16-mixed")
+
+    def run(precision: Any) -> Trial:
+        return fit(
+            lambda: LSTMClassifier(4, 1, hidden=8), ArrayDataset(x, labels), SPLIT, treated,
+            options=replace(options, precision=precision),
+        )  # fmt: skip
+
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            LSTMClassifier(4, 1, hidden=8)(torch.from_numpy(x[:4]))
+    except RuntimeError:
+        with pytest.raises(UsageError, match=r"for its LSTM \(.*Take precision '32-true'"):
+            run("bf16-mixed")
+    else:
+        assert np.isfinite(run("bf16-mixed").scores["val"].values).all()
+    assert np.isfinite(run("32-true").scores["val"].values).all()
 
 
 def test_a_compiled_network_is_the_same_network() -> None:

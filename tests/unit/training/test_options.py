@@ -112,7 +112,7 @@ def test_a_plateau_lowers_the_rate_and_is_gone_on_with() -> None:
     rate = Rate(options, 1)
     seen = []
     for value in (0.1, 0.2, 0.2, math.nan, 0.3, 0.3, 0.3, 0.3, 0.3):
-        rate.saw(value)
+        rate.saw(value, 0.0)
         seen.append(rate(0))
     assert seen == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
     other = Rate(options, 1)
