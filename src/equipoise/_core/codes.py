@@ -90,6 +90,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ508": Code("warning", "Reduction is not what it says"),
         "EQ509": Code("error", "Loss with side effects"),
         "EQ512": Code("tip", "Unknown targets not left out"),
+        "EQ513": Code("warning", "Nothing to learn from single rows"),
         "EQ601": Code("warning", "Length is not what is yielded"),
         "EQ602": Code("error", "Rows that do not exist"),
         "EQ603": Code("warning", "Every epoch draws the same"),

@@ -47,8 +47,9 @@ def batch_findings(probe: Probe) -> list[Finding]:
         beside = _other_labels(probe, logits, target)
         if beside is not None and not _close(whole[:, 0], beside[:, 0]):
             depends.append("the other labels")
+    single = _single_rows(probe)
     if not depends:
-        return []
+        return single
     message = f"The gradient of a row depends on {', '.join(depends)}."
     todo = (
         (
@@ -57,7 +58,23 @@ def batch_findings(probe: Probe) -> list[Finding]:
         ),
         "Where labels depend on one another, outputs rank but carry no probability: calibrate.",
     )
-    return [finding("EQ507", message, {"depends_on": depends}, todo)]
+    return [finding("EQ507", message, {"depends_on": depends}, todo), *single]
+
+
+def _single_rows(probe: Probe) -> list[Finding]:
+    """Return whether batches of one row have no gradient, which batches of several have."""
+    logits, target = probe.draw(_ROWS)
+    whole = probe.ask(logits, target).gradient
+    alone = [probe.ask(logits[i : i + 1], target[i : i + 1]).gradient for i in range(_ROWS)]
+    learns = whole is None or not bool((whole != 0).any())
+    if learns or any(g is None or bool((g != 0).any()) for g in alone):
+        return []
+    message = (
+        "A batch of one row has no gradient: the loss compares rows with each other, so training "
+        "with batch_size=1 ends at a loss of 0 and learns nothing."
+    )
+    todo = "Take batches that hold positives and negatives of every label."
+    return [finding("EQ513", message, {"rows": 1}, (todo,))]
 
 
 def _other_labels(probe: Probe, logits: Tensor, target: Tensor) -> Tensor | None:

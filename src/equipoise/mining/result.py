@@ -96,9 +96,10 @@ class Mined:
     @property
     def findings(self) -> list[Finding]:
         """What is wrong with the kept round: EQ321 where it ranks no better than chance."""
-        ap = self.rounds[self.best].ap
+        ap, truth = self.rounds[self.best].ap.value, self.scores.require_labels().values
         name = self.pool.names[0] if self.pool.kind == "multilabel" else "positives"
-        return chance_finding({name: (ap.value, int(ap.n_positive or 0), ap.n)})
+        n_positive = int((truth != self.pool.background).sum())
+        return chance_finding({name: (ap, n_positive, len(truth))})
 
     def probabilities(self, x: Any) -> NDArray[np.float64]:
         """Return the calibrated probability of being a positive for a batch of inputs, (n,)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,13 @@ class Feed:
         """Return this rank's share of the training rows, in the order of the sampler."""
         size = self.options.rows_per_pass(place()[1])
         return self._loader(self.split.train, size, pin, sampler=self.order)
+
+    def preview(self, most: int) -> Rows:
+        """Return the first positions within the training rows of the first epoch's order."""
+        given = {"seed": self.seed, "epochs": self.options.epochs}
+        sampler = make_sampler(self.remedy.sampler, self.split.train.size, **given)
+        sampler.set_epoch(0)
+        return np.fromiter(islice(iter(sampler), most), dtype=np.int64)
 
     def few(self) -> Any:
         """Return the inputs of a few training rows as one batch."""

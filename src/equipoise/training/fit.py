@@ -26,6 +26,7 @@ from equipoise.training.faults import plain_faults, require_device, require_prec
 from equipoise.training.feed import Collate, Feed
 from equipoise.training.folder import write_trial
 from equipoise.training.folds import check_folds, pool_folds, split_folds
+from equipoise.training.lessons import BATCHES, require_lessons
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import place
 from equipoise.training.remedy import Remedy
@@ -35,7 +36,7 @@ from equipoise.training.targets import with_ids
 if TYPE_CHECKING:
     from equipoise.training.module import Augment, RemedyModule
 
-__all__ = ["fit", "planned_folder"]
+__all__ = ["fit", "planned_config"]
 
 _SLOTS = ("sampler", "augmentation", "mixing", "schedule", "second_stage")
 Model = nn.Module | Callable[[], nn.Module]
@@ -137,7 +138,7 @@ def fit(
     return _fit_folds(model, feeds, out=out, config=config, **rest)
 
 
-def planned_folder(
+def planned_config(
     model: Model,
     dataset: Dataset[Any],
     split: Split,
@@ -147,12 +148,12 @@ def planned_folder(
     labels: Labels | None = None,
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
-) -> str:
-    """Return the name of the folder that :func:`fit` writes for these arguments."""
+) -> dict[str, Any]:
+    """Return the config of the trial that :func:`fit` writes for these arguments."""
     feed = Feed(dataset, _truth(dataset, labels), split, remedy, options, seed)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
-        return trial_folder(remedy.name, seed, trial_facts(feed, _network(model, remedy), config))
+        return trial_facts(feed, _network(model, remedy), config)
 
 
 def _fit(
@@ -183,6 +184,9 @@ def _fit(
         with plain_faults(feed.options, folder):
             if feed.options.precision == "bf16-mixed":
                 require_precision(network, feed.few(), feed.options)
+            size = feed.options.rows_per_pass(place()[1])
+            first = feed.split.train[feed.preview(size * BATCHES)]
+            require_lessons(remedy, feed.truth[first], size)
             module = RemedyModule(network, feed, augment)
             run_stages(module, folder=folder, resume=resume, progress=progress)
             trial = _to_trial(module, facts)

@@ -348,6 +348,11 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         scored(probabilities=spread(0.1)),
         {"counts": FOUR},
     ),
+    "EQ321": (
+        scored(ranking=np.zeros(400)),
+        scored(ranking=spread(0.1)),
+        {"counts": {"A": 5, "B": 9}},
+    ),
     "EQ402": (
         scored(probabilities=spread(0.5)),
         scored(probabilities=spread(0.1)),

@@ -167,7 +167,7 @@ class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]
         """Return the way back to the natural prior for a model trained on these draws."""
         labels = self.labels if self.labels is not None else to_labels(self.y)
         if isinstance(self.draw, WeightedRows):
-            return sampler_correction(self.draw.weights, labels)
+            return self.draw.correction(labels)
         if isinstance(self.draw, ListedRows):
             return sampler_correction(np.bincount(self.draw.rows, minlength=len(labels)), labels)
         own = getattr(self.draw, "correction", None)

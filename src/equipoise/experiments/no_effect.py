@@ -1,0 +1,90 @@
+"""Which remedies train as another one does: settings without effect, said and not trained twice."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from equipoise.artifacts import Labels
+from equipoise.errors import NoEffectWarning
+from equipoise.losses import BCELoss, CrossEntropyLoss
+from equipoise.training.remedy import Remedy
+
+__all__ = ["loss_gradient", "same_gradient", "say_if_idle"]
+
+_ROWS = 64
+_SAME = 1e-6
+_HARDLY = 0.01
+_SLOTS = ("sampler", "mixing", "schedule", "second_stage", "augmentation", "head")
+_LEVEL = np.log(1.01)
+
+Gradient = NDArray[np.float64]
+
+
+def loss_gradient(remedy: Remedy, labels: Labels) -> Gradient | None:
+    """Return what a remedy's loss does to outputs of one random batch, (64, C).
+
+    Two remedies of equal gradients take equal steps: their losses are functions of outputs and
+    targets alone. None where the remedy does more than change the loss, or its loss cannot be
+    asked.
+
+    Args:
+        remedy: Made for ``labels``.
+        labels: Their kind and number of classes is what counts.
+    """
+    if any(getattr(remedy, slot) is not None for slot in _SLOTS):
+        return None
+    return _gradient(remedy.loss, labels)
+
+
+def _gradient(loss: torch.nn.Module, labels: Labels) -> Gradient | None:
+    source = torch.Generator().manual_seed(0)
+    width = labels.num_classes
+    logits = 3.0 * torch.randn(_ROWS, width, generator=source)
+    if labels.kind == "multiclass":
+        target: Tensor = torch.randint(0, width, (_ROWS,), generator=source)
+    else:
+        target = torch.randint(0, 2, (_ROWS, width), generator=source).float()
+    leaf = logits.requires_grad_()
+    # A copy: some losses keep what they have seen.
+    asked = copy.deepcopy(loss).eval()
+    try:
+        with torch.enable_grad():
+            (found,) = torch.autograd.grad(asked(leaf, target).sum(), leaf)
+    except (RuntimeError, ValueError, TypeError):
+        return None
+    return found.double().numpy()
+
+
+def same_gradient(one: Gradient, other: Gradient) -> bool:
+    """Return whether two losses take the same steps, up to rounding."""
+    return bool(np.abs(one - other).max() <= _SAME * np.abs(other).max())
+
+
+def say_if_idle(remedy: Remedy, labels: Labels) -> None:
+    """Warn where a remedy trains as the untreated model does, or next to it."""
+    found = loss_gradient(remedy, labels)
+    if found is not None:
+        plain = _gradient(BCELoss() if labels.kind == "multilabel" else CrossEntropyLoss(), labels)
+        moved = np.inf if plain is None else np.abs(found - plain).max() / np.abs(plain).max()
+        if moved < _HARDLY:
+            much = "is `none`" if moved <= _SAME else "is `none` to within 1 %"
+            _warn(f"'{remedy.name}' {much} on these rows: its settings weigh nothing here.")
+        return
+    if remedy.sampler is not None and remedy.correction.exactness == "exact":
+        shift = remedy.correction.apply(np.zeros((1, labels.num_classes)))[0]
+        others = [getattr(remedy, slot) for slot in _SLOTS if slot != "sampler"]
+        if np.abs(shift - shift.mean()).max() < _LEVEL and all(part is None for part in others):
+            _warn(
+                f"'{remedy.name}' draws all classes as often as they are: these rows are balanced "
+                "already."
+            )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, NoEffectWarning, stacklevel=4)
