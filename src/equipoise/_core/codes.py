@@ -69,6 +69,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ340": Code("warning", "Arms that differ in more than the remedy"),
         "EQ341": Code("warning", "Difference inside test noise"),
         "EQ342": Code("error", "Recall and precision swapped"),
+        "EQ343": Code("warning", "Settings without effect"),
         "EQ401": Code("warning", "Saturated or tied scores"),
         "EQ402": Code("warning", "Flood or drought of positives"),
         "EQ403": Code("error", "Constant scores"),
@@ -102,5 +103,6 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ609": Code("tip", "What the sampler does to probabilities"),
         "EQ610": Code("error", "A label is never drawn"),
         "EQ611": Code("warning", "Sampler and loss do the same twice"),
+        "EQ612": Code("warning", "Weights that decide nothing"),
     }
 )

@@ -20,7 +20,7 @@ __all__ = ["loss_gradient", "same_gradient", "say_if_idle"]
 _ROWS = 64
 _SAME = 1e-6
 _HARDLY = 0.01
-_SLOTS = ("sampler", "mixing", "schedule", "second_stage", "augmentation", "head")
+_SLOTS = ("sampler", "mixing", "schedule", "second_stage", "augmentation")
 _LEVEL = np.log(1.01)
 
 Gradient = NDArray[np.float64]
@@ -37,7 +37,7 @@ def loss_gradient(remedy: Remedy, labels: Labels) -> Gradient | None:
         remedy: Made for ``labels``.
         labels: Their kind and number of classes is what counts.
     """
-    if any(getattr(remedy, slot) is not None for slot in _SLOTS):
+    if remedy.head != "linear" or any(getattr(remedy, slot) is not None for slot in _SLOTS):
         return None
     return _gradient(remedy.loss, labels)
 

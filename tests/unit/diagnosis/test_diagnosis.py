@@ -324,6 +324,7 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         COUNTED,
     ),
     "EQ335": (set_up(batch_size=16), set_up(batch_size=64), COUNTED),
+    "EQ343": (set_up(beta=0.5), set_up(beta=0.9999), COUNTED),
     "EQ336": (set_up(monitor="test_f1"), set_up(monitor="val_f1"), COUNTED),
     "EQ337": (
         set_up(sampler="WeightedRandomSampler", pos_weight=[9, 1]),

@@ -196,6 +196,6 @@ def test_a_check_that_cannot_be_made_is_skipped_and_the_others_are_not() -> None
         counts={"A": 10, "B": 500}, n_rows=1000, more=Material(setups=(Setup(pos_weight=[1.0]),))
     )
     skipped = {r.code: r.reason for r in results if r.status == "skipped"}
-    assert set(skipped) == {"EQ330", "EQ331", "EQ334"}
+    assert set(skipped) == {"EQ330", "EQ331", "EQ334", "EQ343"}
     assert all("one weight per label, 2, got 1" in reason for reason in skipped.values())
     assert "found" in {r.status for r in results}

@@ -18,7 +18,7 @@ from equipoise.data import ArrayDataset, Sequences, pad_batch
 from equipoise.errors import TrainingError, UsageError
 from equipoise.losses import WeightedCrossEntropyLoss
 from equipoise.models import MLP, LSTMClassifier
-from equipoise.training import Deferred
+from equipoise.training import Deferred, Monitor
 from equipoise.training.faults import require_precision
 from equipoise.training.mixing import Mixup
 
@@ -366,3 +366,38 @@ def test_a_row_that_cannot_be_loaded_is_one_line(workers: int) -> None:
     with pytest.raises(TrainingError, match=r"cannot read row7\.jpg") as caught:
         fit(start(), data, SPLIT, treated, options=options)
     assert "\n" not in str(caught.value)
+
+
+def flat_trial(out: Path | None = None, monitor: Monitor | None = None, **given: Any) -> Trial:
+    """Train where no class is ever decided for but the first: the metric stays where it is."""
+    rare = Labels.from_array((np.arange(N) % 10 == 0).astype(int), kind="multiclass")
+    data = ArrayDataset(make_data("multiclass").features, rare)
+    treated = replace(
+        remedy("none", rare[SPLIT.train]), correction=Correction("multiclass", exactness="none")
+    )
+    options = TrainingOptions(
+        accelerator="cpu", precision="64-true", epochs=4, batch_size=16, lr=0.002, **given
+    )
+    torch.manual_seed(0)
+    net = nn.Linear(5, 2)
+    return fit(net, data, SPLIT, treated, options=options, out=out, monitor=monitor, seed=1)
+
+
+def test_a_flat_metric_keeps_the_epoch_of_the_lowest_validation_loss() -> None:
+    constant = Monitor("a constant", lambda *_: 0.5)
+    trial = flat_trial(monitor=constant)
+    losses = [row["val_loss"] for row in trial.history]
+    assert [row["val_metric"] for row in trial.history] == [0.5] * 4
+    assert int(np.argmin(losses)) > 0  # else the first would do
+    assert trial.selection["epoch"] == int(np.argmin(losses))
+    assert trial.selection["metric"] == "a constant"
+    # And patience waits for what still falls.
+    patient = flat_trial(monitor=constant, patience=1)
+    assert len(patient.history) == min(4, int(np.argmin(losses)) + 2)
+
+
+def test_what_chooses_is_part_of_the_trial() -> None:
+    one, two = flat_trial(), flat_trial(monitor=Monitor("a constant", lambda *_: 0.5))
+    assert one.folder_name != two.folder_name
+    assert one.config["ties"] == two.config["ties"] == "val_loss"
+    assert "ties" not in flat_trial(keep="last").config

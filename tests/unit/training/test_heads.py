@@ -503,3 +503,22 @@ def test_wrong_features_and_settings_are_refused() -> None:
             HeadSettings(**wrong)
     with pytest.raises(UsageError, match="`dtype` must be one of 'float32', 'float64'"):
         HeadSettings(dtype="float16")
+
+
+def test_ties_of_a_head_go_to_the_lower_validation_loss() -> None:
+    """Separable labels: average precision is 1 from some epoch on, and the loss still falls."""
+    rng = np.random.default_rng(0)
+    hot = (np.arange(120) % 4 == 0).astype(int)
+    x = rng.normal(size=(120, 3)) * 0.1
+    x[:, 0] += 4.0 * hot
+    labels = Labels.from_array(hot[:, None], kind="multilabel")
+    made = remedy("none", labels[np.arange(80)])
+    job = HeadJob(made, 0, np.arange(80), np.arange(80, 120))
+    settings = HeadSettings(epochs=12, batch_size=16, lr=0.1, dtype="float64")
+    (result,) = train_heads(x, labels, np.empty(0, dtype=np.int64), [job], settings=settings)
+    values = [row["val_metric"] for row in result.trial.history]
+    tied = [e for e, value in enumerate(values) if value == 1.0]
+    assert len(tied) > 2
+    losses = [row["loss"] for row in result.trial.history]
+    assert np.diff(losses).max() < 0  # so the last of them validates best
+    assert result.trial.selection["epoch"] == tied[-1]

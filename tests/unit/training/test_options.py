@@ -121,6 +121,17 @@ def test_a_plateau_lowers_the_rate_and_is_gone_on_with() -> None:
     assert other.state_dict() == rate.state_dict()
 
 
+def test_a_plateau_of_the_metric_is_none_while_the_loss_falls() -> None:
+    options = TrainingOptions(schedule="plateau", plateau_patience=2, factor=0.5)
+    rate = Rate(options, 1)
+    for loss in (0.4, 0.3, 0.2, 0.1):
+        rate.saw(0.5, loss)
+    assert rate(0) == 1.0
+    rate.saw(0.5, 0.1)
+    rate.saw(0.5, 0.2)
+    assert rate(0) == 0.5
+
+
 @pytest.mark.parametrize(
     ("raised", "message"),
     [
