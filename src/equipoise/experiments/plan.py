@@ -91,10 +91,18 @@ class Plan:
             by_trial.setdefault((candidate.arm.label, candidate.seed), []).append(candidate)
         return [tuple(found) for found in by_trial.values()]
 
-    def remedy(self, candidate: Candidate) -> Remedy:
-        """Return what a candidate is trained with, made for its training labels."""
+    def remedy(self, candidate: Candidate, *, tell: bool = False) -> Remedy:
+        """Return what a candidate is trained with, made for its training labels.
+
+        Args:
+            candidate: One of ``trials``.
+            tell: Whether settings without effect are warned of: once, when the plan is made.
+        """
         labels = self.data.labels[self.splits[candidate.seed].train]
-        made = get_method(candidate.arm.method).build(labels, **candidate.setting.settings)
+        with warnings.catch_warnings():
+            if not tell:
+                warnings.simplefilter("ignore", NoEffectWarning)
+            made = get_method(candidate.arm.method).build(labels, **candidate.setting.settings)
         return replace(made, name=candidate.arm.label)
 
     def fit(self, candidate: Candidate, *, with_test: bool) -> Trial:
@@ -195,7 +203,7 @@ def make_plan(
             check_fitted(candidate.arm, candidate.setting.settings, data.labels)
         else:
             _require_features(candidate.arm)
-            plan.remedy(candidate).require_supported("train_heads", SLOTS)
+            plan.remedy(candidate, tell=True).require_supported("train_heads", SLOTS)
     return replace(plan, twins=_twins(plan))
 
 

@@ -113,8 +113,12 @@ def test_an_arm_that_trains_as_another_is_not_trained_again(tmp_path: Path) -> N
 
     arms = "[none, pos_weight, {method: focal, settings: {gamma: 0.0}}]"
     study = load_study(table(tmp_path, arms))
-    with pytest.warns(NoEffectWarning, match=r"'focal.*' trains as 'none' does, step by step"):
+    with pytest.warns(NoEffectWarning) as told:
         plan = make_plan(study)
+    assert [str(w.message).split(",")[0] for w in told] == [
+        "'focal' is `none` on these rows: its settings weigh nothing here.",
+        "'focal' trains as 'none' does",
+    ]
     assert len(plan.trials) == 6
     assert len(plan.twins) == 2
     done = screen(plan, tmp_path / "out")
