@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from equipoise.training.remedy import Remedy
 
 __all__ = ["loss_gradient", "same_gradient", "say_if_idle"]
 
-_ROWS = 64
+_ROWS, _CLASSES = 64, 10
 _SAME = 1e-6
 _HARDLY = 0.01
 _SLOTS = ("sampler", "mixing", "schedule", "second_stage", "augmentation")
@@ -27,7 +28,7 @@ Gradient = NDArray[np.float64]
 
 
 def loss_gradient(remedy: Remedy, labels: Labels) -> Gradient | None:
-    """Return what a remedy's loss does to outputs of one random batch, (64, C).
+    """Return what a remedy's loss does to outputs of a few random batches, (rows, C).
 
     Two remedies of equal gradients take equal steps: their losses are functions of outputs and
     targets alone. None where the remedy does more than change the loss, or its loss cannot be
@@ -43,22 +44,31 @@ def loss_gradient(remedy: Remedy, labels: Labels) -> Gradient | None:
 
 
 def _gradient(loss: torch.nn.Module, labels: Labels) -> Gradient | None:
+    """Ask on even batches and on skewed ones: what picks hard negatives keeps all of a few."""
     source = torch.Generator().manual_seed(0)
-    width = labels.num_classes
-    logits = 3.0 * torch.randn(_ROWS, width, generator=source)
-    if labels.kind == "multiclass":
-        target: Tensor = torch.randint(0, width, (_ROWS,), generator=source)
-    else:
-        target = torch.randint(0, 2, (_ROWS, width), generator=source).float()
-    leaf = logits.requires_grad_()
     # A copy: some losses keep what they have seen.
-    asked = copy.deepcopy(loss).eval()
-    try:
-        with torch.enable_grad():
-            (found,) = torch.autograd.grad(asked(leaf, target).sum(), leaf)
-    except (RuntimeError, ValueError, TypeError):
-        return None
-    return found.double().numpy()
+    asked, found = copy.deepcopy(loss).eval(), []
+    for target in _targets(labels, source):
+        leaf = (3.0 * torch.randn(_ROWS, labels.num_classes, generator=source)).requires_grad_()
+        try:
+            with torch.enable_grad():
+                (slope,) = torch.autograd.grad(asked(leaf, target).sum(), leaf)
+        except (RuntimeError, ValueError, TypeError):
+            return None
+        found.append(slope.double().numpy())
+    return np.concatenate(found)
+
+
+def _targets(labels: Labels, source: torch.Generator) -> Iterator[Tensor]:
+    width = labels.num_classes
+    if labels.kind == "multilabel":
+        for share in (0.5, 0.05):
+            yield (torch.rand(_ROWS, width, generator=source) < share).float()
+        return
+    yield torch.randint(0, width, (_ROWS,), generator=source)
+    for often in range(min(width, _CLASSES)):
+        drawn = torch.randint(0, width, (_ROWS,), generator=source)
+        yield torch.where(torch.rand(_ROWS, generator=source) < 0.9, often, drawn)
 
 
 def same_gradient(one: Gradient, other: Gradient) -> bool:

@@ -115,7 +115,7 @@ def inclusion_probabilities(weights: ArrayLike, num_samples: int) -> Floats:
 
     Example:
         >>> inclusion_probabilities([9.0, 1.0, 1.0, 1.0], 1).round(2).tolist()
-        [0.67, 0.11, 0.11, 0.11]
+        [0.66, 0.11, 0.11, 0.11]
         >>> inclusion_probabilities([9.0, 1.0, 1.0, 1.0], 4).tolist()
         [1.0, 1.0, 1.0, 1.0]
 
