@@ -11,6 +11,7 @@ __all__ = [
     "LeakageError",
     "MissingExtraError",
     "NoEffectWarning",
+    "NoSkillWarning",
     "NotRecoverableError",
     "SchemaVersionError",
     "ShapeError",
@@ -75,6 +76,10 @@ class MissingExtraError(EquipoiseError, ImportError):
 
 class DataWarning(UserWarning):
     """Data were read in a way that somebody should look at: the message says which."""
+
+
+class NoSkillWarning(UserWarning):
+    """What was trained ranks validation rows no better than chance."""
 
 
 class NoEffectWarning(UserWarning):

@@ -16,6 +16,7 @@ __all__ = ["CASES", "NO_LOSS", "NO_NEUTRAL", "LossCase"]
 CASES = [*CLASS_CASES, *LABEL_CASES, *COUPLED_CASES, *ONLINE_CASES]
 
 NO_LOSS = {
+    "ClassLoss",
     "Loss",
     "OnlineLoss",
     "Recovery",

@@ -13,6 +13,7 @@ import torch
 from keras_cases import KERAS_CASES, KerasCase
 
 from equipoise.artifacts import Correction
+from equipoise.errors import DataError
 from equipoise.keras import losses
 from keras_backend import gradient, number
 
@@ -48,6 +49,57 @@ def test_value_and_gradient_equal_those_of_torch(case: KerasCase, unknown: bool)
     np.testing.assert_allclose(number(loss(y, z)), value.item(), rtol=1e-5, atol=1e-5)
     found = gradient(lambda leaf: loss(y, leaf), z)
     np.testing.assert_allclose(found, slope, rtol=1e-4, atol=1e-5)
+
+
+@each
+@pytest.mark.parametrize("mark", [-1.0, -100.0, np.nan])
+def test_what_is_unknown_counts_for_nothing(case: KerasCase, mark: float) -> None:
+    """The loss of a batch with unknown targets is that of the known ones alone."""
+    z, y = case.logits(), case.targets(unknown=True)
+    options: dict[str, Any] = {"from_logits": True}
+    if case.kind == "multiclass":
+        index = -100 if np.isnan(mark) else int(mark)
+        options["ignore_index"] = index
+        known = np.arange(len(y)) % 3 > 0
+        marked: Any = np.where(known, y, index)
+        kept, rows = y[known], z[known]
+    else:
+        known = y >= 0
+        marked = np.where(known, y, mark).astype(np.float32)
+        kept, rows = y, z
+    loss = case.keras_class(**case.settings, **options)
+    np.testing.assert_allclose(number(loss(marked, z)), number(loss(kept, rows)), rtol=1e-5)
+    found = gradient(lambda leaf: loss(marked, leaf), z)
+    assert (found[~known] == 0).all()
+    assert np.isfinite(found).all()
+    nothing = np.full_like(marked, -100 if case.kind == "multiclass" else mark)
+    if case.kind == "multiclass":
+        nothing = np.full_like(marked, options["ignore_index"])
+    assert number(loss(nothing, z)) == 0.0
+    assert (gradient(lambda leaf: loss(nothing, leaf), z) == 0).all()
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in KERAS_CASES if c.kind == "multiclass"], ids=lambda case: case.name
+)
+def test_unknown_classes_equal_those_of_torch(case: KerasCase) -> None:
+    z, y = case.logits(), case.targets()
+    y[::3] = -100
+    value, slope = torch_side(case, z, y)
+    loss = case.keras_class(**case.settings, from_logits=True)
+    np.testing.assert_allclose(number(loss(y, z)), value.item(), rtol=1e-5)
+    np.testing.assert_allclose(gradient(lambda leaf: loss(y, leaf), z), slope, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [-1, 5])
+def test_a_class_that_is_none_never_passes(wrong: int) -> None:
+    loss = losses.SoftmaxFocalLoss(from_logits=True)
+    y, z = np.array([0, wrong, 2]), np.zeros((3, 5), dtype=np.float32)
+    if keras.backend.backend() == "torch":
+        with pytest.raises(DataError, match=rf"`y_true` must lie in 0 to C - 1 = 4.*got {wrong}"):
+            loss(y, z)
+    else:
+        assert np.isnan(number(loss(y, z)))
 
 
 @each
@@ -174,5 +226,6 @@ def test_a_model_saves_and_loads_with_the_loss(case: KerasCase, tmp_path: Path) 
 def test_settings_are_those_of_torch(case: KerasCase) -> None:
     """The same names in the same order, but for what is Keras' own."""
     theirs = set(inspect.signature(case.torch_class).parameters) - {"reduction"}
+    assert ("ignore_index" in theirs) == (case.kind == "multiclass")
     ours = set(inspect.signature(case.keras_class).parameters)
     assert ours == theirs | {"from_logits", "reduction", "name"}

@@ -94,7 +94,11 @@ def test_every_public_loss_has_a_row() -> None:
 
 
 def test_every_module_of_the_package_is_public() -> None:
-    subclasses = {c for c in losses.Loss.__subclasses__() if c.__module__.startswith("equipoise.")}
+    def below(base: type) -> set[type]:
+        found = set(base.__subclasses__())
+        return found.union(*(below(c) for c in found))
+
+    subclasses = {c for c in below(losses.Loss) if c.__module__.startswith("equipoise.")}
     assert {c.__name__ for c in subclasses} <= set(losses.__all__)
 
 
@@ -405,6 +409,119 @@ def test_a_loss_that_is_said_not_to_be_linear_in_the_target_is_not(case: LossCas
 def test_only_these_losses_are_not_linear_in_the_target() -> None:
     found = {c.module.__name__ for c in CASES if not c.module.linear_in_target}
     assert found == NOT_LINEAR
+
+
+UNKNOWN = [NAN, -1.0, -100.0]
+every_mark = pytest.mark.parametrize("mark", UNKNOWN)
+
+
+@every_label_loss
+@every_mark
+def test_unknown_labels_are_one_thing_however_they_are_marked(case: LossCase, mark: float) -> None:
+    logits, target = draw(case)
+    marked = target.masked_fill(target.isnan(), mark)
+    assert case.build()(logits, marked).item() == case.build()(logits, target).item()
+    found = gradient(case, logits, marked)
+    assert torch.equal(found, gradient(case, logits, target))
+    assert (found[target.isnan()] == 0).all()
+    assert case.build().divisor(marked) == case.build().divisor(target)
+    # And what stands in the outputs there does not matter.
+    moved = torch.where(target.isnan(), logits + 5.0, logits)
+    torch.testing.assert_close(case.build()(moved, marked), case.build()(logits, target))
+
+
+@every_label_loss
+def test_a_target_is_unknown_compiled_and_mapped_as_well(case: LossCase) -> None:
+    logits, target = draw(case, 2)
+    marked = target.nan_to_num(-1.0)
+    loss = case.build()
+    each = torch.stack([loss(z, y) for z, y in zip(logits, target, strict=True)])
+    torch.testing.assert_close(torch.func.vmap(loss)(logits, marked), each)
+
+
+def test_the_mean_goes_over_known_entries() -> None:
+    logits, target = torch.tensor([[-2.0, -2.0]]), torch.tensor([[1.0, -1.0]])
+    assert losses.BCELoss()(logits, target).item() == pytest.approx(2.126928, abs=1e-6)
+    assert losses.ZLPRLoss()(logits, target).item() == pytest.approx(2.126928, abs=1e-6)
+
+
+def ignored(case: LossCase, target: Tensor, index: int) -> tuple[Tensor, Tensor]:
+    """Return targets of which some rows are unknown, and which are known."""
+    known = torch.rand(target.shape, generator=torch.Generator().manual_seed(3)) < 0.7
+    return target.masked_fill(~known, index), known
+
+
+@every_class_loss
+@pytest.mark.parametrize("index", [-100, -1, 255, 2])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "batchmean"])
+def test_ignored_classes_count_for_nothing(case: LossCase, index: int, reduction: Any) -> None:
+    logits, target = draw(case, n=30)
+    marked, known = ignored(case, target.masked_fill(target == index, 0), index)
+    settings = dict(case.settings)
+    options: dict[str, Any] = {"ignore_index": index}
+    if "loss" in settings:  # a wrapper asks the loss that it wraps
+        settings["loss"] = losses.CrossEntropyLoss(reduction="none", ignore_index=index)
+        options = {}
+    loss = case.module(**settings, **options, reduction=reduction)
+    assert loss.ignore_index == index
+    leaf = logits.clone().requires_grad_()
+    value = loss(leaf, marked)
+    torch.testing.assert_close(value, loss(logits[known], marked[known]))
+    (found,) = torch.autograd.grad(value, leaf)
+    assert (found[~known] == 0).all()
+    assert (found[known] != 0).any()
+    assert loss.divisor(marked) == loss.divisor(marked[known])
+
+
+@every_class_loss
+def test_no_known_class_is_zero_with_a_graph(case: LossCase) -> None:
+    logits, target = draw(case)
+    unknown = torch.full_like(target, -100)
+    assert case.build()(logits, unknown).item() == 0.0
+    assert (gradient(case, logits, unknown) == 0).all()
+    mapped = torch.func.vmap(case.build())(logits[None], unknown[None])
+    assert mapped.item() == 0.0
+
+
+@every_class_loss
+def test_shares_with_a_hole_are_an_unknown_row(case: LossCase) -> None:
+    logits, target = draw(case)
+    shares = torch.nn.functional.one_hot(target, case.width).float()
+    holed = shares.clone()
+    holed[3, 2] = NAN
+    kept = [i for i in range(len(target)) if i != 3]
+    torch.testing.assert_close(
+        case.build()(logits, holed), case.build()(logits[kept], shares[kept])
+    )
+    assert (gradient(case, logits, holed)[3] == 0).all()
+
+
+@every_class_loss
+@pytest.mark.parametrize("wrong", [-1, 5])
+def test_any_other_index_is_named(case: LossCase, wrong: int) -> None:
+    logits, target = draw(case)
+    target[2] = wrong
+    wanted = (
+        rf"`target` must lie in 0 to C - 1 = 4, or be ignore_index = -100, got {wrong}\. "
+        "Give rows whose class is unknown that index, or leave them out"
+    )
+    with pytest.raises(DataError, match=wanted):
+        case.build()(logits, target)
+
+
+@pytest.mark.parametrize("normalizer", ["samples", "weights", "global"])
+def test_a_mean_over_weights_leaves_unknown_rows_out(normalizer: Any) -> None:
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    target = torch.tensor([0, -100, 1, 2, -100, 0])
+    weight = [1.0, 2.0, 4.0]
+    loss = losses.WeightedCrossEntropyLoss(weight, normalizer=normalizer)
+    log_p, w = logits.log_softmax(-1), torch.tensor(weight)
+    kept = [0, 2, 3, 5]
+    total = sum(-w[target[i]] * log_p[i, target[i]] for i in kept)
+    divisor = len(kept) if normalizer == "samples" else 1.0 + 2.0 + 4.0 + 1.0
+    torch.testing.assert_close(loss(logits, target), total / divisor)
+    assert loss.divisor(target) == divisor
+    assert loss.weight_total(target) == 8.0
 
 
 @every_label_loss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from scipy.stats import chi2_contingency, chisquare
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, Sampler
 
 from equipoise import sampling
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.sampling import (
     BalancedBatchSampler,
     ClassBalancedSampler,
@@ -33,14 +34,19 @@ HOT = (np.random.default_rng(0).random((1000, 3)) < [0.5, 0.1, 0.02]).astype(int
 WEIGHTS = class_balanced_weights(CLASSES)
 LIST = np.concatenate([np.arange(400), np.arange(800, 1000), np.arange(600, 1000)])
 
+
+def weighted_once(**given: Any) -> WeightedSampler:
+    """All rows, each once: the weights decide the order, which is what is looked at here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoEffectWarning)
+        return WeightedSampler(WEIGHTS, replacement=False, **given)
+
+
 CASES: dict[str, tuple[type, Callable[..., DistributedSampler[int]]]] = {
     "class_balanced": (ClassBalancedSampler, lambda **k: ClassBalancedSampler(CLASSES, **k)),
     "class_balanced_multilabel": (ClassBalancedSampler, lambda **k: ClassBalancedSampler(HOT, **k)),
     "weighted": (WeightedSampler, lambda **k: WeightedSampler(WEIGHTS, **k)),
-    "weighted_once": (
-        WeightedSampler,
-        lambda **k: WeightedSampler(WEIGHTS, replacement=False, **k),
-    ),
+    "weighted_once": (WeightedSampler, lambda **k: weighted_once(**k)),
     "repeat_factor": (
         RepeatFactorSampler,
         lambda **k: RepeatFactorSampler(HOT, threshold=0.5, **{"num_samples": 1000, **k}),
@@ -260,9 +266,11 @@ def test_labels_come_at_the_rates_of_the_max_rule() -> None:
 
 
 def test_once_means_once_and_first_draws_follow_the_weights() -> None:
-    assert len(set(WeightedSampler(WEIGHTS, replacement=False))) == 1000
+    with pytest.warns(NoEffectWarning, match="All 1,000 rows"):
+        assert len(set(WeightedSampler(WEIGHTS, replacement=False))) == 1000
     weights = np.array([1.0, 2.0, 0.0, 5.0])
-    sampler = WeightedSampler(weights, replacement=False)
+    with pytest.warns(NoEffectWarning, match="All 3 rows"):
+        sampler = WeightedSampler(weights, replacement=False)
     assert len(sampler) == 3
     first = []
     for epoch in range(2000):

@@ -21,7 +21,7 @@ import yaml
 
 from equipoise import Trial
 from equipoise.cli.main import main
-from equipoise.errors import TrainingError, UsageError
+from equipoise.errors import NoEffectWarning, TrainingError, UsageError
 from equipoise.experiments.full_run import plan_full, run_full, threads_of
 from equipoise.experiments.pools import gpu_slots, in_processes
 from equipoise.experiments.predict import predict_scores
@@ -146,6 +146,23 @@ def test_settings_are_chosen_on_validation_rows_and_test_rows_scored_once(tmp_pa
     assert repeated.comparison.provenance["settings_per_arm"] == 2
     with pytest.raises(UsageError, match=r"`tuning.settings` must be at least 2"):
         run_full(make_study(tmp_path, arms=arms), out=tmp_path / "out")
+
+
+def test_an_arm_that_trains_as_none_does_is_not_trained_again(tmp_path: Path) -> None:
+    arms = ["none", {"method": "focal", "settings": {"gamma": 0.0}}]
+    study = make_study(tmp_path, arms=arms, tuning={"lr": [0.001, 0.02]}, seeds=1)
+    with pytest.warns(NoEffectWarning, match="'focal' is `none` on these rows"):
+        outcome = run_full(study, out=tmp_path / "out")
+    assert (outcome.trained, outcome.reused) == (2, 2)
+    found = {t.method: t for t in map(Trial.load, (tmp_path / "out" / "trials").iterdir())}
+    none, focal = found["none"], found["focal"]
+    assert focal.selection == {**none.selection, "trained_as": "none"}
+    assert focal.config["method"] == "focal"
+    assert focal.history == none.history
+    np.testing.assert_array_equal(focal.scores["test"].values, none.scores["test"].values)
+    folder = tmp_path / "out" / "trials" / focal.folder_name
+    again = predict_scores(folder, [str(tmp_path / "table.parquet")], device="cpu")
+    assert len(again) == 240
 
 
 def test_two_runners_train_each_once(alone: tuple[Path, FullStudy, str], tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ317": Code("error", "Loss for another kind of target"),
         "EQ318": Code("warning", "Loss and activation of different kinds"),
         "EQ319": Code("error", "Unknown targets taken for numbers"),
+        "EQ320": Code("error", "Targets that are none"),
+        "EQ321": Code("warning", "Ranks no better than chance"),
         "EQ330": Code("tip", "What these weights do to the 0.5 cut"),
         "EQ331": Code("warning", "Weights beyond reason"),
         "EQ332": Code("warning", "Alpha against the rare side"),
@@ -73,6 +75,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ340": Code("warning", "Arms that differ in more than the remedy"),
         "EQ341": Code("warning", "Difference inside test noise"),
         "EQ342": Code("error", "Recall and precision swapped"),
+        "EQ343": Code("warning", "Settings without effect"),
         "EQ401": Code("warning", "Saturated or tied scores"),
         "EQ402": Code("warning", "Flood or drought of positives"),
         "EQ403": Code("error", "Constant scores"),
@@ -93,6 +96,8 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ507": Code("warning", "Loss depends on the batch"),
         "EQ508": Code("warning", "Reduction is not what it says"),
         "EQ509": Code("error", "Loss with side effects"),
+        "EQ512": Code("tip", "Unknown targets not left out"),
+        "EQ513": Code("warning", "Nothing to learn from single rows"),
         "EQ601": Code("warning", "Length is not what is yielded"),
         "EQ602": Code("error", "Rows that do not exist"),
         "EQ603": Code("warning", "Every epoch draws the same"),
@@ -104,5 +109,6 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ609": Code("tip", "What the sampler does to probabilities"),
         "EQ610": Code("error", "A label is never drawn"),
         "EQ611": Code("warning", "Sampler and loss do the same twice"),
+        "EQ612": Code("warning", "Weights that decide nothing"),
     }
 )

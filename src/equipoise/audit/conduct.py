@@ -13,7 +13,7 @@ from equipoise.artifacts.finding import Finding
 from equipoise.audit.probe import Probe, finding
 from equipoise.audit.state import changed_state, global_state
 
-__all__ = ["batch_findings", "reduction_findings", "side_effect_findings"]
+__all__ = ["batch_findings", "mask_findings", "reduction_findings", "side_effect_findings"]
 
 _ROWS = 6
 
@@ -47,8 +47,9 @@ def batch_findings(probe: Probe) -> list[Finding]:
         beside = _other_labels(probe, logits, target)
         if beside is not None and not _close(whole[:, 0], beside[:, 0]):
             depends.append("the other labels")
+    single = _single_rows(probe)
     if not depends:
-        return []
+        return single
     message = f"The gradient of a row depends on {', '.join(depends)}."
     todo = (
         (
@@ -57,13 +58,56 @@ def batch_findings(probe: Probe) -> list[Finding]:
         ),
         "Where labels depend on one another, outputs rank but carry no probability: calibrate.",
     )
-    return [finding("EQ507", message, {"depends_on": depends}, todo)]
+    return [finding("EQ507", message, {"depends_on": depends}, todo), *single]
+
+
+def _single_rows(probe: Probe) -> list[Finding]:
+    """Return whether batches of one row have no gradient, which batches of several have."""
+    logits, target = probe.draw(_ROWS)
+    whole = probe.ask(logits, target).gradient
+    alone = [probe.ask(logits[i : i + 1], target[i : i + 1]).gradient for i in range(_ROWS)]
+    learns = whole is None or not bool((whole != 0).any())
+    if learns or any(g is None or bool((g != 0).any()) for g in alone):
+        return []
+    message = (
+        "A batch of one row has no gradient: the loss compares rows with each other, so training "
+        "with batch_size=1 ends at a loss of 0 and learns nothing."
+    )
+    todo = "Take batches that hold positives and negatives of every label."
+    return [finding("EQ513", message, {"rows": 1}, (todo,))]
 
 
 def _other_labels(probe: Probe, logits: Tensor, target: Tensor) -> Tensor | None:
     changed, other = -logits, 1.0 - target
     changed[:, 0], other[:, 0] = logits[:, 0], target[:, 0]
     return probe.ask(changed, other).gradient
+
+
+def mask_findings(probe: Probe) -> list[Finding]:
+    """Return which marks of unknown targets a loss takes for targets, or cannot stand."""
+    logits, target = probe.draw(_ROWS)
+    alone = probe.ask(logits[1:], target[1:]).gradient
+    marks = (torch.nan, -1.0) if probe.kind == "multilabel" else (-100, -1)
+    wrong = {}
+    for mark in marks:
+        marked = target.clone()
+        marked[0] = mark
+        answer = probe.ask(logits, marked)
+        if answer.gradient is None or alone is None:
+            continue  # it refuses them, which is an answer as well
+        name = "NaN" if mark != mark else f"{mark:g}"
+        if not answer.finite:
+            wrong[name] = "makes the loss or its gradient not finite"
+        elif bool((answer.gradient[0] != 0).any()):
+            wrong[name] = "is taken for a target"
+        elif not _close(answer.gradient[1:], alone):
+            wrong[name] = "has no loss, but the mean counts it"
+    if not wrong:
+        return []
+    what = "an unknown entry" if probe.kind == "multilabel" else "a row of unknown class"
+    listed = "; ".join(f"{mark} {does}" for mark, does in wrong.items())
+    todo = "Where any are unknown, take a loss of equipoise.losses, or leave those rows out."
+    return [finding("EQ512", f"Marked as {what}, {listed}.", {"marks": wrong}, (todo,))]
 
 
 def reduction_findings(probe: Probe) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +16,7 @@ from equipoise.audit.probe import finding
 from equipoise.diagnosis._registry import listed
 from equipoise.sampling.report import SamplingReport
 
-__all__ = ["Seen", "drawn_findings", "weight_finding"]
+__all__ = ["Seen", "drawn_findings", "idle_finding", "weight_finding"]
 
 Floats = NDArray[np.float64]
 _FEW_SHARE, _MANY_DRAWS, _PAIRS = 0.2, 20.0, 50
@@ -63,6 +64,30 @@ class Seen:
             yield f"'{name}'", one
         if self.labels.kind == "multilabel":
             yield "rows without labels", ~(values == 1).any(axis=1)
+
+
+def idle_finding(weights: Any, seen: Seen) -> list[Finding]:
+    """Return EQ612 where a sampler's own unequal weights leave every row drawn once an epoch."""
+    try:
+        given = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        return []
+    if given.shape != seen.counts.shape or not (given > 0).any():
+        return []
+    used = given > 0
+    if np.ptp(given[used]) == 0 or (seen.counts != np.where(used, seen.epochs, 0)).any():
+        return []
+    message = (
+        f"Its weights differ by up to {given.max() / given[used].min():.3g}, but each of the "
+        f"{int(used.sum()):,} rows comes exactly once per epoch: they decide the order alone, and "
+        "classes come as often as they are."
+    )
+    todo = (
+        "Draw with replacement, or fewer rows than there are.",
+        "Do not undo the weights: sampler_correction(weights, labels, replacement=False).",
+    )
+    evidence = {"rows": int(used.sum()), "epochs": seen.epochs}
+    return [finding("EQ612", message, evidence, todo)]
 
 
 def drawn_findings(report: SamplingReport, seen: Seen) -> list[Finding]:

@@ -8,7 +8,12 @@ from typing import Any
 from equipoise._core.checks import one_of, say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import KINDS, Kind, Labels
-from equipoise.audit.conduct import batch_findings, reduction_findings, side_effect_findings
+from equipoise.audit.conduct import (
+    batch_findings,
+    mask_findings,
+    reduction_findings,
+    side_effect_findings,
+)
 from equipoise.audit.gradients import gradient_findings
 from equipoise.audit.meaning import meaning_findings
 from equipoise.audit.probe import Probe
@@ -43,7 +48,7 @@ def audit_loss(
     Returns:
         Findings EQ5xx, errors first: input scale, operating point, what per-label weights do,
         gradients at large outputs and in half precision, dependence on the batch, reduction,
-        side effects.
+        unknown targets, side effects.
 
     Raises:
         UsageError: it cannot be called with outputs and targets of these shapes.
@@ -57,7 +62,7 @@ def audit_loss(
         >>> weighted = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor([9.0, 1.0]))
         >>> found = audit_loss(weighted, labels=["rare", "even"])
         >>> [f.code for f in found]
-        ['EQ502', 'EQ503']
+        ['EQ502', 'EQ503', 'EQ512']
         >>> found[1].evidence["operating_point"]
         {'rare': 0.1, 'even': 0.5}
     """
@@ -74,6 +79,7 @@ def audit_loss(
             found += gradient_findings(probe)
         found += batch_findings(probe)
         found += reduction_findings(probe)
+        found += mask_findings(probe)
         found += side_effect_findings(probe)
     return sorted(found, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
 

@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from equipoise._core.checks import say
+from equipoise._core.targets import IGNORE_INDEX, require_classes, require_labels
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Kind
 from equipoise.audit.outputs import TWICE, Ending, find_ending
 from equipoise.audit.probe import Probe, finding
 from equipoise.audit.scale import find_scale
 from equipoise.audit.state import guest
-from equipoise.errors import UsageError
+from equipoise.errors import DataError, UsageError
 
 __all__ = ["check_model"]
 
@@ -42,7 +44,7 @@ def check_model(model: nn.Module, loss: Callable[..., Any], batch: Sequence[Any]
         Findings EQ3xx, errors first: squashed before a loss on logits (EQ301), logits into a loss
         on probabilities (EQ302), squashed twice (EQ303), outputs and labels that do not match
         (EQ304), nothing trainable (EQ305), frozen batch norm in train mode (EQ306), no finite loss
-        (EQ307).
+        (EQ307), unknown targets taken for numbers (EQ319), targets that are none (EQ320).
 
     Raises:
         UsageError: the batch is no pair, or the model cannot be copied.
@@ -144,11 +146,14 @@ def _outcome(trial: _Trial) -> list[Finding]:
     if not isinstance(outputs, Tensor):
         got = f"The model returns {type(outputs).__name__}, not a tensor of outputs"
         return [*found, _failed(got, type(outputs).__name__)]
-    mismatch = _mismatch(outputs, trial)
+    mismatch = [*_mismatch(outputs, trial), *_strange(outputs, trial)]
     ending = find_ending(trial.model, trial.ask, outputs)
     found += mismatch + _scales(outputs, trial, ending)
     explained = bool(mismatch) or any(f.code == "EQ302" for f in found)
-    return found if explained else found + _one_step(trial, free)
+    if not explained:
+        unmasked = _unmasked(outputs, trial)
+        found += unmasked or _one_step(trial, free)
+    return found
 
 
 def _kind(trial: _Trial) -> Kind:
@@ -186,6 +191,52 @@ def _mismatch(outputs: Tensor, trial: _Trial) -> list[Finding]:
         "For one label, keep the labels as (N, 1), as the outputs are.",
     )
     return [finding("EQ304", f"{problem}.", evidence, todo)]
+
+
+def _strange(outputs: Tensor, trial: _Trial) -> list[Finding]:
+    """Return targets that are neither targets nor marks of what is unknown."""
+    target = trial.target
+    if target.dtype == torch.bool or outputs.ndim < 2:
+        return []
+    values = target.detach().cpu().double().numpy()
+    try:
+        if _kind(trial) == "multilabel" or target.is_floating_point():
+            require_labels("The batch's targets", values)
+        else:
+            # What is too high for the outputs is said with their number.
+            index = int(getattr(trial.loss, "ignore_index", IGNORE_INDEX))
+            require_classes("The batch's targets", values, 2**31, index)
+    except DataError as error:
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        todo = "Declare the coding where labels are read; unknown ones are NaN, classes -100."
+        return [finding("EQ320", str(error), {"low": low, "high": high}, (todo,))]
+    return []
+
+
+def _unmasked(outputs: Tensor, trial: _Trial) -> list[Finding]:
+    """Return whether unknown entries of the batch get a gradient."""
+    target = trial.target
+    if _kind(trial) != "multilabel" or not target.is_floating_point():
+        return []
+    unknown = (target < 0) | target.isnan()
+    if not bool(unknown.any()):
+        return []
+    leaf = outputs.detach().clone().requires_grad_()
+    try:
+        (slope,) = torch.autograd.grad(trial.loss(leaf, target.clone()).sum(), leaf)
+    except Exception:
+        return []  # what it fails on is said by the step
+    if bool((slope[unknown] == 0).all()) and bool(slope.isfinite().all()):
+        return []
+    count = int(unknown.sum())
+    name = getattr(trial.loss, "__name__", type(trial.loss).__name__)
+    message = (
+        f"{count:,} targets of the batch ({count / unknown.numel():.1%}) are unknown, and {name} "
+        "takes them for numbers: the loss of -1 falls without end as the output goes to 0, and NaN "
+        "makes it NaN."
+    )
+    todo = "Take equipoise.losses.BCELoss or another of its losses for labels: they mask both."
+    return [finding("EQ319", message, {"unknown": count, "loss": name}, (todo,))]
 
 
 def _scales(outputs: Tensor, trial: _Trial, ending: Ending) -> list[Finding]:

@@ -20,7 +20,7 @@ from equipoise.audit.behaviour import (
     row_finding,
     stated_length,
 )
-from equipoise.audit.drawn import Seen, drawn_findings, weight_finding
+from equipoise.audit.drawn import Seen, drawn_findings, idle_finding, weight_finding
 from equipoise.audit.draws import Draws, take
 from equipoise.audit.source import set_epoch, source_of
 from equipoise.audit.state import guest
@@ -91,7 +91,8 @@ def audit_sampler(
         A :class:`SamplerAudit`. Findings: EQ601 length, EQ602 rows that do not exist, EQ603 equal
         epochs, EQ604 global randomness, EQ605 ranks, EQ606 few rows carry the epoch, EQ607 rows
         not seen, EQ608 frequent labels that rise, EQ609 the ``pos_weight`` it amounts to, EQ610
-        labels never drawn, EQ611 the same done twice by sampler and loss.
+        labels never drawn, EQ611 the same done twice by sampler and loss, EQ612 weights that decide
+        the order of rows alone.
 
     Raises:
         UsageError: it cannot be built or iterated, or yields no row of these labels.
@@ -125,7 +126,7 @@ def audit_sampler(
             found = length_finding(one, drawn) + row_finding(drawn[0], len(given))
             found += epoch_finding(drawn, has_epochs)
             found += random_finding(source, drawn[0]) + rank_finding(one, source)
-    return _judge(drawn, given, weight, found)
+    return _judge(drawn, given, weight, found, getattr(one, "weights", None))
 
 
 def _epochs(sampler: Any, epochs: int, max_draws: int) -> tuple[list[Draws], bool]:
@@ -161,7 +162,11 @@ def _unusable(error: Exception) -> UsageError:
 
 
 def _judge(
-    drawn: list[Draws], labels: Labels, weight: ArrayLike | None, found: list[Finding]
+    drawn: list[Draws],
+    labels: Labels,
+    weight: ArrayLike | None,
+    found: list[Finding],
+    weights: Any,
 ) -> SamplerAudit:
     first = drawn[0]
     inside = first.inside(len(labels))
@@ -174,7 +179,7 @@ def _judge(
     rows = np.concatenate([e.rows[e.inside(len(labels))] for e in whole])
     seen = Seen(np.bincount(rows, minlength=len(labels)), len(whole), labels)
     report = SamplingReport.from_draws(first.rows[inside], labels)
-    found = found + drawn_findings(report, seen)
+    found = found + drawn_findings(report, seen) + idle_finding(weights, seen)
     if weight is not None:
         found += weight_finding(report, weight, labels.kind == "multiclass")
     facts = None

@@ -56,4 +56,4 @@ def run(
         print_json(mined_dict(mined, review))
     else:
         typer.echo("\n".join(mined_lines(mined, review)))
-    fail_on(list(plan.training.findings), at_least)
+    fail_on([*plan.training.findings, *mined.findings], at_least)

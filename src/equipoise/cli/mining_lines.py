@@ -60,6 +60,8 @@ def mined_lines(mined: Mined, review: Review | None) -> list[str]:
         rows.append([f"{done.round}{mark}", *(f"{n:,}" for n in counts), cut, ap])
     head = ["round", "rows", "of them hard", "new", "skipped", "cut", "validation AP"]
     lines = [table(head, rows), f"* kept. Ended: {_WHY[mined.stopped]}.", f"Run: {mined.folder}"]
+    if mined.findings:
+        lines += findings_lines(mined.findings)
     if review is not None:
         lines.append(
             f"{review.overlap:.0%} of the worst mistakes lie nearer to a labelled positive than "
@@ -85,6 +87,7 @@ def mined_dict(mined: Mined, review: Review | None) -> dict[str, Any]:
         "best": mined.best,
         "stopped": mined.stopped,
         "rounds": [done.to_dict() for done in mined.rounds],
+        "findings": [found.to_dict() for found in mined.findings],
         "mistakes": len(set(mined.book.rows.tolist())),
         "review": None if review is None else review._asdict(),
     }

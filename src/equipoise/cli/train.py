@@ -31,7 +31,7 @@ def run(
     at_least: o.FailOn = None,
 ) -> None:
     """Train, and write weights, scores, a decision rule, curves and a model card."""
-    from equipoise.experiments.train_run import plan_training, run_training
+    from equipoise.experiments.train_run import plan_training, run_training, trained_findings
     from equipoise.experiments.train_study import load_train_study
 
     plan = plan_training(load_train_study(study, tuple(settings or ())), allow_code=allow_code)
@@ -50,8 +50,11 @@ def run(
         from equipoise.experiments.predict import export_trial
 
         note(f"{export_trial(place, allow_code=allow_code)} written")
+    seen = trained_findings(place)
+    if seen:
+        note("\n".join(short_findings(seen)))
     if as_json:
         print_json({"trial": place, "method": trial.method, **trial.selection})
     else:
         typer.echo("\n".join(trial_lines(trial, place)))
-    fail_on(list(plan.findings), at_least)
+    fail_on([*plan.findings, *seen], at_least)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
+from equipoise._core.logistic import one_vs_rest
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.artifacts.scores import Scores
 from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.metrics import average_precision
 
-__all__ = ["flood_or_drought", "implied_weight", "saturated"]
+__all__ = [
+    "chance_finding",
+    "chance_findings",
+    "flood_or_drought",
+    "implied_weight",
+    "no_better_than_chance",
+    "saturated",
+]
 
 _SHARE = 0.01
 _LOGIT_LIMIT = 16.6  # beyond it the float32 sigmoid is 1 exactly
 _TIES = 3
+_ROUNDING = 1e-9
 
 
 def implied_weight(scores: Scores, column: int) -> float:
@@ -79,6 +91,58 @@ def saturated(facts: Facts) -> list[Finding] | None:
             {"columns": rows},
             "Save logits in float32 before sigmoid or softmax, not rounded probabilities.",
             "If logits themselves saturate: less training, more weight decay, or a lower weight.",
+        )
+    ]
+
+
+@check("EQ321")
+def no_better_than_chance(facts: Facts) -> list[Finding] | None:
+    """Find scores that rank positives no better than chance."""
+    return None if facts.scores is None else chance_findings(facts.scores)
+
+
+def chance_findings(scores: Scores) -> list[Finding] | None:
+    """Return EQ321 where the scores show it; None where no label can be judged."""
+    if scores.labels is None or not np.isfinite(scores.values).all():
+        return None
+    truth, values = scores.labels.one_hot(), scores.values
+    if scores.kind == "multiclass":
+        values = one_vs_rest(scores.log_odds() if scores.has_probabilities else values)
+    found: dict[str, tuple[float, int, int]] = {}
+    for i, name in enumerate(scores.names):
+        known = truth[:, i] != UNKNOWN
+        n, positives = int(known.sum()), int((truth[:, i] == 1).sum())
+        if 0 < positives < n:
+            ap = float(average_precision(truth[known, i], values[known, i]))
+            found[name] = ap, positives, n
+    return chance_finding(found) if found else None
+
+
+def chance_finding(judged: Mapping[str, tuple[float, int, int]]) -> list[Finding]:
+    """Return EQ321 where mean average precision is not above the mean prevalence.
+
+    Args:
+        judged: Average precision, positives and known rows of each label, one at least.
+    """
+    rows = {
+        name: {"ap": ap, "prevalence": positives / n} for name, (ap, positives, n) in judged.items()
+    }
+    ap, prevalence = (
+        float(np.mean([r[key] for r in rows.values()])) for key in ("ap", "prevalence")
+    )
+    if ap > prevalence + _ROUNDING:
+        return []
+    means = "" if len(rows) == 1 else f" (means over {len(rows)})"
+    return [
+        finding(
+            "EQ321",
+            f"Average precision is {ap:.3f} at a prevalence of {prevalence:.3f}{means}, which rows "
+            "in random order come to as well. The scores say nothing about who is positive, "
+            "whatever the accuracy.",
+            {"ap": ap, "prevalence": prevalence, "labels": rows},
+            "Look at the kept epoch and the training loss: does it fall at all? If not, raise the "
+            "learning rate or train longer.",
+            "Check that inputs and labels belong to the same rows, and the sign of the scores.",
         )
     ]
 

@@ -19,6 +19,7 @@ __all__ = [
     "alpha_against",
     "beyond_reason",
     "from_occurrences",
+    "idle",
     "inverse_after_all",
     "moved_by_these",
     "small_batches",
@@ -30,6 +31,8 @@ _ALIKE = 0.02  # weights this close to a recipe are taken for it
 _NEARLY = 0.15
 _HUGE, _HANDFUL = 100.0, 20
 _MISSED = 0.05
+_FLAT = 1.05  # weights closer than this do nothing that could be seen
+_OF_PAIRS = ("pairwise", "smoothap", "auc")
 
 
 def _each(facts: Facts, look: Callable[[Setup, Statistics], list[Finding]]) -> list[Finding] | None:
@@ -171,6 +174,64 @@ def inverse_after_all(facts: Facts) -> list[Finding] | None:
         ]
 
     return _each(facts, look)
+
+
+@check("EQ343")
+def idle(facts: Facts) -> list[Finding] | None:
+    """Find settings that can do nothing on these labels."""
+
+    def look(setup: Setup, statistics: Statistics) -> list[Finding]:
+        why: dict[str, str] = {}
+        for key, (on, given) in setup.weights(statistics.names).items():
+            values = np.array(list(given.values()))
+            flat = values.size > 1 and values.min() > 0 and values.max() / values.min() < _FLAT
+            ones = values.size > 0 and bool((np.abs(values - 1) < _FLAT - 1).all())
+            # On positives equal weights still move the cut; on rows and labels they scale the rate.
+            if ones or (flat and on in ("rows", "both")):
+                why[key] = f"all weights lie within {values.min():.4f} and {values.max():.4f}"
+        if setup.alpha == 0.5 and setup.alpha_on != "both":
+            why["alpha"] = "0.5 weighs positives and negatives alike"
+        ratio = None if setup.beta is None else _by_effective_number(setup.beta, statistics)
+        if ratio is not None and ratio < _FLAT:
+            why["beta"] = (
+                f"with {setup.beta:.6g} the effective numbers are at their limit, 1 / (1 - beta) = "
+                f"{1 / (1 - (setup.beta or 0)):,.0f}: the weights differ by {ratio:.4f} at most"
+            )
+        words = "".join(c for c in (setup.loss or "").lower() if c.isalnum())
+        if setup.batch_size == 1 and any(name in words for name in _OF_PAIRS):
+            why["batch_size"] = f"{setup.loss} compares rows, and a batch of one row holds no pair"
+        if not why:
+            return []
+        return [
+            finding(
+                "EQ343",
+                f"{_called(setup)}without effect on these labels: "
+                + "; ".join(f"{key} ({reason})" for key, reason in why.items())
+                + ". The arm trains as the untreated model does, or not at all.",
+                {"settings": why, "setup": setup.name},
+                "Take a stronger setting, or drop the arm.",
+            )
+        ]
+
+    return _each(facts, look)
+
+
+def _by_effective_number(beta: float, statistics: Statistics) -> float | None:
+    """Return how far class-balanced weights differ: of classes, or of positives from negatives."""
+    positive = np.array(list(_counts(statistics).values()), dtype=np.float64)
+    if statistics.kind == "multiclass":
+        pairs = positive[None] if positive.size > 1 else np.empty((0, 2))
+    elif statistics.counts.n_rows is None:
+        return None
+    else:
+        rest = float(statistics.counts.n_rows) - positive
+        pairs = np.stack([positive, rest], axis=1)[rest > 0]
+    if not len(pairs):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoEffectWarning)
+        made = [class_weights(pair, method="effective_number", beta=beta) for pair in pairs]
+    return max(float(w.max() / w.min()) for w in made)
 
 
 @check("EQ334")

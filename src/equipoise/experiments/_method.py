@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from equipoise._core.words import closest, say
-from equipoise.errors import UsageError
+from equipoise.errors import NoEffectWarning, UsageError
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Labels
@@ -54,7 +55,12 @@ class Method:
         return self.family != "two_stage" and not self.needs_images
 
     def build(self, labels: Labels, **settings: Any) -> Remedy:
-        """Return the remedy for the given training labels."""
+        """Return the remedy for the given training labels.
+
+        Note:
+            Issues a `NoEffectWarning` where it trains as the untreated model does: on these rows,
+            with these settings, it weighs nothing.
+        """
         if labels.kind not in self.builders:
             expected = f"be used on {' or '.join(self.builders)} labels"
             do = f"Take one of `equipoise methods --kind {labels.kind}`."
@@ -68,7 +74,19 @@ class Method:
                 )
         module, name = self.builders[labels.kind].split(":")
         builder: Callable[..., Remedy] = getattr(import_module(module), name)
-        return builder(labels, **{**self.settings, **settings})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            made = builder(labels, **{**self.settings, **settings})
+        for told in caught:
+            warnings.warn(told.message, told.category, stacklevel=2)
+        if self.family != "baseline" and not any(
+            issubclass(told.category, NoEffectWarning) for told in caught
+        ):
+            # Late: methods can be listed without torch.
+            from equipoise.experiments.no_effect import say_if_idle
+
+            say_if_idle(made, labels)
+        return made
 
 
 def entry(

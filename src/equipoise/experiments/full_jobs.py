@@ -15,14 +15,17 @@ from torch.utils.data import Subset
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
 from equipoise.artifacts import Trial
+from equipoise.artifacts.trial import trial_folder
 from equipoise.experiments.choose import best_of, metric_name
 from equipoise.experiments.grid import settings_of
+from equipoise.experiments.methods import get_method
+from equipoise.experiments.no_effect import loss_gradient, same_gradient
 from equipoise.experiments.predict import load_network, run_network
 from equipoise.experiments.study import StudyArm
 from equipoise.experiments.threads import using_threads
 from equipoise.experiments.train_run import TrainPlan, plan_training, run_training
 from equipoise.experiments.train_study import FullStudy, parse_full_study
-from equipoise.training.fit import planned_folder
+from equipoise.training.fit import planned_config
 from equipoise.training.folder import write_trial
 from equipoise.training.targets import with_ids
 
@@ -86,7 +89,11 @@ def _arm(study: FullStudy, job: Job) -> StudyArm:
 
 def folder_of(plan: TrainPlan) -> str:
     """Return the name of the folder of a planned training."""
-    return planned_folder(
+    return trial_folder(plan.remedy.name, plan.study.seed, _config_of(plan))
+
+
+def _config_of(plan: TrainPlan) -> dict[str, Any]:
+    return planned_config(
         plan.make_network,
         plan.rows.dataset,
         plan.split,
@@ -127,8 +134,51 @@ def train_job(
                 return None
             if (root / folder / "trial.json").is_file():
                 return folder, False
+            twin = _twin(study, job, plan, threads, allow_code, rows)
+            if twin is not None:
+                source = root / folder_of(twin)
+                if not (source / "trial.json").is_file():
+                    return None  # it is trained first, and this is asked for again
+                _take_over(plan, twin, source, root)
+                return folder, False
             run_training(plan, out=root, progress=False)
     return folder, True
+
+
+def _twin(
+    study: FullStudy, job: Job, plan: TrainPlan, threads: int, allow_code: bool, rows: Any
+) -> TrainPlan | None:
+    """Return the plan of the untreated training that this one would repeat step by step."""
+    if job.arm == "none" or ":" in _arm(study, job).method:
+        return None
+    if get_method(_arm(study, job).method).family != "loss":
+        return None
+    settings = settings_of(study)
+    own = settings[job.arm][job.setting]
+    for number, other in enumerate(settings["none"]):
+        if (other.lr, other.weight_decay) != (own.lr, own.weight_decay):
+            continue
+        first = Job("none", job.seed, number)
+        found = plan_job(study, first, threads=threads, allow_code=allow_code, rows=rows)
+        labels = plan.labels[plan.split.train]
+        one, two = (loss_gradient(p.remedy, labels) for p in (plan, found))
+        alike = one is not None and two is not None and same_gradient(one, two)
+        return found if alike and plan.options == found.options else None
+    return None
+
+
+def _take_over(plan: TrainPlan, twin: TrainPlan, source: Path, root: Path) -> None:
+    """Write the trial of a plan that trains as its twin does: the twin's, under its own name."""
+    from safetensors.torch import load_file
+
+    trial = Trial.load(source)
+    own = replace(
+        trial,
+        method=plan.remedy.name,
+        config=_config_of(plan),
+        selection={**trial.selection, "trained_as": twin.remedy.name},
+    )
+    write_trial(own, load_file(source / "model.safetensors"), root)
 
 
 def root_of(text: str, out: Path) -> Path:

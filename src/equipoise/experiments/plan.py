@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise._core.checks import say
-from equipoise._core.fingerprint import fingerprint_config
+from equipoise._core.fingerprint import canonical_json, fingerprint_config
 from equipoise.artifacts import Split, Trial
-from equipoise.errors import UsageError
+from equipoise.errors import NoEffectWarning, UsageError
 from equipoise.experiments.fitted_arms import check_fitted, code_of, fit_arm
 from equipoise.experiments.grid import Setting, settings_of
 from equipoise.experiments.load import Progress, load_data
@@ -63,7 +64,8 @@ class Plan:
     """What a study will do: data, budget, one split per seed, and every training.
 
     ``trials`` holds candidates, those of one arm and seed side by side: ``per_trial`` each, of a
-    fitted arm no more than that.
+    fitted arm no more than that. ``twins`` holds, by folder, those that would train as an earlier
+    candidate does step by step, with that one: they are not trained again.
     """
 
     study: Study
@@ -75,6 +77,7 @@ class Plan:
     splits: Mapping[int, Split]
     trials: tuple[Candidate, ...]
     per_trial: int
+    twins: Mapping[str, Candidate] = field(default_factory=dict)
 
     @property
     def is_tuned(self) -> bool:
@@ -88,10 +91,18 @@ class Plan:
             by_trial.setdefault((candidate.arm.label, candidate.seed), []).append(candidate)
         return [tuple(found) for found in by_trial.values()]
 
-    def remedy(self, candidate: Candidate) -> Remedy:
-        """Return what a candidate is trained with, made for its training labels."""
+    def remedy(self, candidate: Candidate, *, tell: bool = False) -> Remedy:
+        """Return what a candidate is trained with, made for its training labels.
+
+        Args:
+            candidate: One of ``trials``.
+            tell: Whether settings without effect are warned of: once, when the plan is made.
+        """
         labels = self.data.labels[self.splits[candidate.seed].train]
-        made = get_method(candidate.arm.method).build(labels, **candidate.setting.settings)
+        with warnings.catch_warnings():
+            if not tell:
+                warnings.simplefilter("ignore", NoEffectWarning)
+            made = get_method(candidate.arm.method).build(labels, **candidate.setting.settings)
         return replace(made, name=candidate.arm.label)
 
     def fit(self, candidate: Candidate, *, with_test: bool) -> Trial:
@@ -192,8 +203,51 @@ def make_plan(
             check_fitted(candidate.arm, candidate.setting.settings, data.labels)
         else:
             _require_features(candidate.arm)
-            plan.remedy(candidate).require_supported("train_heads", SLOTS)
-    return plan
+            plan.remedy(candidate, tell=True).require_supported("train_heads", SLOTS)
+    return replace(plan, twins=_twins(plan))
+
+
+def _twins(plan: Plan) -> dict[str, Candidate]:
+    """Return the candidates whose loss is that of an earlier one of their seed and rates."""
+    from equipoise.experiments.no_effect import loss_gradient, same_gradient
+
+    found: dict[str, Candidate] = {}
+    told: set[str] = set()
+    labels = {seed: plan.data.labels[split.train] for seed, split in plan.splits.items()}
+    made: dict[tuple[str, int], Any] = {}
+    groups: dict[tuple[Any, ...], list[tuple[Candidate, Any]]] = {}
+    for candidate in plan.trials:
+        name, setting = candidate.arm.method, candidate.setting
+        if candidate.arm.is_fitted or ":" in name:
+            continue
+        if get_method(name).family not in ("baseline", "loss"):
+            continue
+        key = f"{name} {canonical_json(setting.settings)}", candidate.seed
+        if key not in made:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NoEffectWarning)  # said of the first seed before
+                remedy = get_method(name).build(labels[candidate.seed], **setting.settings)
+            made[key] = loss_gradient(remedy, labels[candidate.seed])
+        if made[key] is None:
+            continue
+        earlier = groups.setdefault((candidate.seed, setting.lr, setting.weight_decay), [])
+        for other, gradient in earlier:
+            if other.arm.label != candidate.arm.label and same_gradient(made[key], gradient):
+                found[candidate.folder] = other
+                break
+        else:
+            earlier.append((candidate, made[key]))
+    for candidate in plan.trials:
+        twin = found.get(candidate.folder)
+        if twin is not None and candidate.arm.label not in told:
+            told.add(candidate.arm.label)
+            warnings.warn(
+                f"'{candidate.arm.label}' trains as '{twin.arm.label}' does, step by step, with "
+                "equal settings and seed: it is not trained again, and has its trials.",
+                NoEffectWarning,
+                stacklevel=3,
+            )
+    return found
 
 
 def _require_features(arm: StudyArm) -> None:
@@ -215,7 +269,9 @@ def require_code(study: Study, allow_code: bool) -> None:
 def _engine(arm: StudyArm, threads: int, device: str) -> dict[str, Any]:
     if arm.is_fitted:
         return {"engine": "scikit-learn", "code": code_of(arm)}
-    return {"engine": "heads", "compute": {"threads": threads, "device": device}}
+    # What told equal epochs apart before was the order alone.
+    facts = {"engine": "heads", "ties": "val_loss"}
+    return {**facts, "compute": {"threads": threads, "device": device}}
 
 
 def _budget(arm: StudyArm, training: Training, setting: Setting) -> dict[str, Any]:

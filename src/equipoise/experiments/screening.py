@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -78,7 +79,15 @@ def _train(plan: Plan, root: Path, locks: Locks, progress: Progress | None) -> i
                 claimed = True
                 trained += _fit(plan, candidate, root, progress, total)
                 locks.release(candidate.folder)
-        for stack in records.stacks(plan.trials, _heads(todo), HEADS_AT_ONCE):
+        for candidate in todo:
+            twin = plan.twins.get(candidate.folder)
+            if twin is None or not _is_done(root / twin.folder):
+                continue
+            if locks.claim(candidate.folder):
+                claimed = True
+                _take_over(candidate, twin, root)
+                locks.release(candidate.folder)
+        for stack in records.stacks(plan.trials, _heads(plan, todo), HEADS_AT_ONCE):
             name = stack_name(stack)
             if not locks.claim(name):
                 continue
@@ -98,8 +107,24 @@ def _train(plan: Plan, root: Path, locks: Locks, progress: Progress | None) -> i
     return trained
 
 
-def _heads(candidates: Sequence[Candidate]) -> list[Candidate]:
-    return [c for c in candidates if not c.arm.is_fitted]
+def _heads(plan: Plan, candidates: Sequence[Candidate]) -> list[Candidate]:
+    return [c for c in candidates if not c.arm.is_fitted and c.folder not in plan.twins]
+
+
+def _take_over(candidate: Candidate, twin: Candidate, root: Path) -> None:
+    """Write the trial of a candidate that trains as its twin does: the twin's, under its name."""
+    if _is_done(root / candidate.folder):
+        return
+    trial = Trial.load(root / twin.folder)
+    own = replace(
+        trial,
+        method=candidate.arm.label,
+        config=dict(candidate.config),
+        selection={**trial.selection, "trained_as": twin.arm.label},
+    )
+    with atomic_path(root / candidate.folder / _WEIGHTS) as temporary:
+        shutil.copyfile(root / twin.folder / _WEIGHTS, temporary)
+    own.save(root)
 
 
 def _fit(

@@ -14,6 +14,7 @@ import torch
 from equipoise._core.checks import say
 from equipoise._core.identity import as_text
 from equipoise.artifacts import Finding, Labels, Split, Trial
+from equipoise.artifacts.finding import load_findings
 from equipoise.audit import check_model
 from equipoise.data import Augmentation
 from equipoise.diagnosis import diagnose
@@ -26,9 +27,9 @@ from equipoise.experiments.train_data import TrainRows, load_rows
 from equipoise.experiments.train_model import Scales, input_scales, network_maker
 from equipoise.experiments.train_study import SplitFile, TrainStudy
 from equipoise.training import Remedy, TrainingOptions, fit
-from equipoise.training.faults import require_device
+from equipoise.training.faults import require_device, require_precision
 
-__all__ = ["TrainPlan", "make_augmentation", "plan_training", "run_training"]
+__all__ = ["TrainPlan", "make_augmentation", "plan_training", "run_training", "trained_findings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +194,16 @@ def _checked(
         network = maker()
     several = split.train[: min(8, options.batch_size)].tolist()
     items = [rows.dataset[i] for i in several]
-    collate = rows.collate or torch.utils.data.default_collate
-    return check_model(network, remedy.loss, collate(items))
+    batch = (rows.collate or torch.utils.data.default_collate)(items)
+    require_precision(network, batch[0], options)
+    return check_model(network, remedy.loss, batch)
+
+
+def trained_findings(place: Path) -> list[Finding]:
+    """Return what was found in a trial's folder once it was trained: EQ321, which stops nobody."""
+    file = place / "findings.json"
+    found = load_findings(file) if file.exists() else []
+    return [f for f in found if f.code == "EQ321"]
 
 
 def run_training(

@@ -29,6 +29,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Beta = float | Literal["(N-1)/N"]
 WeightOn = Literal["positives", "label"]
+_FLAT = 1.05  # as for class weights
 WEIGHT_ON: tuple[WeightOn, ...] = ("positives", "label")
 
 
@@ -57,6 +58,14 @@ def effective_label_weights(
             if pair.all() or zero_counts == "smooth":
                 one, zero = weigh(pair, normalize=None)
                 weight[label] = one / zero
+    if np.abs(np.log(weight)).max(initial=0.0) < np.log(_FLAT):
+        warnings.warn(
+            f"The weights on positives lie between {weight.min():.4f} and {weight.max():.4f}: they "
+            "change nothing. The counts lie far above 1 / (1 - beta), or positives are half. Use a "
+            "larger `beta`, or `pos_weights`.",
+            NoEffectWarning,
+            stacklevel=3,
+        )
     return weight
 
 

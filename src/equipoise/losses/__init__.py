@@ -4,7 +4,7 @@ import equipoise.losses._torch  # noqa: F401  # comes first: says which extra br
 from equipoise.losses._online import OnlineLoss
 from equipoise.losses._reduction import Reduction
 from equipoise.losses.asymmetric import AsymmetricLoss, asymmetric_loss
-from equipoise.losses.base import Loss
+from equipoise.losses.base import ClassLoss, Loss
 from equipoise.losses.binary import BCELoss, PosWeightBCELoss, bce_loss, pos_weight_bce_loss
 from equipoise.losses.class_balanced import (
     ClassBalancedBCELoss,
@@ -76,6 +76,7 @@ __all__ = [
     "CDTLoss",
     "ClassBalancedBCELoss",
     "ClassBalancedFocalLoss",
+    "ClassLoss",
     "CrossEntropyLoss",
     "DistributionBalancedLoss",
     "HillLoss",

@@ -12,15 +12,18 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from equipoise._core.checks import require_finite, say, to_array
+from equipoise._core.targets import IGNORE_INDEX, require_classes
 from equipoise.errors import DataError, ShapeError, UsageError
 
 __all__ = [
+    "IGNORE_INDEX",
     "Vector",
     "ZeroPrior",
     "check_classes",
     "check_labels",
     "check_vector",
     "is_mapped",
+    "known_rows",
     "pick",
     "split_known",
     "to_shares",
@@ -41,8 +44,16 @@ def _check_logits(logits: Tensor, shape: str) -> None:
         raise DataError(say("logits", "be floating", logits.dtype, "Pass outputs before sigmoid."))
 
 
-def check_classes(logits: Tensor, target: Tensor) -> None:
-    """Check (..., N, C) logits against class indices (..., N) or probabilities (..., N, C)."""
+def check_classes(
+    logits: Tensor, target: Tensor, ignore_index: int = IGNORE_INDEX
+) -> tuple[Tensor, Tensor | None]:
+    """Check (..., N, C) logits against class indices (..., N) or probabilities (..., N, C).
+
+    Returns:
+        The targets, with class 0 (or shares of 0) in the place of unknown rows, and which rows are
+        known, (..., N) bool; None where all are. Unknown are rows of ``ignore_index``, and rows of
+        shares with a NaN or a number below 0.
+    """
     _check_logits(logits, "(..., N, C)")
     rows, full = tuple(logits.shape[:-1]), tuple(logits.shape)
     if target.is_floating_point():
@@ -57,13 +68,35 @@ def check_classes(logits: Tensor, target: Tensor) -> None:
     if tuple(target.shape) != expected:
         wanted = f"have shape {form} = {expected}"
         raise ShapeError(say("target", wanted, tuple(target.shape), do))
+    if target.is_floating_point():
+        entries = where_known(target)
+        if entries is None:
+            return target, None
+        known = entries.all(-1)
+        return torch.where(known.unsqueeze(-1), target, 0.0), known
+    if _is_unreadable(target):
+        known = target != ignore_index
+    else:
+        if target.numel() == 0:
+            return target, None
+        indices = target.detach().numpy()
+        if indices.min() >= 0 and indices.max() < logits.shape[-1] and ignore_index < 0:
+            return target, None
+        require_classes("target", indices, logits.shape[-1], ignore_index)
+        known = torch.from_numpy(np.asarray(indices != ignore_index))
+    return torch.where(known, target, 0), known
+
+
+def known_rows(target: Tensor, ignore_index: int) -> Tensor:
+    """Return which rows of class targets are known, (..., N) bool."""
+    return (target >= 0).all(-1) if target.is_floating_point() else target != ignore_index
 
 
 def check_labels(logits: Tensor, target: Tensor) -> None:
     """Check (..., N, L) logits against float or bool targets of the same shape."""
     _check_logits(logits, "(..., N, L)")
     if not (target.is_floating_point() or target.dtype == torch.bool):
-        do = "Convert with target.float() and write unknown entries as NaN, not -1."
+        do = "Convert with target.float(); unknown entries are NaN, or any number below 0."
         raise DataError(say("target", "be floating or bool", target.dtype, do))
     if target.shape != logits.shape:
         wanted = f"have shape (..., N, L) = {tuple(logits.shape)}"
@@ -117,23 +150,28 @@ def upcast(logits: Tensor) -> Tensor:
 
 
 def where_known(target: Tensor) -> Tensor | None:
-    """Return where targets are known, that is not NaN; None where all are.
+    """Return where targets are known, that is neither NaN nor below 0; None where all are.
 
-    One sum answers that on the CPU. Compiled, mapped or on another device, where the answer would
-    break the graph or wait for the device, NaN is looked for entry by entry.
+    The least of them answers that on the CPU. Compiled, mapped or on another device, where the
+    answer would break the graph or wait for the device, entries are compared one by one.
     """
-    if target.dtype == torch.bool:
+    if target.dtype == torch.bool or target.numel() == 0:
         return None
-    if torch.compiler.is_compiling() or target.device.type != "cpu" or is_mapped(target):
-        return target == target
+    if _is_unreadable(target):
+        return target >= 0
     values = target.detach()
-    if not bool(values.sum().isnan()):
+    if bool(values.amin() >= 0):  # NaN where one is
         return None
-    return torch.from_numpy(values.numpy() == values.numpy())
+    return values >= 0
+
+
+def _is_unreadable(target: Tensor) -> bool:
+    """Whether values may not steer the code: it is compiled, mapped, or the device would wait."""
+    return torch.compiler.is_compiling() or target.device.type != "cpu" or is_mapped(target)
 
 
 def split_known(target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Return targets with NaN replaced by 0, and where they are known; None where all are."""
+    """Return targets with 0 where unknown, and where they are known; None where all are."""
     truth = target.to(dtype)
     known = None if target.dtype == torch.bool else where_known(truth)
     return truth if known is None else torch.where(known, truth, 0.0), known

@@ -12,7 +12,7 @@ from torch import distributed as dist
 from equipoise._core.checks import one_of, say
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import ShapeError, UsageError
-from equipoise.losses._checks import check_classes, check_labels, upcast
+from equipoise.losses._checks import IGNORE_INDEX, check_classes, check_labels, upcast
 from equipoise.losses._reduction import REDUCTIONS, Reduction
 from equipoise.losses._selection import Band, Per, Selection
 from equipoise.losses.base import Loss
@@ -53,7 +53,13 @@ def make_rule(
     if gather and per == "image":
         do = "An image lies on one rank: leave gather out."
         raise UsageError(say("gather", "be False where images are ranked apart", gather, do))
-    return Selection(known, per, band, positives, background if known == "multiclass" else None)
+    of_classes = background if known == "multiclass" else None
+    return Selection(known, per, band, positives, of_classes, _ignored(loss))
+
+
+def _ignored(loss: LossFunction) -> int:
+    """Return the class index that a loss leaves out; torch's own name it as these do."""
+    return int(getattr(loss, "ignore_index", IGNORE_INDEX))
 
 
 def _is_shared(gather: bool) -> bool:
@@ -63,11 +69,14 @@ def _is_shared(gather: bool) -> bool:
 
 def _unreduced(loss: LossFunction, logits: Tensor, target: Tensor, kind: Kind) -> Tensor:
     """Return one value per row or entry, in float32 where logits are half precision."""
-    (check_labels if kind == "multilabel" else check_classes)(logits, target)
     z = upcast(logits)
-    if kind == "multilabel" and not isinstance(loss, Loss):
-        # A loss from elsewhere knows no NaN, and 0 times its slope there would be NaN too.
-        target = torch.where(target == target, target, 0.0).to(z.dtype)
+    if kind == "multiclass":
+        target, _ = check_classes(logits, target, _ignored(loss))
+    else:
+        check_labels(logits, target)
+        if not isinstance(loss, Loss):
+            # A loss from elsewhere knows no NaN, and 0 times its slope there would be NaN too.
+            target = torch.where(target >= 0, target, 0.0).to(z.dtype)
     values = loss(z, target)
     shape = logits.shape if kind == "multilabel" else logits.shape[:-1]
     if values.shape != shape:
@@ -135,6 +144,7 @@ class OnlineLoss(Loss):
         self.gather = gather
         self.kind = rule.kind  # type: ignore[misc]  # a wrapper is of the kind of what it wraps
         self.num_classes = getattr(loss, "num_classes", None)
+        self.ignore_index = rule.ignore_index
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss; shapes as in the function of the same name."""

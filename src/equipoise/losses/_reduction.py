@@ -18,22 +18,31 @@ REDUCTIONS: tuple[Reduction, ...] = ("none", "mean", "sum", "batchmean")
 
 
 def reduce_rows(
-    values: Tensor, reduction: Reduction, *, dtype: torch.dtype, divisor: Tensor | None = None
+    values: Tensor,
+    known: Tensor | None,
+    reduction: Reduction,
+    *,
+    dtype: torch.dtype,
+    divisor: Tensor | None = None,
 ) -> Tensor:
-    """Reduce (..., N) over N.
+    """Reduce (..., N) over the rows that are ``known``; None means all.
 
-    "mean" divides by N, or by ``divisor`` (...) where given; "batchmean" always by N. Over no
-    rows both are 0.
+    "mean" divides by their number, or by ``divisor`` (...) where given; "batchmean" always by
+    their number. Over no rows both are 0.
     """
     one_of("reduction", reduction, REDUCTIONS)
+    if known is not None:
+        values = torch.where(known, values, 0.0)
     if reduction == "none":
         return values.to(dtype)
     total = values.sum(-1)
+    if reduction == "sum":
+        return total.to(dtype)
     if reduction == "mean" and divisor is not None:
-        total = total / divisor.clamp_min(torch.finfo(divisor.dtype).tiny)
-    elif reduction != "sum":
-        total = total / max(values.shape[-1], 1)
-    return total.to(dtype)
+        return (total / divisor.clamp_min(torch.finfo(divisor.dtype).tiny)).to(dtype)
+    # A tensor: dividing by a number differs in the last bit from dividing by a count.
+    rows = torch.full_like(total, values.shape[-1]) if known is None else known.sum(-1)
+    return (total / rows.clamp_min(1)).to(dtype)
 
 
 def reduce_entries(

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from equipoise.artifacts.labels import Kind
+from equipoise.losses._checks import IGNORE_INDEX, known_rows
 
 __all__ = ["Band", "Per", "Selection", "hardest", "middle", "per_positive"]
 
@@ -51,6 +52,7 @@ class Selection:
         band: Which ranks are kept.
         keeps_positives: Whether positives are kept and negatives ranked, or all are ranked.
         background: The class that counts as negative; None takes all rows for negatives.
+        ignore_index: Class index of rows that never count.
     """
 
     kind: Kind
@@ -58,6 +60,7 @@ class Selection:
     band: Band
     keeps_positives: bool = False
     background: int | None = None
+    ignore_index: int = IGNORE_INDEX
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -99,16 +102,15 @@ class Selection:
     def _sides(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return where entries are known and where they are positives that are kept."""
         if self.kind == "multilabel":
-            known, positive = target == target, target >= 0.5
-        elif self.background is None:
-            known = (target == target).any(-1) if target.is_floating_point() else target == target
-            positive = torch.zeros_like(known)
-        elif target.is_floating_point():
-            positive = target[..., self.background] < 0.5
-            known = torch.ones_like(positive)
+            known, positive = target >= 0, target >= 0.5
         else:
-            positive = target != self.background
-            known = torch.ones_like(positive)
+            known = known_rows(target, self.ignore_index)
+            if self.background is None:
+                positive = torch.zeros_like(known)
+            elif target.is_floating_point():
+                positive = known & (target[..., self.background] < 0.5)
+            else:
+                positive = known & (target != self.background)
         return known, positive if self.keeps_positives else torch.zeros_like(positive)
 
     def _member(self, target: Tensor, width: int) -> Tensor | None:

@@ -39,7 +39,7 @@ def asymmetric_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         gamma_positive: Focusing of positives, >= 0.
         gamma_negative: Focusing of negatives, >= 0.
         margin: Negatives with p below it have neither loss nor gradient; in [0, 1). With all three

@@ -13,10 +13,11 @@ from equipoise._core.checks import one_of, say
 from equipoise.artifacts.correction import Correction, Exactness
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import NotRecoverableError, UsageError
+from equipoise.losses._checks import IGNORE_INDEX, known_rows
 from equipoise.losses._reduction import REDUCTIONS, Reduction
 from equipoise.losses.posterior import log_odds_tables, recover_posterior
 
-__all__ = ["Loss", "log_offset", "offset_op"]
+__all__ = ["ClassLoss", "Loss", "log_offset", "offset_op"]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -37,11 +38,14 @@ class Loss(nn.Module, ABC):
         linear_in_target: Whether the loss of a blend of two targets is the blend of the two
             losses, row by row before any mean. Mixing rows (mixup) asks for it.
         num_classes: Classes or labels, where a hyper-parameter fixes them, else None.
+        ignore_index: Class index of rows that are left out; unknown entries of labels are NaN or
+            below 0.
     """
 
     kind: ClassVar[Kind]
     exactness: ClassVar[Exactness] = "exact"
     linear_in_target: ClassVar[bool] = True
+    ignore_index: int = IGNORE_INDEX
 
     def __init__(self, *, reduction: Reduction = "mean") -> None:
         super().__init__()
@@ -57,15 +61,17 @@ class Loss(nn.Module, ABC):
         """Return what "mean" divides by on these targets, a scalar.
 
         With it, means over the parts of a batch can be joined to the mean of the whole: known
-        entries for labels, rows for classes, or what the loss counts instead.
+        entries for labels, known rows for classes, or what the loss counts instead.
 
         Args:
             target: As :meth:`forward` takes it.
         """
         if self.reduction == "sum":
             return torch.ones(())
-        known = target == target
-        if self.reduction == "batchmean" or self.kind == "multiclass":
+        if self.kind == "multiclass":
+            return known_rows(target, self.ignore_index).sum()
+        known = target >= 0
+        if self.reduction == "batchmean":
             known = known.flatten(1).any(1) if known.ndim > 1 else known
         return known.sum()
 
@@ -179,6 +185,27 @@ class Loss(nn.Module, ABC):
     def extra_repr(self) -> str:
         """Name the settings."""
         return f"reduction={self.reduction!r}"
+
+
+class ClassLoss(Loss):
+    """A loss of single-label classes.
+
+    Args:
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no
+            gradient, and means do not count them. So have rows of shares with a NaN.
+        reduction: "none", "mean" or "sum".
+    """
+
+    kind = "multiclass"
+
+    def __init__(self, *, ignore_index: int = IGNORE_INDEX, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.ignore_index = int(ignore_index)
+
+    def extra_repr(self) -> str:
+        """Name the settings; what enters the hash of a trial stays as it was."""
+        own = "" if self.ignore_index == IGNORE_INDEX else f", ignore_index={self.ignore_index}"
+        return f"{super().extra_repr()}{own}"
 
 
 def offset_op(offset: Tensor) -> dict[str, Any]:

@@ -37,8 +37,8 @@ def bce_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") -
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
-            Integers are refused, so that -1 never passes for a target.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
+            Integers are refused: they are class indices.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "sum". Both keep leading axes.
 
@@ -75,7 +75,7 @@ def pos_weight_bce_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         pos_weight: One weight per label, (L,), floating, >= 0; 1 is BCE exactly.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries, never by weights; "sum". Both keep leading axes.

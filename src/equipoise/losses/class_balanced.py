@@ -52,7 +52,7 @@ def class_balanced_bce_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         weight: One weight per label, (L,), floating, >= 0; a setting, no gradient flows to it.
         weight_on: "positives": a = weight, b = 1, which moves the operating point. "label":
             a = b = weight, which only sets the share of a label in the whole and its learning
@@ -105,7 +105,7 @@ def class_balanced_focal_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         weight: One weight per label, (L,), floating, >= 0; a setting, no gradient flows to it.
         weight_on: "positives" (a = weight, b = 1) or "label" (a = b = weight); see
             :func:`class_balanced_bce_loss`.

@@ -11,10 +11,19 @@ from torch import distributed as dist
 from equipoise._core.checks import one_of, say
 from equipoise.errors import UsageError
 from equipoise.labels.weights import Counts, Normalize, WeightMethod, ZeroCounts, class_weights
-from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
+from equipoise.losses._checks import (
+    IGNORE_INDEX,
+    Vector,
+    check_classes,
+    check_vector,
+    known_rows,
+    pick,
+    to_vector,
+    upcast,
+)
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._smoothing import smoothed, to_smoothing, unmix, unmix_ops
-from equipoise.losses.base import Loss, log_offset, offset_op
+from equipoise.losses.base import ClassLoss, log_offset, offset_op
 
 __all__ = [
     "CrossEntropyLoss",
@@ -34,6 +43,7 @@ def cross_entropy(
     target: Tensor,
     *,
     label_smoothing: float = 0.0,
+    ignore_index: int = IGNORE_INDEX,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Score single-label classification by the negative log-likelihood.
@@ -48,7 +58,9 @@ def cross_entropy(
         target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C),
             floating (mixup).
         label_smoothing: Share of each target that is spread evenly over all classes, in [0, 1).
-        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
+            are known; "sum". Both keep leading axes.
 
     Returns:
         A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
@@ -67,10 +79,10 @@ def cross_entropy(
         >>> cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
         tensor(0.1269)
     """
-    check_classes(logits, target)
+    target, known = check_classes(logits, target, ignore_index)
     log_p = upcast(logits).log_softmax(-1)
     loss = -smoothed(log_p, target, to_smoothing(label_smoothing))
-    return reduce_rows(loss, reduction, dtype=logits.dtype)
+    return reduce_rows(loss, known, reduction, dtype=logits.dtype)
 
 
 def weighted_cross_entropy(
@@ -81,6 +93,7 @@ def weighted_cross_entropy(
     normalizer: Normalizer = "samples",
     weight_total: float | Tensor | None = None,
     label_smoothing: float = 0.0,
+    ignore_index: int = IGNORE_INDEX,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Weight the cross entropy of each row by the weight of its class.
@@ -105,6 +118,7 @@ def weighted_cross_entropy(
         label_smoothing: As for :func:`cross_entropy`. The weight of the row's class counts for
             the whole smoothed term; weights inside the sum (as torch has them) would draw p
             towards classes with large weights.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
         reduction: "none" gives (..., N); "mean"; "sum". Both keep leading axes.
 
     Returns:
@@ -130,7 +144,7 @@ def weighted_cross_entropy(
         ... )
         tensor(1.2693)
     """
-    check_classes(logits, target)
+    target, known = check_classes(logits, target, ignore_index)
     check_vector("weight", weight, logits, _WHY)
     one_of("normalizer", normalizer, NORMALIZERS)
     if weight_total is not None and normalizer != "global":
@@ -138,15 +152,14 @@ def weighted_cross_entropy(
         raise UsageError(say("weight_total", "come with 'global'", f"'{normalizer}'", do))
     log_p = upcast(logits).log_softmax(-1)
     w = weight.to(log_p.dtype)
-    divisor = None if normalizer == "samples" else pick(w.expand_as(log_p), target).sum(-1)
+    divisor = None
+    if normalizer != "samples":
+        of_rows = pick(w.expand_as(log_p), target)
+        divisor = (of_rows if known is None else torch.where(known, of_rows, 0.0)).sum(-1)
     if normalizer == "global" and divisor is not None and reduction == "mean":
         divisor = _per_rank(divisor, weight_total)
     loss = -smoothed(log_p, target, to_smoothing(label_smoothing), w)
-    return reduce_rows(loss, reduction, dtype=logits.dtype, divisor=divisor)
-
-
-def _rows(target: Tensor) -> torch.Size:
-    return target.shape[:-1] if target.is_floating_point() else target.shape
+    return reduce_rows(loss, known, reduction, dtype=logits.dtype, divisor=divisor)
 
 
 def _per_rank(own: Tensor, weight_total: float | Tensor | None) -> Tensor:
@@ -162,24 +175,33 @@ def _per_rank(own: Tensor, weight_total: float | Tensor | None) -> Tensor:
     return total
 
 
-class CrossEntropyLoss(Loss):
+class CrossEntropyLoss(ClassLoss):
     """The negative log-likelihood of single-label classes. See :func:`cross_entropy`.
 
     Args:
         label_smoothing: Share of each target spread evenly over all classes, in [0, 1).
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
-
-    def __init__(self, *, label_smoothing: float = 0.0, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self,
+        *,
+        label_smoothing: float = 0.0,
+        ignore_index: int = IGNORE_INDEX,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
         self.label_smoothing = to_smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`cross_entropy`."""
         return cross_entropy(
-            logits, target, label_smoothing=self.label_smoothing, reduction=self.reduction
+            logits,
+            target,
+            label_smoothing=self.label_smoothing,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
         )
 
     def _log_posterior(self, z: Tensor) -> Tensor:
@@ -193,17 +215,17 @@ class CrossEntropyLoss(Loss):
         return f"label_smoothing={self.label_smoothing:g}, {super().extra_repr()}"
 
 
-class WeightedCrossEntropyLoss(Loss):
+class WeightedCrossEntropyLoss(ClassLoss):
     """Cross entropy with one weight per class. See :func:`weighted_cross_entropy`.
 
     Args:
         weight: One weight per class, (C,), >= 0; kept as a float32 buffer.
         normalizer: "samples", "weights" or "global".
         label_smoothing: Share of each target spread evenly over all classes, in [0, 1).
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     weight: Tensor
 
     def __init__(
@@ -212,9 +234,10 @@ class WeightedCrossEntropyLoss(Loss):
         *,
         normalizer: Normalizer = "samples",
         label_smoothing: float = 0.0,
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
         one_of("normalizer", normalizer, NORMALIZERS)
         self.label_smoothing = to_smoothing(label_smoothing)
         self.normalizer: Normalizer = normalizer
@@ -233,6 +256,7 @@ class WeightedCrossEntropyLoss(Loss):
         zero_counts: ZeroCounts = "error",
         normalizer: Normalizer = "samples",
         label_smoothing: float = 0.0,
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> WeightedCrossEntropyLoss:
         """Weigh by counts; see :func:`equipoise.labels.weights.class_weights`."""
@@ -245,14 +269,25 @@ class WeightedCrossEntropyLoss(Loss):
             zero_counts=zero_counts,
         )
         return cls(
-            weight, normalizer=normalizer, label_smoothing=label_smoothing, reduction=reduction
+            weight,
+            normalizer=normalizer,
+            label_smoothing=label_smoothing,
+            ignore_index=ignore_index,
+            reduction=reduction,
         )
 
     def weight_total(self, *targets: Tensor) -> Tensor:
-        """Return the sum of the weights of all rows of these targets, for ``weight_total``."""
-        width = self.weight.shape[0]
-        sums = [pick(self.weight.expand(*_rows(t), width), t).sum() for t in targets]
-        return torch.stack(sums).sum()
+        """Return the sum of the weights of the known rows of these targets."""
+        return torch.stack([self._total(target) for target in targets]).sum()
+
+    def _total(self, target: Tensor) -> Tensor:
+        known, width = known_rows(target, self.ignore_index), self.weight.shape[0]
+        if target.is_floating_point():
+            target = torch.where(known.unsqueeze(-1), target, 0.0)
+        else:
+            target = torch.where(known, target, 0)
+        weight = pick(self.weight.expand(*known.shape, width), target)
+        return torch.where(known, weight, 0.0).sum()
 
     def divisor(self, target: Tensor) -> Tensor:
         """Return what "mean" divides by on these targets: rows, or their weights."""
@@ -272,6 +307,7 @@ class WeightedCrossEntropyLoss(Loss):
             normalizer=self.normalizer,
             weight_total=weight_total,
             label_smoothing=self.label_smoothing,
+            ignore_index=self.ignore_index,
             reduction=self.reduction,
         )
 

@@ -12,6 +12,7 @@ from equipoise._core.checks import say
 from equipoise.errors import UsageError
 from equipoise.labels.weights import Counts, Normalize, WeightMethod, ZeroCounts, class_weights
 from equipoise.losses._checks import (
+    IGNORE_INDEX,
     Vector,
     check_classes,
     check_labels,
@@ -26,7 +27,7 @@ from equipoise.losses._focal import log_one_minus, log_scale
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._rows import rowwise
 from equipoise.losses._terms import negative_focal, positive_focal
-from equipoise.losses.base import Loss, log_offset, offset_op
+from equipoise.losses.base import ClassLoss, Loss, log_offset, offset_op
 
 __all__ = ["SigmoidFocalLoss", "SoftmaxFocalLoss", "sigmoid_focal_loss", "softmax_focal_loss"]
 
@@ -39,6 +40,7 @@ def softmax_focal_loss(
     *,
     gamma: float = 2.0,
     weight: Tensor | None = None,
+    ignore_index: int = IGNORE_INDEX,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Down-weight easy rows in single-label classification (Lin et al., 2017).
@@ -53,7 +55,9 @@ def softmax_focal_loss(
         target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
         gamma: Focusing strength, >= 0; 0 is weighted cross entropy exactly.
         weight: One weight per class, (C,), or None. It multiplies the loss and leaves p alone.
-        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
+            are known; "sum". Both keep leading axes.
 
     Returns:
         A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
@@ -75,7 +79,7 @@ def softmax_focal_loss(
     References:
         Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, eq. 4 and 5 (sigmoid form).
     """
-    check_classes(logits, target)
+    target, known = check_classes(logits, target, ignore_index)
     exponent = to_strength("gamma", gamma)
     if weight is not None:
         check_vector("weight", weight, logits, _WHY)
@@ -87,7 +91,7 @@ def softmax_focal_loss(
     else:
         loss = _hard_focal(z, target, exponent)
         loss = loss if weight is None else loss * weight.to(z.dtype)[target]
-    return reduce_rows(loss, reduction, dtype=logits.dtype)
+    return reduce_rows(loss, known, reduction, dtype=logits.dtype)
 
 
 def _hard_focal(z: Tensor, target: Tensor, gamma: float) -> Tensor:
@@ -119,7 +123,7 @@ def sigmoid_focal_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         gamma: Focusing strength, >= 0; 0 is (alpha-weighted) BCE exactly.
         alpha: Weight of positives against 1 - alpha for negatives, in (0, 1): a number, (L,), or
             None for no weights at all. The published 0.25 weakens positives: for rare positives
@@ -170,16 +174,16 @@ def _open_fraction(alpha: float) -> float:
     return alpha
 
 
-class SoftmaxFocalLoss(Loss):
+class SoftmaxFocalLoss(ClassLoss):
     """Focal loss of single-label classes. See :func:`softmax_focal_loss`.
 
     Args:
         gamma: Focusing strength, >= 0.
         weight: One weight per class, (C,), or None; kept as a float32 buffer.
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     weight: Tensor | None
 
     def __init__(
@@ -187,9 +191,10 @@ class SoftmaxFocalLoss(Loss):
         gamma: float = 2.0,
         *,
         weight: Vector | None = None,
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
         self.gamma = to_strength("gamma", gamma)
         vector = None if weight is None else to_vector("weight", weight)
         self.register_buffer("weight", vector)
@@ -206,6 +211,7 @@ class SoftmaxFocalLoss(Loss):
         beta: float | Literal["(N-1)/N"] = 0.999,
         normalize: Normalize | None = "samples",
         zero_counts: ZeroCounts = "error",
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> SoftmaxFocalLoss:
         """Weigh by counts; see :func:`equipoise.labels.weights.class_weights`."""
@@ -217,12 +223,17 @@ class SoftmaxFocalLoss(Loss):
             normalize=normalize,
             zero_counts=zero_counts,
         )
-        return cls(gamma, weight=weight, reduction=reduction)
+        return cls(gamma, weight=weight, ignore_index=ignore_index, reduction=reduction)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`softmax_focal_loss`."""
         return softmax_focal_loss(
-            logits, target, gamma=self.gamma, weight=self.weight, reduction=self.reduction
+            logits,
+            target,
+            gamma=self.gamma,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
         )
 
     def _log_posterior(self, z: Tensor) -> Tensor:

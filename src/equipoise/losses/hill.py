@@ -39,7 +39,7 @@ def hill_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         gamma: Focusing of positives, >= 0.
         shift: Margin m of positives, subtracted from the logit, >= 0.
         hill: Lambda, >= 0. Below 1.5 sure negatives are pushed up, as if they were positive.
@@ -106,7 +106,7 @@ def splc_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         correcting: Whether negatives above the cut count as positives: False in the first epoch,
             True afterwards. False with ``gamma`` and ``shift`` 0 is BCE exactly.
         cut: Probability tau above which a negative is not believed, in (0, 1).

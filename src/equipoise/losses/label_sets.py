@@ -36,7 +36,7 @@ def zlpr_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") 
 
     Args:
         logits: Scores, (..., N, L), floating. A label is predicted where its score is above 0.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         reduction: "none" gives one value per row, (..., N), 0 where nothing is known; "mean" and
             "batchmean" divide by the number of rows with a known entry; "sum".
 
@@ -90,7 +90,7 @@ def two_way_loss(
 
     Args:
         logits: Scores, (..., N, L), floating.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         temperature_positive: T+ > 0.
         temperature_negative: T- > 0.
         reduction: "mean" and "batchmean" add the mean over rows and the mean over labels, each
@@ -159,7 +159,7 @@ class ZLPRLoss(Loss):
         """Return what "mean" divides by on these targets: rows with a known entry."""
         if self.reduction == "sum":
             return super().divisor(target)
-        return (target == target).any(1).sum()
+        return (target >= 0).any(1).sum()
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`zlpr_loss`."""

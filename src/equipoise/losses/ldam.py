@@ -13,10 +13,18 @@ from equipoise._core.checks import say
 from equipoise.errors import UsageError
 from equipoise.labels.loss_settings import ldam_margins
 from equipoise.labels.weights import Counts, ZeroCounts
-from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
+from equipoise.losses._checks import (
+    IGNORE_INDEX,
+    Vector,
+    check_classes,
+    check_vector,
+    pick,
+    to_vector,
+    upcast,
+)
 from equipoise.losses._focal import log_one_minus
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses.base import Loss
+from equipoise.losses.base import ClassLoss
 
 __all__ = ["LDAMLoss", "ldam_loss"]
 
@@ -29,6 +37,7 @@ def ldam_loss(
     *,
     margin: Tensor,
     scale: float = 30.0,
+    ignore_index: int = IGNORE_INDEX,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Ask for a larger margin where a class is rarer (Cao et al., 2019).
@@ -47,7 +56,9 @@ def ldam_loss(
             the mixture of the losses of the classes.
         margin: One margin per class, (C,), floating, >= 0.
         scale: s > 0; with margin 0 and scale 1 this is cross entropy exactly.
-        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
+            are known; "sum". Both keep leading axes.
 
     Returns:
         A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
@@ -72,7 +83,7 @@ def ldam_loss(
         Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss,
         NeurIPS 2019, eq. 13 and 14.
     """
-    check_classes(logits, target)
+    target, known = check_classes(logits, target, ignore_index)
     check_vector("margin", margin, logits, _WHY)
     z = _to_scale(scale) * upcast(logits)
     shift = scale * margin.to(z.dtype)
@@ -83,7 +94,7 @@ def ldam_loss(
     else:
         lowered = z.scatter_add(-1, target.unsqueeze(-1), -shift[target].unsqueeze(-1))
         loss = -pick(lowered.log_softmax(-1), target)
-    return reduce_rows(loss, reduction, dtype=logits.dtype)
+    return reduce_rows(loss, known, reduction, dtype=logits.dtype)
 
 
 def _to_scale(value: float) -> float:
@@ -92,22 +103,27 @@ def _to_scale(value: float) -> float:
     return float(value)
 
 
-class LDAMLoss(Loss):
+class LDAMLoss(ClassLoss):
     """Cross entropy of scaled cosines with a margin per class. See :func:`ldam_loss`.
 
     Args:
         margin: One margin per class, (C,), >= 0; kept as a float32 buffer.
         scale: s > 0. Where the head multiplies by it already, pass 1 here and margins times s.
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     margin: Tensor
 
     def __init__(
-        self, margin: Vector, *, scale: float = 30.0, reduction: Reduction = "mean"
+        self,
+        margin: Vector,
+        *,
+        scale: float = 30.0,
+        ignore_index: int = IGNORE_INDEX,
+        reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
         self.scale = _to_scale(scale)
         self.register_buffer("margin", to_vector("margin", margin))
         self.num_classes = self.margin.shape[0]
@@ -120,6 +136,7 @@ class LDAMLoss(Loss):
         max_margin: float = 0.5,
         scale: float = 30.0,
         zero_counts: ZeroCounts = "error",
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> LDAMLoss:
         """Take margins that go with count^(-1/4), the largest being ``max_margin``.
@@ -128,12 +145,17 @@ class LDAMLoss(Loss):
         largest margin.
         """
         margin = ldam_margins(counts, max_margin=max_margin, zero_counts=zero_counts)
-        return cls(margin, scale=scale, reduction=reduction)
+        return cls(margin, scale=scale, ignore_index=ignore_index, reduction=reduction)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`ldam_loss`."""
         return ldam_loss(
-            logits, target, margin=self.margin, scale=self.scale, reduction=self.reduction
+            logits,
+            target,
+            margin=self.margin,
+            scale=self.scale,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
         )
 
     def _log_posterior(self, z: Tensor) -> Tensor:

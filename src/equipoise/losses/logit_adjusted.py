@@ -9,6 +9,7 @@ from torch import Tensor
 from equipoise._core.checks import one_of
 from equipoise.labels.weights import Counts, ZeroCounts, priors
 from equipoise.losses._checks import (
+    IGNORE_INDEX,
     Vector,
     ZeroPrior,
     check_classes,
@@ -19,7 +20,7 @@ from equipoise.losses._checks import (
     upcast,
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses.base import Loss, offset_op
+from equipoise.losses.base import ClassLoss, offset_op
 
 __all__ = [
     "BalancedSoftmaxLoss",
@@ -39,6 +40,7 @@ def logit_adjusted_loss(
     prior: Tensor,
     tau: float = 1.0,
     target_prior: Tensor | None = None,
+    ignore_index: int = IGNORE_INDEX,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Train balanced logits by adding the log prior inside cross entropy (Menon et al., 2021).
@@ -57,7 +59,9 @@ def logit_adjusted_loss(
             stays finite.
         tau: Strength, >= 0; 0 is cross entropy exactly.
         target_prior: Class shares where the model is to be right, (C,); None is uniform.
-        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
+            are known; "sum". Both keep leading axes.
 
     Returns:
         A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
@@ -82,17 +86,22 @@ def logit_adjusted_loss(
     References:
         Menon et al., Long-tail Learning via Logit Adjustment, ICLR 2021, eq. 10.
     """
-    check_classes(logits, target)
+    target, known = check_classes(logits, target, ignore_index)
     check_vector("prior", prior, logits, _WHY)
     if target_prior is not None:
         check_vector("target_prior", target_prior, logits, _WHY)
     z = upcast(logits)
     z = z + to_strength("tau", tau) * _log_ratio(prior, target_prior).to(z.dtype)
-    return reduce_rows(-pick(z.log_softmax(-1), target), reduction, dtype=logits.dtype)
+    return reduce_rows(-pick(z.log_softmax(-1), target), known, reduction, dtype=logits.dtype)
 
 
 def balanced_softmax_loss(
-    logits: Tensor, target: Tensor, *, prior: Tensor, reduction: Reduction = "mean"
+    logits: Tensor,
+    target: Tensor,
+    *,
+    prior: Tensor,
+    ignore_index: int = IGNORE_INDEX,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Weigh each class of the softmax by its share of rows (Ren et al., 2020).
 
@@ -105,7 +114,9 @@ def balanced_softmax_loss(
         logits: Unnormalised scores, (..., N, C), floating. Probabilities are not accepted.
         target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
         prior: Class shares or counts of the training rows, (C,), floating.
-        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
+            are known; "sum". Both keep leading axes.
 
     Returns:
         A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch.
@@ -126,7 +137,9 @@ def balanced_softmax_loss(
     References:
         Ren et al., Balanced Meta-Softmax for Long-Tailed Visual Recognition, NeurIPS 2020, eq. 4.
     """
-    return logit_adjusted_loss(logits, target, prior=prior, reduction=reduction)
+    return logit_adjusted_loss(
+        logits, target, prior=prior, ignore_index=ignore_index, reduction=reduction
+    )
 
 
 def _log_ratio(prior: Tensor, target_prior: Tensor | None) -> Tensor:
@@ -135,7 +148,7 @@ def _log_ratio(prior: Tensor, target_prior: Tensor | None) -> Tensor:
     return log_prior if target_prior is None else log_prior - _log_ratio(target_prior, None)
 
 
-class LogitAdjustedLoss(Loss):
+class LogitAdjustedLoss(ClassLoss):
     """Cross entropy with the log prior added to the logits. See :func:`logit_adjusted_loss`.
 
     Args:
@@ -143,10 +156,10 @@ class LogitAdjustedLoss(Loss):
         tau: Strength, >= 0.
         target_prior: Class shares where the model is to be right, (C,); None is uniform.
         zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     prior: Tensor
     target_prior: Tensor | None
 
@@ -157,9 +170,10 @@ class LogitAdjustedLoss(Loss):
         tau: float = 1.0,
         target_prior: Vector | None = None,
         zero_prior: ZeroPrior = "error",
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
         one_of("zero_prior", zero_prior, ("error", "ignore"))
         self.tau = to_strength("tau", tau)
         self.register_buffer("prior", to_shares("prior", prior, zero_prior))
@@ -175,6 +189,7 @@ class LogitAdjustedLoss(Loss):
         tau: float = 1.0,
         target_prior: Vector | None = None,
         zero_counts: ZeroCounts = "error",
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> LogitAdjustedLoss:
         """Take the prior from counts; see :func:`equipoise.labels.weights.priors`."""
@@ -183,6 +198,7 @@ class LogitAdjustedLoss(Loss):
             tau=tau,
             target_prior=target_prior,
             zero_prior="ignore" if zero_counts == "ignore" else "error",
+            ignore_index=ignore_index,
             reduction=reduction,
         )
 
@@ -194,6 +210,7 @@ class LogitAdjustedLoss(Loss):
             prior=self.prior,
             tau=self.tau,
             target_prior=self.target_prior,
+            ignore_index=self.ignore_index,
             reduction=self.reduction,
         )
 
@@ -224,18 +241,36 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
     Args:
         prior: Class shares (or counts) of the training rows, (C,); a float32 buffer, normalised.
         zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
     def __init__(
-        self, prior: Vector, *, zero_prior: ZeroPrior = "error", reduction: Reduction = "mean"
+        self,
+        prior: Vector,
+        *,
+        zero_prior: ZeroPrior = "error",
+        ignore_index: int = IGNORE_INDEX,
+        reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(prior, zero_prior=zero_prior, reduction=reduction)
+        super().__init__(
+            prior, zero_prior=zero_prior, ignore_index=ignore_index, reduction=reduction
+        )
 
     @classmethod
     def from_class_counts(  # type: ignore[override]
-        cls, counts: Counts, *, zero_counts: ZeroCounts = "error", reduction: Reduction = "mean"
+        cls,
+        counts: Counts,
+        *,
+        zero_counts: ZeroCounts = "error",
+        ignore_index: int = IGNORE_INDEX,
+        reduction: Reduction = "mean",
     ) -> BalancedSoftmaxLoss:
         """Take the prior from counts; see :func:`equipoise.labels.weights.priors`."""
         zero: ZeroPrior = "ignore" if zero_counts == "ignore" else "error"
-        return cls(priors(counts, zero_counts=zero_counts), zero_prior=zero, reduction=reduction)
+        return cls(
+            priors(counts, zero_counts=zero_counts),
+            zero_prior=zero,
+            ignore_index=ignore_index,
+            reduction=reduction,
+        )

@@ -11,16 +11,21 @@ from torch import Tensor
 
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
-from equipoise.losses._checks import check_classes, pick, upcast
+from equipoise.losses._checks import IGNORE_INDEX, check_classes, pick, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._rows import rowwise
-from equipoise.losses.base import Loss
+from equipoise.losses.base import ClassLoss
 
 __all__ = ["Poly1CrossEntropyLoss", "poly1_cross_entropy_loss"]
 
 
 def poly1_cross_entropy_loss(
-    logits: Tensor, target: Tensor, *, epsilon: float = 1.0, reduction: Reduction = "mean"
+    logits: Tensor,
+    target: Tensor,
+    *,
+    epsilon: float = 1.0,
+    ignore_index: int = IGNORE_INDEX,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Change the first term of the expansion of cross entropy in 1 - p (Leng et al., 2022).
 
@@ -33,7 +38,9 @@ def poly1_cross_entropy_loss(
         logits: Unnormalised scores, (..., N, C), floating. Probabilities are not accepted.
         target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
         epsilon: Weight of the added term, > -1; 0 is cross entropy exactly.
-        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
+            are known; "sum". Both keep leading axes.
 
     Returns:
         A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
@@ -55,7 +62,7 @@ def poly1_cross_entropy_loss(
     References:
         Leng et al., PolyLoss, ICLR 2022, section 3.
     """
-    check_classes(logits, target)
+    target, known = check_classes(logits, target, ignore_index)
     strength = _to_epsilon(epsilon)
     z = upcast(logits)
     if target.is_floating_point():
@@ -63,7 +70,7 @@ def poly1_cross_entropy_loss(
         loss = pick(-log_p - strength * torch.expm1(log_p), target)
     else:
         loss = rowwise(partial(_rule, epsilon=strength), z, target)
-    return reduce_rows(loss, reduction, dtype=logits.dtype)
+    return reduce_rows(loss, known, reduction, dtype=logits.dtype)
 
 
 def _rule(log_p: Tensor, log_q: Tensor, *, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -77,24 +84,33 @@ def _to_epsilon(value: float) -> float:
     return float(value)
 
 
-class Poly1CrossEntropyLoss(Loss):
+class Poly1CrossEntropyLoss(ClassLoss):
     """Cross entropy plus epsilon (1 - p). See :func:`poly1_cross_entropy_loss`.
 
     Args:
         epsilon: Weight of the added term, > -1.
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
-
-    def __init__(self, epsilon: float = 1.0, *, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self,
+        epsilon: float = 1.0,
+        *,
+        ignore_index: int = IGNORE_INDEX,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
         self.epsilon = _to_epsilon(epsilon)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`poly1_cross_entropy_loss`."""
         return poly1_cross_entropy_loss(
-            logits, target, epsilon=self.epsilon, reduction=self.reduction
+            logits,
+            target,
+            epsilon=self.epsilon,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
         )
 
     def _log_posterior(self, z: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def asymmetric_polynomial_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         first: Coefficient of 1 - p, at most 1; 0 with ``second`` 0 is the asymmetric loss.
         second: Coefficient of (1 - p)^2, at most 0.
         gamma_positive: Focusing of positives, >= 0.
@@ -125,7 +125,7 @@ def poly1_bce_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         epsilon: Coefficient of the first term, > -1; 0 is BCE exactly.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "batchmean" by the number of rows with one; "sum". All keep leading axes.

@@ -44,7 +44,7 @@ def soft_f_beta_loss(
 
     Args:
         logits: Scores before sigmoid, (..., N, L), floating.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         beta: Weight of recall, > 0.
         reduction: "none" gives one value per label, (..., L); "mean" and "batchmean" divide by the
             number of labels with a positive in the batch; "sum". Others count 0.
@@ -90,7 +90,7 @@ def pairwise_auc_loss(
     Args:
         logits: Scores, (..., N, L), floating.
         target: 0, 1 or a fraction (a weight as positive and the rest as negative), (..., N, L),
-            floating or bool; NaN is unknown and left out.
+            floating or bool; NaN or < 0 is unknown.
         margin: m >= 0, on the scale of logits.
         reduction: "none" gives one value per label, (..., L); "mean" and "batchmean" divide by the
             number of labels with a positive and a negative in the batch; "sum". Others count 0.
@@ -149,7 +149,7 @@ def smooth_ap_loss(
 
     Args:
         logits: Scores, (..., N, L), floating.
-        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN is unknown and left out.
+        target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         temperature: tau > 0; small is closer to average precision and has steeper slopes.
         reduction: "none" gives one value per label, (..., L); "mean" and "batchmean" divide by the
             number of labels with a positive in the batch; "sum". Others count 0.

@@ -11,10 +11,17 @@ from equipoise._core.checks import say
 from equipoise.errors import UsageError
 from equipoise.labels._count_input import read_counts
 from equipoise.labels.weights import Counts
-from equipoise.losses._checks import Vector, check_classes, check_vector, to_vector, upcast
+from equipoise.losses._checks import (
+    IGNORE_INDEX,
+    Vector,
+    check_classes,
+    check_vector,
+    to_vector,
+    upcast,
+)
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._smoothing import smoothed, unmix
-from equipoise.losses.base import Loss
+from equipoise.losses.base import ClassLoss
 
 __all__ = ["LabelAwareSmoothingLoss", "label_aware_smoothing_loss"]
 
@@ -22,7 +29,12 @@ _WHY = "Pass one share per class, e.g. of `LabelAwareSmoothingLoss.from_class_co
 
 
 def label_aware_smoothing_loss(
-    logits: Tensor, target: Tensor, *, smoothing: Tensor, reduction: Reduction = "mean"
+    logits: Tensor,
+    target: Tensor,
+    *,
+    smoothing: Tensor,
+    ignore_index: int = IGNORE_INDEX,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Smooth the targets of each class by its own share (Zhong et al., 2021).
 
@@ -38,7 +50,9 @@ def label_aware_smoothing_loss(
         target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
         smoothing: Share that leaves each class, (C,), in [0, (C - 1) / C); the ranges of values
             are checked by the Module. 0 is cross entropy exactly.
-        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
+            are known; "sum". Both keep leading axes.
 
     Returns:
         A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
@@ -62,11 +76,11 @@ def label_aware_smoothing_loss(
     References:
         Zhong et al., Improving Calibration for Long-Tailed Recognition, CVPR 2021, eq. 5 to 7.
     """
-    check_classes(logits, target)
+    target, known = check_classes(logits, target, ignore_index)
     check_vector("smoothing", smoothing, logits, _WHY)
     log_p = upcast(logits).log_softmax(-1)
     loss = -smoothed(log_p, target, _spread(smoothing).to(log_p.dtype))
-    return reduce_rows(loss, reduction, dtype=logits.dtype)
+    return reduce_rows(loss, known, reduction, dtype=logits.dtype)
 
 
 def _spread(smoothing: Tensor) -> Tensor:
@@ -75,19 +89,21 @@ def _spread(smoothing: Tensor) -> Tensor:
     return upcast(smoothing) * (width / max(width - 1, 1))
 
 
-class LabelAwareSmoothingLoss(Loss):
+class LabelAwareSmoothingLoss(ClassLoss):
     """Cross entropy with a smoothing per class. See :func:`label_aware_smoothing_loss`.
 
     Args:
         smoothing: Share that leaves each class, (C,), in [0, (C - 1) / C); a float32 buffer.
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     smoothing: Tensor
 
-    def __init__(self, smoothing: Vector, *, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, smoothing: Vector, *, ignore_index: int = IGNORE_INDEX, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
         self.register_buffer("smoothing", to_vector("smoothing", smoothing))
         self.num_classes = self.smoothing.shape[0]
         most = 1.0 - 1.0 / self.num_classes
@@ -103,18 +119,27 @@ class LabelAwareSmoothingLoss(Loss):
         *,
         head: float = 0.4,
         tail: float = 0.1,
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> LabelAwareSmoothingLoss:
         """Go from ``tail`` for the rarest class to ``head`` for the most frequent, by a sine."""
         values, _ = read_counts("counts", counts)
         low, high = float(values.min()), float(values.max())
         rank = (values - low) / (high - low) if high > low else np.ones_like(values)
-        return cls(tail + (head - tail) * np.sin(0.5 * np.pi * rank), reduction=reduction)
+        return cls(
+            tail + (head - tail) * np.sin(0.5 * np.pi * rank),
+            ignore_index=ignore_index,
+            reduction=reduction,
+        )
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`label_aware_smoothing_loss`."""
         return label_aware_smoothing_loss(
-            logits, target, smoothing=self.smoothing, reduction=self.reduction
+            logits,
+            target,
+            smoothing=self.smoothing,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
         )
 
     def _log_posterior(self, z: Tensor) -> Tensor:

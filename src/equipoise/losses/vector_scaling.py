@@ -9,6 +9,7 @@ from torch import Tensor
 
 from equipoise.labels.weights import Counts, priors
 from equipoise.losses._checks import (
+    IGNORE_INDEX,
     Vector,
     check_classes,
     check_vector,
@@ -19,7 +20,7 @@ from equipoise.losses._checks import (
     upcast,
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses.base import Loss, log_offset, offset_op
+from equipoise.losses.base import ClassLoss, log_offset, offset_op
 
 __all__ = ["CDTLoss", "VectorScalingLoss", "cdt_loss", "vector_scaling_loss"]
 
@@ -35,6 +36,7 @@ def vector_scaling_loss(
     gamma: float = 0.15,
     tau: float = 1.0,
     weight: Tensor | None = None,
+    ignore_index: int = IGNORE_INDEX,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Scale and shift the logits of each class by its share of rows (Kini et al., 2021).
@@ -54,7 +56,9 @@ def vector_scaling_loss(
         gamma: Strength of the factors, >= 0; 0 is logit adjustment exactly.
         tau: Strength of the shift, >= 0; 0 leaves the factors alone.
         weight: One weight per class, (C,), >= 0, or None.
-        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
+            are known; "sum". Both keep leading axes.
 
     Returns:
         A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch. Dtype and
@@ -80,7 +84,7 @@ def vector_scaling_loss(
         Kini et al., Label-Imbalanced and Group-Sensitive Classification under
         Overparameterization, NeurIPS 2021, eq. 2.
     """
-    check_classes(logits, target)
+    target, known = check_classes(logits, target, ignore_index)
     check_vector("prior", prior, logits, _WHY)
     z = upcast(logits)
     log_p = _adjusted(z, prior, to_strength("gamma", gamma), to_strength("tau", tau))
@@ -88,7 +92,7 @@ def vector_scaling_loss(
     if weight is not None:
         check_vector("weight", weight, logits, "Pass one weight per class.")
         loss = loss * weight.to(loss.dtype)
-    return reduce_rows(pick(loss, target), reduction, dtype=logits.dtype)
+    return reduce_rows(pick(loss, target), known, reduction, dtype=logits.dtype)
 
 
 def cdt_loss(
@@ -97,6 +101,7 @@ def cdt_loss(
     *,
     prior: Tensor,
     gamma: float = 0.2,
+    ignore_index: int = IGNORE_INDEX,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Divide the logit of each class by a temperature that grows with rarity (Ye et al., 2020).
@@ -112,7 +117,9 @@ def cdt_loss(
         target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
         prior: Class shares of the training rows, (C,), floating; counts do as well.
         gamma: Strength, >= 0; 0 is cross entropy exactly.
-        reduction: "none" gives (..., N); "mean" divides by N; "sum". Both keep leading axes.
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
+            are known; "sum". Both keep leading axes.
 
     Returns:
         A scalar for (N, C) logits, (...) with leading axes; 0 for an empty batch.
@@ -134,7 +141,13 @@ def cdt_loss(
         2020, eq. 3.
     """
     return vector_scaling_loss(
-        logits, target, prior=prior, gamma=gamma, tau=0.0, reduction=reduction
+        logits,
+        target,
+        prior=prior,
+        gamma=gamma,
+        tau=0.0,
+        ignore_index=ignore_index,
+        reduction=reduction,
     )
 
 
@@ -145,7 +158,7 @@ def _adjusted(z: Tensor, prior: Tensor, gamma: float, tau: float) -> Tensor:
     return factor * z + tau * log_prior
 
 
-class VectorScalingLoss(Loss):
+class VectorScalingLoss(ClassLoss):
     """Cross entropy of scaled and shifted logits. See :func:`vector_scaling_loss`.
 
     Args:
@@ -153,10 +166,10 @@ class VectorScalingLoss(Loss):
         gamma: Strength of the factors, >= 0.
         tau: Strength of the shift, >= 0.
         weight: One weight per class, (C,), or None; kept as a float32 buffer.
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multiclass"
     prior: Tensor
     weight: Tensor | None
 
@@ -167,9 +180,10 @@ class VectorScalingLoss(Loss):
         gamma: float = 0.15,
         tau: float = 1.0,
         weight: Vector | None = None,
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
         self.gamma, self.tau = to_strength("gamma", gamma), to_strength("tau", tau)
         self.register_buffer("prior", to_shares("prior", prior))
         self.register_buffer("weight", None if weight is None else to_vector("weight", weight))
@@ -183,11 +197,12 @@ class VectorScalingLoss(Loss):
         gamma: float = 0.15,
         tau: float = 1.0,
         smooth: bool = False,
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> VectorScalingLoss:
         """Take the prior from counts; ``smooth`` adds one to each, else none may be empty."""
         prior = priors(counts, zero_counts="smooth" if smooth else "error")
-        return cls(prior, gamma=gamma, tau=tau, reduction=reduction)
+        return cls(prior, gamma=gamma, tau=tau, ignore_index=ignore_index, reduction=reduction)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`vector_scaling_loss`."""
@@ -198,6 +213,7 @@ class VectorScalingLoss(Loss):
             gamma=self.gamma,
             tau=self.tau,
             weight=self.weight,
+            ignore_index=self.ignore_index,
             reduction=self.reduction,
         )
 
@@ -232,11 +248,21 @@ class CDTLoss(VectorScalingLoss):
     Args:
         prior: Class shares (or counts) of the training rows, (C,), > 0; a float32 buffer.
         gamma: Strength, >= 0.
+        ignore_index: Class index of rows that are left out.
         reduction: "none", "mean" or "sum".
     """
 
-    def __init__(self, prior: Vector, *, gamma: float = 0.2, reduction: Reduction = "mean") -> None:
-        super().__init__(prior, gamma=gamma, tau=0.0, reduction=reduction)
+    def __init__(
+        self,
+        prior: Vector,
+        *,
+        gamma: float = 0.2,
+        ignore_index: int = IGNORE_INDEX,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(
+            prior, gamma=gamma, tau=0.0, ignore_index=ignore_index, reduction=reduction
+        )
 
     @classmethod
     def from_class_counts(  # type: ignore[override]
@@ -245,8 +271,9 @@ class CDTLoss(VectorScalingLoss):
         *,
         gamma: float = 0.2,
         smooth: bool = False,
+        ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> CDTLoss:
         """Take the prior from counts; ``smooth`` adds one to each, else none may be empty."""
         prior = priors(counts, zero_counts="smooth" if smooth else "error")
-        return cls(prior, gamma=gamma, reduction=reduction)
+        return cls(prior, gamma=gamma, ignore_index=ignore_index, reduction=reduction)

@@ -14,7 +14,7 @@ from equipoise._core.checks import one_of, require_shape, say, to_array
 from equipoise._core.identity import class_order, loose_key
 from equipoise.errors import DataError, EquipoiseError
 from equipoise.labels.tables import as_numbers, read_table, require_columns, to_table
-from equipoise.mining.boxes import to_boxes
+from equipoise.mining.boxes import Floats, to_boxes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["BACKGROUND_NAME", "Annotations", "annotations_of", "read_box_table"]
 
 Ints = NDArray[np.int64]
-Truth = tuple[NDArray[np.float32], Ints, NDArray[np.float32]]
+Truth = tuple[Floats, Ints, Floats]
 """Boxes, classes and crowds of one image."""
 BACKGROUND_NAME = "background"
 _TABLE = ("image", "x1", "y1", "x2", "y2", "class")
@@ -35,7 +35,7 @@ class Annotations:
     Args:
         files: K file names or paths, as the source has them.
         images: (N,) int64 in [0, K), the image of each box.
-        boxes: (N, 4) float32 x1, y1, x2, y2 in pixels.
+        boxes: (N, 4) x1, y1, x2, y2 in pixels, float32 or float64.
         classes: (N,) int64 in [1, C].
         crowds: (N,) bool, boxes of whole crowds, in which single objects are not marked.
         names: C + 1 names, that of the background first.
@@ -55,7 +55,7 @@ class Annotations:
 
     files: tuple[str, ...]
     images: Ints
-    boxes: NDArray[np.float32]
+    boxes: Floats
     classes: Ints
     crowds: NDArray[np.bool_]
     names: tuple[str, ...]

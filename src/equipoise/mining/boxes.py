@@ -12,13 +12,12 @@ from equipoise.errors import DataError, ShapeError
 
 __all__ = ["best_cover", "best_iou", "box_areas", "box_iou", "to_boxes"]
 
-Floats = NDArray[np.float32]
-_BLOCK = 32_768  # pairs: 128 KiB per array of float32, a few of which fit in the second cache
-_TINY = np.float32(np.finfo(np.float32).tiny)
+Floats = NDArray[np.float32] | NDArray[np.float64]
+_BLOCK = 32_768  # pairs: 256 KiB per array of float64, a few of which fit in the second cache
 
 
 def to_boxes(name: str, boxes: ArrayLike) -> Floats:
-    """Return boxes as (N, 4) float32, checked.
+    """Return boxes as (N, 4), checked: float32 (and half) as float32, all others as float64.
 
     Args:
         name: What to call them in messages.
@@ -33,23 +32,24 @@ def to_boxes(name: str, boxes: ArrayLike) -> Floats:
         [[0.0, 0.0, 2.0, 3.0]]
     """
     array = to_array(name, boxes, ndim=(1, 2))
+    narrow = array.dtype in (np.float16, np.float32)
     if array.size == 0:
-        return np.zeros((0, 4), dtype=np.float32)
+        array = np.zeros((0, 4))
     if array.ndim != 2 or array.shape[1] != 4:
         do = "Each row is x1, y1, x2, y2."
         raise ShapeError(say(name, "have shape (N, 4)", array.shape, do))
     values = to_floats(name, array)
     require_finite(name, values, "Leave such boxes out.")
-    if np.abs(values).max() > 1e9:
+    if np.abs(values).max(initial=0.0) > 1e9:
         got = f"{np.abs(values).max():g}"
-        raise DataError(say(name, "be pixels below 1e9", got, "float32 holds no more."))
+        raise DataError(say(name, "be pixels below 1e9", got, "Slides have 2e5 a side."))
     turned = np.flatnonzero((values[:, 2] < values[:, 0]) | (values[:, 3] < values[:, 1]))
     if turned.size:
         at = int(turned[0])
         got = f"{turned.size} that do not (first: row {at}, {values[at].tolist()})"
         do = "Boxes of corner, width and height are turned by x2 = x1 + width."
         raise DataError(say(name, "have x2 >= x1 and y2 >= y1", got, do))
-    return values.astype(np.float32)
+    return values.astype(np.float32) if narrow else values.astype(np.float64)
 
 
 def box_areas(boxes: ArrayLike) -> Floats:
@@ -59,7 +59,7 @@ def box_areas(boxes: ArrayLike) -> Floats:
         boxes: (N, 4) x1, y1, x2, y2 in pixels.
 
     Returns:
-        (N,) float32, square pixels.
+        (N,) square pixels, float32 for boxes of float32, else float64.
 
     Raises:
         DataError: as :func:`box_iou`.
@@ -86,9 +86,11 @@ def box_iou(boxes: ArrayLike, others: ArrayLike) -> Floats:
         others: (M, 4).
 
     Returns:
-        (N, M) float32 in [0, 1], 4 N M bytes; right to about 1e-5 for boxes of a pixel and more
-        at coordinates up to 10,000. A box without area overlaps nothing, itself included: 0.
-        Boxes may lie outside an image: it plays no part.
+        (N, M) in [0, 1], right to a few units in the last place of its dtype, wherever the boxes
+        lie: float32 where all boxes are (4 N M bytes), else float64. Boxes that were rounded to
+        float32 before are off by more: at coordinates of 100,000 a box of ten pixels by 1e-3. A box
+        without area overlaps nothing, itself included: 0. Boxes may lie outside an image: it plays
+        no part.
 
     Raises:
         ShapeError: not four columns.
@@ -96,10 +98,10 @@ def box_iou(boxes: ArrayLike, others: ArrayLike) -> Floats:
 
     Example:
         >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [0, 0, 2, 2], [5, 5, 5, 5]]).round(3).tolist()
-        [[0.3330000042915344, 1.0, 0.0]]
+        [[0.333, 1.0, 0.0]]
     """
     a, b = to_boxes("boxes", boxes), to_boxes("others", others)
-    found = np.empty((len(a), len(b)), dtype=np.float32)
+    found = np.empty((len(a), len(b)), dtype=np.result_type(a, b))
     for part, block in _blocks(a, b, union=True):
         found[part] = block
     return found
@@ -116,8 +118,8 @@ def best_iou(boxes: ArrayLike, others: ArrayLike) -> tuple[Floats, NDArray[np.in
         others: (M, 4).
 
     Returns:
-        (N,) float32 in [0, 1], and (N,) int64 positions in ``others``: the first of the best, -1
-        where none overlaps.
+        (N,) in [0, 1] in the dtype of :func:`box_iou`, and (N,) int64 positions in ``others``: the
+        first of the best, -1 where none overlaps.
 
     Raises:
         ShapeError: not four columns.
@@ -156,7 +158,7 @@ def best_cover(boxes: ArrayLike, regions: ArrayLike) -> tuple[Floats, NDArray[np
 
 
 def _best(a: Floats, b: Floats, *, union: bool) -> tuple[Floats, NDArray[np.int64]]:
-    value = np.zeros(len(a), dtype=np.float32)
+    value = np.zeros(len(a), dtype=np.result_type(a, b))
     at = np.full(len(a), -1, dtype=np.int64)
     for part, block in _blocks(a, b, union=union):
         first = block.argmax(axis=1)
@@ -169,8 +171,10 @@ def _blocks(a: Floats, b: Floats, *, union: bool) -> Iterator[tuple[slice, Float
     """Yield rows of the matrix, a block at a time in one buffer: read it before the next."""
     if not len(a) or not len(b):
         return
-    step = max(1, _BLOCK // len(b))
-    width, height, spare = (np.empty((step, len(b)), dtype=np.float32) for _ in range(3))
+    dtype = np.result_type(a, b)
+    a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    step, tiny = max(1, _BLOCK // len(b)), np.finfo(dtype).tiny
+    width, height, spare = (np.empty((step, len(b)), dtype=dtype) for _ in range(3))
     ours, theirs = box_areas(a), box_areas(b)
     right, left, low, high = (np.ascontiguousarray(b[:, i]) for i in (2, 0, 3, 1))
     for start in range(0, len(a), step):
@@ -192,7 +196,7 @@ def _blocks(a: Floats, b: Floats, *, union: bool) -> Iterator[tuple[slice, Float
             np.subtract(h, w, out=h)
         else:
             h[...] = own
-        np.maximum(h, _TINY, out=h)  # no area at all: 0 / tiny = 0
+        np.maximum(h, tiny, out=h)  # no area at all: 0 / tiny = 0
         np.divide(w, h, out=w)
         np.minimum(w, 1, out=w)  # a union rounded down would give 1.0000001
         yield part, w

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import log_softmax
 
 from equipoise.artifacts import DecisionRule, Estimate, Scores
+from equipoise.artifacts.labels import UNKNOWN
 from equipoise.decisions import tune
 from equipoise.metrics import average_precision_influence, boyd_interval, influence_interval
 from equipoise.mining.pools import Pool
 from equipoise.mining.scoring import Scorer, foreground, outputs_of
 
-__all__ = ["judge"]
+__all__ = ["calibrated_loss", "judge"]
 
 _ENOUGH = 50
 
@@ -42,3 +44,12 @@ def judge(scorer: Scorer, validation: Pool, seed: int) -> tuple[Scores, Decision
     groups = None if labels.groups is None else np.unique(labels.groups, return_inverse=True)[1]
     ap = influence_interval(found, groups=groups, n_positive=n_positive)
     return scores, rule, ap
+
+
+def calibrated_loss(scores: Scores, rule: DecisionRule) -> float:
+    """Return the log loss of the validation rows by the probabilities of their rule."""
+    z, labels = np.asarray(rule.log_odds(scores)), scores.require_labels()
+    if labels.kind == "multiclass":
+        return float(-log_softmax(z, axis=1)[np.arange(len(labels)), labels.values].mean())
+    known = labels.values != UNKNOWN
+    return float(np.logaddexp(0.0, np.where(labels.values == 1, -z, z))[known].mean())

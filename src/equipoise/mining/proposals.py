@@ -17,7 +17,7 @@ from equipoise.mining.boxes import best_cover, best_iou, to_boxes
 
 __all__ = ["BACKGROUND", "IGNORED", "Proposals", "label_proposals"]
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float32] | NDArray[np.float64]
 Ints = NDArray[np.int64]
 BACKGROUND, IGNORED = 0, -1
 _SCHEMA, _VERSION = "equipoise.Proposals", 1
@@ -40,9 +40,9 @@ class Proposals:
 
     Args:
         images: (N,) int64 >= 0, the image of each box.
-        boxes: (N, 4) float32 x1, y1, x2, y2 in pixels.
+        boxes: (N, 4) x1, y1, x2, y2 in pixels, float32 or float64.
         labels: (N,) int64: 1 to C a class, 0 background, -1 ignored.
-        ious: (N,) float32 in [0, 1], the overlap with the truth it was matched with.
+        ious: (N,) in [0, 1], float32 or float64, the overlap with the truth it was matched with.
         matches: (N,) int64, which truth of its image that is; -1 for none.
 
     Raises:
@@ -71,7 +71,9 @@ class Proposals:
             if values.size and values.min() < least:
                 raise DataError(say(name, f"be >= {least}", int(values.min())))
             put(self, name, values)
-        ious = np.asarray(self.ious, dtype=np.float32)
+        ious = np.asarray(self.ious)
+        if ious.dtype != np.float32:
+            ious = ious.astype(np.float64)
         require_shape("ious", ious, (size,), "One overlap per box.")
         require_finite("ious", ious, "Compute them by best_iou.")
         if ious.size and (ious.min() < 0 or ious.max() > 1):
@@ -91,7 +93,7 @@ class Proposals:
         """Return the rows of several, one after the other; no part gives no rows."""
         if not parts:
             none = np.zeros(0, dtype=np.int64)
-            return cls(none, np.zeros((0, 4), np.float32), none, np.zeros(0, np.float32), none)
+            return cls(none, np.zeros((0, 4)), none, np.zeros(0), none)
         names = [f.name for f in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
@@ -157,8 +159,8 @@ def _thresholds(positive: float | Mapping[int, float], classes: Ints) -> Floats:
         if missing:
             do = "Give one overlap per class that occurs."
             raise UsageError(say("positive_iou", f"name class {missing[0]}", sorted(positive), do))
-        return np.array([shares[c] for c in classes.tolist()], dtype=np.float32)
-    return np.full(classes.size, to_fraction("positive_iou", positive, inclusive=True), np.float32)
+        return np.array([shares[c] for c in classes.tolist()], dtype=np.float64)
+    return np.full(classes.size, to_fraction("positive_iou", positive, inclusive=True))
 
 
 def _match(boxes: Floats, truth: Floats, needed: Floats) -> tuple[Floats, Ints, NDArray[np.bool_]]:
@@ -167,6 +169,8 @@ def _match(boxes: Floats, truth: Floats, needed: Floats) -> tuple[Floats, Ints, 
     A truth whose threshold is reached goes before a better one whose is not.
     """
     iou, at = best_iou(boxes, truth)
+    # Compared in the precision of the overlaps: 0.3 is then reached by 3 / 10.
+    needed = needed.astype(np.float32) if iou.dtype == np.float32 else needed
     is_positive = (at >= 0) & (iou >= (needed[at] if needed.size else 1.0))
     levels = np.unique(needed)
     if levels.size > 1:
@@ -264,9 +268,9 @@ def label_proposals(
     most = best_iou(proposed, truth)[0] if np.unique(needed).size > 1 else iou.copy()
     if take_best:
         _take_best(iou, at, positive, proposed, truth)
-    # Compared in the precision of the overlaps: 0.3 is then reached by 3 / 10.
-    labels = np.where(most < np.float32(least), BACKGROUND, IGNORED)
-    covered = best_cover(proposed, ignore_boxes)[0] >= np.float32(ignore_cover)
+    labels = np.where(most < most.dtype.type(least), BACKGROUND, IGNORED)
+    cover = best_cover(proposed, ignore_boxes)[0]
+    covered = cover >= cover.dtype.type(ignore_cover)
     labels[covered] = IGNORED
     labels[positive] = classes[at[positive]]
     return Proposals(np.full(len(proposed), image), proposed, labels, iou, at)

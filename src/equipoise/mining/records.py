@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from equipoise._core.logistic import expit
 from equipoise.artifacts import Estimate
 from equipoise.artifacts._io import read_json, reading, to_float, write_json
+from equipoise.artifacts.finding import save_findings
 from equipoise.mining.book import MistakeBook
 from equipoise.mining.inclusion import History
 from equipoise.mining.pools import Pool
@@ -99,6 +100,7 @@ def write_result(mined: Mined) -> None:
     mined.training.save(folder / "training.parquet")
     mined.scores.save(folder / "val.parquet")
     mined.rule.save(folder / "rule.json")
+    save_findings(mined.findings, folder / "findings.json")
     body = {
         "best": mined.best,
         "stopped": mined.stopped,

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.logistic import expit
-from equipoise.artifacts import DecisionRule, Estimate, Scores
+from equipoise.artifacts import DecisionRule, Estimate, Finding, Scores
 from equipoise.artifacts._io import plain
+from equipoise.diagnosis.score_checks import chance_finding
 from equipoise.mining.book import MistakeBook
 from equipoise.mining.inclusion import MinedRows
 from equipoise.mining.pools import Pool
@@ -60,7 +61,8 @@ class Mined:
     Args:
         pool: What was mined.
         rounds: One record per training.
-        best: The round with the highest average precision on validation rows; of equals the first.
+        best: The round with the highest average precision on validation rows; of equals the one
+            whose calibrated probabilities have the lower log loss there, then the first.
         stopped: Why it ended: "rounds", "patience" or "few new".
         rule: Calibration and threshold of the best round, from unmined validation rows.
         scores: Of the validation rows by the best round's model, kind "ranking".
@@ -90,6 +92,14 @@ class Mined:
         After a run that was resumed, a trainer that keeps nothing on disk is called once more.
         """
         return self.make_scorer()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is wrong with the kept round: EQ321 where it ranks no better than chance."""
+        ap, truth = self.rounds[self.best].ap.value, self.scores.require_labels().values
+        name = self.pool.names[0] if self.pool.kind == "multilabel" else "positives"
+        n_positive = int((truth != self.pool.background).sum())
+        return chance_finding({name: (ap, n_positive, len(truth))})
 
     def probabilities(self, x: Any) -> NDArray[np.float64]:
         """Return the calibrated probability of being a positive for a batch of inputs, (n,)."""

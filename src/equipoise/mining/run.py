@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from equipoise._core.logistic import expit
 from equipoise._core.rng import child_seed, generator
 from equipoise.artifacts import DecisionRule, Scores
+from equipoise.errors import NoSkillWarning
 from equipoise.mining.book import MistakeBook
 from equipoise.mining.inclusion import History, MinedRows
-from equipoise.mining.judging import judge
+from equipoise.mining.judging import calibrated_loss, judge
 from equipoise.mining.options import MiningOptions
 from equipoise.mining.pools import Ints, Pool
 from equipoise.mining.records import load_round, new_entries, save_round, trial_in, write_result
@@ -53,8 +55,7 @@ class MiningRun:
     def to_result(self, is_kept: bool) -> Mined:
         """Go through all rounds, those that stand on disk included; return what came of them."""
         stopped = self._all_rounds()
-        values = [r.ap.value for r in self.rounds]
-        best = int(np.argmax(values))
+        best = self._best()
         here = self.place_of(best)
         mined = Mined(
             pool=self.pool,
@@ -69,10 +70,26 @@ class MiningRun:
             trial=trial_in(here / "fit") if is_kept else None,
             make_scorer=lambda: self.scorer(best),
         )
+        if place()[0] == 0:
+            for found in mined.findings:
+                warnings.warn(found.message, NoSkillWarning, stacklevel=3)
         if is_kept and place()[0] == 0:
             write_result(mined)
         barrier()
         return mined
+
+    def _best(self) -> int:
+        """Return the round with the highest AP; of equals that whose rule has the lowest loss."""
+        values = np.array([r.ap.value for r in self.rounds])
+        highest = np.flatnonzero(values == values.max())
+        if highest.size < 2:
+            return int(np.argmax(values))
+        losses = []
+        for number in highest.tolist():
+            here = self.place_of(number)
+            rule = DecisionRule.load(here / "rule.json")
+            losses.append(calibrated_loss(Scores.load(here / "val.parquet"), rule))
+        return int(highest[int(np.argmin(losses))])
 
     def _all_rounds(self) -> str:
         """Go through the rounds and return why they ended."""

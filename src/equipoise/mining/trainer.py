@@ -16,9 +16,10 @@ from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.errors import MissingExtraError, UsageError
+from equipoise.metrics import average_precision
 from equipoise.mining.dataset_pool import DatasetPool
 from equipoise.mining.pools import Pool, PoolPart
-from equipoise.mining.scoring import barrier, place
+from equipoise.mining.scoring import barrier, foreground, place
 from equipoise.mining.task import MiningTask
 
 try:
@@ -31,7 +32,7 @@ except (ImportError, RuntimeError) as error:
 from equipoise.data import ArrayDataset
 from equipoise.losses import BCELoss, CrossEntropyLoss
 from equipoise.models import load_weights
-from equipoise.training import Remedy, TrainingOptions, fit
+from equipoise.training import Monitor, Remedy, TrainingOptions, fit
 
 __all__ = ["FitTrainer", "NetworkScorer"]
 
@@ -72,6 +73,9 @@ def _moved(x: Any, device: torch.device) -> Any:
 
 class FitTrainer:
     """Trains each round by :func:`equipoise.fit`; the epoch is chosen on the validation rows.
+
+    It is the one whose outputs rank positives best, by average precision; of equals the one with
+    the lower validation loss.
 
     Use as the first argument of :func:`mine_hard_negatives`. Its trials lie in the run's folder: a
     run that was killed goes on from the last checkpoint. For several devices start with torchrun
@@ -143,6 +147,7 @@ class FitTrainer:
             out=task.folder,
             progress=self.progress,
             config={**self.config, **facts},
+            monitor=_monitor(task.pool),
         )
         barrier()  # rank 0 writes the weights that all ranks read
         network = copy.deepcopy(start) if isinstance(start, nn.Module) else _made(start, task.seed)
@@ -160,6 +165,21 @@ class FitTrainer:
         made.require_supported("mining", ())
         loss = _weighted(made, labels) if is_weighted else made.loss
         return Remedy(made.name, loss, lost, settings=made.settings, head=made.head)
+
+
+def _monitor(pool: Pool) -> Monitor | None:
+    """Return what chooses the epoch: the ranks of positives, as in the judgement of the round."""
+    if pool.kind == "multilabel":
+        return None  # average precision as it is
+
+    def measure(outputs: NDArray[np.floating], labels: Labels, _: Correction) -> float:
+        raw = np.asarray(outputs, dtype=np.float64)
+        truth = (labels.values != pool.background).astype(np.int8)
+        if truth.min() == truth.max():
+            return float("nan")
+        return float(average_precision(truth, foreground(pool, raw, None)))
+
+    return Monitor(f"AP against '{pool.names[pool.background]}'", measure)
 
 
 def _parts(
@@ -225,8 +245,11 @@ class _WeightedRows(nn.Module):
         loss: With reduction "none": (n, 1) for one label, (n,) for classes.
         kind: Of the labels.
 
-    The target holds label or class in column 0 and the weight in column 1.
+    The target holds label or class in column 0 and the weight in column 1; ``reads_targets`` tells
+    ``fit`` that what is no label there is none of its business.
     """
+
+    reads_targets = True
 
     def __init__(self, loss: nn.Module, kind: str) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from equipoise.errors import DataError, UsageError
 
 __all__ = ["random_boxes", "sliding_windows"]
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float64]
 Pair = int | tuple[int, int]
 
 
@@ -57,7 +57,7 @@ def sliding_windows(
             than the image; True cuts them at the edge.
 
     Returns:
-        (N, 4) float32 x1, y1, x2, y2 inside the image, no box twice.
+        (N, 4) float64 x1, y1, x2, y2 inside the image, no box twice.
 
     Raises:
         UsageError: sizes, strides or scales that are not above 0.
@@ -90,7 +90,7 @@ def sliding_windows(
         raise DataError(say("window", f"fit into the image of {height} x {width}", window, do))
     every = np.concatenate(grids)
     _, first = np.unique(every, axis=0, return_index=True)
-    return every[np.sort(first)].astype(np.float32)
+    return every[np.sort(first)].astype(np.float64)
 
 
 def random_boxes(
@@ -115,7 +115,7 @@ def random_boxes(
         seed: Same seed, same boxes.
 
     Returns:
-        (n, 4) float32 x1, y1, x2, y2 inside the image; each place that a box of its size can take
+        (n, 4) float64 x1, y1, x2, y2 inside the image; each place that a box of its size can take
         is equally likely.
 
     Raises:
@@ -139,5 +139,5 @@ def random_boxes(
     w = np.minimum(size * np.sqrt(aspect), width)
     h = np.minimum(size / np.sqrt(aspect), height)
     x, y = rng.random(n) * (width - w), rng.random(n) * (height - h)
-    boxes = np.stack([x, y, x + w, y + h], axis=1).astype(np.float32)
-    return np.minimum(boxes, np.array([width, height] * 2, dtype=np.float32))
+    boxes = np.stack([x, y, x + w, y + h], axis=1)
+    return np.asarray(np.minimum(boxes, np.array([width, height] * 2, dtype=np.float64)))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from equipoise.sampling.effect import (
         effective_sample_size,
         implied_pos_weight,
+        inclusion_probabilities,
         sampler_correction,
     )
     from equipoise.sampling.labelsets import inverse_labelset_weights, single_label_weights
@@ -68,6 +69,7 @@ __all__ = [
     "effective_number_weights",
     "effective_sample_size",
     "implied_pos_weight",
+    "inclusion_probabilities",
     "instance_weights",
     "inverse_labelset_weights",
     "lp_ros",
@@ -112,6 +114,7 @@ _HOME = {
     "effective_number_weights": "weights",
     "effective_sample_size": "effect",
     "implied_pos_weight": "effect",
+    "inclusion_probabilities": "effect",
     "instance_weights": "weights",
     "inverse_labelset_weights": "labelsets",
     "lp_ros": "resample",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.checks import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.sampling._place import Placed, Sharding, positive_int
 from equipoise.sampling.effect import sampler_correction
 from equipoise.sampling.weights import _check_weights, class_balanced_weights, to_labels
@@ -112,6 +113,27 @@ class WeightedRows(RowDraw):
             do = "Draw with replacement=True or fewer rows."
             wanted = f"be at most {self._usable}, the rows with a weight above 0"
             raise UsageError(say("num_samples", wanted, self.global_num_samples, do))
+        even = np.ptp(self.weights[self.weights > 0]) == 0
+        if not replacement and self.global_num_samples == self._usable and not even:
+            warnings.warn(
+                f"All {self._usable:,} rows with a weight above 0 are drawn, each once: the "
+                "weights decide their order alone. Draw with replacement=True, or fewer rows.",
+                NoEffectWarning,
+                stacklevel=2,
+            )
+
+    def correction(self, labels: Labels | ArrayLike) -> Correction:
+        """Return the way back to the natural prior for a model trained on these draws.
+
+        Args:
+            labels: Of the rows that are drawn from.
+        """
+        return sampler_correction(
+            self.weights,
+            labels,
+            replacement=self.replacement,
+            num_samples=self.global_num_samples,
+        )
 
     def _draw(self, size: int) -> Rows:
         random = self._stream("rows")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.checks import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
-from equipoise.errors import NotRecoverableError
+from equipoise.errors import NotRecoverableError, UsageError
 from equipoise.sampling.weights import Floats, _check_weights, to_labels
 
 __all__ = [
     "effective_sample_size",
     "implied_pos_weight",
+    "inclusion_probabilities",
     "sampler_correction",
     "weighted_rates",
 ]
@@ -89,7 +93,62 @@ def effective_sample_size(weights: ArrayLike) -> float:
     return float(w.sum() ** 2 / (w**2).sum())
 
 
-def sampler_correction(weights: ArrayLike, labels: Labels | ArrayLike) -> Correction:
+def inclusion_probabilities(weights: ArrayLike, num_samples: int) -> Floats:
+    r"""Return how likely each row is among those drawn by ``weights`` without replacement.
+
+    Rows come one after the other, each in proportion to its weight among those that are left
+    (Efraimidis and Spirakis, 2006). The more are drawn, the less weights matter: of all rows drawn,
+    every one is.
+
+    .. math:: \pi_i = 1 - e^{-w_i t}, \quad t: \sum_i \pi_i = n
+
+    Args:
+        weights: (N,), >= 0.
+        num_samples: n rows, at most those with a weight above 0.
+
+    Returns:
+        (N,) float64 in [0, 1], of sum n: exact where all rows of a weight above 0 are drawn or all
+        weigh the same, else as close as 1 / N (Rosen, 1997).
+
+    Raises:
+        UsageError: more rows than have a weight.
+
+    Example:
+        >>> inclusion_probabilities([9.0, 1.0, 1.0, 1.0], 1).round(2).tolist()
+        [0.66, 0.11, 0.11, 0.11]
+        >>> inclusion_probabilities([9.0, 1.0, 1.0, 1.0], 4).tolist()
+        [1.0, 1.0, 1.0, 1.0]
+
+    References:
+        Rosen, Asymptotic theory for order sampling, J. Statist. Plann. Inference 62, 1997.
+    """
+    w = _check_weights(weights)
+    usable = int(np.count_nonzero(w))
+    if not 0 < num_samples <= usable:
+        wanted = f"be 1 to {usable}, the rows with a weight above 0"
+        raise UsageError(say("num_samples", wanted, num_samples))
+    if num_samples == usable:
+        return (w > 0).astype(np.float64)
+    scaled = w / w[w > 0].mean()
+    low, high = 0.0, 1.0
+    while -np.expm1(-scaled * high).sum() < num_samples:
+        high *= 2.0
+    for _ in range(200):
+        middle = (low + high) / 2.0
+        if -np.expm1(-scaled * middle).sum() < num_samples:
+            low = middle
+        else:
+            high = middle
+    return np.asarray(-np.expm1(-scaled * high))
+
+
+def sampler_correction(
+    weights: ArrayLike,
+    labels: Labels | ArrayLike,
+    *,
+    replacement: bool = True,
+    num_samples: int | None = None,
+) -> Correction:
     """Return the correction for a model trained on rows drawn by ``weights``.
 
     Classes: offset -log(q_k / pi_k), with q_k the drawn and pi_k the natural share; exact where
@@ -99,6 +158,11 @@ def sampler_correction(weights: ArrayLike, labels: Labels | ArrayLike) -> Correc
     Args:
         weights: (N,), >= 0.
         labels: The labels of the same rows.
+        replacement: Whether a row can be drawn twice in an epoch. Where it cannot, what counts are
+            the inclusion probabilities of the rows, not their weights: with all rows drawn, nothing
+            is shifted.
+        num_samples: Rows per epoch, where they are drawn without replacement; None draws all of a
+            weight above 0.
 
     Returns:
         A `Correction` with ``prior`` the natural shares; for labels ``nominal_weight`` is rho.
@@ -111,9 +175,18 @@ def sampler_correction(weights: ArrayLike, labels: Labels | ArrayLike) -> Correc
         >>> correction = sampler_correction([1.0, 1.0, 1.0, 3.0], [0, 0, 0, 1])
         >>> correction.probabilities([[0.0, 0.0]]).round(3).tolist()
         [[0.75, 0.25]]
+        >>> whole = sampler_correction([1.0, 1.0, 1.0, 3.0], [0, 0, 0, 1], replacement=False)
+        >>> whole.probabilities([[0.0, 0.0]]).round(3).tolist()
+        [[0.5, 0.5]]
     """
     given = to_labels(labels)
     w = _check_weights(weights, len(given))
+    if not replacement:
+        usable = int(np.count_nonzero(w))
+        size = usable if num_samples is None else int(num_samples)
+        even = bool(np.ptp(w[w > 0]) <= 1e-12 * w.max())
+        made = sampler_correction(inclusion_probabilities(w, size), given)
+        return made if size == usable or even else replace(made, exactness="approximate")
     return _for_classes(w, given) if given.kind == "multiclass" else _for_labels(w, given)
 
 

@@ -40,7 +40,7 @@ class WeightedSampler(WeightedRows, RowSampler):
         seed: The same on every rank.
         replacement: False draws each row at most once per epoch, by decreasing luck times weight
             (Efraimidis and Spirakis, 2006); ``num_samples`` may then not exceed the rows with a
-            weight above 0.
+            weight above 0. Drawing all of those shifts nothing: a `NoEffectWarning` says so.
         sharding: "auto" gives each rank its share; "none" yields the whole sequence everywhere,
             for engines that deal rows or batches out to the ranks themselves (accelerate, the
             Hugging Face Trainer).
@@ -55,7 +55,8 @@ class WeightedSampler(WeightedRows, RowSampler):
         Each rank yields ceil(num_samples / ranks) rows of one global sequence. Call
         ``set_epoch``, as with any `DistributedSampler`; without it all epochs repeat one draw.
         ``state_dict`` inside an epoch lets the next iteration go on where this one stood. A model
-        trained so needs :func:`equipoise.sampling.sampler_correction`.
+        trained so needs :func:`equipoise.sampling.sampler_correction`, or what
+        ``sampler.correction(labels)`` says of these very draws.
 
     Example:
         >>> sampler = WeightedSampler([0.0, 1.0, 0.0], num_samples=4)

@@ -17,6 +17,7 @@ from equipoise.training.options import TrainingOptions
 from equipoise.training.remedy import Mixing, Remedy
 from equipoise.training.schedule import Deferred
 from equipoise.training.second_stage import SecondStage
+from equipoise.training.selection import Monitor
 
 __all__ = [
     "AugmentCopies",
@@ -27,6 +28,7 @@ __all__ = [
     "HeadSettings",
     "Mixing",
     "Mixup",
+    "Monitor",
     "Remedy",
     "Remix",
     "SecondStage",

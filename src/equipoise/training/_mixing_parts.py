@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from equipoise._core.checks import say, to_fraction, to_positive
+from equipoise._core.targets import IGNORE_INDEX, require_classes
 from equipoise.data.sequences import padding_mask
 from equipoise.errors import DataError, ShapeError, UsageError
 
@@ -67,26 +68,31 @@ def draw_pairs(
 
 
 def to_soft(target: Tensor, num_classes: int | None) -> Tensor:
-    """Return targets as floats that can be blended: (N, C) for classes, (N, L) for labels."""
+    """Return targets as floats that can be blended, (N, C) for classes, (N, L) for labels.
+
+    Unknown ones, rows of index -100 and entries below 0, are NaN.
+    """
     if target.dtype == torch.int64 and target.ndim == 1:
         if num_classes is None:
             do = "E.g. Mixup(1.0, num_classes=10)."
             raise UsageError(say("num_classes", "be given for class indices", None, do))
         # Elsewhere than on the CPU the answer would make the host wait; torch asserts there.
-        if target.device.type == "cpu" and target.numel():
-            low, high = (int(v) for v in target.aminmax())
-            if low < 0 or high >= num_classes:
-                wanted = f"lie in 0 to num_classes - 1 = {num_classes - 1}"
-                raise DataError(say("target", wanted, low if low < 0 else high))
+        if target.device.type == "cpu":
+            require_classes("target", target.numpy(), num_classes)
+        unknown = (target == IGNORE_INDEX).unsqueeze(1)
         hot = torch.zeros(len(target), num_classes, device=target.device)
-        return hot.scatter_(1, target.unsqueeze(1), 1.0)
+        hot.scatter_(1, target.unsqueeze(1).masked_fill(unknown, 0), 1.0)
+        return hot.masked_fill_(unknown, torch.nan)
     if target.ndim != 2 or not (target.is_floating_point() or target.dtype == torch.bool):
         got = f"{target.dtype} of shape {tuple(target.shape)}"
         raise DataError(say("target", "be classes or labels", got, _NAN_DO))
     if num_classes is not None and target.shape[1] != num_classes:
         wanted = f"have shape (N, C) = ({len(target)}, {num_classes})"
         raise ShapeError(say("target", wanted, tuple(target.shape), _NAN_DO))
-    return target.float() if target.dtype == torch.bool else target
+    if target.dtype == torch.bool:
+        return target.float()
+    # Blended with a positive, -1 would pass for a share.
+    return torch.where(target < 0, torch.nan, target)
 
 
 def blend_targets(soft: Tensor, partner: Tensor, weight: Tensor) -> Tensor:

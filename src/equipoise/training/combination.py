@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.checks import say
 from equipoise.artifacts import Correction, Labels
-from equipoise.errors import DoubleCorrectionWarning, UsageError
+from equipoise.errors import DoubleCorrectionWarning, NoEffectWarning, UsageError
 from equipoise.training.remedy import Remedy, RowSampler
 
 __all__ = ["add_sampler"]
@@ -48,7 +48,8 @@ def add_sampler(
         A remedy whose correction undoes both.
 
     Raises:
-        UsageError: ``base`` has a sampler already, or a correction is for the other kind.
+        UsageError: ``base`` has a sampler already, a correction is for the other kind, or ``undo``
+            is that of draws with replacement while the sampler draws without.
 
     Note:
         Issues a `DoubleCorrectionWarning` where loss and sampler each shift the same class or
@@ -71,6 +72,7 @@ def add_sampler(
     if base.sampler is not None:
         do = "Take a remedy that changes the loss alone."
         raise UsageError(say("base", "have no sampler", f"'{base.name}', which has one", do))
+    _require_realised(sampler, undo, labels)
     joined = base.correction.then(undo)
     if joined.exactness != "none":
         _warn_if_doubled(_shift(base.correction, labels), _shift(undo, labels), labels)
@@ -81,6 +83,20 @@ def add_sampler(
         sampler=sampler,
         settings=base.settings if settings is None else settings,
     )
+
+
+def _require_realised(sampler: Callable[..., RowSampler], undo: Correction, labels: Labels) -> None:
+    """Raise where a sampler without replacement, which shifts less, is undone as if it had it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoEffectWarning)  # said where it is built to draw
+        made = sampler(seed=0)
+    if getattr(made, "replacement", True) or not hasattr(made, "correction"):
+        return
+    real = made.correction(labels).apply(np.zeros((1, labels.num_classes)))
+    if not np.allclose(undo.apply(np.zeros((1, labels.num_classes))), real, atol=_SLIGHT):
+        do = "Pass sampler.correction(labels), or sampler_correction(..., replacement=False)."
+        got = "that of draws with replacement"
+        raise UsageError(say("undo", "be what drawing without replacement does", got, do))
 
 
 def _shift(correction: Correction, labels: Labels) -> NDArray[np.float64]:

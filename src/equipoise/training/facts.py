@@ -36,8 +36,17 @@ def trial_facts(feed: Feed, network: nn.Module, config: Mapping[str, Any] | None
         "labels": feed.truth.fingerprint,
         "inputs": getattr(feed.dataset, "fingerprint", None),
         "initial_weights": start,
+        **({} if feed.monitor is None else {"monitor": feed.monitor.name}),
+        **_ties(feed),
         **(config or {}),
     }
+
+
+def _ties(feed: Feed) -> dict[str, Any]:
+    """Return how equal epochs are told apart, where the metric decides anything."""
+    options = feed.options
+    decides = options.keep == "best" or options.patience or options.schedule == "plateau"
+    return {"ties": "val_loss"} if options.epochs > 1 and decides else {}
 
 
 def _remedy_facts(remedy: Remedy) -> dict[str, Any]:

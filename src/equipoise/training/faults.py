@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from equipoise.errors import EquipoiseError, TrainingError, UsageError
 from equipoise.training.options import TrainingOptions
 
-__all__ = ["plain_faults", "require_device"]
+__all__ = ["plain_faults", "require_device", "require_precision"]
 
 
 @contextmanager
@@ -87,12 +90,62 @@ def _last_line(text: str) -> str:
     return message or line
 
 
+def _on_cuda(options: TrainingOptions) -> bool:
+    auto = options.accelerator == "auto" and torch.cuda.is_available()
+    return auto or options.accelerator in ("cuda", "gpu")
+
+
 def require_device(options: TrainingOptions) -> None:
     """Raise where a precision is not to be had on the device."""
-    on_cuda = options.accelerator in ("cuda", "gpu") or (
-        options.accelerator == "auto" and torch.cuda.is_available()
-    )
-    if options.precision == "16-mixed" and not on_cuda:
+    if options.precision == "16-mixed" and not _on_cuda(options):
         raise UsageError(
             "`precision` '16-mixed' needs a GPU, got the CPU. Take 'bf16-mixed' or '32-true'."
         )
+
+
+def require_precision(network: nn.Module, x: Any, options: TrainingOptions) -> None:
+    """Raise where this processor cannot run a network in the precision that is asked for.
+
+    Which kinds of layers there are for bfloat16 hangs on the processor and is told by nothing but a
+    try: one forward and backward pass of a copy.
+
+    Args:
+        network: On the CPU; left as it is.
+        x: A batch of a few rows.
+        options: Of the run.
+
+    Raises:
+        UsageError: it cannot, but can in float32.
+    """
+    if options.precision != "bf16-mixed" or _on_cuda(options):
+        return
+    failed = _try(network, x, half=True)
+    if failed is None or _try(network, x, half=False) is not None:
+        return  # what fails in float32 as well is no matter of precision
+    layer, error = failed
+    where = f"its {layer}" if layer else "the network"
+    reason = " ".join(str(error).split()).rstrip(".")[:160]
+    raise UsageError(
+        f"`precision` 'bf16-mixed' is not to be had on this processor for {where} ({reason}). Take "
+        "precision '32-true', or a machine with a GPU or AVX-512."
+    )
+
+
+def _try(network: nn.Module, x: Any, *, half: bool) -> tuple[str, RuntimeError] | None:
+    """Return what a forward and backward pass fails with, and the innermost layer it was in."""
+    twin = copy.deepcopy(network).train()
+    inside: list[str] = []
+    for module in twin.modules():
+        module.register_forward_pre_hook(lambda m, _: inside.append(type(m).__name__))
+        module.register_forward_hook(lambda *_: (inside.pop(), None)[1])
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        try:
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                outputs = twin(copy.deepcopy(x))
+            if isinstance(outputs, Tensor) and outputs.requires_grad:
+                outputs.float().sum().backward()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            return (inside[-1] if inside else ""), error
+        except Exception:
+            return None  # a fault of network or data, which its own step reports
+    return None

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from equipoise._core.checks import say
 from equipoise._core.rng import child_seed
-from equipoise.artifacts import Labels, Split
+from equipoise.artifacts import Correction, Labels, Split
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.training.options import TrainingOptions
@@ -22,9 +23,11 @@ from equipoise.training.order import Counted, make_sampler
 from equipoise.training.ranks import place
 from equipoise.training.remedy import Remedy
 from equipoise.training.schedule import Deferred
+from equipoise.training.selection import METRIC_NAMES, Monitor, selection_metric
 
 __all__ = ["Feed", "Rows"]
 
+_FEW = 4
 Rows = NDArray[np.int64]
 Collate = Callable[[Sequence[Any]], Any]
 
@@ -41,6 +44,7 @@ class Feed:
         options: Batch size, workers, epochs.
         seed: Of the order.
         collate: Makes a batch of items; None stacks tensors.
+        monitor: What chooses the epoch; None takes the metric of the kind of labels.
     """
 
     dataset: Dataset[Any]
@@ -50,6 +54,7 @@ class Feed:
     options: TrainingOptions
     seed: int
     collate: Collate | None = None
+    monitor: Monitor | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.dataset)  # type: ignore[arg-type]
@@ -65,6 +70,18 @@ class Feed:
         for name, part in (("train", self.split.train), ("val", self.split.val)):
             if part.size == 0:
                 raise DataError(say(f"split.{name}", "hold at least one row", "none"))
+
+    def measure(
+        self, outputs: NDArray[np.floating], labels: Labels, correction: Correction
+    ) -> float:
+        """Return the metric that chooses the epoch."""
+        measure = selection_metric if self.monitor is None else self.monitor.measure
+        return measure(outputs, labels, correction)
+
+    @property
+    def metric_name(self) -> str:
+        """What :meth:`measure` measures, in words."""
+        return METRIC_NAMES[self.truth.kind] if self.monitor is None else self.monitor.name
 
     @cached_property
     def deferred(self) -> Deferred | None:
@@ -99,6 +116,22 @@ class Feed:
         """Return this rank's share of the training rows, in the order of the sampler."""
         size = self.options.rows_per_pass(place()[1])
         return self._loader(self.split.train, size, pin, sampler=self.order)
+
+    def preview(self, most: int) -> Rows:
+        """Return the first positions within the training rows of the first epoch's order."""
+        given = {"seed": self.seed, "epochs": self.options.epochs}
+        sampler = make_sampler(self.remedy.sampler, self.split.train.size, **given)
+        sampler.set_epoch(0)
+        return np.fromiter(islice(iter(sampler), most), dtype=np.int64)
+
+    def few(self) -> Any:
+        """Return the inputs of a few training rows as one batch."""
+        rows = Subset(self.dataset, self.split.train[:_FEW].tolist())
+        # A generator of its own: a loader without one draws from torch's state.
+        loader = DataLoader(
+            rows, batch_size=_FEW, collate_fn=self.collate, generator=torch.Generator()
+        )
+        return next(iter(loader))[0]
 
     def eval_loader(self, rows: Rows, pin: bool) -> DataLoader[Any]:
         """Return this rank's share of some rows: those at rank, rank + ranks, ..."""

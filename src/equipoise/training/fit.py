@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,25 +15,28 @@ from torch.utils.data import Dataset
 from equipoise._core.checks import say
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Labels, Scores, Split, Trial
+from equipoise.artifacts.finding import load_findings, save_findings
 from equipoise.artifacts.scores import Part
 from equipoise.artifacts.trial import trial_folder
-from equipoise.errors import DataError, MissingExtraError, UsageError
+from equipoise.diagnosis.score_checks import chance_findings
+from equipoise.errors import DataError, MissingExtraError, NoSkillWarning, UsageError
 from equipoise.models import CosineHead
 from equipoise.training.facts import TRIAL_SCHEMA, trial_facts
-from equipoise.training.faults import plain_faults, require_device
+from equipoise.training.faults import plain_faults, require_device, require_precision
 from equipoise.training.feed import Collate, Feed
 from equipoise.training.folder import write_trial
 from equipoise.training.folds import check_folds, pool_folds, split_folds
+from equipoise.training.lessons import BATCHES, require_lessons
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import place
 from equipoise.training.remedy import Remedy
-from equipoise.training.selection import METRIC_NAMES, realised_histogram
+from equipoise.training.selection import Monitor, realised_histogram
 from equipoise.training.targets import with_ids
 
 if TYPE_CHECKING:
     from equipoise.training.module import Augment, RemedyModule
 
-__all__ = ["fit", "planned_folder"]
+__all__ = ["fit", "planned_config"]
 
 _SLOTS = ("sampler", "augmentation", "mixing", "schedule", "second_stage")
 Model = nn.Module | Callable[[], nn.Module]
@@ -54,8 +58,11 @@ def fit(
     resume: bool = True,
     progress: bool | None = None,
     config: Mapping[str, Any] | None = None,
+    monitor: Monitor | None = None,
 ) -> Trial:
     """Train, keep the epoch that validates best, and score validation and test rows once.
+
+    Of epochs that the metric cannot tell apart the one with the lower validation loss is kept.
 
     Args:
         model: Maps a batch to logits (N, C). A callable that returns a module is called under
@@ -82,21 +89,25 @@ def fit(
             with one that was stopped. False starts again.
         progress: Show a progress bar on stderr; None shows it in a terminal.
         config: Further facts for the trial's record; they enter its hash.
+        monitor: What chooses the epoch; None takes macro average precision for labels, and for
+            classes balanced accuracy at the formula's balanced rule.
 
     Returns:
         A Trial with ``scores["val"]`` and, if there are test rows, ``scores["test"]`` of the
         chosen epoch; its ``selection`` states the metric, the chosen epoch and the last epoch's
         value. ``model_file`` is None unless ``out`` is given. With ``folds``: ``scores["oof"]``
         and, for test rows, the mean of the models' log-odds; the folds' own trials lie in the
-        trial's folder.
+        trial's folder. Where validation rows are ranked no better than by chance, findings.json in
+        the trial's folder says so (EQ321), or a `NoSkillWarning` where there is no folder.
 
     Raises:
         MissingExtraError: Lightning is not installed.
         DataError: no training or validation rows, or labels that do not match data set and split.
         TrainingError: a loss or an output is no longer finite, memory or disk are full, or a
             process that loads data died. What was finished is kept under ``out``.
-        UsageError: the remedy fills a slot that this engine does not support, or is made for
-            cosines and the model's last module is no :class:`equipoise.models.CosineHead`.
+        UsageError: this processor cannot run the model in ``options.precision``; the remedy fills a
+            slot that this engine does not support, or is made for cosines and the model's last
+            module is no :class:`equipoise.models.CosineHead`.
 
     Note:
         On several devices (``options.devices``, ``num_nodes``, or a start by torchrun) every rank
@@ -116,18 +127,18 @@ def fit(
     rest: dict[str, Any] = {"resume": resume, "progress": progress, "augment": augment}
     if folds is None:
         made = remedy if isinstance(remedy, Remedy) else remedy(truth[split.train])
-        feed = Feed(dataset, truth, split, made, options, seed, collate)
+        feed = Feed(dataset, truth, split, made, options, seed, collate, monitor)
         return _fit(model, feed, out=out, config=config, **rest)
     make = check_folds(remedy, options)
     parts = split_folds(truth, split, folds, seed)
     feeds = [
-        Feed(dataset, truth, part, make(truth[part.train]), options, seed, collate)
+        Feed(dataset, truth, part, make(truth[part.train]), options, seed, collate, monitor)
         for part in parts
     ]
     return _fit_folds(model, feeds, out=out, config=config, **rest)
 
 
-def planned_folder(
+def planned_config(
     model: Model,
     dataset: Dataset[Any],
     split: Split,
@@ -137,12 +148,12 @@ def planned_folder(
     labels: Labels | None = None,
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
-) -> str:
-    """Return the name of the folder that :func:`fit` writes for these arguments."""
+) -> dict[str, Any]:
+    """Return the config of the trial that :func:`fit` writes for these arguments."""
     feed = Feed(dataset, _truth(dataset, labels), split, remedy, options, seed)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
-        return trial_folder(remedy.name, seed, trial_facts(feed, _network(model, remedy), config))
+        return trial_facts(feed, _network(model, remedy), config)
 
 
 def _fit(
@@ -171,9 +182,15 @@ def _fit(
         if folder is not None and resume and (folder / "trial.json").exists():
             return Trial.load(folder)
         with plain_faults(feed.options, folder):
+            if feed.options.precision == "bf16-mixed":
+                require_precision(network, feed.few(), feed.options)
+            size = feed.options.rows_per_pass(place()[1])
+            first = feed.split.train[feed.preview(size * BATCHES)]
+            require_lessons(remedy, feed.truth[first], size)
             module = RemedyModule(network, feed, augment)
             run_stages(module, folder=folder, resume=resume, progress=progress)
             trial = _to_trial(module, facts)
+            _tell_chance(trial, folder)
             if out is not None and folder is not None and place()[0] == 0:
                 trial = write_trial(trial, module.record.best, Path(out))
                 clear_checkpoints(folder)
@@ -200,6 +217,7 @@ def _fit_folds(
         "training": first.options.decisive,
         "folds": [feed.split.fingerprint for feed in feeds],
         "labels": first.truth.fingerprint,
+        **({} if first.monitor is None else {"monitor": first.monitor.name}),
         **(config or {}),
     }
     folder = None
@@ -274,13 +292,28 @@ def _to_trial(module: RemedyModule, facts: dict[str, Any]) -> Trial:
         label_history=record.label_history,
         scores=scores,
         selection={
-            "metric": METRIC_NAMES[truth.kind],
+            "metric": feed.metric_name,
             "epoch": record.best_epoch,
             "value": record.best_value,
             "last_value": first[-1]["val_metric"],
             **record.second_stage,
         },
     )
+
+
+def _tell_chance(trial: Trial, folder: Path | None) -> None:
+    """Add to the findings of a trial, or warn where it has no folder, that it ranks by chance."""
+    from equipoise.training.watch import FINDINGS
+
+    found = chance_findings(trial.scores["val"]) or []
+    if not found or place()[0] > 0:
+        return
+    if folder is None:
+        warnings.warn(f"'{trial.method}': {found[0].message}", NoSkillWarning, stacklevel=4)
+        return
+    file = folder / FINDINGS
+    before = load_findings(file) if file.exists() else []
+    save_findings([*(f for f in before if f.code != found[0].code), *found], file)
 
 
 def _leave_group(joined_before: bool) -> None:

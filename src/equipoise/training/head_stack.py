@@ -25,6 +25,7 @@ from equipoise.training.head_kept import Kept
 from equipoise.training.head_losses import HeadLosses
 from equipoise.training.head_network import make_network
 from equipoise.training.head_orders import Order
+from equipoise.training.lessons import BATCHES, require_lessons
 from equipoise.training.targets import to_target
 
 __all__ = ["Stack", "StackOutcome"]
@@ -83,6 +84,10 @@ class Stack:
         self.lr = self._per_head("lr")
         self.weight_decay = self._per_head("weight_decay")
         self.losses = HeadLosses([job.remedy for job in self.jobs], settings.epochs, device)
+        for order in self.orders:
+            first = order.draw(0)[: settings.batch_size * BATCHES]
+            for job in order.jobs:
+                require_lessons(job.remedy, labels[job.train[first]], settings.batch_size)
         lengths = torch.tensor(runs, device=device)
         self.which = torch.repeat_interleave(torch.arange(len(runs), device=device), lengths)
 
@@ -142,7 +147,7 @@ class Stack:
     def run(self, test: Rows, progress: Progress | None) -> list[StackOutcome]:
         """Train, choose each head's best epoch, score validation and test once."""
         val = [order.jobs[0].val for order in self.orders]
-        kept = Kept(self.jobs, self.labels, self.settings.epochs)
+        kept = Kept(self.jobs, self.labels, self.settings.epochs, self.settings.batch_size)
         best = [p.clone() for p in self.net.params]
         counts = [np.zeros(order.jobs[0].train.size, dtype=np.int64) for order in self.orders]
         for epoch in range(self.settings.epochs):

@@ -229,4 +229,5 @@ def _facts(job: HeadJob, settings: HeadSettings) -> dict[str, Any]:
         "seed": job.seed,
         "heads": shared | {key: value for key, value in own.items() if value is not None},
         "threads": torch.get_num_threads(),
+        "ties": "val_loss",
     }

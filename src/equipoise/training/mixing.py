@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from equipoise._core.checks import require_finite, say, to_array, to_floats, to_fraction
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import DataError, UsageError
 from equipoise.training._mixing_parts import (
     blend_inputs,
@@ -264,9 +265,10 @@ class Remix:
 
     def _share(self, target: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
         """Return the weight of each row in its target, (N,) float64."""
-        own = torch.tensor(self.class_counts, dtype=torch.float64)[target]
-        other = own[partner]
-        gives = (own >= self.ratio * other) & (weight < self.threshold)
-        takes = (self.ratio * own <= other) & (1.0 - weight < self.threshold)
+        known = target != IGNORE_INDEX
+        own = torch.tensor(self.class_counts, dtype=torch.float64)[target.where(known, 0)]
+        other, both = own[partner], known & known[partner]
+        gives = both & (own >= self.ratio * other) & (weight < self.threshold)
+        takes = both & (self.ratio * own <= other) & (1.0 - weight < self.threshold)
         share = weight.expand_as(own)
         return torch.where(gives, 0.0, torch.where(takes, 1.0, share))

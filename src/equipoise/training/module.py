@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from equipoise._core.rng import child_seed
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import TrainingError
 from equipoise.training.average import WeightAverage
 from equipoise.training.feed import Feed, Rows
@@ -22,6 +23,8 @@ from equipoise.training.ranks import gather_rows, place, seed_device, sum_over_r
 from equipoise.training.rate import Rate
 from equipoise.training.record import Record
 from equipoise.training.remedy import start_epoch
+from equipoise.training.targets import divisor as divisor_of
+from equipoise.training.targets import mark_unknown, require_targets
 
 __all__ = ["Augment", "RemedyModule"]
 
@@ -59,6 +62,7 @@ class RemedyModule(pl.LightningModule):
         # A dict, since a module looks long at each attribute that is set.
         self._sums = {part: torch.zeros(2, dtype=torch.float64) for part in ("train", "val")}
         self._divisor = torch.zeros((), dtype=torch.float64)
+        self._checked: set[str] = set()
         self._seen: list[Tensor] = []
 
     # Data: made here, because only now is it known how many ranks there are.
@@ -102,7 +106,7 @@ class RemedyModule(pl.LightningModule):
 
     def training_step(self, batch: tuple[Any, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch, or of its part of what is accumulated."""
-        x, target = batch
+        x, target = batch[0], self._read(batch[1], "train")
         seed = child_seed(self.feed.seed, "batch", self.current_epoch, batch_idx, place()[0])
         seed_device(seed, self.device)
         if self.augment is not None:
@@ -116,12 +120,23 @@ class RemedyModule(pl.LightningModule):
         seen = value.detach()
         if batch_idx % 50 == 0 or seen.device.type == "cpu":
             self._require_finite(seen)
-        divisor = _divisor(loss, target).to(seen)
+        divisor = divisor_of(loss, target).to(seen)
         self._add("train", seen, divisor)
         if self._shares == 1:
             return value
         self._divisor = self._divisor.to(divisor.device) + divisor.double()
         return value * (divisor / self._usual_divisor)
+
+    def _read(self, target: Tensor, part: str) -> Tensor:
+        """Return targets with unknown entries as NaN; the first batch is looked at closely."""
+        loss = self._active_loss()
+        if getattr(loss, "reads_targets", False):
+            return target
+        if part not in self._checked:
+            self._checked.add(part)
+            index = getattr(loss, "ignore_index", IGNORE_INDEX)
+            require_targets(target, self.feed.truth, int(index))
+        return mark_unknown(target)
 
     def _add(self, part: str, value: Tensor, divisor: Tensor) -> None:
         """Take a mean and what it divides by into the sums of the epoch."""
@@ -168,9 +183,9 @@ class RemedyModule(pl.LightningModule):
 
     def validation_step(self, batch: tuple[Any, Tensor], _batch_idx: int) -> None:
         """Keep the outputs of one batch."""
-        x, target = batch
+        x, target = batch[0], self._read(batch[1], "val")
         outputs, loss = _full(self.model(x)), self._active_loss()
-        value, divisor = loss(outputs, target).detach(), _divisor(loss, target)
+        value, divisor = loss(outputs, target).detach(), divisor_of(loss, target)
         self._add("val", value, divisor.to(value))
         self._seen.append(outputs.detach().double().cpu())
 
@@ -187,7 +202,7 @@ class RemedyModule(pl.LightningModule):
         if self.average is not None:
             self.average.swap()
         if self.rate is not None:
-            self.rate.saw(value)
+            self.rate.saw(value, val_loss)
 
     def _mean_losses(self) -> tuple[float, float]:
         means = []
@@ -288,10 +303,3 @@ def _full(outputs: Tensor) -> Tensor:
     """Return outputs of half precision as float32, in which the loss is taken."""
     half = outputs.dtype in (torch.float16, torch.bfloat16)
     return outputs.float() if half else outputs
-
-
-def _divisor(loss: nn.Module, target: Tensor) -> Tensor:
-    """Return what the mean of a loss divides by; rows where the loss does not say."""
-    ask = getattr(loss, "divisor", None)
-    rows: Tensor = ask(target) if callable(ask) else torch.tensor(len(target))
-    return rows

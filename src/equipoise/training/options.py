@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from equipoise._core.checks import closest, one_of, say, to_positive
-from equipoise.errors import UsageError
+from equipoise.errors import NoEffectWarning, UsageError
 
 __all__ = ["TrainingOptions"]
 
@@ -17,6 +18,14 @@ Optimizer = Literal["adamw", "sgd"]
 RateSchedule = Literal["cosine", "constant", "multistep", "exponential", "plateau"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 Keep = Literal["best", "last"]
+_ONLY_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "momentum": ("optimizer", ("sgd",)),
+    "nesterov": ("optimizer", ("sgd",)),
+    "milestones": ("schedule", ("multistep",)),
+    "plateau_patience": ("schedule", ("plateau",)),
+    "factor": ("schedule", ("multistep", "exponential", "plateau")),
+}
+"""Option -> the option, and its values, without which it does nothing."""
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
 _MACHINE = frozenset(
@@ -125,6 +134,19 @@ class TrainingOptions:
         if self.clip is not None:
             to_positive("clip", self.clip)
         self._check_shares()
+        self._say_idle()
+
+    def _say_idle(self) -> None:
+        """Warn of settings of another optimizer or schedule than the one that is taken."""
+        for name, (of, needed) in _ONLY_WITH.items():
+            default = next(f.default for f in dataclasses.fields(self) if f.name == name)
+            if getattr(self, name) != default and getattr(self, of) not in needed:
+                warnings.warn(
+                    f"`{name}` = {getattr(self, name)} has no effect: it belongs to {of} "
+                    f"{' or '.join(map(repr, needed))}, and this is {getattr(self, of)!r}.",
+                    NoEffectWarning,
+                    stacklevel=4,
+                )
 
     def _check_counts(self) -> None:
         counts = ["epochs", "batch_size", "accumulation", "plateau_patience", "num_nodes"]
@@ -157,7 +179,8 @@ class TrainingOptions:
             UsageError: an unknown key, with the closest known one, or a value outside its range.
 
         Example:
-            >>> TrainingOptions.from_mapping({"epochs": 3, "milestones": [0.5]}).milestones
+            >>> given = {"epochs": 3, "schedule": "multistep", "milestones": [0.5]}
+            >>> TrainingOptions.from_mapping(given).milestones
             (0.5,)
         """
         known = {f.name: f for f in dataclasses.fields(cls)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from equipoise.training.options import TrainingOptions
+from equipoise.training.selection import goes_before
 
 __all__ = ["Rate"]
 
@@ -29,6 +30,7 @@ class Rate:
     def __init__(self, options: TrainingOptions, steps_per_epoch: int) -> None:
         self._options, self._steps_per_epoch = options, max(steps_per_epoch, 1)
         self.best, self.waited, self.plateaus = -math.inf, 0, 0
+        self.best_loss = math.inf
 
     def __call__(self, step: int) -> float:
         """Return the factor for the step with this number."""
@@ -50,10 +52,10 @@ class Rate:
             return float(options.factor**epoch)
         return float(options.factor**self.plateaus)
 
-    def saw(self, value: float) -> None:
-        """Take note of an epoch's validation metric; NaN counts as no rise."""
-        if value > self.best:
-            self.best, self.waited = value, 0
+    def saw(self, value: float, loss: float) -> None:
+        """Take note of an epoch's validation metric and loss; a NaN metric counts as no rise."""
+        if not math.isnan(value) and goes_before(value, loss, self.best, self.best_loss):
+            self.best, self.best_loss, self.waited = value, loss, 0
             return
         self.waited += 1
         if self.waited >= self._options.plateau_patience and self._options.schedule == "plateau":
@@ -61,9 +63,10 @@ class Rate:
 
     def state_dict(self) -> dict[str, float]:
         """Return what the validation metric has decided so far."""
-        return {"best": self.best, "waited": self.waited, "plateaus": self.plateaus}
+        chosen = {"best": self.best, "best_loss": self.best_loss}
+        return chosen | {"waited": self.waited, "plateaus": self.plateaus}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Go on from what :meth:`state_dict` returned."""
-        self.best = state["best"]
+        self.best, self.best_loss = state["best"], state["best_loss"]
         self.waited, self.plateaus = int(state["waited"]), int(state["plateaus"])

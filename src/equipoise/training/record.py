@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from equipoise.artifacts import Correction
 from equipoise.training.feed import Feed
-from equipoise.training.selection import realised_histogram, selection_metric
+from equipoise.training.selection import goes_before, realised_histogram
 from equipoise.training.watch import default_recalls
 
 __all__ = ["Record"]
@@ -21,8 +21,9 @@ __all__ = ["Record"]
 class Record:
     """History, realised labels and the weights of the epoch that is kept.
 
-    Where the validation metric is NaN in every epoch, the last epoch is kept. With a deferred
-    treatment an epoch of before is never kept: the correction is that of the end.
+    The epoch with the highest metric is kept, of equals the one with the lower validation loss.
+    Where the metric is NaN in every epoch, the last epoch is kept. With a deferred treatment an
+    epoch of before is never kept: the correction is that of the end.
     """
 
     def __init__(self, feed: Feed) -> None:
@@ -34,6 +35,7 @@ class Record:
         self.drawn = torch.zeros(feed.split.train.size, dtype=torch.int64)
         self.best: dict[str, Tensor] = {}
         self.best_value, self.best_epoch, self.waited = -math.inf, -1, 0
+        self.best_loss = math.inf
         self.second_stage: dict[str, Any] = {}
         self.last_outputs: NDArray[np.float64] | None = None
 
@@ -61,7 +63,7 @@ class Record:
         self.last_outputs = outputs
         split, truth = self.feed.split, self.feed.truth
         epoch, labels = len(self.history), truth[split.val]
-        value = selection_metric(outputs, labels, self._correction(epoch))
+        value = self.feed.measure(outputs, labels, self._correction(epoch))
         losses = {key: numbers[key] for key in ("loss", "val_loss")}
         self.history.append({"epoch": epoch, **losses, "val_metric": value, "lr": numbers["lr"]})
         self.drawn += torch.from_numpy(drawn)
@@ -70,7 +72,7 @@ class Record:
             self.label_history.append(
                 {"epoch": epoch, "label": name, "drawn": histogram[name], "recall": recall}
             )
-        self._choose(network, epoch, value)
+        self._choose(network, epoch, value, numbers["val_loss"])
         return value
 
     def _correction(self, epoch: int) -> Correction:
@@ -78,14 +80,14 @@ class Record:
         before = late.before if late is not None and epoch < self.late_from else None
         return before or self.feed.remedy.correction
 
-    def _choose(self, network: nn.Module, epoch: int, value: float) -> None:
+    def _choose(self, network: nn.Module, epoch: int, value: float, loss: float) -> None:
         if epoch < self.late_from < self.options.epochs:
             return
-        better = self.best_epoch < 0 or not value <= self.best_value
+        better = self.best_epoch < 0 or goes_before(value, loss, self.best_value, self.best_loss)
         self.waited = 0 if better else self.waited + 1
         if better or self.options.keep == "last":
             self.keep(network)
-            self.best_value, self.best_epoch = value, epoch
+            self.best_value, self.best_epoch, self.best_loss = value, epoch, loss
 
     def keep(self, network: nn.Module) -> None:
         """Keep the weights of a network as they are now."""
@@ -97,7 +99,7 @@ class Record:
             "history": self.history,
             "label_history": self.label_history,
             "best": self.best,
-            "chosen": [self.best_value, self.best_epoch, self.waited],
+            "chosen": [self.best_value, self.best_epoch, self.waited, self.best_loss],
             "drawn": self.drawn,
         }
 
@@ -105,4 +107,4 @@ class Record:
         """Go on from what :meth:`state_dict` returned."""
         self.history, self.label_history = state["history"], state["label_history"]
         self.best, self.drawn = state["best"], state["drawn"]
-        self.best_value, self.best_epoch, self.waited = state["chosen"]
+        self.best_value, self.best_epoch, self.waited, self.best_loss = state["chosen"]

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.artifacts import Correction, Labels
 from equipoise.metrics import average_precision, balanced_accuracy
 
-__all__ = ["METRIC_NAMES", "realised_histogram", "selection_metric"]
+__all__ = ["METRIC_NAMES", "Monitor", "goes_before", "realised_histogram", "selection_metric"]
 
 METRIC_NAMES = {
     "multilabel": "macro AP over evaluable labels",
     "multiclass": "balanced accuracy at the formula's balanced rule",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """Another metric that chooses the epoch.
+
+    Args:
+        name: In words; it enters the config of the trial.
+        measure: Maps outputs of the validation rows (N, C), their labels and the correction of the
+            remedy to a number; higher is better.
+    """
+
+    name: str
+    measure: Callable[[NDArray[np.floating], Labels, Correction], float]
+
+
+def goes_before(value: float, loss: float, best_value: float, best_loss: float) -> bool:
+    """Return whether an epoch goes before the best of those before it.
+
+    The higher metric does; of equal metrics the lower validation loss; of equals in both the
+    earlier epoch. NaN, which an epoch has where no label can be judged, gives way to what comes.
+
+    Example:
+        >>> goes_before(0.5, 0.21, 0.5, 0.26), goes_before(0.5, 0.26, 0.5, 0.26)
+        (True, False)
+    """
+    return not value <= best_value or (value == best_value and loss < best_loss)
 
 
 def selection_metric(logits: NDArray[np.floating], labels: Labels, correction: Correction) -> float:

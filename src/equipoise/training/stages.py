@@ -27,7 +27,6 @@ from equipoise.training.second_stage import (
     prepare_head,
     scale_rows,
 )
-from equipoise.training.selection import selection_metric
 from equipoise.training.trainer import run_trainer
 
 __all__ = ["clear_checkpoints", "run_stages"]
@@ -110,6 +109,7 @@ def _train_head(
         stage.options(first.options),
         seed,
         first.collate,
+        first.monitor,
     )
     second = RemedyModule(network, feed, module.augment)
     checkpoint = None if folder is None else folder / _SECOND
@@ -189,7 +189,7 @@ def _normalise(module: RemedyModule, head: nn.Linear, stage: SecondStage) -> Non
     keep = stage.bias == "keep"
     as_is = Correction(labels.kind, exactness="none")
     values = {
-        tau: selection_metric(scale_rows(logits, weight, bias, tau, keep_bias=keep), labels, as_is)
+        tau: feed.measure(scale_rows(logits, weight, bias, tau, keep_bias=keep), labels, as_is)
         for tau in sorted(stage.taus)
     }
     best = max(values.values())
@@ -213,7 +213,7 @@ def _put_means(module: RemedyModule, head: nn.Linear) -> None:
     with torch.no_grad():
         head.weight.copy_(weight)
         head.bias = nn.Parameter(bias.to(head.weight))
-    value = selection_metric(
+    value = feed.measure(
         module.compute_outputs(feed.split.val),
         feed.truth[feed.split.val],
         Correction("multiclass", exactness="none"),

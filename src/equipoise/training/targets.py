@@ -7,11 +7,40 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from equipoise._core.targets import require_classes, require_labels
 from equipoise.artifacts import Labels
 
-__all__ = ["to_target", "with_ids"]
+__all__ = ["divisor", "mark_unknown", "require_targets", "to_target", "with_ids"]
+
+
+def require_targets(target: Tensor, labels: Labels, ignore_index: int) -> None:
+    """Raise unless a batch holds targets of the kind of ``labels``; waits for the device.
+
+    Raises:
+        DataError: a class outside 0 to C - 1 that is not ``ignore_index``, or an entry of labels
+            outside 0 to 1 that is neither NaN nor -1.
+    """
+    if target.dtype == torch.bool:
+        return
+    values = target.detach().cpu().double().numpy()
+    if labels.kind == "multilabel" or target.is_floating_point():
+        require_labels("target", values)
+    else:
+        require_classes("target", values, labels.num_classes, ignore_index)
+
+
+def divisor(loss: nn.Module, target: Tensor) -> Tensor:
+    """Return what the mean of a loss divides by; rows where the loss does not say."""
+    ask = getattr(loss, "divisor", None)
+    rows: Tensor = ask(target) if callable(ask) else torch.tensor(len(target))
+    return rows
+
+
+def mark_unknown(target: Tensor) -> Tensor:
+    """Return targets with entries below 0 as NaN; class indices as they are."""
+    return torch.where(target < 0, torch.nan, target) if target.is_floating_point() else target
 
 
 def to_target(labels: Labels, dtype: torch.dtype) -> Tensor:

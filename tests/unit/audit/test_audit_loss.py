@@ -32,7 +32,7 @@ def audit(loss: Callable[..., Any], **settings: Any) -> dict[str, Finding]:
 
 def test_one_alpha_for_both_targets_on_raw_input() -> None:
     found = audit(foreign.ProbabilityFocal(ALPHA), labels=NAMES)
-    assert set(found) == {"EQ501", "EQ503", "EQ504", "EQ505", "EQ506"}
+    assert set(found) == {"EQ501", "EQ503", "EQ504", "EQ505", "EQ506", "EQ512"}
     assert "NaN" in found["EQ501"].evidence["logits"]
     assert found["EQ501"].evidence["expects"] == "probabilities"
     point = found["EQ503"].evidence["operating_point"]
@@ -47,7 +47,7 @@ def test_one_alpha_for_both_targets_on_raw_input() -> None:
 
 def test_a_weight_on_positives_is_told_from_a_learning_rate() -> None:
     found = audit(nn.BCEWithLogitsLoss(pos_weight=torch.tensor([9.0, 1.0])))
-    assert set(found) == {"EQ502", "EQ503"}
+    assert set(found) == {"EQ502", "EQ503", "EQ512"}
     assert found["EQ503"].evidence["operating_point"] == {"0": 0.1, "1": 0.5}
     assert "floods" in found["EQ503"].message
 
@@ -65,7 +65,7 @@ def test_losses_on_probabilities_are_recognised(loss: Callable[..., Any], says: 
 
 def test_losses_on_logits_are_recognised() -> None:
     found = audit(nn.BCEWithLogitsLoss(), labels=3)
-    assert set(found) == {"EQ502", "EQ503"}
+    assert set(found) == {"EQ502", "EQ503", "EQ512"}
     assert 0 < found["EQ502"].evidence["gradient_left"] < 0.3
 
 
@@ -125,7 +125,7 @@ def test_every_loss_of_the_package_passes() -> None:
         losses.LabelAwareSmoothingLoss([0.4, 0.2, 0.1]),
     ):
         found = audit(loss)
-        assert set(found) <= {"EQ502", "EQ503"}, (loss, found)
+        assert set(found) <= {"EQ502", "EQ503", "EQ512"}, (loss, found)
 
 
 def test_the_operating_point_is_the_one_the_loss_states() -> None:
@@ -143,3 +143,38 @@ def test_what_cannot_be_called_is_refused() -> None:
         eq.audit_loss(nn.BCEWithLogitsLoss(), labels="AB")
     with pytest.raises(UsageError, match="`labels` must be at least one"):
         eq.audit_loss(nn.BCEWithLogitsLoss(), labels=0)
+
+
+def test_marks_of_unknown_entries_are_asked_for() -> None:
+    found = audit(nn.BCEWithLogitsLoss(), labels=3)["EQ512"]
+    assert found.evidence["marks"] == {
+        "NaN": "makes the loss or its gradient not finite",
+        "-1": "is taken for a target",
+    }
+
+    def masked(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        known = target >= 0
+        terms = nn.functional.binary_cross_entropy_with_logits(
+            logits, torch.where(known, target, 0.0), reduction="none"
+        )
+        return (terms * known).mean()
+
+    said = audit(masked, labels=3, kind="multilabel")["EQ512"].evidence["marks"]
+    assert set(said.values()) == {"has no loss, but the mean counts it"}
+    assert "EQ512" not in audit(eq.losses.BCELoss(), labels=3)
+    assert "EQ512" not in audit(eq.losses.ZLPRLoss(), labels=3)
+
+
+def test_marks_of_unknown_classes_are_asked_for() -> None:
+    def by_one_hot(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        hot = (target[:, None] == torch.arange(logits.shape[1])).float()
+        return -(hot * logits.log_softmax(-1)).sum(1).mean()
+
+    said = audit(by_one_hot, labels=3, kind="multiclass")["EQ512"].evidence["marks"]
+    assert said == dict.fromkeys(("-100", "-1"), "has no loss, but the mean counts it")
+    for loss in (
+        nn.CrossEntropyLoss(),
+        eq.losses.CrossEntropyLoss(),
+        eq.losses.LDAMLoss([0.5] * 3),
+    ):
+        assert "EQ512" not in audit(loss, labels=3, kind="multiclass")

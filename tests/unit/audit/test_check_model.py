@@ -131,7 +131,37 @@ def test_unknown_labels_are_no_fault() -> None:
     target = MULTI.clone()
     target[0, 0] = float("nan")
     assert check(net(), losses.BCELoss(), target) == []
-    assert check(net(), nn.BCEWithLogitsLoss(), target) == ["EQ307"]
+    assert check(net(), nn.BCEWithLogitsLoss(), target) == ["EQ319"]
+    target[0, 0] = -1.0
+    assert check(net(), losses.BCELoss(), target) == []
+    (found,) = eq.check_model(net(), nn.BCEWithLogitsLoss(), (X, target))
+    assert found.code == "EQ319"
+    assert found.evidence["unknown"] == 1
+    assert "takes them for numbers" in found.message
+
+
+def test_unknown_classes_are_no_fault() -> None:
+    target = CLASS.clone()
+    target[0] = -100
+    for loss in (losses.CrossEntropyLoss(), losses.SoftmaxFocalLoss(), nn.CrossEntropyLoss()):
+        assert check(net(), loss, target) == []
+
+
+@pytest.mark.parametrize("wrong", [-100.0, 2.0, 255.0])
+def test_labels_that_are_none_are_named(wrong: float) -> None:
+    target = MULTI.clone()
+    target[0, 0] = wrong
+    found = {f.code: f for f in eq.check_model(net(), losses.BCELoss(), (X, target))}
+    assert f"must be 0 to 1, or NaN or -1 where unknown, got {wrong:g}" in found["EQ320"].message
+
+
+def test_classes_that_are_none_are_named() -> None:
+    target = CLASS.clone()
+    target[0] = -1
+    for loss in (losses.CrossEntropyLoss(), nn.CrossEntropyLoss()):
+        (found,) = eq.check_model(net(), loss, (X, target))
+        assert found.code == "EQ320"
+        assert "or be ignore_index = -100, got -1" in found.message
 
 
 def test_a_loss_made_for_another_number_of_classes() -> None:

@@ -349,6 +349,7 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         COUNTED,
     ),
     "EQ335": (set_up(batch_size=16), set_up(batch_size=64), COUNTED),
+    "EQ343": (set_up(beta=0.5), set_up(beta=0.9999), COUNTED),
     "EQ336": (set_up(monitor="test_f1"), set_up(monitor="val_f1"), COUNTED),
     "EQ337": (
         set_up(sampler="WeightedRandomSampler", pos_weight=[9, 1]),
@@ -372,6 +373,11 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         scored(probabilities=np.where(np.arange(400) < 8, 0.0, spread(0.1))),
         scored(probabilities=spread(0.1)),
         {"counts": FOUR},
+    ),
+    "EQ321": (
+        scored(ranking=np.zeros(400)),
+        scored(ranking=spread(0.1)),
+        {"counts": {"A": 5, "B": 9}},
     ),
     "EQ402": (
         scored(probabilities=spread(0.5)),

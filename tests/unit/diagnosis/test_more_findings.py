@@ -196,7 +196,7 @@ def test_a_check_that_cannot_be_made_is_skipped_and_the_others_are_not() -> None
         counts={"A": 10, "B": 500}, n_rows=1000, more=Material(setups=(Setup(pos_weight=[1.0]),))
     )
     why = "one weight per label, 2, got 1"
-    assert {r.code for r in results if why in r.reason} == {"EQ330", "EQ331", "EQ334"}
+    assert {r.code for r in results if why in r.reason} == {"EQ330", "EQ331", "EQ334", "EQ343"}
     assert all(r.status == "not made" for r in results if r.reason)
     assert "found" in {r.status for r in results}
 

@@ -34,7 +34,8 @@ SERVER = Path(__file__).with_name("killed_study.py")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    paths = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen(
         [sys.executable, str(SERVER)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,

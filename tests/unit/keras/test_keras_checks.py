@@ -10,7 +10,7 @@ import pytest
 
 import equipoise as eq
 from equipoise.artifacts import Finding
-from equipoise.errors import UsageError
+from equipoise.errors import DataError, UsageError
 from equipoise.keras import check_model, losses, metrics, require_fitting_metrics
 
 RANDOM = np.random.default_rng(0)
@@ -264,6 +264,22 @@ def test_unknown_entries_need_a_loss_that_masks_them() -> None:
     assert found.evidence["unknown"] == 6
     unknown[0, 1] = np.nan
     assert codes(net("sigmoid", loss=keras.losses.BinaryFocalCrossentropy()), unknown) == ["EQ319"]
+
+
+def test_rows_of_unknown_class_need_a_loss_that_masks_them() -> None:
+    y = np.array([0, 1, 2, 3, -100, 1])
+    ours = losses.SoftmaxFocalLoss(gamma=0.0)
+    masking = keras.losses.SparseCategoricalCrossentropy(ignore_class=-100)
+    assert "EQ319" not in codes(net("softmax", loss=ours), y)
+    assert "EQ319" not in codes(net("softmax", loss=masking), y)
+    found, *_ = check_model(net("softmax", loss="sparse_categorical_crossentropy"), y)
+    assert (found.code, found.evidence["unknown"]) == ("EQ319", 1)
+    with pytest.raises(DataError, match=r"`y` must be classes 0 to C - 1.*unknown are -100"):
+        check_model(net("softmax", loss=ours), np.where(y < 0, -1, y))
+    marked = MULTI.astype(float)
+    marked[0, 0] = -100
+    with pytest.raises(DataError, match="-100"):
+        check_model(net("sigmoid", loss=losses.BCELoss()), marked)
 
 
 def test_steps_of_sequences_and_unknown_entries() -> None:

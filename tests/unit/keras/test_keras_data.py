@@ -251,3 +251,22 @@ def test_padding_changes_no_prediction() -> None:
 def test_wrong_use_says_what_was_expected(make: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.array([0, 1, -1, 2]), "or be ignore_index = -100, got -1"),
+        (np.array([[0.0, 1.0], [-100.0, 0.0]]), "NaN or -1 where unknown, got -100"),
+        (np.array([[0, 255], [255, 0]]), "NaN or -1 where unknown, got 255 and 1 more"),
+    ],
+)
+def test_targets_that_are_none_are_named(y: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        RowBatches(np.zeros((len(y), 2), dtype=np.float32), y)
+
+
+def test_marks_of_what_is_unknown_are_taken() -> None:
+    x = np.zeros((3, 2), dtype=np.float32)
+    for y in ([0, 2, -100], [[0.0, -1.0], [np.nan, 0.3], [1.0, 1.0]], [[1], [0], [3]]):
+        assert len(RowBatches(x, np.array(y)).y) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -52,10 +53,10 @@ def test_every_pair_equals_the_slow_loop(sizes: tuple[int, int, int], block: int
     finally:
         boxes_module._BLOCK = before
     assert found.shape == (n, m)
-    assert found.dtype == np.float32
+    assert found.dtype == value.dtype == cover.dtype == np.float64
     for i in range(n):
         row = [slow_iou(a[i], other) for other in b]
-        np.testing.assert_allclose(found[i], row, rtol=1e-6)
+        np.testing.assert_allclose(found[i], row, rtol=1e-14)
         best = max(row, default=0.0)
         assert value[i] == pytest.approx(best, rel=1e-6)
         assert at[i] == (row.index(best) if best > 0 else -1)
@@ -63,6 +64,48 @@ def test_every_pair_equals_the_slow_loop(sizes: tuple[int, int, int], block: int
         shares = [slow_shared(a[i], other) / area if area else 0.0 for other in b]
         assert cover[i] == pytest.approx(max(shares, default=0.0), rel=1e-6)
         assert over[i] == (int(np.argmax(shares)) if max(shares, default=0.0) > 0 else -1)
+
+
+def exact_iou(a: np.ndarray, b: np.ndarray) -> float:
+    """The share of the very numbers in the arrays, without any rounding."""
+    return float(slow_iou([Fraction(float(v)) for v in a], [Fraction(float(v)) for v in b]))
+
+
+def test_coordinates_of_a_slide_keep_their_last_digit() -> None:
+    rng = np.random.default_rng(0)
+    corner = 1e5 + rng.uniform(0, 12, (40, 2))
+    a = np.concatenate([corner, corner + rng.uniform(4, 12, (40, 2))], axis=1)
+    found = box_iou(a, a)
+    exact = np.array([[exact_iou(x, y) for y in a] for x in a])
+    assert (exact > 0).mean() > 0.5
+    np.testing.assert_allclose(found, exact, rtol=1e-13, atol=0)
+    np.testing.assert_array_equal(best_iou(a, a[::-1])[0], found[:, ::-1].max(1))
+    np.testing.assert_allclose(box_areas(a), np.diff(a[:, ::2])[:, 0] * np.diff(a[:, 1::2])[:, 0])
+    # Through float32, as a caller may have rounded them, the same boxes are wrong by 1e-3.
+    assert np.abs(box_iou(a.astype(np.float32), a) - exact).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "result"),
+    [
+        (np.float32, np.float32, np.float32),
+        (np.float16, np.float32, np.float32),
+        (np.float32, np.float64, np.float64),
+        (np.float64, np.float64, np.float64),
+        (np.int64, np.int32, np.float64),
+    ],
+)
+def test_overlaps_have_the_dtype_of_the_boxes(first: type, second: type, result: type) -> None:
+    a, b = np.array([[0, 0, 2, 3]], dtype=first), np.array([[1, 0, 4, 3]], dtype=second)
+    for found in (box_iou(a, b), best_iou(a, b)[0], best_cover(a, b)[0]):
+        assert found.dtype == result
+    np.testing.assert_allclose(box_iou(a, b), [[0.25]], rtol=1e-7)
+
+
+def test_whole_numbers_beyond_float32_stay_whole() -> None:
+    odd = np.array([[2**25 + 1, 0, 2**25 + 2, 1]])
+    assert box_areas(odd).tolist() == [1.0]
+    assert box_iou(odd, odd - [[1, 0, 1, 0]]).tolist() == [[0.0]]
 
 
 @given(st.integers(1, 30), st.integers(0, 2**20), st.floats(0.01, 1e4))

@@ -66,8 +66,8 @@ def kill_at_each(start: Start, folder: Path, event: str, step: int, restart: boo
 
 
 def test_killed_before_each_file_of_every_round(start: Start, tmp_path: Path) -> None:
-    # 3 trainings of 4 files, 2 rounds of 3 shards and 3 files, and 5 files at the end.
-    assert kill_at_each(start, tmp_path, "file", 1, restart=True) == 29
+    # 3 trainings of 4 files, 2 rounds of 3 shards and 3 files, and 6 files at the end.
+    assert kill_at_each(start, tmp_path, "file", 1, restart=True) == 30
 
 
 def test_killed_in_training_and_scoring_where_rounds_go_on(start: Start, tmp_path: Path) -> None:

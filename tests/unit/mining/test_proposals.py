@@ -22,18 +22,16 @@ def slow_labels(boxes, truth, classes, positive, negative, take_best, ignored, c
     needed = [positive[c] if isinstance(positive, dict) else positive for c in classes]
     labels, overlaps, partners = [], [], []
     for i, box in enumerate(boxes):
-        able = [
-            t for t in range(len(truth)) if iou[i, t] > 0 and iou[i, t] >= np.float32(needed[t])
-        ]
+        able = [t for t in range(len(truth)) if iou[i, t] > 0 and iou[i, t] >= needed[t]]
         touched = able or [t for t in range(len(truth)) if iou[i, t] > 0]
         partner = max(touched, key=lambda t: (iou[i, t], -t), default=-1)
         most = max(iou[i], default=0.0)
-        label = 0 if most < np.float32(negative) else -1
+        label = 0 if most < negative else -1
         area = (box[2] - box[0]) * (box[3] - box[1])
         for region in ignored:
             width = max(0, min(box[2], region[2]) - max(box[0], region[0]))
             height = max(0, min(box[3], region[3]) - max(box[1], region[1]))
-            if area and np.float32(width * height / area) >= np.float32(cover):
+            if area and width * height / area >= cover:
                 label = -1
         labels.append(int(classes[partner]) if able else label)
         overlaps.append(float(iou[i, partner]) if partner >= 0 else 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from equipoise import DecisionRule, Labels, Scores
 from equipoise._core.locks import Locks
-from equipoise.errors import DataError, LeakageError, ShapeError, UsageError
+from equipoise.artifacts.finding import load_findings
+from equipoise.errors import DataError, LeakageError, NoSkillWarning, ShapeError, UsageError
 from equipoise.metrics import average_precision
 from equipoise.mining import (
     ArrayPool,
@@ -22,6 +24,8 @@ from equipoise.mining import (
     MistakeBook,
     mine_hard_negatives,
 )
+from equipoise.mining import run as run_module
+from equipoise.mining.judging import calibrated_loss
 
 
 def mine(
@@ -356,3 +360,48 @@ def test_a_second_runner_waits_for_the_first(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.book.rows, first.book.rows)
     np.testing.assert_array_equal(again.book.scores, first.book.scores)
     assert not (tmp_path / "locks").exists()
+
+
+def constant(task):
+    """A trainer that has learned nothing."""
+    return lambda x: np.zeros((len(x), 1))
+
+
+def test_a_model_that_ranks_by_chance_is_said(tmp_path: Path) -> None:
+    pool, validation = make_pools()
+    with pytest.warns(NoSkillWarning, match=r"^Average precision is .* which rows in random order"):
+        mined = mine(pool, validation, constant, rounds=1, out=tmp_path)
+    (found,) = mined.findings
+    assert found.code == "EQ321"
+    share = validation.positives().size / len(validation)
+    assert found.evidence["ap"] == pytest.approx(found.evidence["prevalence"])
+    assert found.evidence["prevalence"] == pytest.approx(share)
+    (file,) = tmp_path.glob("*/findings.json")
+    assert [f.code for f in load_findings(file)] == ["EQ321"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mine(pool, validation, rounds=0).findings == []
+
+
+def test_of_rounds_that_rank_alike_the_better_calibrated_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool, validation = make_pools()
+    losses = iter([0.3, 0.1, 0.1])
+    monkeypatch.setattr(run_module, "calibrated_loss", lambda *_: next(losses))
+
+    def coarse(_):
+        return lambda x: (x[:, :1] > 1.0).astype(float)
+
+    mined = mine(pool, validation, coarse, rounds=2, patience=9)
+    assert len({r.ap.value for r in mined.rounds}) == 1
+    assert mined.best == 1
+
+
+def test_the_log_loss_of_a_rule_is_that_of_its_probabilities() -> None:
+    pool, validation = make_pools()
+    mined = mine(pool, validation, rounds=0)
+    p = mined.probabilities(validation.features)
+    truth = validation.truth(np.arange(len(validation)))
+    expected = -np.log(np.where(truth == 1, p, 1.0 - p)).mean()
+    assert calibrated_loss(mined.scores, mined.rule) == pytest.approx(expected, rel=1e-9)

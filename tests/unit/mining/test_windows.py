@@ -94,3 +94,12 @@ def test_sizes_and_proportions_are_those_asked_for() -> None:
 def test_wrong_settings_are_named(call, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         call()
+
+
+def test_boxes_far_from_the_origin_are_not_rounded() -> None:
+    far = random_boxes((200_000, 200_000), 200, size_range=(8, 16), seed=0)
+    near = random_boxes((200, 200), 200, size_range=(8, 16), seed=0)
+    assert far.dtype == near.dtype == np.float64
+    np.testing.assert_allclose(far[:, 2:] - far[:, :2], near[:, 2:] - near[:, :2], rtol=1e-9)
+    wide = sliding_windows((8, 2**25 + 8), 8, 2**23 + 1)
+    assert wide[:, 0].tolist() == [0, 2**23 + 1, 2**24 + 2, 3 * 2**23 + 3, 2**25]

@@ -387,3 +387,72 @@ def test_missing_packages_name_their_extra(missing: str, call: str, extra: str) 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert f'pip install "equipoise[{extra}]"' in done.stdout
     assert issubclass(MissingExtraError, ImportError)
+
+
+class WithTargets(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+    """The inputs of a data set with targets of one's own, as some loaders make them."""
+
+    def __init__(self, data: ArrayDataset, targets: Tensor) -> None:
+        self.data, self.labels, self.targets = data, data.labels, targets
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        return self.data[i][0], self.targets[i]
+
+
+def own_targets(kind: str, targets: Tensor, method: str = "none", **given: Any) -> Trial:
+    dataset = WithTargets(make_data(kind), targets)
+    options = on_cpu(epochs=2, batch_size=16, lr=0.02)
+    made = remedy(method, dataset.labels[SPLIT.train], **given)
+    return fit(network, dataset, SPLIT, made, options=options, seed=1)
+
+
+@pytest.mark.parametrize("method", ["none", "mixup"])
+def test_minus_one_of_a_loader_is_unknown_before_any_mixing(method: str) -> None:
+    truth = to_target(make_data("multilabel").labels, torch.float32)
+    trials = [
+        own_targets("multilabel", targets, method) for targets in (truth, truth.nan_to_num(-1.0))
+    ]
+    assert truth.isnan().any()
+    assert trials[0].history == trials[1].history
+
+
+@pytest.mark.parametrize(("wrong", "part"), [(-100.0, 0), (255.0, 0), (2.0, 100)])
+def test_labels_that_are_none_stop_the_first_batch(wrong: float, part: int) -> None:
+    targets = to_target(make_data("multilabel").labels, torch.float32)
+    targets[part:] = wrong  # of training rows, or of validation rows alone
+    message = rf"`target` must be 0 to 1, or NaN or -1 where unknown, got {wrong:g} and .* more"
+    with pytest.raises(DataError, match=message):
+        own_targets("multilabel", targets)
+
+
+def test_classes_that_are_none_stop_the_first_batch() -> None:
+    targets = make_data("multiclass").labels.values.copy()
+    targets[::2] = -1
+    message = r"`target` must lie in 0 to C - 1 = 2, or be ignore_index = -100, got -1"
+    with pytest.raises(DataError, match=message):
+        own_targets("multiclass", torch.from_numpy(targets))
+
+
+def test_rows_of_unknown_class_count_for_nothing_in_a_training() -> None:
+    """With the rows left out of the mean, a batch trains as the batch without them does."""
+    data = make_data("multiclass")
+    targets = torch.from_numpy(data.labels.values.copy())
+    targets[SPLIT.train[::2]] = -100
+    options = on_cpu(epochs=1, batch_size=len(SPLIT.train), lr=0.02)
+    plain = remedy("none", data.labels[SPLIT.train])
+    kept = Split.from_parts(
+        SPLIT.train[1::2], SPLIT.val, SPLIT.test, n_rows=N, seed=0, method="hand"
+    )
+
+    def still() -> nn.Module:
+        return MLP(5, 3, hidden=(6,), dropout=0.0)
+
+    masked = fit(still, WithTargets(data, targets), SPLIT, plain, options=options, seed=1)
+    alone = fit(still, data, kept, plain, options=options, seed=1)
+    assert masked.history[0]["loss"] == pytest.approx(alone.history[0]["loss"], rel=1e-6)
+    np.testing.assert_allclose(
+        masked.scores["val"].values, alone.scores["val"].values, rtol=1e-4, atol=1e-6
+    )

@@ -18,7 +18,8 @@ from equipoise.data import ArrayDataset, Sequences, pad_batch
 from equipoise.errors import TrainingError, UsageError
 from equipoise.losses import WeightedCrossEntropyLoss
 from equipoise.models import MLP, LSTMClassifier
-from equipoise.training import Deferred
+from equipoise.training import Deferred, Monitor
+from equipoise.training.faults import require_precision
 from equipoise.training.mixing import Mixup
 
 N = 120
@@ -254,6 +255,86 @@ def test_sequences_come_padded_with_their_lengths() -> None:
     assert np.isfinite(trial.scores["test"].values).all()
 
 
+class Autocast(nn.Module):
+    """A layer that this processor has for some dtypes only, as oneDNN has its LSTM."""
+
+    def __init__(self, without: tuple[bool, ...]) -> None:
+        super().__init__()
+        self.without, self.inner, self.calls = without, nn.Linear(4, 2), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_autocast_enabled("cpu") in self.without:
+            raise RuntimeError("could not create a primitive descriptor for the LSTM forward")
+        return self.inner(x)
+
+
+def test_a_precision_that_the_processor_lacks_is_said_before_the_first_step() -> None:
+    options = TrainingOptions(accelerator="cpu", epochs=1, precision="bf16-mixed")
+    data = make_data("multilabel", np.float32)
+    treated = remedy("none", data.labels[SPLIT.train])
+    x = torch.randn(4, 4)
+    lacking = nn.Sequential(nn.Identity(), Autocast((True,)))
+    before = torch.get_rng_state()
+    message = (
+        r"`precision` 'bf16-mixed' is not to be had on this processor for its Autocast \(could not "
+        r"create a primitive descriptor .*\)\. Take precision '32-true'"
+    )
+    with pytest.raises(UsageError, match=message):
+        require_precision(lacking, x, options)
+    assert torch.equal(before, torch.get_rng_state())
+    require_precision(lacking, x, replace(options, precision="32-true"))
+    require_precision(nn.Linear(4, 2), x, options)
+    # What fails either way is no matter of precision.
+    require_precision(Autocast((True, False)), x, options)
+    steps: list[int] = []
+    with pytest.raises(UsageError, match="'bf16-mixed' is not to be had"):
+        fit(lambda: Wide(steps), data, SPLIT, treated, options=options)
+    assert steps == []
+    assert fit(
+        lambda: Wide(steps), data, SPLIT, treated, options=replace(options, precision="32-true")
+    )
+
+
+class Wide(nn.Module):
+    """A network for the data of this file, with a layer that has no bfloat16 here."""
+
+    def __init__(self, steps: list[int]) -> None:
+        super().__init__()
+        width = make_data("multilabel", np.float32).features.shape[1]
+        self.first, self.second, self.steps = nn.Linear(width, 4), Autocast((True,)), steps
+        self.second.inner = nn.Linear(4, make_data("multilabel", np.float32).labels.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.second(self.first(x))
+        self.steps.append(len(x))
+        return found
+
+
+def test_what_an_lstm_without_lengths_gets_in_bfloat16() -> None:
+    """It trains where the processor has it, and is refused with a way out where it has not."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 6, 4)).astype(np.float32)
+    labels = Labels.from_array((x.mean((1, 2)) > 0)[:, None].astype(int), kind="multilabel")
+    treated = remedy("none", labels[SPLIT.train])
+    options = TrainingOptions(accelerator="cpu", epochs=1, precision="bf16-mixed")
+
+    def run(precision: Any) -> Trial:
+        return fit(
+            lambda: LSTMClassifier(4, 1, hidden=8), ArrayDataset(x, labels), SPLIT, treated,
+            options=replace(options, precision=precision),
+        )  # fmt: skip
+
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            LSTMClassifier(4, 1, hidden=8)(torch.from_numpy(x[:4]))
+    except RuntimeError:
+        with pytest.raises(UsageError, match=r"for its LSTM \(.*Take precision '32-true'"):
+            run("bf16-mixed")
+    else:
+        assert np.isfinite(run("bf16-mixed").scores["val"].values).all()
+    assert np.isfinite(run("32-true").scores["val"].values).all()
+
+
 def test_a_compiled_network_is_the_same_network() -> None:
     data = make_data("multilabel", np.float32)
     treated = remedy("none", data.labels[SPLIT.train])
@@ -285,3 +366,38 @@ def test_a_row_that_cannot_be_loaded_is_one_line(workers: int) -> None:
     with pytest.raises(TrainingError, match=r"cannot read row7\.jpg") as caught:
         fit(start(), data, SPLIT, treated, options=options)
     assert "\n" not in str(caught.value)
+
+
+def flat_trial(out: Path | None = None, monitor: Monitor | None = None, **given: Any) -> Trial:
+    """Train where no class is ever decided for but the first: the metric stays where it is."""
+    rare = Labels.from_array((np.arange(N) % 10 == 0).astype(int), kind="multiclass")
+    data = ArrayDataset(make_data("multiclass").features, rare)
+    treated = replace(
+        remedy("none", rare[SPLIT.train]), correction=Correction("multiclass", exactness="none")
+    )
+    options = TrainingOptions(
+        accelerator="cpu", precision="64-true", epochs=4, batch_size=16, lr=0.002, **given
+    )
+    torch.manual_seed(0)
+    net = nn.Linear(5, 2)
+    return fit(net, data, SPLIT, treated, options=options, out=out, monitor=monitor, seed=1)
+
+
+def test_a_flat_metric_keeps_the_epoch_of_the_lowest_validation_loss() -> None:
+    constant = Monitor("a constant", lambda *_: 0.5)
+    trial = flat_trial(monitor=constant)
+    losses = [row["val_loss"] for row in trial.history]
+    assert [row["val_metric"] for row in trial.history] == [0.5] * 4
+    assert int(np.argmin(losses)) > 0  # else the first would do
+    assert trial.selection["epoch"] == int(np.argmin(losses))
+    assert trial.selection["metric"] == "a constant"
+    # And patience waits for what still falls.
+    patient = flat_trial(monitor=constant, patience=1)
+    assert len(patient.history) == min(4, int(np.argmin(losses)) + 2)
+
+
+def test_what_chooses_is_part_of_the_trial() -> None:
+    one, two = flat_trial(), flat_trial(monitor=Monitor("a constant", lambda *_: 0.5))
+    assert one.folder_name != two.folder_name
+    assert one.config["ties"] == two.config["ties"] == "val_loss"
+    assert "ties" not in flat_trial(keep="last").config

@@ -364,12 +364,33 @@ def test_inputs_that_cannot_be_blended_are_named() -> None:
         mix(x, y[:3], seeded())
 
 
+@pytest.mark.parametrize("mark", [-1.0, -100.0, float("nan")])
+def test_unknown_labels_are_never_blended(mark: float) -> None:
+    x, y = torch.rand(64, 3), torch.tensor([[1.0, 0.0], [mark, 1.0]] * 32)
+    _, mixed = Mixup(0.4)(x, y, seeded())
+    _, expected = Mixup(0.4)(x, torch.where(y < 0, torch.nan, y), seeded())
+    torch.testing.assert_close(mixed, expected, equal_nan=True, rtol=0, atol=0)
+    known = ~mixed.isnan()
+    assert ((mixed[known] >= 0) & (mixed[known] <= 1)).all()
+    assert 0 < int((~known).sum()) < len(mixed)
+
+
+def test_a_row_of_unknown_class_blends_into_an_unknown_row() -> None:
+    x, y = torch.rand(64, 3), torch.tensor([0, -100, 1, 1] * 16)
+    for mix in (Mixup(0.4, num_classes=3), Remix(0.4, COUNTS)):
+        _, mixed = mix(x, y, seeded())
+        unknown = mixed.isnan().all(1)
+        assert torch.equal(unknown, mixed.isnan().any(1))
+        assert int(unknown.sum()) >= 16
+        torch.testing.assert_close(mixed[~unknown].sum(1), torch.ones(int((~unknown).sum())))
+
+
 def test_targets_that_cannot_be_blended_are_named() -> None:
     x, y = torch.rand(4, 3), torch.tensor([0, 1, 0, 1])
     with pytest.raises(UsageError, match=r"`num_classes` must be given .* E.g. Mixup\(1.0, num_c"):
         Mixup()(x, y, seeded())
     for wrong, value in ((y + 1, 2), (y - 1, -1)):
-        with pytest.raises(DataError, match=f"lie in 0 to num_classes - 1 = 1, got {value}"):
+        with pytest.raises(DataError, match=f"lie in 0 to C - 1 = 1, .* got {value} and 1 more"):
             Mixup(num_classes=2)(x, wrong, seeded())
     with pytest.raises(DataError, match=r"`target` must be classes or labels, .* unknown NaN"):
         Mixup()(x, torch.ones(4, 2, dtype=torch.long), seeded())

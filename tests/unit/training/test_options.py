@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import pytest
 import torch
 
 from equipoise import TrainingOptions
-from equipoise.errors import TrainingError, UsageError
+from equipoise.errors import NoEffectWarning, TrainingError, UsageError
 from equipoise.training.faults import plain_faults, require_device
 from equipoise.training.rate import Rate
 
@@ -46,10 +47,24 @@ def test_values_out_of_range_are_refused(wrong: dict[str, Any], message: str) ->
 
 def test_a_mapping_is_checked_for_keys_and_types() -> None:
     made = TrainingOptions.from_mapping(
-        {"lr": 1, "milestones": [0.5], "devices": "auto", "clip": None, "ema": 0.9, "patience": 3}
+        {
+            "lr": 1,
+            "schedule": "multistep",
+            "milestones": [0.5],
+            "devices": "auto",
+            "clip": None,
+            "ema": 0.9,
+            "patience": 3,
+        }
     )
     assert made == TrainingOptions(
-        lr=1.0, milestones=(0.5,), devices="auto", clip=None, ema=0.9, patience=3
+        lr=1.0,
+        schedule="multistep",
+        milestones=(0.5,),
+        devices="auto",
+        clip=None,
+        ema=0.9,
+        patience=3,
     )
     for wrong, message in (
         ({"epoch": 3}, "`training.epoch` is not an option.*`epochs`"),
@@ -112,13 +127,24 @@ def test_a_plateau_lowers_the_rate_and_is_gone_on_with() -> None:
     rate = Rate(options, 1)
     seen = []
     for value in (0.1, 0.2, 0.2, math.nan, 0.3, 0.3, 0.3, 0.3, 0.3):
-        rate.saw(value)
+        rate.saw(value, 0.0)
         seen.append(rate(0))
     assert seen == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
     other = Rate(options, 1)
     other.load_state_dict(rate.state_dict())
     assert other(0) == rate(0)
     assert other.state_dict() == rate.state_dict()
+
+
+def test_a_plateau_of_the_metric_is_none_while_the_loss_falls() -> None:
+    options = TrainingOptions(schedule="plateau", plateau_patience=2, factor=0.5)
+    rate = Rate(options, 1)
+    for loss in (0.4, 0.3, 0.2, 0.1):
+        rate.saw(0.5, loss)
+    assert rate(0) == 1.0
+    rate.saw(0.5, 0.1)
+    rate.saw(0.5, 0.2)
+    assert rate(0) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -152,3 +178,25 @@ def test_what_is_no_fault_of_the_machine_stays_as_it_is() -> None:
 def test_half_precision_needs_a_gpu() -> None:
     with pytest.raises(UsageError, match=r"'16-mixed' needs a GPU.*bf16-mixed"):
         require_device(TrainingOptions(precision="16-mixed", accelerator="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("given", "belongs"),
+    [
+        ({"momentum": 0.5}, "optimizer 'sgd', and this is 'adamw'"),
+        ({"milestones": (0.5,)}, "schedule 'multistep', and this is 'cosine'"),
+        ({"factor": 0.3}, "schedule 'multistep' or 'exponential' or 'plateau'"),
+        ({"plateau_patience": 2, "schedule": "exponential"}, "schedule 'plateau'"),
+    ],
+)
+def test_options_without_effect_are_said(given: dict[str, Any], belongs: str) -> None:
+    with pytest.warns(NoEffectWarning, match=f"has no effect: it belongs to {belongs}"):
+        TrainingOptions(**given)
+
+
+def test_options_with_an_effect_are_not() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TrainingOptions(optimizer="sgd", momentum=0.5)
+        TrainingOptions(schedule="multistep", milestones=(0.5,), factor=0.3)
+        TrainingOptions(schedule="plateau", plateau_patience=2)

@@ -14,7 +14,7 @@ from equipoise.errors import UsageError
 from equipoise.experiments.methods import remedy
 from equipoise.training.order import Counted, Shuffle
 from equipoise.training.remedy import RowSampler
-from equipoise.training.selection import realised_histogram, selection_metric
+from equipoise.training.selection import goes_before, realised_histogram, selection_metric
 from equipoise.training.targets import to_target, with_ids
 
 
@@ -115,3 +115,17 @@ def test_an_unknown_head_is_an_error() -> None:
     assert (plain.head, plain.score_kind) == ("linear", "logits")
     with pytest.raises(UsageError, match="`head` must be one of 'linear', 'cosine'"):
         replace(plain, head="cosin")
+
+
+def test_of_equal_metrics_the_lower_validation_loss_goes_before() -> None:
+    """Balanced accuracy stays at 1/2 while the loss falls, as rare positives make it do."""
+    metrics = [0.5, 0.5, 0.5, 0.4, 0.5]
+    losses = [0.259, 0.231, 0.205, 0.1, 0.205]
+    best, best_loss, kept = -np.inf, np.inf, -1
+    for epoch, (value, loss) in enumerate(zip(metrics, losses, strict=True)):
+        if kept < 0 or goes_before(value, loss, best, best_loss):
+            best, best_loss, kept = value, loss, epoch
+    assert kept == 2
+    assert goes_before(np.nan, 1.0, np.nan, 0.5)  # nothing can be judged: the last one
+    assert goes_before(0.6, 9.0, 0.5, 0.1)
+    assert not goes_before(0.5, np.nan, 0.5, 0.1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from equipoise._core.checks import say
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import UsageError
 from equipoise.keras._keras import keras
 from equipoise.keras.losses.base import Loss
@@ -37,7 +38,7 @@ class LossFacts:
         name: To call it by.
         targets: "labels", "one_hot", "index", "classes" (either of the two), or "" if unknown.
         from_logits: Whether it takes logits; None if unknown.
-        masks: Whether it leaves unknown targets, -1, out; None if unknown.
+        masks: Whether it leaves unknown targets out; None if unknown.
     """
 
     name: str
@@ -74,11 +75,13 @@ def read_loss(model: Any, targets: str) -> LossFacts:
     made = keras.losses.get(given)
     if isinstance(made, Loss):
         kind = "labels" if made.kind == "multilabel" else "classes"
-        return LossFacts(type(made).__name__, kind, made.from_logits, made.kind == "multilabel")
+        return LossFacts(type(made).__name__, kind, made.from_logits, True)
     wanted = _FOR.get(plain_name(made), "")
     logits = bool(getattr(made, "from_logits", False)) if wanted else None
     name = getattr(made, "__name__", type(made).__name__)
-    return LossFacts(str(name), wanted, logits, False if wanted else None)
+    # Keras' own word for it; only its sparse loss has one.
+    masks = getattr(made, "ignore_class", None) == IGNORE_INDEX
+    return LossFacts(str(name), wanted, logits, masks if wanted else None)
 
 
 def compiled_metrics(model: Any) -> list[Any]:

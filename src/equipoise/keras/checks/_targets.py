@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import say, to_array
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError
 
@@ -50,7 +51,8 @@ def read_targets(y: Labels | ArrayLike) -> Targets:
 
     Args:
         y: `Labels`; or (N,) class indices, (N, L) multi-hot or one-hot, (N, 1) a binary label or
-            class indices; steps of sequences (N, T, L) count as rows. -1 and NaN are unknown.
+            class indices; steps of sequences (N, T, L) count as rows. -1 and NaN are unknown, and
+            so is the class index -100, whose rows ``labels`` leaves out.
 
     Raises:
         ShapeError: another number of dimensions.
@@ -68,9 +70,11 @@ def read_targets(y: Labels | ArrayLike) -> Targets:
         binary = bool(np.isin(column[~_unknown(column)], (0, 1)).all())
         if array.ndim == 2 and binary:
             return Targets("labels", Labels.from_array(array, kind="multilabel"), array)
-        if _unknown(column).any():
-            raise DataError(say("y", "be classes 0 to C - 1", "negative or missing entries"))
-        return Targets("index", _classes(column), column)
+        known = column[column != IGNORE_INDEX]
+        if known.size == 0 or _unknown(known).any() or (known < 0).any():
+            do = "Rows whose class is unknown are -100."
+            raise DataError(say("y", "be classes 0 to C - 1", "negative or missing entries", do))
+        return Targets("index", _classes(known), column)
     labels = Labels.from_array(np.where(_unknown(array), -1, array), kind="multilabel")
     exclusive = bool(((labels.values == 1).sum(1) == 1).all() and (labels.values >= 0).all())
     if not exclusive:
@@ -81,7 +85,7 @@ def read_targets(y: Labels | ArrayLike) -> Targets:
 
 
 def _unknown(array: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.asarray((array != array) | (array < 0))
+    return np.asarray((array != array) | (array == -1))
 
 
 def _classes(column: NDArray[Any]) -> Labels:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.diagnosis import diagnose
@@ -178,15 +179,21 @@ def _fits(wanted: str, targets: Targets) -> bool:
 
 
 def _unknown(loss: LossFacts, targets: Targets) -> list[Finding]:
-    unknown = int((targets.labels.values == UNKNOWN).sum()) if targets.kind == "labels" else 0
+    values = targets.values
+    if targets.kind == "labels":
+        unknown, of = int((targets.labels.values == UNKNOWN).sum()), targets.labels.values.size
+        what = "the loss of -1 falls without end as the output goes to 0, and NaN makes it NaN"
+        todo = "Take equipoise.keras.losses.BCELoss or another of its losses for labels."
+    else:
+        unknown, of = int((values == IGNORE_INDEX).sum()), values.size
+        what = "-100 is no class"
+        todo = "Take a loss of equipoise.keras.losses, or ignore_class=-100 where Keras has it."
     if not unknown or loss.masks is not False:
         return []
-    share = unknown / targets.labels.values.size
     message = (
-        f"{unknown:,} targets ({share:.1%}) are unknown, and {loss.name} takes them for numbers: "
-        "the loss of -1 falls without end as the output goes to 0, and NaN makes it NaN."
+        f"{unknown:,} targets ({unknown / of:.1%}) are unknown, and {loss.name} takes them for "
+        f"numbers: {what}."
     )
-    todo = "Take equipoise.keras.losses.BCELoss or another of its losses for labels: they mask -1."
     return [finding("EQ319", message, {"unknown": unknown, "loss": loss.name}, todo)]
 
 

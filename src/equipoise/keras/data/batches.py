@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_shape, say, to_array
+from equipoise._core.targets import require_classes, require_labels
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import ShapeError, UsageError
@@ -34,7 +35,8 @@ class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     Args:
         x: (N, ...) array, `RaggedSequences`, or a tuple or mapping of those for several inputs.
-        y: `Labels`, class indices (N,), or targets (N, ...); unknown labels are -1.
+        y: `Labels`; class indices (N,), -100 where unknown; or targets (N, ...) between 0 and 1,
+            -1 or NaN where unknown.
         batch_size: Rows per batch; not used where ``draw`` draws whole batches.
         draw: How rows are drawn. None shuffles all; "in_order" takes them as they are, for
             validation; a name of ``equipoise.sampling.ROW_RULES``, such as "max" or "raking_sqrt",
@@ -165,7 +167,7 @@ class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]
         """Return the way back to the natural prior for a model trained on these draws."""
         labels = self.labels if self.labels is not None else to_labels(self.y)
         if isinstance(self.draw, WeightedRows):
-            return sampler_correction(self.draw.weights, labels)
+            return self.draw.correction(labels)
         if isinstance(self.draw, ListedRows):
             return sampler_correction(np.bincount(self.draw.rows, minlength=len(labels)), labels)
         own = getattr(self.draw, "correction", None)
@@ -175,8 +177,18 @@ class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]
 def _targets(y: Labels | ArrayLike) -> NDArray[Any]:
     """Return targets as Keras takes them: classes as integers, labels as float32 with -1."""
     if not isinstance(y, Labels):
-        return np.asarray(to_array("y", y, ndim=(1, 2, 3)))
+        return _checked(np.asarray(to_array("y", y, ndim=(1, 2, 3))))
     return y.values if y.kind == "multiclass" else y.values.astype(np.float32)
+
+
+def _checked(y: NDArray[Any]) -> NDArray[Any]:
+    """Return targets whose values are looked at once, here, where no graph has to be asked."""
+    if y.dtype.kind in "iuf" and y.size:
+        if y.ndim == 1 or (y.shape[-1] == 1 and np.nanmax(y) > 1):
+            require_classes("y", y, 2**31)
+        elif y.dtype.kind == "f" or y.shape[-1] > 1:
+            require_labels("y", y)
+    return y
 
 
 def _parts(x: Any) -> list[Any]:

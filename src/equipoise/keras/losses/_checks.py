@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_finite, say, to_array
+from equipoise._core.targets import IGNORE_INDEX, require_classes
 from equipoise.errors import DataError, NotRecoverableError, ShapeError, UsageError
 from equipoise.keras._keras import keras
 
@@ -103,21 +104,35 @@ def as_labels(y_true: Any, y_pred: Any, width: int | None) -> Any:
     return y_true
 
 
-def as_shares(y_true: Any, y_pred: Any, width: int | None) -> Any:
-    """Return class probabilities (..., C) from those or from class indices (..., ) or (..., 1)."""
+def as_shares(
+    y_true: Any, y_pred: Any, width: int | None, ignore_index: int = IGNORE_INDEX
+) -> tuple[Any, Any, Any]:
+    """Return class probabilities (..., C) from those or from class indices (..., ) or (..., 1).
+
+    Returns:
+        The shares; which rows are known, (...) bool; and which of them hold a class, (...) bool,
+        where a graph could not be asked whether all do, else None.
+    """
     if len(y_pred.shape) < 2:
         raise ShapeError(say("y_pred", "have shape (..., N, C)", tuple(y_pred.shape)))
     classes = _width("y_pred", y_pred, width)
+    ops = keras.ops
     same = len(y_true.shape) == len(y_pred.shape)
     if same and y_true.shape[-1] == classes:
-        return y_true
+        known = ops.all(y_true >= 0, axis=-1)
+        return ops.where(ops.expand_dims(known, -1), y_true, 0.0), known, None
     if same and y_true.shape[-1] == 1:
         y_true = keras.ops.squeeze(y_true, -1)
     if len(y_true.shape) != len(y_pred.shape) - 1:
         do = "Pass class indices (N,), or one share per class, (N, C)."
         wanted = f"have shape {tuple(y_pred.shape[:-1])} or {tuple(y_pred.shape)}"
         raise ShapeError(say("y_true", wanted, tuple(y_true.shape), do))
-    return one_hot(y_true, classes, y_pred.dtype)
+    known = y_true != ignore_index
+    if keras.backend.backend() == "torch" and y_true.device.type == "cpu":
+        require_classes("y_true", keras.ops.convert_to_numpy(y_true), classes, ignore_index)
+        return one_hot(ops.where(known, y_true, 0), classes, y_pred.dtype), known, None
+    valid = ops.logical_and(y_true >= 0, y_true < classes)
+    return one_hot(ops.where(valid, y_true, 0), classes, y_pred.dtype), known, valid
 
 
 def one_hot(classes: Any, width: int, dtype: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.checks import say, to_array, to_floats
 from equipoise._core.logistic import expit
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.artifacts._tables import sample_tables
 from equipoise.artifacts.correction import Correction, Exactness
 from equipoise.artifacts.labels import Kind
@@ -34,7 +36,7 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
             lost to rounding. Where it cannot be had (on JAX, or after another layer) logits are
             computed from probabilities, and a label that is wrong beyond 1 - 6e-8 has no gradient.
         reduction: As in Keras. "sum_over_batch_size" and "mean" divide by the known entries of the
-            batch (labels) or by its rows (classes); "sum" and None do not divide.
+            batch (labels) or by its known rows (classes); "sum" and None do not divide.
         name: As in Keras.
 
     Attributes:
@@ -89,6 +91,14 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
     @abstractmethod
     def _values(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Return the loss of entries or rows, and which of them are known, as 0 or 1."""
+
+    def _over_known(self, rows: Any, known: Any) -> Any:
+        """Return rows whose mean over all is the mean over what is known."""
+        if self.reduction in ("sum", "none", None):
+            return rows
+        # Rows with more known entries weigh more, so that unknown ones dilute nothing.
+        count = keras.ops.maximum(keras.ops.sum(known), 1.0)
+        return rows * (keras.ops.sum(keras.ops.ones_like(rows)) / count)
 
     def posterior(self, outputs: ArrayLike) -> Floats:
         """Return the true probabilities that these outputs of a trained model stand for.
@@ -179,12 +189,7 @@ class LabelLoss(Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return one value per row, (..., N), whose mean is that over the known entries."""
         values, known = self._values(y_true, y_pred)
-        rows = keras.ops.sum(values, axis=-1)
-        if self.reduction in ("sum", "none", None):
-            return rows
-        # Rows with more known entries weigh more, so that unknown ones dilute nothing.
-        count = keras.ops.maximum(keras.ops.sum(known), 1.0)
-        return rows * (keras.ops.sum(keras.ops.ones_like(rows)) / count)
+        return self._over_known(keras.ops.sum(values, axis=-1), known)
 
     def _values(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         y_true = as_labels(y_true, y_pred, self.num_classes)
@@ -206,18 +211,44 @@ class LabelLoss(Loss):
 
 
 class ClassLoss(Loss):
-    """A loss of classes; targets are indices (N,), or shares such as one-hot rows (N, C)."""
+    """A loss of classes; targets are indices (N,), or shares such as one-hot rows (N, C).
+
+    Args:
+        ignore_index: Class index of rows whose class is unknown: they have no loss and no
+            gradient, and means do not count them. So have rows of shares with a NaN or a number
+            below 0. Any other index outside 0 to C - 1 is refused on the torch backend, and gives
+            NaN in the compiled graphs of the others.
+        from_logits: As for :class:`Loss`, and so are ``reduction`` and ``name``.
+    """
 
     kind = "multiclass"
 
+    def __init__(
+        self,
+        *,
+        ignore_index: int = IGNORE_INDEX,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        self.ignore_index = int(ignore_index)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the constructor takes, ready for JSON."""
+        return {**super().get_config(), "ignore_index": self.ignore_index}
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return one value per row, (..., N)."""
-        return self._values(y_true, y_pred)[0]
+        """Return one value per row, (..., N), whose mean is that over the known rows."""
+        return self._over_known(*self._values(y_true, y_pred))
 
     def _values(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-        share = as_shares(y_true, y_pred, self.num_classes)
-        rows = keras.ops.sum(share * self._per_class(self._logits(y_pred)), axis=-1)
-        return rows, keras.ops.ones_like(rows)
+        ops = keras.ops
+        share, known, valid = as_shares(y_true, y_pred, self.num_classes, self.ignore_index)
+        rows = ops.sum(share * self._per_class(self._logits(y_pred)), axis=-1)
+        if valid is not None:
+            rows = ops.where(valid, rows, math.nan)
+        return ops.where(known, rows, 0.0), ops.cast(known, rows.dtype)
 
     def _logits(self, y_pred: Any) -> Any:
         if self.from_logits:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from equipoise._core.checks import say
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses._checks import Floats, Vector, log_offset, to_strength, to_vector
@@ -31,6 +32,7 @@ class SoftmaxFocalLoss(ClassLoss):
     Args:
         gamma: Focusing strength, >= 0.
         weight: One weight per class, (C,), >= 0, or None.
+        ignore_index: Class index of rows that are left out.
         from_logits: Whether outputs are logits; see :class:`Loss`.
         reduction: As in Keras.
         name: As in Keras.
@@ -61,11 +63,14 @@ class SoftmaxFocalLoss(ClassLoss):
         gamma: float = 2.0,
         *,
         weight: Vector | None = None,
+        ignore_index: int = IGNORE_INDEX,
         from_logits: bool = False,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
+        )
         self.gamma = to_strength("gamma", gamma)
         self.weight = None if weight is None else to_vector("weight", weight)
         self.num_classes = None if self.weight is None else self.weight.size

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from equipoise._core.checks import say
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses._checks import Vector, to_vector
@@ -34,6 +35,7 @@ class LDAMLoss(ClassLoss):
     Args:
         margin: One margin per class, (C,), >= 0.
         scale: s > 0; with margin 0 and scale 1 this is cross entropy exactly.
+        ignore_index: Class index of rows that are left out.
         from_logits: Must be True: cosines are no probabilities.
         reduction: As in Keras.
         name: As in Keras.
@@ -63,11 +65,14 @@ class LDAMLoss(ClassLoss):
         margin: Vector,
         *,
         scale: float = 30.0,
+        ignore_index: int = IGNORE_INDEX,
         from_logits: bool = True,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
+        )
         if not from_logits:
             do = "Take the softmax out of the model: the margin is on cosines."
             raise UsageError(say("from_logits", "be True", from_logits, do))

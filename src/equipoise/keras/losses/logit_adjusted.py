@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from equipoise._core.checks import one_of
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses._checks import Floats, Vector, to_shares, to_strength
 from equipoise.keras.losses.base import ClassLoss
@@ -32,6 +33,7 @@ class LogitAdjustedLoss(ClassLoss):
         tau: Strength, >= 0; 0 is cross entropy exactly.
         target_prior: Class shares where the model is to be right, (C,); None is uniform.
         zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
+        ignore_index: Class index of rows that are left out.
         from_logits: Whether outputs are logits; see :class:`Loss`.
         reduction: As in Keras.
         name: As in Keras.
@@ -64,11 +66,14 @@ class LogitAdjustedLoss(ClassLoss):
         tau: float = 1.0,
         target_prior: Vector | None = None,
         zero_prior: ZeroPrior = "error",
+        ignore_index: int = IGNORE_INDEX,
         from_logits: bool = False,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
+        )
         self.zero_prior: ZeroPrior = one_of("zero_prior", zero_prior, ("error", "ignore"))
         self.tau = to_strength("tau", tau)
         self.prior = to_shares("prior", prior, zero=zero_prior == "ignore")
@@ -120,6 +125,7 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
     Args:
         prior: Class shares (or counts) of the training rows, (C,); normalised.
         zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
+        ignore_index: Class index of rows that are left out.
         from_logits: Whether outputs are logits; see :class:`Loss`.
         reduction: As in Keras.
         name: As in Keras.
@@ -140,11 +146,13 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         prior: Vector,
         *,
         zero_prior: ZeroPrior = "error",
+        ignore_index: int = IGNORE_INDEX,
         from_logits: bool = False,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         options: dict[str, Any] = {"from_logits": from_logits, "reduction": reduction}
+        options["ignore_index"] = ignore_index
         super().__init__(prior, zero_prior=zero_prior, name=name, **options)
 
     def settings(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from equipoise._core.checks import say
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses._checks import Vector, log_offset, to_shares, to_strength, to_vector
@@ -32,6 +33,7 @@ class VectorScalingLoss(ClassLoss):
         gamma: Strength of the factors, >= 0; 0 is logit adjustment exactly.
         tau: Strength of the shift, >= 0; 0 leaves the factors alone.
         weight: One weight per class, (C,), >= 0, or None.
+        ignore_index: Class index of rows that are left out.
         from_logits: Must be True where ``gamma`` > 0: a constant added to all logits changes the
             loss, and probabilities do not tell it.
         reduction: As in Keras.
@@ -63,11 +65,14 @@ class VectorScalingLoss(ClassLoss):
         gamma: float = 0.15,
         tau: float = 1.0,
         weight: Vector | None = None,
+        ignore_index: int = IGNORE_INDEX,
         from_logits: bool = True,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
+        )
         self.gamma, self.tau = to_strength("gamma", gamma), to_strength("tau", tau)
         if self.gamma > 0 and not from_logits:
             do = "Take the softmax out of the model, or use LogitAdjustedLoss."
@@ -125,6 +130,7 @@ class CDTLoss(VectorScalingLoss):
     Args:
         prior: Class shares (or counts) of the training rows, (C,), > 0.
         gamma: Strength, >= 0; 0 is cross entropy exactly.
+        ignore_index: Class index of rows that are left out.
         from_logits: Must be True where ``gamma`` > 0.
         reduction: As in Keras.
         name: As in Keras.
@@ -148,11 +154,13 @@ class CDTLoss(VectorScalingLoss):
         prior: Vector,
         *,
         gamma: float = 0.2,
+        ignore_index: int = IGNORE_INDEX,
         from_logits: bool = True,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         options: dict[str, Any] = {"from_logits": from_logits, "reduction": reduction}
+        options["ignore_index"] = ignore_index
         super().__init__(prior, gamma=gamma, tau=0.0, name=name, **options)
 
     def settings(self) -> dict[str, Any]:
