@@ -160,6 +160,7 @@ def test_losses_with_one_value_per_row_take_weights(name: str, tmp_path: Path) -
         ("weighted_sampling", "does not support the slot `sampler`"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:'weighted_sampling' draws all classes as often")
 def test_methods_that_take_no_weights_say_so(name: str, message: str, tmp_path: Path) -> None:
     pool, validation = make_pools(300)
     trainer = FitTrainer(
