@@ -170,3 +170,40 @@ def test_scores_of_another_kind_than_declared_are_refused(
     assert run("apply", "rule.json", "p.csv", *declared) == 3
     assert "look like probabilities" in capsys.readouterr().err
     assert not Path("decisions.parquet").exists()
+
+
+def test_shares_may_be_given_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    table("val.csv", 0)
+    words = ["--score-kind", "logits", "--label", "y", "--objective", "rescale"]
+    offsets = []
+    for columns, shares in (
+        ("dog,cat,bird", "bird=0.7,cat=0.2,dog=0.1"),
+        ("bird,cat,dog", "dog=0.1,bird=0.7,cat=0.2"),
+        ("bird,cat,dog", "0.7,0.2,0.1"),
+    ):
+        given = ["--scores", columns, "--train-prior", shares, "-o", "rule.json"]
+        assert run("tune", "val.csv", *words, *given) == 0
+        rule = DecisionRule.load("rule.json")
+        assert rule.class_offset is not None
+        offsets.append(dict(zip(rule.names, rule.class_offset.tolist(), strict=True)))
+    assert offsets[0] == offsets[1] == offsets[2]
+    capsys.readouterr()
+    for shares in ("bird=0.7,cat=0.3", "bird=0.7,0.2,0.1"):
+        given = ["--scores", "bird,cat,dog", "--train-prior", shares]
+        assert run("tune", "val.csv", *words, *given) == 2
+        assert "`--train-prior` must" in capsys.readouterr().err
+
+
+def test_ids_that_are_alike_only_as_numbers_are_said_and_not_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for path, seed in (("val.csv", 0), ("test.csv", 1)):
+        table(path, seed)
+        frame = pl.read_csv(path).with_row_index("n", offset=1)
+        ids = [f"{n:04d}" if path == "val.csv" else f"{n}.0" for n in frame["n"]]
+        frame.with_columns(pl.Series("id", ids)).write_csv(path)
+    words = ["--score-kind", "logits", "--scores", "bird,cat,dog", "--label", "y", "--id", "id"]
+    assert run("tune", "val.csv", *words, "-o", "rule.json") == 0
+    assert run("evaluate", "rule.json", "test.csv", *words) == 0
+    said = capsys.readouterr().out
+    assert "ids found: 300 of 300 ids are equal but for outer spaces or the way a number" in said

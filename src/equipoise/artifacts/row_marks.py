@@ -39,11 +39,13 @@ class Shared:
         outcome: "fine" (looked at, nothing shared), "found", or "not made".
         text: What was seen, or why it was not made.
         rows: Rows (for groups: groups) in common.
+        certain: False where they are the same only after trimming or as numbers.
     """
 
     outcome: Outcome
     text: str
     rows: int = 0
+    certain: bool = True
 
     def __str__(self) -> str:
         return self.outcome if self.outcome == "fine" else f"{self.outcome}: {self.text}"
@@ -106,7 +108,7 @@ class RowMarks:
             loose = int(np.isin(new.loose_ids, self.loose_ids).sum())
             if loose:
                 how = "are equal but for outer spaces or the way a number is written"
-                return Shared("found", f"{loose} of {total} ids {how}", loose)
+                return Shared("found", f"{loose} of {total} ids {how}", loose, certain=False)
         return Shared("fine", "no id in common")
 
     def to_dict(self) -> dict[str, Any]:

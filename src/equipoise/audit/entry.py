@@ -67,9 +67,16 @@ def load_object(path: str, what: str = "loss or sampler") -> tuple[Any, str]:
 
 
 def read_label_names(
-    text: str | None, columns: Sequence[str] | None, label: str | None, kind: Kind | None
+    text: str | None,
+    columns: Sequence[str] | None,
+    label: str | None,
+    kind: Kind | None,
+    coding: Mapping[str, Any] | None = None,
 ) -> Labels | list[str] | int | None:
     """Return the labels of a table, or the names or number that the text lists.
+
+    ``coding`` says what entries of the table stand for, as arguments of
+    :func:`equipoise.labels.read_labels`.
 
     Example:
         >>> read_label_names("A,B", None, None, None), read_label_names("4", None, None, None)
@@ -79,7 +86,7 @@ def read_label_names(
         return None
     path = Path(text)
     if path.suffix.lower() in _TABLES or path.is_dir():
-        return read_labels(path, label=label, labels=columns, kind=kind)
+        return read_labels(path, label=label, labels=columns, kind=kind, **(coding or {}))
     if columns is not None or label is not None:
         do = "For example --labels labels.csv --columns A,B,C,D."
         raise UsageError(say("--labels", "be a table where columns are named", repr(text), do))

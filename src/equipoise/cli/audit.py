@@ -8,6 +8,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, kind_of, numbers, print_json, split_list
+from equipoise.cli.reading import coding_of
 
 EXAMPLE = (
     "Example: equipoise audit my_pkg.losses:FocalLoss --allow-code --labels A,B,C,D "
@@ -22,6 +23,11 @@ def run(
     ] = None,
     columns: Annotated[str | None, typer.Option(help="Label columns of that table, A,B,C.")] = None,
     label: o.LabelColumn = None,
+    delimiter: o.Delimiter = "|",
+    positive: o.Positive = None,
+    negative: o.Negative = None,
+    unknown: o.Unknown = None,
+    empty_token: o.EmptyTokens = None,
     arg: Annotated[list[str] | None, typer.Option(help="A setting, NAME=VALUE; repeat it.")] = None,
     kind: o.KindOption = None,
     what: Annotated[
@@ -45,7 +51,8 @@ def run(
     from equipoise import audit
 
     body: object
-    given = audit.read_label_names(labels, split_list(columns), label, kind_of(kind))
+    coding = {**coding_of(positive, negative, unknown, empty_token), "delimiter": delimiter}
+    given = audit.read_label_names(labels, split_list(columns), label, kind_of(kind), coding)
     weight = numbers("--loss-weight", loss_weight)
     done = audit.audit_path(target, audit.read_settings(arg or []), labels=given, what=what,
                             kind=kind_of(kind), weight=weight)  # fmt: skip

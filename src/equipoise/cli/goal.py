@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from equipoise._core.words import say
 from equipoise.cli.console import table
@@ -13,34 +13,58 @@ if TYPE_CHECKING:
 
     from equipoise.artifacts import DecisionRule
 
-__all__ = ["parse_costs", "parse_shares", "parse_target", "rule_table"]
+__all__ = ["in_names_order", "parse_costs", "parse_shares", "parse_target", "rule_table"]
 
 
-def parse_shares(name: str, text: str | None) -> list[float] | None:
-    """Return the numbers of "0.1,0.9"."""
+Named = list[float] | dict[str, float]
+
+
+def parse_shares(name: str, text: str | None) -> Named | None:
+    """Return the numbers of "0.1,0.9", or of "cat=0.1,dog=0.9" by name."""
     if text is None:
         return None
+    parts = [part.partition("=") for part in text.split(",")]
+    named = [bool(mark) for _, mark, _ in parts]
+    expected = "be numbers as 0.1,0.9, or all named as cat=0.1,dog=0.9"
     try:
-        return [float(part) for part in text.split(",")]
+        if not any(named):
+            return [float(part) for part, _, _ in parts]
+        shares = {key.strip(): float(number) for key, _, number in parts if all(named)}
     except ValueError:
-        raise UsageError(say(name, "be numbers as 0.1,0.9", repr(text))) from None
+        raise UsageError(say(name, expected, repr(text))) from None
+    if len(shares) < len(parts):
+        raise UsageError(say(name, expected, repr(text)))
+    return shares
 
 
-def parse_target(text: str) -> str | list[float]:
+def in_names_order(name: str, shares: Any, names: Sequence[str]) -> Any:
+    """Return shares that were given by name in the order of the scores; others as they are."""
+    if not isinstance(shares, dict):
+        return shares
+    if set(shares) != set(names):
+        odd = sorted(set(shares) ^ set(names))
+        raise UsageError(say(name, f"name each of {', '.join(names)} once", f"{odd} on one side"))
+    return [shares[n] for n in names]
+
+
+def parse_target(text: str) -> str | Named:
     """Return "validation", "uniform", "em" or the listed shares."""
     from equipoise.experiments.inputs import parse_prior
 
+    if "=" in text:
+        return parse_shares("--target-prior", text) or []
     return text if text == "em" else parse_prior(text)
 
 
 def parse_costs(text: str | None) -> list[float] | list[list[float]] | None:
     """Return (false alarm, miss), or the rows of "0,1;5,0"."""
+    rows = [] if text is None else [parse_shares("--costs", row) or [] for row in text.split(";")]
+    plain = [row for row in rows if isinstance(row, list)]
+    if len(plain) < len(rows) or len({len(row) for row in plain}) > 1:
+        raise UsageError(say("--costs", "have rows of one length, in numbers", repr(text)))
     if text is None or ";" not in text:
-        return parse_shares("--costs", text)
-    rows = [parse_shares("--costs", row) or [] for row in text.split(";")]
-    if len({len(row) for row in rows}) > 1:
-        raise UsageError(say("--costs", "have rows of one length", repr(text)))
-    return rows
+        return plain[0] if plain else None
+    return plain
 
 
 def rule_table(rule: DecisionRule) -> str:

@@ -138,7 +138,8 @@ Objective = Annotated[
     ),
 ]
 TargetPriorOption = Annotated[
-    str, typer.Option("--target-prior", help="validation, uniform, shares as 0.1,0.9, or em.")
+    str,
+    typer.Option("--target-prior", help="validation, uniform, em, shares: 0.1,0.9 or A=.1,B=.9."),
 ]
 Deployment = Annotated[
     Path | None, typer.Option(help="Unlabelled scores of split new, for --target-prior em.")
@@ -166,7 +167,7 @@ Budget = Annotated[float | None, typer.Option(help="For budget: flags per row, o
 TopK = Annotated[int | None, typer.Option("--k", help="For top_k: labels per row.")]
 TrainPrior = Annotated[
     str | None,
-    typer.Option(help="For rescale: training shares as 0.1,0.9; else those of the rows."),
+    typer.Option(help="For rescale: training shares, 0.1,0.9 or A=.1,B=.9; else the rows' own."),
 ]
 FreeOffsets = Annotated[
     bool | None,

@@ -47,7 +47,13 @@ def run(
 ) -> None:
     """Calibrate and choose thresholds on validation rows; write them as JSON."""
     from equipoise.artifacts import Scores
-    from equipoise.cli.goal import parse_costs, parse_shares, parse_target, rule_table
+    from equipoise.cli.goal import (
+        in_names_order,
+        parse_costs,
+        parse_shares,
+        parse_target,
+        rule_table,
+    )
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose
     from equipoise.experiments.inputs import read_named_scores
@@ -57,10 +63,12 @@ def run(
                                       split_list(labels), id_column, group, "val",
                                       coding=coding)  # fmt: skip
     new = None if deployment is None else Scores.load(deployment)
-    rule = tune(found, objective=objective, target_prior=parse_target(target_prior),
+    target = in_names_order("--target-prior", parse_target(target_prior), found.names)
+    train = in_names_order("--train-prior", parse_shares("--train-prior", train_prior), found.names)
+    rule = tune(found, objective=objective, target_prior=target,
                 calibration=calibration, costs=parse_costs(costs), at_least=at_least,
                 confidence_level=confidence, threshold_probability=threshold_probability,
-                budget=budget, k=k, train_prior=parse_shares("--train-prior", train_prior),
+                budget=budget, k=k, train_prior=train,
                 free_offsets=free_offsets, score_names=called, deployment=new,
                 seed=seed)  # fmt: skip
     rule.save(out)

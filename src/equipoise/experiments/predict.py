@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset
 
 from equipoise._core.checks import say
+from equipoise._core.identity import as_text
 from equipoise.artifacts import DecisionRule, Scores, Trial
 from equipoise.data import make_loader, seed_worker
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.experiments.apply_file import Applied, apply_file
 from equipoise.experiments.train_data import TrainRows, open_rows
 from equipoise.experiments.train_model import build_again
@@ -170,11 +173,19 @@ def _rows(
     parts: list[TrainRows] = [
         open_rows(draft.data, path, labelled=False, columns=facts["columns"]) for path in paths
     ]
-    ids = np.concatenate(
-        [np.arange(_size(p)) if p.ids is None else np.asarray(p.ids) for p in parts]
-    )
-    if len(np.unique(ids)) < len(ids):
-        ids = np.arange(len(ids))
+    ids = np.concatenate([as_text(np.arange(_size(p)) if p.ids is None else p.ids) for p in parts])
+    twice = len(ids) - len(np.unique(ids))
+    if twice:
+        # Files of rows without ids all count from 0; ids that repeat name nothing.
+        if all(p.ids is not None for p in parts):
+            first = next(i for i, n in Counter(ids.tolist()).items() if n > 1)
+            warnings.warn(
+                f"{twice} ids repeat (first: {first!r}), so rows are numbered from 0 in the order "
+                "of the files.",
+                DataWarning,
+                stacklevel=2,
+            )
+        ids = as_text(np.arange(len(ids)))
     joined = parts[0].dataset if len(parts) == 1 else ConcatDataset([p.dataset for p in parts])
     return joined, ids, parts[0].collate
 
