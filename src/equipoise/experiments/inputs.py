@@ -236,7 +236,10 @@ def bind_columns(
             return [list(given).index(name) for name in wanted]
     if len(set(given)) < len(given) or len(given) != len(names):
         expected = f"name one column for each of {list(names)}"
-        raise DataError(say("--scores", expected, list(given), "Each column once."))
+        do = "Each column once."
+        if len(names) == 1 and len(given) == 2:
+            do = "Two classes are one label here: give the column of the positive one alone."
+        raise DataError(say("--scores", expected, list(given), do))
     common = sorted(set(given) & (set(names) | set(stored)))
     if common:
         expected = f"name the columns of {list(stored or names)}, all or none of them"
