@@ -227,6 +227,7 @@ def test_ids_that_match_only_as_numbers_are_told_and_shared_ones_refused(here: P
         load_data(load_study(study))
 
 
+@pytest.mark.filterwarnings("ignore::equipoise.errors.NoEffectWarning")
 def test_codings_of_the_command_line_and_of_studies(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -207,3 +207,19 @@ def test_ids_that_are_alike_only_as_numbers_are_said_and_not_refused(
     assert run("evaluate", "rule.json", "test.csv", *words) == 0
     said = capsys.readouterr().out
     assert "ids found: 300 of 300 ids are equal but for outer spaces or the way a number" in said
+
+
+def test_groups_that_are_alike_but_for_spaces_are_found(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for path, seed in (("val.csv", 0), ("test.csv", 1)):
+        table(path, seed)
+        groups = [f"p{i // 4}" + " " * (path == "test.csv") for i in range(300)]
+        pl.read_csv(path).with_columns(pl.Series("who", groups)).write_csv(path)
+    words = ["--score-kind", "logits", "--scores", "bird,cat,dog", "--label", "y", "--id", "id"]
+    words += ["--group", "who"]
+    assert run("tune", "val.csv", *words, "-o", "rule.json") == 0
+    assert run("evaluate", "rule.json", "test.csv", *words) == 0
+    said = capsys.readouterr()
+    assert "groups found: 75 of 75 groups are equal but for outer spaces" in said.out
+    assert "EQ207 error" in said.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from equipoise._core.checks import one_of, require_shape, say, to_array
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text, hashable_ids
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
-from equipoise.errors import DataError, ShapeError
+from equipoise.errors import DataError, DataWarning, ShapeError
 
 __all__ = ["UNKNOWN", "Kind", "Labels", "pick_rows", "to_ids"]
 
@@ -113,6 +114,20 @@ def _multi_hot_values(values: NDArray[Any]) -> NDArray[np.int8]:
     return values.astype(np.int8)
 
 
+def _say_one_sided(hot: NDArray[np.int8]) -> None:
+    """Warn of 1 and -1 without any 0: mostly a coding whose -1 means absent."""
+    # A handful of rows may hold no absent label by chance.
+    if len(hot) < 10:
+        return
+    if (hot == 1).any() and (hot == UNKNOWN).any() and not (hot == 0).any():
+        warnings.warn(
+            "`values` hold 1 and -1 and no 0. -1 is read as unknown, so that no label is absent "
+            "anywhere: write 0 for absent.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
 def _check_unnamed(classes: NDArray[Any], width: int) -> None:
     if width < 2:
         do = "Give `names` of all classes if others occur elsewhere; yes-or-no is multilabel."
@@ -172,6 +187,7 @@ class Labels:
             width = int(checked.max()) + 1
         else:
             checked = _multi_hot_values(array.reshape(array.shape[0], -1))
+            _say_one_sided(checked)
             width = checked.shape[1]
         if names is None:
             if kind == "multiclass":

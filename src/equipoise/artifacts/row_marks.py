@@ -17,7 +17,7 @@ __all__ = ["RowMarks", "Shared", "hash_ids", "row_numbers"]
 
 Hashes = NDArray[np.uint64]
 Outcome = Literal["fine", "found", "not made"]
-FIELDS = ("ids", "loose_ids", "groups", "contents")
+FIELDS = ("ids", "loose_ids", "groups", "loose_groups", "contents")
 # More ties than this, and equal scores are what the model does and no sign of equal rows.
 MOST_TIES = 0.05
 # In steps so coarse only a near-complete match says that the rows are the same.
@@ -59,6 +59,7 @@ class RowMarks:
         ids: (N,) of the row ids.
         loose_ids: (N,) of the ids without outer spaces, numbers by their value.
         groups: One per group.
+        loose_groups: One per group, as ``loose_ids``.
         contents: (N,) of what is known of each row beside its name: its scores.
 
     Example:
@@ -71,6 +72,7 @@ class RowMarks:
     ids: Hashes | None = None
     loose_ids: Hashes | None = None
     groups: Hashes | None = None
+    loose_groups: Hashes | None = None
     contents: Hashes | None = None
 
     @classmethod
@@ -86,6 +88,7 @@ class RowMarks:
             None if ids is None else hash_ids(ids),
             None if ids is None else hash_ids(loose_keys(ids)),
             None if groups is None else hash_ids(np.unique(as_text(groups))),
+            None if groups is None else hash_ids(np.unique(loose_keys(np.unique(as_text(groups))))),
             # Twelve digits: what a table of text and a binary one both keep.
             None if contents is None else np.sort(_mix(_twelve_digits(contents))),
         )
@@ -93,23 +96,18 @@ class RowMarks:
     def compare(self, new: RowMarks) -> dict[str, Shared]:
         """Return for "ids", "groups" and "contents" what these rows and the new ones share."""
         return {
-            "ids": self._compare_ids(new),
-            "groups": _compare_groups(self.groups, new.groups),
+            "ids": _compare_names(
+                ("ids", "rows in common, by their ids"),
+                (self.ids, new.ids),
+                (self.loose_ids, new.loose_ids),
+            ),
+            "groups": _compare_names(
+                ("groups", "groups in common"),
+                (self.groups, new.groups),
+                (self.loose_groups, new.loose_groups),
+            ),
             "contents": _compare_contents(self.contents, new.contents),
         }
-
-    def _compare_ids(self, new: RowMarks) -> Shared:
-        if self.ids is None or new.ids is None:
-            return Shared("not made", _lacking("ids", self.ids is None, new.ids is None))
-        shared, total = int(np.isin(new.ids, self.ids).sum()), new.ids.size
-        if shared:
-            return Shared("found", f"{shared} of {total} rows in common, by their ids", shared)
-        if self.loose_ids is not None and new.loose_ids is not None:
-            loose = int(np.isin(new.loose_ids, self.loose_ids).sum())
-            if loose:
-                how = "are equal but for outer spaces or the way a number is written"
-                return Shared("found", f"{loose} of {total} ids {how}", loose, certain=False)
-        return Shared("fine", "no id in common")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the hashes as base64 of little-endian integers, ready for JSON."""
@@ -123,13 +121,23 @@ class RowMarks:
         return cls(**{k: None if v is None else _unpack(v) for k, v in given.items()})
 
 
-def _compare_groups(old: Hashes | None, new: Hashes | None) -> Shared:
+Pair = tuple[Hashes | None, Hashes | None]
+
+
+def _compare_names(words: tuple[str, str], exact: Pair, loose: Pair) -> Shared:
+    """Compare ids or groups, first as written and then without spaces and by value."""
+    (what, common), (old, new) = words, exact
     if old is None or new is None:
-        return Shared("not made", _lacking("groups", old is None, new is None))
+        return Shared("not made", _lacking(what, old is None, new is None))
     shared = int(np.isin(new, old).sum())
     if shared:
-        return Shared("found", f"{shared} of {new.size} groups in common", shared)
-    return Shared("fine", "no group in common")
+        return Shared("found", f"{shared} of {new.size} {common}", shared)
+    if loose[0] is not None and loose[1] is not None:
+        near = int(np.isin(loose[1], loose[0]).sum())
+        if near:
+            how = "are equal but for outer spaces or the way a number is written"
+            return Shared("found", f"{near} of {new.size} {what} {how}", near, certain=False)
+    return Shared("fine", f"no {what} in common")
 
 
 def _compare_contents(old: Hashes | None, new: Hashes | None) -> Shared:

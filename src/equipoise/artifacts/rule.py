@@ -20,7 +20,7 @@ from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.evidence import Evidence
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.artifacts.row_marks import RowMarks
-from equipoise.artifacts.scores import Scores
+from equipoise.artifacts.scores import SCORE_KINDS, Scores
 from equipoise.errors import DataError, EquipoiseError
 
 __all__ = ["GRADES", "OBJECTIVES", "DecisionRule", "Decisions"]
@@ -41,8 +41,9 @@ GRADES: Mapping[str, str] = {
     "C": "10 to 49",
     "D": "fewer than 10, or clearly worse than the default rule on cross-fitted rows",
 }
-# Slopes beyond these come from no fit, and send every log-odds to one side.
+# Slopes and shifts beyond these come from no fit, and send every log-odds to one side.
 _LEAST_SCALE, _MOST_SCALE = 1e-30, 1e30
+_MOST_SHIFT, _MOST_CUT = 1e4, 1e305
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +132,8 @@ class DecisionRule:
 
     def __post_init__(self) -> None:
         width = len(self.names)
+        if not all(isinstance(name, str) for name in (*self.names, *self.score_names)):
+            raise DataError(say("names", "be texts", list(self.names), _AGAIN))
         if width == 0 or len(set(self.names)) < width:
             raise DataError(say("names", "be distinct, one per column", list(self.names), _AGAIN))
         self._check_lengths(width)
@@ -142,6 +145,12 @@ class DecisionRule:
         ):
             if value is not None:
                 require_finite(name, value, _AGAIN)
+        if np.abs(self.prior_shift).max() > _MOST_SHIFT:
+            expected, got = f"lie within +-{_MOST_SHIFT:g}", self.prior_shift.tolist()
+            raise DataError(say("prior_shift", expected, got, _AGAIN))
+        if np.abs(self.calibrator.offset).max() > _MOST_SCALE:
+            expected, got = f"lie within +-{_MOST_SCALE:g}", self.calibrator.offset.tolist()
+            raise DataError(say("calibrator.offset", expected, got, _AGAIN))
         scale = self.calibrator.scale
         if ((scale < _LEAST_SCALE) | (scale > _MOST_SCALE)).any():
             expected = f"lie in [{_LEAST_SCALE:g}, {_MOST_SCALE:g}]"
@@ -171,15 +180,21 @@ class DecisionRule:
         for name, size in (
             *((name, len(getattr(self, name))) for name in optional),
             ("calibrator.knots", len(fitted.knots)),
-            ("calibrator.method", len(fitted.method)),
             ("calibrator.effective_weight", fitted.effective_weight.size),
         ):
             if size not in (0, width):
                 raise DataError(say(name, f"have one entry per label = {width}", size, _AGAIN))
+        if len(fitted.method) != width:
+            expected = f"have one entry per label = {width}"
+            raise DataError(say("calibrator.method", expected, len(fitted.method), _AGAIN))
 
     def _check_thresholds(self) -> None:
         if self.thresholds is None:
             return
+        finite = self.thresholds[np.isfinite(self.thresholds)]
+        if finite.size and np.abs(finite).max() > _MOST_CUT:
+            expected = f"be inf or lie within +-{_MOST_CUT:g}"
+            raise DataError(say("thresholds", expected, self.thresholds.tolist(), _AGAIN))
         if np.isnan(self.thresholds).any():
             raise DataError(say("thresholds", "be numbers (inf never flags)", "NaN", _AGAIN))
         # Only where no threshold decides is there a cut that flags every row.
@@ -195,6 +210,16 @@ class DecisionRule:
         odd = sorted(set(self.grades) - set(GRADES))
         if odd:
             raise DataError(say("grades", f"be of {', '.join(GRADES)}", odd, _AGAIN))
+        for name in ("prior", "decided"):
+            shares = np.asarray(getattr(self, name))
+            if not ((shares >= 0) & (shares <= 1)).all():
+                raise DataError(say(name, "hold shares in [0, 1]", shares.tolist(), _AGAIN))
+        kind = self.tuned_on.get("score_kind", "logits")
+        if kind not in SCORE_KINDS:
+            raise DataError(say("tuned_on.score_kind", f"be one of {SCORE_KINDS}", kind, _AGAIN))
+        rows = self.tuned_on.get("n_rows", 1)
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+            raise DataError(say("tuned_on.n_rows", "be a whole number >= 1", rows, _AGAIN))
         part = self.tuned_on.get("split", "val")
         if part not in ("val", "oof"):
             raise DataError(say("tuned_on.split", "be 'val' or 'oof'", repr(part), _AGAIN))
@@ -343,7 +368,7 @@ class DecisionRule:
             correction = body["correction"]
             return cls(
                 kind=one_of("kind", body["kind"], KINDS),
-                names=tuple(body["names"]),
+                names=_texts(body["names"]),
                 correction=None if correction is None else Correction.from_dict(correction),
                 calibrator=Calibrator.from_dict(body["calibrator"]),
                 prior_shift=floats("prior_shift"),
@@ -353,12 +378,12 @@ class DecisionRule:
                 target_prior=target if isinstance(target, str) else tuple(target),
                 tuned_on=dict(body["tuned_on"]),
                 rows=RowMarks.from_dict(body["rows"]),
-                score_names=tuple(body["score_names"]),
+                score_names=_texts(body["score_names"]),
                 evidence=None if evidence is None else Evidence.from_dict(evidence),
-                grades=tuple(body["grades"]),
+                grades=_texts(body["grades"]),
                 claimed=floats("claimed"),
                 cross_fitted=floats("cross_fitted"),
-                notes=tuple(body["notes"]),
+                notes=_texts(body["notes"]),
                 measure=str(body["measure"]),
                 parameters=dict(body["parameters"]),
                 threshold_low=floats("threshold_low"),
@@ -367,6 +392,13 @@ class DecisionRule:
                 prior=floats("prior"),
                 decided=floats("decided"),
             )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Return a list of texts as a tuple; a single text is no list of its letters."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"a list of texts was expected, got {value!r:.60}")
+    return tuple(value)
 
 
 def _from_version_2(body: dict[str, Any]) -> dict[str, Any]:

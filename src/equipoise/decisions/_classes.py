@@ -21,6 +21,7 @@ from equipoise.decisions._offsets import (
     shared_offset,
     strength_counts,
 )
+from equipoise.decisions.calibration import OFFSET_FROM
 from equipoise.decisions.class_calibration import ClassMethod, fit_class_calibrator
 from equipoise.decisions.objectives import Goal
 from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
@@ -218,7 +219,13 @@ def tune_classes(
 ) -> Tuned:
     """Fit calibration and class offsets; ``claimed`` holds the measure of each class."""
     labels = scores.require_labels()
-    validation = smoothed_prior(labels.counts, labels.known, "multiclass")
+    shares = smoothed_prior(labels.counts, labels.known, "multiclass")
+    validation = shares
+    if correction is not None and (labels.counts < OFFSET_FROM).any():
+        # Of classes without rows the probabilities refer to the prior of their model.
+        mean = np.exp(log_softmax(natural)).mean(axis=0) + 1e-9
+        validation = np.where(labels.counts < OFFSET_FROM, mean, shares)
+        validation = validation / validation.sum()
     target = to_target_prior(target_prior, validation, "multiclass")
     source = None if correction is None or correction.prior is None else np.maximum(
         np.asarray(correction.prior), 1e-12)  # fmt: skip
@@ -228,10 +235,10 @@ def tune_classes(
         natural=natural,
         y=labels.values,
         goal=goal,
-        train=validation if known is None else known,
+        train=shares if known is None else known,
         target=target,
         prior_shift=shift_prior(validation, target, "multiclass"),
-        shift=0 * target if source is None else shift_prior(source, validation, "multiclass"),
+        shift=0 * target if source is None else shift_prior(source, shares, "multiclass"),
         verified=correction is not None,
         units=every if labels.groups is None else np.unique(labels.groups, return_inverse=True)[1],
         seed=seed,

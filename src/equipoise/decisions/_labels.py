@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.logistic import expit
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Scores
 from equipoise.artifacts._choice import choose
 from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
 from equipoise.decisions._remarks import label_notes, weight_notes
-from equipoise.decisions.calibration import LabelMethod, fit_label_calibrator
+from equipoise.decisions.calibration import OFFSET_FROM, LabelMethod, fit_label_calibrator
 from equipoise.decisions.certify import certified_cut
 from equipoise.decisions.measures import Measure
 from equipoise.decisions.objectives import Goal
@@ -177,7 +178,12 @@ def tune_labels(
     """Fit calibration and thresholds; ``claimed`` holds the measure per label at the target."""
     labels = scores.require_labels()
     y = labels.values
-    validation = smoothed_prior(labels.counts, labels.known, "multilabel")
+    shares = smoothed_prior(labels.counts, labels.known, "multilabel")
+    # Too few positives to calibrate by: such probabilities refer to the prior of their model, and
+    # from a share of one row in nothing a shift to another prior would count that prior twice.
+    few = np.minimum(labels.counts, labels.known - labels.counts) < OFFSET_FROM
+    trusted = few & (labels.known > 0) & (correction is not None)
+    validation = np.where(trusted, _mean_probability(natural, y >= 0), shares)
     target = to_target_prior(target_prior, validation, "multilabel")
     nominal = correction.nominal_weight if correction is not None else None
     train = goal.train_prior
@@ -187,7 +193,7 @@ def tune_labels(
         truth=np.ascontiguousarray(y.T),
         order=np.argsort(-natural.T, axis=1, kind="stable"),
         goal=goal,
-        train=validation if train is None else train,
+        train=shares if train is None else train,
         target=target,
         prior_shift=shift_prior(validation, target, "multilabel"),
         weights=np.stack([target / validation, (1 - target) / (1 - validation)]),
@@ -246,6 +252,12 @@ def tune_labels(
         decided=_share_decided(task, flags),
         behind=behind,
     )
+
+
+def _mean_probability(natural: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Return the mean probability of the known rows, (L,), strictly between 0 and 1."""
+    total = np.where(known, expit(natural), 0.0).sum(axis=0)
+    return np.asarray((total + 1e-3) / (known.sum(axis=0) + 2e-3))
 
 
 def default_cut(scores: Scores) -> NDArray[np.bool_]:

@@ -189,7 +189,9 @@ def deployment_prior(
         do = "Pass unlabelled scores of the rows that the rule will decide on."
         expected = "be scores of split 'new' for target_prior='em'"
         raise UsageError(say("deployment", expected, got, do))
-    if (deployment.kind, deployment.names) != (scores.kind, scores.names):
+    if deployment.kind == scores.kind and set(deployment.names) == set(scores.names):
+        deployment = deployment.in_order(scores.names)
+    else:
         expected = f"be {scores.kind} with columns {list(scores.names)}"
         got = f"{deployment.kind} with {list(deployment.names)}"
         raise UsageError(say("deployment", expected, got))

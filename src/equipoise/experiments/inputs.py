@@ -175,7 +175,9 @@ def read_named_scores(
                 str(path),
                 "be a file that equipoise wrote, or come with --score-kind and --scores",
                 "a table",
-                "Say what the columns are: --score-kind logits --scores zA,zB --labels A,B.",
+                "Say what the arrays are: --score-kind logits --scores z --labels y."
+                if file.suffix == ".npz"
+                else "Say what the columns are: --score-kind logits --scores zA,zB --labels A,B.",
             )
         )
     one_of("--score-kind", score_kind, SCORE_KINDS)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["alike", "class_column", "label_column"]
 
 _OTHER_MARKS = (",", ";")
+MISSING_WORDS = frozenset(("nan", "na", "n/a", "null", "none", "?", "unknown", "missing"))
+"""Class names, in lower case, that mostly say that nobody knows the class."""
 _LISTED = 5
 
 
@@ -53,9 +55,12 @@ def _say_alike(what: str, names: Sequence[str]) -> None:
 
 
 def class_column(
-    values: Sequence[Any], what: str, names: Sequence[str] | None
+    values: Sequence[Any], what: str, names: Sequence[str] | None, *, declared: bool = False
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Return class indices and names of a column of class names or whole numbers."""
+    """Return class indices and names of a column of class names or whole numbers.
+
+    Entries that look like several labels are said, unless it was ``declared`` that they are none.
+    """
     position: dict[Any, str] = {value: "" if value is None else str(value) for value in set(values)}
     missing = [row for row, value in enumerate(values) if not position[value].strip()]
     if missing:
@@ -79,21 +84,55 @@ def class_column(
         )
     known = distinct if names is None else list(names)
     index = {name: i for i, name in enumerate(known)}
-    if not all(name in index for name in distinct) and all(n.isdecimal() for n in distinct):
+    # Numbers are places only where no name can be meant: names first, and never a mix.
+    if all(n.isdecimal() for n in distinct) and not any(n.isdecimal() for n in known):
         index = {str(i): i for i in range(len(known))}
     for name in distinct:
         if name not in index:
             raise DataError(say(what, "hold only names", repr(name), _nearest(name, known)))
     if names is None:
         _say_alike(what, known)
+        _say_missing(what, known, [position[value] for value in values])
+        if not declared:
+            _say_joined(what, known)
     place = {value: index[name] for value, name in position.items()}
     return np.asarray([place[v] for v in values], dtype=np.int64), known
+
+
+def _say_missing(what: str, known: Sequence[str], texts: Sequence[str]) -> None:
+    """Say which class is called as if nobody knew it."""
+    for name in known:
+        if name.strip().casefold() in MISSING_WORDS:
+            n = sum(text == name for text in texts)
+            _warn(
+                f"`{what}` holds {name!r} in {n} of {len(texts)} rows, which is read as a class of "
+                "its own. Leave those rows out if it means that nobody knows the class."
+            )
+
+
+def _say_joined(what: str, known: Sequence[str]) -> None:
+    """Say which classes look like several labels in one entry."""
+    listed = [n for n in known if n.strip()[:1] == "[" and n.strip()[-1:] == "]"]
+    marked = listed
+    for mark in (*_OTHER_MARKS, "|"):
+        pieces = {n: [p.strip() for p in n.split(mark) if p.strip()] for n in known if mark in n}
+        parts = [p for own in pieces.values() for p in dict.fromkeys(own)]
+        alone = set(known) - set(pieces)
+        again = {p for p in parts if p in alone or parts.count(p) > 1}
+        marked = marked + [n for n, own in pieces.items() if len(own) > 1 and again & set(own)]
+    if marked:
+        _warn(
+            f"`{what}` holds {marked[0]!r}"
+            + (f" and {len(marked) - 1} more entries" if len(marked) > 1 else "")
+            + " that look like several labels; each is read as one class. If they are several "
+            'labels, say which mark separates them, delimiter="...", and kind="multilabel".'
+        )
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
     """Return the hint of an unknown name: the one that it is but for spaces or digits, if any."""
     same = next((k for k in known if loose_key(k) == loose_key(name)), None)
-    if same is None:
+    if same is None or same == name:
         return closest(name, known)
     return f"It differs from {same!r} only by spaces or as a number: write them alike."
 
@@ -175,6 +214,7 @@ def label_column(
         column = column.fill_nan(None).cast(pl.Int64)
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
+    column = _without_nan(column, what)
     if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Boolean)):
         raise DataError(
             say(what, "hold class names, whole numbers or 0 and 1", f"type {column.dtype}")
@@ -202,8 +242,22 @@ def label_column(
         do = 'Rows whose class nobody knows are left out; no label is for kind="multilabel".'
         raise UsageError(say("unknown and empty_token", "go with labels", f"classes in {what}", do))
     plain = column.cast(pl.Int64) if column.dtype == pl.Boolean else column
-    classes, known = class_column(plain.to_list(), what, names)
+    classes, known = class_column(plain.to_list(), what, names, declared=kind == "multiclass")
     return classes, "multiclass", known
+
+
+def _without_nan(column: pl.Series, what: str) -> pl.Series:
+    """Return a text column with the "nan" of a column of numbers as empty entries, and say so."""
+    import polars as pl
+
+    if column.dtype != pl.String:
+        return column
+    distinct = [v for v in column.unique().to_list() if v is not None]
+    nan = [v for v in distinct if v.strip().casefold() == "nan"]
+    if not nan or not all(_is_number(v.strip()) for v in distinct if v.strip()):
+        return column
+    _warn(f"`{what}` holds {nan[0]!r} among numbers, which is read as an empty entry.")
+    return pl.Series(column.name, [None if v in nan else v for v in column.to_list()], pl.String)
 
 
 def _is_binary(

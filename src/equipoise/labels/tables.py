@@ -190,7 +190,11 @@ def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.
 
 
 def _plain_list(values: list[Any]) -> list[Any]:
-    return [None if isinstance(v, float) and np.isnan(v) else v for v in values]
+    # pandas marks a missing entry of its nullable columns by an object of its own.
+    return [
+        None if type(v).__name__ == "NAType" or (isinstance(v, float) and np.isnan(v)) else v
+        for v in values
+    ]
 
 
 def to_table(frame: Any) -> pl.DataFrame:

@@ -27,6 +27,17 @@ def val(names: tuple[str, ...] = ("A", "B")) -> Scores:
 
 
 BROKEN: dict[str, tuple[str, Any, str]] = {
+    "offset beyond numbers": ("calibrator.offset", [1e308, 0.0], "calibrator.offset"),
+    "shift beyond numbers": ("prior_shift", [1e308, 0.0], "prior_shift"),
+    "cut beyond numbers": ("thresholds", [1e308, 0.0], "thresholds"),
+    "names that are none": ("names", [3, 4], "list of texts"),
+    "one text for names": ("names", "AB", "list of texts"),
+    "one text for score columns": ("score_names", "zA", "list of texts"),
+    "no methods": ("calibrator.method", [], "calibrator.method"),
+    "scores of no kind": ("tuned_on.score_kind", 3, "tuned_on.score_kind"),
+    "rows that are none": ("tuned_on.n_rows", "x", "tuned_on.n_rows"),
+    "share decided": ("decided", [55.0, 0.1], "decided"),
+    "share below 0": ("prior", [-1.0, 0.1], "prior"),
     "negative slope": ("calibrator.scale", [-1.0, 1.0], "calibrator.scale"),
     "slope of zero": ("calibrator.scale", [0.0, 1.0], "calibrator.scale"),
     "slope beyond numbers": ("calibrator.scale", [1e308, 1.0], "calibrator.scale"),

@@ -152,3 +152,39 @@ def test_what_flags_much_by_nature_is_held_against_its_validation_rows() -> None
     assert parted_shares(rule, decided, expected, n) == {}
     assert rule.decided[1] == pytest.approx(decided["rare"] / n, abs=0.1)
     assert rule.prior == pytest.approx([200.5 / 826, 60.5 / 826])
+
+
+@pytest.mark.parametrize("objective", ["f1", "cost"])
+def test_a_prior_is_not_counted_twice_for_a_label_without_positives(objective: str) -> None:
+    """The formula's probabilities have the prior of their model, not that of no row in 2000."""
+    rng = np.random.default_rng(0)
+    share = np.array([0.2, 0.01])
+
+    def drawn(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        y = (rng.random((2000, 2)) < seen).astype(np.int8)
+        return y, rng.normal(size=y.shape) + 2 * y + np.log(share / (1 - share)) - 2 * share
+
+    y, z = drawn(np.array([0.2, 0.0]))
+    val = Scores.from_arrays(Labels.from_array(y, kind="multilabel"), logits=z, split="val")
+    goal: dict[str, Any] = {"costs": (1, 5)} if objective == "cost" else {}
+    own = tune(val, objective=objective, **goal).apply(val).probabilities[:, 1].mean()
+    for target in (0.01, 0.05):
+        rule = tune(val, objective=objective, target_prior=[0.2, target], **goal)
+        p = rule.apply(val).probabilities[:, 1]
+        assert p.mean() == pytest.approx(target, rel=0.15)
+        assert rule.prior_shift[1] == pytest.approx(
+            np.log(target / (1 - target)) - np.log(own / (1 - own)), abs=0.01
+        )
+
+
+def test_a_prior_is_not_counted_twice_for_a_class_without_rows() -> None:
+    rng = np.random.default_rng(0)
+    shares = np.array([0.7, 0.25, 0.05])
+    y = rng.choice(2, 1000, p=[0.74, 0.26])
+    z = rng.normal(size=(1000, 3)) + 2 * np.eye(3)[y] + np.log(shares)
+    labels = Labels.from_array(y, kind="multiclass", names=["a", "b", "c"])
+    val = Scores.from_arrays(labels, logits=z, split="val")
+    rule = tune(val, target_prior=[0.7, 0.25, 0.05], calibration="formula", objective="accuracy")
+    p = rule.apply(val).probabilities
+    assert p[:, 2].mean() == pytest.approx(0.05, abs=0.03)
+    assert (rule.apply(val).predictions == 2).mean() < 0.1

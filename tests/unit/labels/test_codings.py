@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from equipoise import read_labels
+from equipoise import Labels, read_labels
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.labels import LabelCoding
 
@@ -141,3 +141,39 @@ def test_one_column_of_a_declared_coding_is_one_label() -> None:
     assert (made.kind, made.names, made.values[:, 0].tolist()) == ("multilabel", ("y",), [1, 0, 1])
     plain = read_labels(pl.DataFrame({"y": ["no", "yes"]}), label="y")
     assert (plain.kind, plain.names) == ("multiclass", ("no", "yes"))
+
+
+def test_the_nan_of_a_column_of_numbers_is_an_empty_entry() -> None:
+    table = pl.DataFrame({"y": ["0.0", "1.0", "nan", "0.0", "NaN"]})
+    with pytest.warns(DataWarning, match="'nan' among numbers|'NaN' among numbers"):
+        found = read_labels(table, label="y")
+    assert (found.kind, found.values.ravel().tolist()) == ("multilabel", [0, 1, -1, 0, -1])
+
+
+@pytest.mark.parametrize("word", ["NA", "n/a", "?", "unknown", "None"])
+def test_a_class_that_nobody_knows_is_said(word: str) -> None:
+    table = pl.DataFrame({"y": ["cat", "dog", word, "cat"]})
+    with pytest.warns(DataWarning, match="in 1 of 4 rows, which is read as a class of its own"):
+        assert len(read_labels(table, label="y").names) == 3
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [["A", "A, B", "No Finding"], ["['A', 'B']", "['B']", "[]"], ["A, B", "B, C", "C, D"]],
+)
+def test_entries_that_look_like_several_labels_are_said(entries: list[str]) -> None:
+    with pytest.warns(DataWarning, match="look like several labels"):
+        read_labels(pl.DataFrame({"y": entries}), label="y")
+
+
+def test_an_array_of_plus_and_minus_one_alone_is_said() -> None:
+    values = [[1], [-1]] * 6
+    with pytest.warns(DataWarning, match="hold 1 and -1 and no 0"):
+        Labels.from_array(values, kind="multilabel")
+
+
+def test_missing_entries_of_pandas_are_missing() -> None:
+    import pandas as pd
+
+    table = pd.DataFrame({"y": pd.array([1, 0, None, 1], dtype="Int64")})
+    assert read_labels(table, label="y").values.ravel().tolist() == [1, 0, -1, 1]

@@ -141,3 +141,19 @@ def test_labels_save_and_load_text(tmp_path: Path, table: Path) -> None:
     loaded = Labels.load(made.save(tmp_path / "l.parquet"))
     assert loaded.ids.tolist() == IDS
     assert loaded.fingerprint == made.fingerprint
+
+
+def test_a_number_among_named_classes_is_never_a_place() -> None:
+    """One mistyped 0 beside the classes 1, 2, 3 must not shift them all by one."""
+    for values in (["0", "1", "2", "2", "1"], ["0", "1"], ["4", "1"], ["0", "0"]):
+        with pytest.raises(DataError, match="must hold only names"):
+            read_labels(pl.DataFrame({"y": values}), label="y", names=["1", "2", "3"])
+    places = read_labels(pl.DataFrame({"y": ["0", "2", "1"]}), label="y", names=["a", "b", "c"])
+    assert places.values.tolist() == [0, 2, 1]
+    with pytest.raises(DataError, match="must hold only names"):
+        read_labels(pl.DataFrame({"y": ["0", "a", "1"]}), label="y", names=["a", "b", "c"])
+
+
+def test_the_class_that_is_wrong_is_the_one_that_is_named() -> None:
+    with pytest.raises(DataError, match="got '1'. It differs from '01' only by spaces"):
+        read_labels(pl.DataFrame({"y": ["1", "01"]}), label="y", names=["01", "1.0"])
