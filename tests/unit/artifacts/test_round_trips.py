@@ -174,7 +174,12 @@ def test_any_findings_come_back(suggests: list[str], evidence: dict[str, Any]) -
 
 
 @given(
-    hnp.arrays(np.float64, 3, elements=st.floats(allow_nan=False)),
+    # A finite cut beyond 1e300 is refused: it means inf.
+    hnp.arrays(
+        np.float64,
+        3,
+        elements=st.floats(-1e300, 1e300) | st.sampled_from([np.inf, -np.inf]),
+    ),
     hnp.arrays(np.float64, 3, elements=numbers),
 )
 @settings(max_examples=20)

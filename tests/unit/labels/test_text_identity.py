@@ -155,5 +155,5 @@ def test_a_number_among_named_classes_is_never_a_place() -> None:
 
 
 def test_the_class_that_is_wrong_is_the_one_that_is_named() -> None:
-    with pytest.raises(DataError, match="got '1'. It differs from '01' only by spaces"):
+    with pytest.raises(DataError, match="got '1'\\. It differs from '01' only by spaces"):
         read_labels(pl.DataFrame({"y": ["1", "01"]}), label="y", names=["01", "1.0"])
