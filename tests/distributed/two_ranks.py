@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import forked  # noqa: F401  (says what the server of forks loads)
 import torch.multiprocessing as mp
 from torch.distributed import TCPStore
+
+import forked  # noqa: F401  (says what the server of forks loads)
 
 __all__ = ["as_torchrun_starts_two", "spawn_two"]
 
