@@ -14,8 +14,6 @@ import pytest
 
 import equipoise
 
-pytestmark = pytest.mark.xdist_group("imports")
-
 HEAVY = ("numpy", "polars", "torch", "matplotlib", "lightning", "keras", "sklearn", "scipy")
 SOURCE = Path(equipoise.__file__).parent
 

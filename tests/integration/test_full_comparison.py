@@ -27,8 +27,6 @@ from equipoise.experiments.predict import predict_scores
 from equipoise.experiments.train_study import FullStudy, parse_full_study
 from forked import FORKED
 
-pytestmark = pytest.mark.xdist_group("several processes")
-
 
 def make_study(folder: Path, **more: Any) -> FullStudy:
     rng = np.random.default_rng(3)

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("mining_resume")
-
 SCRIPT = Path(__file__).with_name("killed_mining.py")
 FILES = ("book.parquet", "training.parquet", "val.parquet", "rule.json", "mining.json")
 NEVER = 10_000

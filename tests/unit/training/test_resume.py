@@ -16,8 +16,6 @@ from safetensors.torch import load_file
 
 from equipoise import Trial
 
-pytestmark = pytest.mark.xdist_group("resume")
-
 SLOW = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("killed_run.py")
 NEVER = 10_000
