@@ -5,6 +5,11 @@ BIN    := $(VENV)/bin
 KERAS  := tests/contracts/test_keras_losses.py tests/unit/keras src/equipoise/keras
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Tests of a file run in one worker (--dist loadfile), which makes what they share once. They start
+# many processes: bytecode is kept between them.
+unexport PYTHONDONTWRITEBYTECODE
+TEST   := $(BIN)/python -m pytest -n auto --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint types docs bench check format clean
 
@@ -34,13 +39,13 @@ demo: $(VENV)/.run ## run two studies on scikit-learn's digits and write demo/re
 	@$(BIN)/equipoise demo --out demo
 
 test: $(VENV)/.dev ## the fast tests (no GPU, no network)
-	@$(BIN)/python -m pytest -n auto --dist loadgroup
+	@$(TEST)
 
 test-all: $(VENV)/.jax ## every test, the statistical simulations included; Keras also on JAX
-	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not gpu and not extras"
-	@KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto --dist loadgroup $(KERAS)
+	@$(TEST) -m "not gpu and not extras"
+	@KERAS_BACKEND=jax $(TEST) $(KERAS)
 	@if $(BIN)/python -c "import tensorflow" 2>/dev/null; then \
-	  KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n auto --dist loadgroup $(KERAS); fi
+	  KERAS_BACKEND=tensorflow $(TEST) $(KERAS); fi
 
 lint: $(VENV)/.dev ## ruff and the layering contracts
 	@$(BIN)/ruff check src tests benchmarks

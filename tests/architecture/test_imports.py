@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,18 +18,70 @@ HEAVY = ("numpy", "polars", "torch", "matplotlib", "lightning", "keras", "sklear
 SOURCE = Path(equipoise.__file__).parent
 
 
-def loaded_by(code: str, names: tuple[str, ...]) -> set[str]:
-    program = f"{code}\nimport sys\nprint('loaded', *[n for n in {names!r} if n in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.splitlines()[-1].split()[1:])
+Loaded = Callable[..., set[str]]
+
+# Runs each line of stdin in a fork of its own, and answers with what that loaded.
+SERVER = """
+import json, os, sys
+exec(sys.argv[1])
+for line in sys.stdin:
+    code, names = json.loads(line)
+    assert not [n for n in names if n in sys.modules], "loaded before"
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.dup2(2, 1)  # what the code prints is no answer
+            exec(code, {})
+            os.write(writer, json.dumps([n for n in names if n in sys.modules]).encode())
+            status = 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        found = answer.read()
+    os.waitpid(child, 0)
+    print(found or "null", flush=True)
+"""
+DECISION_SIDE = "import numpy, scipy.stats, scipy.optimize, polars, sklearn.linear_model, pydantic"
+TORCH = f"{DECISION_SIDE}, torch, torch.utils.data, safetensors.torch"
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
+@pytest.fixture(scope="module")
+def loaded_by() -> Iterator[Loaded]:
+    """Which of some names code loads in a process in which ``after`` was run already."""
+    servers: dict[str, subprocess.Popen[str]] = {}
+    with ExitStack() as stack:
+
+        def loaded(code: str, names: tuple[str, ...], after: str = "") -> set[str]:
+            if after not in servers:
+                server = subprocess.Popen(
+                    [sys.executable, "-c", SERVER, after],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                servers[after] = stack.enter_context(server)
+                stack.callback(server.stdin.close)
+            server = servers[after]
+            server.stdin.write(json.dumps([code, names]) + "\n")
+            server.stdin.flush()
+            found = json.loads(server.stdout.readline())
+            assert found is not None, "it failed: see stderr"
+            return set(found)
+
+        yield loaded
+
+
+def test_importing_the_package_loads_nothing_heavy(loaded_by: Loaded) -> None:
     assert loaded_by("import equipoise", HEAVY) == set()
 
 
-def test_this_check_can_fail() -> None:
+def test_this_check_can_fail(loaded_by: Loaded) -> None:
     assert loaded_by("import numpy", HEAVY) == {"numpy"}
 
 
@@ -50,7 +105,7 @@ def test_this_check_can_fail() -> None:
         ]
     ],
 )
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+def test_help_loads_nothing_heavy(arguments: list[str], loaded_by: Loaded) -> None:
     code = (
         "from equipoise.cli.main import main\n"
         f"try: main({arguments!r})\n"
@@ -76,23 +131,26 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         "experiments.methods",
     ],
 )
-def test_the_decision_side_loads_no_torch(name: str) -> None:
-    assert not loaded_by(f"import equipoise.{name}", ("torch", "lightning", "keras"))
+def test_the_decision_side_loads_no_torch(name: str, loaded_by: Loaded) -> None:
+    code, names = f"import equipoise.{name}", ("torch", "lightning", "keras")
+    assert not loaded_by(code, names, DECISION_SIDE)
 
 
-def test_losses_and_samplers_load_no_lightning() -> None:
+def test_losses_and_samplers_load_no_lightning(loaded_by: Loaded) -> None:
     code = "import equipoise.losses, equipoise.sampling.rows, equipoise.data, equipoise.models"
-    assert not loaded_by(code, ("lightning", "keras"))
+    assert not loaded_by(code, ("lightning", "keras"), TORCH)
 
 
-def test_the_keras_side_loads_no_lightning_and_takes_the_backend_as_it_is() -> None:
+def test_the_keras_side_loads_no_lightning_and_takes_the_backend_as_it_is(
+    loaded_by: Loaded,
+) -> None:
     code = (
         "import os; os.environ['KERAS_BACKEND'] = 'torch'\n"
         "import equipoise.keras, keras\n"
         "assert keras.backend.backend() == 'torch' == os.environ['KERAS_BACKEND']"
     )
-    assert loaded_by(code, ("lightning", "jax", "tensorflow")) == set()
-    assert loaded_by("import equipoise.keras", ("lightning",)) == set()
+    assert loaded_by(code, ("lightning", "jax", "tensorflow"), TORCH) == set()
+    assert loaded_by("import equipoise.keras", ("lightning",), TORCH) == set()
 
 
 @pytest.mark.parametrize(

@@ -325,7 +325,15 @@ def test_inputs_are_not_mutated(case: LossCase) -> None:
     assert all(torch.equal(state[name], value) for name, value in loss.state_dict().items())
 
 
-@every_loss
+# One case of each loss; its other settings are slow.
+FIRST = {case.module: case.name for case in reversed(CASES)}
+COMPILED = [
+    pytest.param(case, id=case.name, marks=[pytest.mark.slow] * (FIRST[case.module] != case.name))
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", COMPILED)
 def test_compiles_in_one_graph(case: LossCase) -> None:
     logits, target = draw(case)
     torch._dynamo.reset()

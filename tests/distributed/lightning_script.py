@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,3 @@ def main(folder: str, kind: str) -> None:
     record = {"sampler": type(sampler).__name__, "rows": module.rows}
     Path(folder, f"{trainer.global_rank}.json").write_text(json.dumps(record))
     torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fit_script import main
 from safetensors.torch import load_file
+from two_ranks import as_torchrun_starts_two
 
 from equipoise import Trial
 
@@ -19,11 +21,27 @@ pytestmark = pytest.mark.ddp
 SCRIPT = Path(__file__).with_name("fit_script.py")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
+Found = tuple[dict[str, torch.Tensor], Trial, list[dict[str, Any]]]
+"""Weights, trial and what each rank wrote down."""
 
-def run(
+
+def read(out: Path) -> Found:
+    (folder,) = (path for path in out.iterdir() if path.is_dir())
+    ranks = [torch.load(file, weights_only=True) for file in sorted(out.glob("rank*.pt"))]
+    return load_file(folder / "model.safetensors"), Trial.load(folder), ranks
+
+
+def on_two_ranks(out: Path, kind: str, accumulation: int = 1) -> Found:
+    """Run on two ranks started as torchrun starts them, by the server of forks."""
+    out.mkdir()
+    as_torchrun_starts_two(main, str(out), kind, "1", str(accumulation))
+    return read(out)
+
+
+def started(
     out: Path, kind: str, devices: int, accumulation: int = 1, launcher: tuple[str, ...] = ()
-) -> tuple[dict[str, torch.Tensor], Trial, list[dict[str, Any]]]:
-    """Return weights, trial and what each rank wrote down."""
+) -> Found:
+    """Run as a script of its own, by Lightning's launcher or the given one."""
     blocked = ("SLURM", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_")
     keep = {k: v for k, v in os.environ.items() if not k.startswith(blocked)}
     out.mkdir()
@@ -42,23 +60,45 @@ def run(
         if not (again and "connectFullMesh failed" in done.stderr):
             break
     assert done.returncode == 0, done.stderr
-    (folder,) = (path for path in out.iterdir() if path.is_dir())
-    ranks = [torch.load(file, weights_only=True) for file in sorted(out.glob("rank*.pt"))]
-    return load_file(folder / "model.safetensors"), Trial.load(folder), ranks
+    return read(out)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
+    """What one process comes to, this one."""
+    found = {}
+    threads = torch.get_num_threads()
+    for kind in ("labels", "classes", "weights"):
+        out = tmp_path_factory.mktemp(kind)
+        with torch.random.fork_rng():
+            main(str(out), kind, "1", "1")
+        found[kind] = read(out)
+    torch.set_num_threads(threads)
+    return found
 
 
 @pytest.mark.parametrize("kind", ["labels", "classes", "weights"])
-def test_two_ranks_equal_one_process(tmp_path: Path, kind: str) -> None:
-    want, one, (alone,) = run(tmp_path / "one", kind, 1)
-    have, two, ranks = run(tmp_path / "two", kind, 2, accumulation=2)
+def test_two_ranks_equal_one_process(tmp_path: Path, kind: str, alone: dict[str, Found]) -> None:
+    assert_equal(on_two_ranks(tmp_path / "two", kind, accumulation=2), alone[kind])
+
+
+def test_two_ranks_that_lightning_starts_equal_one_process(
+    tmp_path: Path, alone: dict[str, Found]
+) -> None:
+    assert_equal(started(tmp_path / "two", "labels", 2, accumulation=2), alone["labels"])
+
+
+def assert_equal(together: Found, single: Found) -> None:
+    have, two, ranks = together
+    want, one, (noted,) = single
     assert len(ranks) == 2
     for key, value in want.items():
         torch.testing.assert_close(have[key], value, rtol=0, atol=1e-6)
     # 20 global batches, each the same rows on one process and on two.
     shares = [np.array(rank["rows"][:80]).reshape(10, 8) for rank in ranks]
-    together = np.concatenate(shares, axis=1)
-    first = np.array(alone["rows"][:160]).reshape(10, 16)
-    assert (np.sort(together, 1) == np.sort(first, 1)).all()
+    both = np.concatenate(shares, axis=1)
+    first = np.array(noted["rows"][:160]).reshape(10, 16)
+    assert (np.sort(both, 1) == np.sort(first, 1)).all()
     for have_row, want_row in zip(two.history, one.history, strict=True):
         assert have_row == pytest.approx(want_row, abs=1e-6)
     assert two.histogram == one.histogram
@@ -70,16 +110,17 @@ def test_two_ranks_equal_one_process(tmp_path: Path, kind: str) -> None:
 
 
 def test_every_row_is_read_once_to_evaluate(tmp_path: Path) -> None:
-    _, _, ranks = run(tmp_path / "two", "labels", 2)
+    _, _, ranks = on_two_ranks(tmp_path / "two", "labels")
     read = np.concatenate([rank["rows"] for rank in ranks])
     times = np.bincount(read, minlength=195)
     # Training rows in both epochs; validation rows after each and at the end; test rows once.
     assert times.tolist() == [2] * 160 + [3] * 21 + [1] * 14
 
 
-def test_torchrun_trains_with_the_same_command(tmp_path: Path) -> None:
-    want, *_ = run(tmp_path / "one", "labels", 1)
-    have, _, ranks = run(tmp_path / "two", "labels", 1, launcher=TORCHRUN)
+@pytest.mark.slow
+def test_torchrun_trains_with_the_same_command(tmp_path: Path, alone: dict[str, Found]) -> None:
+    want, *_ = alone["labels"]
+    have, _, ranks = started(tmp_path / "two", "labels", 1, launcher=TORCHRUN)
     assert len(ranks) == 2
     for key, value in want.items():
         torch.testing.assert_close(have[key], value, rtol=0, atol=1e-6)

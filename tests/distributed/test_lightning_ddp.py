@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from lightning_script import main
+from two_ranks import as_torchrun_starts_two
 
 from equipoise.sampling import ClassBalancedSampler, StratifiedBatchSampler
 
 pytestmark = pytest.mark.ddp
 LABELS = np.repeat([0, 1], [950, 51])
-SCRIPT = Path(__file__).with_name("lightning_script.py")
 
 
 def train(folder: Path, kind: str) -> list[dict[str, Any]]:
-    blocked = ("SLURM", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_")
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(blocked)}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), kind],
-        env={**keep, "OMP_NUM_THREADS": "1"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    as_torchrun_starts_two(main, str(folder), kind)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 

@@ -14,9 +14,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from equipoise import experiments
 from equipoise.cli.main import main
 
 FAST = ["--set", "seeds=2", "--set", "training.epochs=2", "--set", "training.hidden=0"]
+ARMS = "[none, weighted_ce, logit_adjusted]"
 
 
 @pytest.fixture
@@ -43,18 +45,19 @@ def run(*arguments: str) -> int:
 def test_compare_from_a_table_and_again_without_training(
     tables: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("compare", "classes.csv", "--label", "y", *FAST) == 0
+    command = ["compare", "classes.csv", "--label", "y", *FAST, "--set", f"arms={ARMS}"]
+    assert run(*command) == 0
     first = capsys.readouterr()
-    assert "16 trials trained, 0 re-used" in first.err
+    assert "6 trials trained, 0 re-used" in first.err
     assert "none + thresholds" in first.out
     assert "Report: equipoise_runs/classes/report.html" in first.out
     assert (tables / "equipoise_runs/classes/report.html").stat().st_size < 1_000_000
-    assert run("compare", "classes.csv", "--label", "y", *FAST) == 0
+    assert run(*command) == 0
     again = capsys.readouterr()
-    assert "0 trials trained, 16 re-used" in again.err
+    assert "0 trials trained, 6 re-used" in again.err
     assert again.out == first.out
-    assert run("compare", "classes.csv", "--label", "y", *FAST, "--fresh") == 0
-    assert "16 trials trained, 0 re-used" in capsys.readouterr().err
+    assert run(*command, "--fresh") == 0
+    assert "6 trials trained, 0 re-used" in capsys.readouterr().err
 
 
 def test_adding_an_arm_trains_only_what_is_new(
@@ -288,7 +291,25 @@ def test_unwritable_place_is_one_line(tables: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err.count("Traceback") == 0
 
 
-def test_demo_with_one_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+FEW = ("data.rows=600", "data.test_rows=300", "training.epochs=2", "arms=[none, pos_weight]")
+FEW_CLASSES = ("training.epochs=2", "arms=[none, weighted_ce]")
+
+
+@pytest.mark.parametrize("small", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_demo_with_one_seed(
+    small: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if small:
+        load = experiments.load_study
+
+        def load_less(source: str, overrides: tuple[str, ...] = ()) -> object:
+            less = FEW if "four_labels" in source else FEW_CLASSES
+            return load(source, (*overrides, *less))
+
+        monkeypatch.setattr(experiments, "load_study", load_less)
     assert run("demo", "--out", str(tmp_path / "demo"), "--seeds", "1") == 0
     out = capsys.readouterr().out
     assert "Four labels" in out

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
-import os
 import shutil
 import signal
 import threading
@@ -18,6 +16,7 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from visible_gpus import visible
 
 from equipoise import Trial
 from equipoise.cli.main import main
@@ -26,8 +25,7 @@ from equipoise.experiments.full_run import plan_full, run_full, threads_of
 from equipoise.experiments.pools import gpu_slots, in_processes
 from equipoise.experiments.predict import predict_scores
 from equipoise.experiments.train_study import FullStudy, parse_full_study
-
-pytestmark = pytest.mark.xdist_group("several processes")
+from forked import FORKED
 
 
 def make_study(folder: Path, **more: Any) -> FullStudy:
@@ -86,35 +84,39 @@ def test_finished_trials_are_used_again(alone: tuple[Path, FullStudy, str]) -> N
     assert to_json(outcome.comparison, folder) == before
 
 
-def test_two_processes_come_to_the_same(alone: tuple[Path, FullStudy, str], tmp_path: Path) -> None:
+def test_two_processes_come_to_the_same_and_a_trial_that_fails_is_named(
+    alone: tuple[Path, FullStudy, str], tmp_path: Path
+) -> None:
     _, study, want = alone
-    outcome = run_full(study, out=tmp_path, processes=2)
-    assert outcome.trained == 4
+    arms = [*study.model_dump()["arms"], {"method": "focal", "settings": {"gamma": -1.0}}]
+    failing = parse_full_study({**study.model_dump(mode="json", exclude_none=True), "arms": arms})
+    # Both of its trials fail, in either order.
+    with pytest.raises((TrainingError, UsageError), match=r"focal, seed [01].*2 trials failed"):
+        run_full(failing, out=tmp_path / "out", processes=2)
+    kept = [Trial.load(p.parent) for p in (tmp_path / "out").rglob("trial.json")]
+    assert sorted((t.method, t.seed) for t in kept) == [
+        ("none", 0), ("none", 1), ("pos_weight", 0), ("pos_weight", 1),
+    ]  # fmt: skip
+    outcome = run_full(study, out=tmp_path / "out", processes=2)
+    assert (outcome.trained, outcome.reused) == (0, 4)
     assert to_json(outcome.comparison, tmp_path) == want
 
 
+@pytest.mark.parametrize("cpus", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_local_ray_cluster_comes_to_the_same(
-    alone: tuple[Path, FullStudy, str], tmp_path: Path
+    cpus: int, alone: tuple[Path, FullStudy, str], tmp_path: Path
 ) -> None:
     import ray
 
     _, study, want = alone
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    ray.init(num_cpus=cpus, **quiet)
     try:
         outcome = run_full(study, out=tmp_path, cluster="local")
     finally:
         ray.shutdown()
     assert outcome.trained == 4
     assert to_json(outcome.comparison, tmp_path) == want
-
-
-def test_one_trial_that_fails_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
-    arms = ["pos_weight", {"method": "focal", "settings": {"gamma": -1.0}}]
-    study = make_study(tmp_path, arms=arms, seeds=1)
-    with pytest.raises((TrainingError, UsageError), match="focal, seed 0"):
-        run_full(study, out=tmp_path / "out", processes=2)
-    kept = [Trial.load(p.parent).method for p in (tmp_path / "out").rglob("trial.json")]
-    assert sorted(kept) == ["none", "pos_weight"]
 
 
 def test_settings_are_chosen_on_validation_rows_and_test_rows_scored_once(tmp_path: Path) -> None:
@@ -169,8 +171,7 @@ def test_two_runners_train_each_once(alone: tuple[Path, FullStudy, str], tmp_pat
     _, study, want = alone
     found: list[Any] = []
     other = threading.Thread(target=lambda: found.append(run_full(study, out=tmp_path)))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, mp_context=FORKED) as pool:
         theirs = pool.submit(trained_by, study.model_dump(mode="json"), str(tmp_path))
         other.start()
         other.join()
@@ -188,9 +189,8 @@ def test_killed_at_any_point_and_gone_on_with_it_comes_to_the_same(
     alone: tuple[Path, FullStudy, str], tmp_path: Path
 ) -> None:
     _, study, want = alone
-    context = multiprocessing.get_context("spawn")
     for seconds in np.random.default_rng(11).uniform(0.5, 3.5, 3):
-        child = context.Process(
+        child = FORKED.Process(
             target=killed_after, args=(study.model_dump(mode="json"), str(tmp_path), seconds)
         )
         child.start()
@@ -230,13 +230,6 @@ def test_each_process_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
         gpu_slots(2, {"devices": 2})
     seen = {k for k, _ in in_processes(visible, {"a": ("5",), "b": ("7",)}, 2, {}, ["a", "b"])}
     assert seen == {"a", "b"}
-
-
-def visible(_expected: str) -> tuple[str, bool]:
-    """What a process sees; one of its own."""
-    own = os.environ["CUDA_VISIBLE_DEVICES"]
-    assert own in ("5", "7")
-    return own, True
 
 
 def test_arms_that_scikit_learn_fits_are_refused(tmp_path: Path) -> None:

@@ -37,9 +37,16 @@ def test_values_per_class_are_those_of_scikit_learn(measure: str) -> None:
     assert np.isnan(class_values(measure, y, z.argmax(1), 5)[4])
 
 
+# Every class on data of its own; each on those of the others is slow.
+LINES = [
+    pytest.param(seed, c, marks=[pytest.mark.slow] * (seed != c))
+    for seed in range(4)
+    for c in range(4)
+]
+
+
 @pytest.mark.parametrize("measure", ["recall", "f1"])
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("c", range(4))
+@pytest.mark.parametrize(("seed", "c"), LINES)
 def test_the_line_search_is_exact(measure: str, seed: int, c: int) -> None:
     z, y = data(seed, rows=60)
     others = z.copy()

@@ -77,8 +77,15 @@ def naive_bagged(
     return np.asarray(cuts)
 
 
-@pytest.mark.parametrize("beta", [1.0, 2.0])
-@pytest.mark.parametrize("decimals", [6, 0])
+@pytest.mark.parametrize(
+    ("beta", "decimals"),
+    [
+        (1.0, 6),
+        (2.0, 0),
+        pytest.param(1.0, 0, marks=pytest.mark.slow),
+        pytest.param(2.0, 6, marks=pytest.mark.slow),
+    ],
+)
 def test_gap_bootstrap_is_the_naive_one(beta: float, decimals: int) -> None:
     rng = np.random.default_rng(1)
     y = (np.arange(120) < 12).astype(int)

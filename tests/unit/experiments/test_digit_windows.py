@@ -91,6 +91,7 @@ def test_a_small_run_of_every_arm() -> None:
         assert 0 < outcome.mosaics.value <= 1
 
 
+@pytest.mark.slow
 def test_hard_negatives_say_more_than_those_drawn_at_random() -> None:
     arms = {arm.name: arm for arm in ARMS}
     found = [run_arm(arms[name], 0, 60, 40, 600)[0].windows.value

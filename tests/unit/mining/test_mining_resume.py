@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("mining_resume")
-
 SCRIPT = Path(__file__).with_name("killed_mining.py")
 FILES = ("book.parquet", "training.parquet", "val.parquet", "rule.json", "mining.json")
 NEVER = 10_000
@@ -65,13 +63,17 @@ def kill_at_each(start: Start, folder: Path, event: str, step: int, restart: boo
         after += step
 
 
-def test_killed_before_each_file_of_every_round(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_before_files_of_every_round(start: Start, tmp_path: Path, step: int) -> None:
     # 3 trainings of 4 files, 2 rounds of 3 shards and 3 files, and 6 files at the end.
-    assert kill_at_each(start, tmp_path, "file", 1, restart=True) == 30
+    assert kill_at_each(start, tmp_path, "file", step, restart=True) == -(-30 // step) * step
 
 
-def test_killed_in_training_and_scoring_where_rounds_go_on(start: Start, tmp_path: Path) -> None:
-    assert kill_at_each(start, tmp_path, "call", 2, restart=False) > 20
+@pytest.mark.parametrize("step", [7, pytest.param(2, marks=pytest.mark.slow)])
+def test_killed_in_training_and_scoring_where_rounds_go_on(
+    start: Start, tmp_path: Path, step: int
+) -> None:
+    assert kill_at_each(start, tmp_path, "call", step, restart=False) > 20
 
 
 def test_killed_again_and_again(start: Start, tmp_path: Path) -> None:

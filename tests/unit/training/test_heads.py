@@ -182,8 +182,15 @@ def train_alone(
         return losses, metrics, net(inputs[job.val]).numpy(), net(inputs[TEST]).numpy()
 
 
-@pytest.mark.parametrize("hidden", [0, 5])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "hidden"),
+    [
+        ("multiclass", 0),
+        ("multilabel", 5),
+        pytest.param("multiclass", 5, marks=pytest.mark.slow),
+        pytest.param("multilabel", 0, marks=pytest.mark.slow),
+    ],
+)
 def test_each_head_equals_a_plain_torch_loop(kind: str, hidden: int) -> None:
     x, labels, jobs = make_problem(kind)
     # Each with a learning rate and a weight decay of its own, some with those of all.

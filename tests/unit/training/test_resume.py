@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 
 from equipoise import Trial
 
-pytestmark = pytest.mark.xdist_group("resume")
-
+SLOW = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("killed_run.py")
 NEVER = 10_000
 CALLS = 4 * (6 + 3)
@@ -63,7 +62,7 @@ def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Drawn once: numpy.random.default_rng(5).choice(36, 10, replace=False); with the seconds between
 # checkpoints even numbers are resumed at an epoch's start, odd ones at any step.
-POINTS = (2, 5, 9, 14, 17, 19, 23, 24, 29, 33)
+POINTS = (5, 14, 23, *(pytest.param(n, marks=SLOW) for n in (2, 9, 17, 19, 24, 29, 33)))
 
 
 @pytest.mark.parametrize("after", POINTS)
@@ -106,7 +105,13 @@ def two_stages(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # In the first stage, at its last step of all, at the first of the second, and within that.
-@pytest.mark.parametrize("after", [15, 20, CALLS - 1, CALLS, CALLS + 5, CALLS + 14, STAGES - 1])
+IN_STAGES = (
+    *(15, CALLS, CALLS + 5),
+    *(pytest.param(n, marks=SLOW) for n in (20, CALLS - 1, CALLS + 14, STAGES - 1)),
+)
+
+
+@pytest.mark.parametrize("after", IN_STAGES)
 def test_killed_in_either_stage_ends_with_the_same_weights(
     start: Start, tmp_path: Path, two_stages: Path, after: int
 ) -> None:

@@ -20,6 +20,7 @@ from equipoise.models import MLP, CosineHead, LSTMClassifier
 from equipoise.training import Deferred, Mixup, SecondStage
 from equipoise.training.second_stage import LearnedScales, centre_means, fold_scales, scale_rows
 
+SLOW = pytest.mark.slow
 N = 160
 SPLIT = Split.from_parts(
     np.arange(100), np.arange(100, 130), np.arange(130, N), n_rows=N, seed=0, method="hand"
@@ -78,7 +79,12 @@ def outputs(net: nn.Module, data: ArrayDataset, rows: Any) -> np.ndarray:
     return net(torch.from_numpy(data.features[rows])).double().numpy()
 
 
-@pytest.mark.parametrize("name", ["crt", "lws", "tau_norm", "ncm"])
+# One stage that is trained and one that is computed; the others are slow.
+TRAINED_AND_COMPUTED = ["crt", "ncm", *(pytest.param(n, marks=SLOW) for n in ("lws", "tau_norm"))]
+OTHERS = ["lws", "tau_norm", *(pytest.param(n, marks=SLOW) for n in ("crt", "ncm"))]
+
+
+@pytest.mark.parametrize("name", TRAINED_AND_COMPUTED)
 def test_all_but_the_last_layer_stands_still_to_the_bit(tmp_path: Path, name: str) -> None:
     data = make_data()
     _, first = train(tmp_path, plain(data))
@@ -206,7 +212,7 @@ def test_tau_is_the_best_on_validation_rows(tmp_path: Path, bias: str) -> None:
     torch.testing.assert_close(final[weight], first[weight] / norms ** trial.selection["tau"])
 
 
-@pytest.mark.parametrize("name", ["crt", "lws", "tau_norm", "ncm"])
+@pytest.mark.parametrize("name", OTHERS)
 def test_labels_of_test_rows_decide_nothing(tmp_path: Path, name: str) -> None:
     data = make_data()
     turned = data.labels.values.copy()

@@ -1,0 +1,14 @@
+"""What each process of `test_full_comparison` says it sees: imported there without torch."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["visible"]
+
+
+def visible(_expected: str) -> tuple[str, bool]:
+    """What a process sees; one of its own."""
+    own = os.environ["CUDA_VISIBLE_DEVICES"]
+    assert own in ("5", "7")
+    return own, True
