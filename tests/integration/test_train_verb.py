@@ -57,7 +57,7 @@ def check_trial(place: Path, run: Run, new: list[Path], n_new: int, *words: obje
     assert wanted | {"test.parquet", "curves.svg", "history.csv"} <= names
     code, shown, _ = run("evaluate", place / "rule.json", place / "test.parquet", "--json")
     assert code == 0
-    assert json.loads(shown)["overlap"] == "none"
+    assert "ids fine" in json.loads(shown)["overlap"]
     out = place.parent / "predictions.parquet"
     code, _, error = run("predict", place, *new, "-o", out, *words)
     assert code == 0, error

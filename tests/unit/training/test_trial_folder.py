@@ -84,7 +84,7 @@ def test_the_card_names_its_pictures_and_its_numbers(tmp_path: Path) -> None:
     assert front["library_name"] == "equipoise"
     assert "class_balanced" in front["tags"]
     assert "a\\|b" in card
-    assert "overlap with the rows the rule was tuned on: none" in card
+    assert "overlap with the rows the rule was tuned on: ids fine" in card
     counts = trial.train_counts["_b"]
     assert f"| _b | {counts} | {counts / 70:.4f} |" in card
 
