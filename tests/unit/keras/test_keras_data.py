@@ -113,7 +113,12 @@ def test_the_way_back_is_that_of_the_sampler(name: str) -> None:
     make, sampler, labels = PAIRS[name]
     batches = RowBatches(X, labels, draw=make())
     own = getattr(sampler(), "correction", None)
-    if own is not None:
+    if name in ("weighted", "without_replacement"):
+        # Of draws by weights alone, which do not know the labels.
+        assert batches.correction().to_dict() == own(labels).to_dict()
+        claimed = sampling.sampler_correction(X, labels).to_dict()
+        assert (own(labels).to_dict() == claimed) == (name == "weighted")
+    elif own is not None:
         assert batches.correction().to_dict() == own().to_dict()
     elif name == "listed":
         with pytest.raises(ValueError, match="never drawn"):
