@@ -176,8 +176,12 @@ def _rows(
     ids = np.concatenate([as_text(np.arange(_size(p)) if p.ids is None else p.ids) for p in parts])
     twice = len(ids) - len(np.unique(ids))
     if twice:
-        # Files of rows without ids all count from 0; ids that repeat name nothing.
-        if all(p.ids is not None for p in parts):
+        # Files of rows without ids all count from 0, which is no fault; ids that repeat are.
+        counted = [
+            p.ids is None or np.array_equal(as_text(p.ids), as_text(np.arange(_size(p))))
+            for p in parts
+        ]
+        if not all(counted):
             first = next(i for i, n in Counter(ids.tolist()).items() if n > 1)
             warnings.warn(
                 f"{twice} ids repeat (first: {first!r}), so rows are numbered from 0 in the order "

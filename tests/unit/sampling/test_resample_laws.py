@@ -129,6 +129,7 @@ def check(name: str, train, seed: int) -> None:
     assert not (invented & (train.fold.counts == 0)).any() or name == "mlsol"
 
 
+@pytest.mark.filterwarnings("ignore:`values` hold 1 and -1")
 @pytest.mark.parametrize("name", LABEL_METHODS)
 @given(
     values=st.tuples(st.integers(2, 24), st.integers(1, 4)).flatmap(

@@ -40,6 +40,7 @@ def weights_of(name: str, labels: Labels) -> np.ndarray:
         return row_weights(labels, name)
 
 
+@pytest.mark.filterwarnings("ignore:`values` hold 1 and -1")
 @pytest.mark.parametrize("name", LABEL_RULES)
 @given(hot=multi_hot, seed=st.integers(0, 99))
 def test_label_rules_are_finite_fair_and_equivariant(name: str, hot: np.ndarray, seed: int) -> None:
