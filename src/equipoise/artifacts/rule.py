@@ -37,8 +37,8 @@ OBJECTIVES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 GRADES: Mapping[str, str] = {
     "A": "100 or more validation positives",
-    "B": "50 to 99, or no better than the default rule on cross-fitted rows",
-    "C": "10 to 49",
+    "B": "50 to 99 positives, or no better than the default rule on cross-fitted rows",
+    "C": "10 to 49 positives",
     "D": "fewer than 10, or clearly worse than the default rule on cross-fitted rows",
 }
 # Slopes and shifts beyond these come from no fit, and send every log-odds to one side.
