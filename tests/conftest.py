@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from pkgutil import resolve_name
+from typing import Any
 
 # Before torch is loaded: test processes side by side, each with threads of its own that wait for
 # one another, are thirty times slower.
@@ -15,7 +19,38 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("ci")
 
+PICTURES = {
+    "equipoise.training.folder._pictures": lambda _: {"curves.svg": "<svg></svg>\n"},
+    "equipoise.report.charts._svg": lambda *_: "<svg></svg>",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _blank_pictures(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """Leave pictures blank: drawn, they are half the time of a small training and its report.
+
+    They are drawn in the tests of reports and of the browser, and where `pictures` is asked for.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        drawn = {name: resolve_name(name) for name in PICTURES}
+        for name, blank in PICTURES.items():
+            if not {"report", "browser"}.intersection(request.path.parts):
+                patch.setattr(name, blank)
+        yield drawn
+
+
+@pytest.fixture
+def pictures(_blank_pictures: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw them all the same."""
+    for name, draw in _blank_pictures.items():
+        monkeypatch.setattr(name, draw)
+
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected, a million objects, out of every later search for garbage."""
+    gc.freeze()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
+from typing import Any
 
-__all__ = ["FORKED"]
+__all__ = ["FORKED", "statuses"]
 
 FORKED = multiprocessing.get_context("forkserver")
 """Each test process has one server of its own, started where the first child is asked for."""
@@ -20,7 +22,9 @@ FORKED.set_forkserver_preload(
         "scipy.stats",
         "sklearn.linear_model",
         "equipoise.data",
+        "equipoise.decisions",
         "equipoise.experiments.full_run",
+        "equipoise.experiments.run",
         "equipoise.losses",
         "equipoise.mining.rounds",
         "equipoise.models",
@@ -28,3 +32,16 @@ FORKED.set_forkserver_preload(
         "equipoise.training",
     ]
 )
+
+
+def statuses(call: Callable[..., object], *runs: tuple[Any, ...]) -> list[int]:
+    """Run a function of a module with each of some arguments, all at once, and say how they end.
+
+    0, 1 after an error, or the signal's number, negative.
+    """
+    children = [FORKED.Process(target=call, args=arguments) for arguments in runs]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    return [int(child.exitcode or 0) for child in children]

@@ -82,6 +82,7 @@ def test_two_ranks_equal_one_process(tmp_path: Path, kind: str, alone: dict[str,
     assert_equal(on_two_ranks(tmp_path / "two", kind, accumulation=2), alone[kind])
 
 
+@pytest.mark.slow
 def test_two_ranks_that_lightning_starts_equal_one_process(
     tmp_path: Path, alone: dict[str, Found]
 ) -> None:

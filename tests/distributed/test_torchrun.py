@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.ddp
+pytestmark = [pytest.mark.ddp, pytest.mark.slow]
 SCRIPT = Path(__file__).with_name("torchrun_script.py")
 HOT = (np.random.default_rng(0).random((1000, 2)) < [0.3, 0.04]).astype(int)
 

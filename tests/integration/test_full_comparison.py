@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import shutil
 import signal
 import threading
@@ -21,6 +22,7 @@ from visible_gpus import visible
 from equipoise import Trial
 from equipoise.cli.main import main
 from equipoise.errors import NoEffectWarning, TrainingError, UsageError
+from equipoise.experiments.cluster import run_on_ray
 from equipoise.experiments.full_run import plan_full, run_full, threads_of
 from equipoise.experiments.pools import gpu_slots, in_processes
 from equipoise.experiments.predict import predict_scores
@@ -84,6 +86,7 @@ def test_finished_trials_are_used_again(alone: tuple[Path, FullStudy, str]) -> N
     assert to_json(outcome.comparison, folder) == before
 
 
+@pytest.mark.slow
 def test_two_processes_come_to_the_same_and_a_trial_that_fails_is_named(
     alone: tuple[Path, FullStudy, str], tmp_path: Path
 ) -> None:
@@ -102,7 +105,28 @@ def test_two_processes_come_to_the_same_and_a_trial_that_fails_is_named(
     assert to_json(outcome.comparison, tmp_path) == want
 
 
-@pytest.mark.parametrize("cpus", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_processes_do_all_and_a_job_that_fails_is_named() -> None:
+    calls = {"one": (6, 3), "two": (1, 0), "three": (8, 2)}
+    answers = in_processes(operator.truediv, calls, 2, {"accelerator": "cpu"}, [*calls])
+    done: dict[str, Any] = {}
+    with pytest.raises(TrainingError, match=r"^two: ZeroDivisionError: division by zero$"):
+        done.update(answers)
+    assert done == {"one": 2, "three": 4}
+
+
+def test_ray_does_all_and_a_job_that_fails_is_named() -> None:
+    def divide(a: int, b: int) -> float:
+        return a / b
+
+    calls = [("one", (6, 3)), ("two", (1, 0)), ("three", (8, 2))]
+    done: dict[str, Any] = {}
+    with pytest.raises(TrainingError, match=r"^two: .*division by zero"):
+        done.update(run_on_ray("local", divide, calls))
+    assert done == {"one": 2, "three": 4}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpus", [1, 2])
 def test_a_local_ray_cluster_comes_to_the_same(
     cpus: int, alone: tuple[Path, FullStudy, str], tmp_path: Path
 ) -> None:
@@ -185,11 +209,12 @@ def trained_by(content: dict[str, Any], out: str) -> int:
     return run_full(parse_full_study(content), out=out).trained
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_killed_at_any_point_and_gone_on_with_it_comes_to_the_same(
-    alone: tuple[Path, FullStudy, str], tmp_path: Path
+    kills: int, alone: tuple[Path, FullStudy, str], tmp_path: Path
 ) -> None:
     _, study, want = alone
-    for seconds in np.random.default_rng(11).uniform(0.5, 3.5, 3):
+    for seconds in np.random.default_rng(11).uniform(0.5, 3.5, kills):
         child = FORKED.Process(
             target=killed_after, args=(study.model_dump(mode="json"), str(tmp_path), seconds)
         )

@@ -75,7 +75,10 @@ def probabilities(place: Path, frame: pl.DataFrame, part: str = "test") -> tuple
     return want, frame[[int(i) for i in scores.ids]].select(names).to_numpy()
 
 
-def test_vgg16_on_a_long_tail_of_jpeg_bytes(tmp_path: Path, run: Run) -> None:
+@pytest.mark.parametrize("model", ["resnet32", pytest.param("vgg16_bn", marks=pytest.mark.slow)])
+def test_networks_of_cifar_on_a_long_tail_of_jpeg_bytes(
+    model: str, tmp_path: Path, run: Run
+) -> None:
     rng = np.random.default_rng(0)
     classes = np.repeat(np.arange(10), 24)
     images = [
@@ -89,7 +92,7 @@ def test_vgg16_on_a_long_tail_of_jpeg_bytes(tmp_path: Path, run: Run) -> None:
         tmp_path,
         data={"source": "image_bytes", "path": "part-*.parquet", "label": "label"},
         split={"how": "long_tail", "imbalance_ratio": 4, "val_per_class": 4, "test_per_class": 4},
-        model="vgg16_bn",
+        model=model,
         arms=["drw"],
         augmentation="cifar",
         training={**CPU, "optimizer": "sgd", "lr": 0.05, "schedule": "multistep", "warmup": 0.5},

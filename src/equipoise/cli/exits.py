@@ -6,6 +6,8 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import typer
 
@@ -40,12 +42,18 @@ def _notes_of(verb: str) -> Callable[..., None]:
     return show
 
 
+@cache
+def _command(app: typer.Typer) -> Any:
+    """Read the verbs' signatures once, however often they are called in a process."""
+    return typer.main.get_command(app)
+
+
 def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _notes_of("".join(arguments[:1]))
-            code = app(arguments, standalone_mode=False, prog_name="equipoise")
+            code = _command(app)(arguments, standalone_mode=False, prog_name="equipoise")
     except EquipoiseError as error:
         return _stop(in_options(str(error), "".join(arguments[:1])), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):

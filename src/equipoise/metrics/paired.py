@@ -54,8 +54,8 @@ class PairedDifference:
         spread = self.seed_variance * (1 / n_seeds + self.overlap)
         return math.sqrt(spread + self.row_error**2)
 
-    def _quantile(self, tail: float, n_seeds: int | None = None) -> float:
-        return float(student.ppf(1 - tail, (n_seeds or self.n_seeds) - 1))
+    def _quantile(self, tail: float) -> float:
+        return float(student.ppf(1 - tail, self.n_seeds - 1))
 
     def interval(self, confidence_level: float) -> Estimate:
         """Return the difference with its t interval, S - 1 degrees of freedom."""
@@ -123,10 +123,10 @@ class PairedDifference:
 
     def seeds_for(self, reach: float, level: float) -> int | None:
         """Return how many seeds bring the half-width to ``reach``; None if rows limit it."""
-        for n_seeds in range(max(self.n_seeds, 2), 1001):
-            if self._quantile((1 - level) / 2, n_seeds) * self.error_with(n_seeds) <= reach:
-                return n_seeds
-        return None
+        n_seeds = np.arange(max(self.n_seeds, 2), 1001)
+        errors = np.array([self.error_with(int(n)) for n in n_seeds])
+        enough = student.ppf(1 - (1 - level) / 2, n_seeds - 1) * errors <= reach
+        return int(n_seeds[enough.argmax()]) if enough.any() else None
 
     def row_factor_for(self, reach: float, level: float) -> float:
         """Return by what factor more rows, in training and test, bring the half-width down."""

@@ -46,12 +46,9 @@ def write_trial(trial: Trial, weights: Mapping[str, Tensor], root: Path) -> Tria
 
 
 def _write_card(trial: Trial, folder: Path) -> None:
-    # matplotlib is slow to load, and only a trial with a folder needs it.
     from equipoise.report.model_card import model_card
-    from equipoise.report.training_curves import recall_curves, training_curves
 
-    drawn = {"curves.svg": training_curves(trial), "recalls.svg": recall_curves(trial)}
-    pictures = {name: picture for name, picture in drawn.items() if picture is not None}
+    pictures = _pictures(trial)
     for name, picture in pictures.items():
         write_text(folder / name, picture)
     rule, no_rule = _tuned(trial)
@@ -71,6 +68,14 @@ def _write_card(trial: Trial, folder: Path) -> None:
         pictures=tuple(pictures),
     )
     write_text(folder / "README.md", card)
+
+
+def _pictures(trial: Trial) -> dict[str, str]:
+    # matplotlib is slow to load, and only a trial with a folder needs it.
+    from equipoise.report.training_curves import recall_curves, training_curves
+
+    recalls = recall_curves(trial)
+    return {"curves.svg": training_curves(trial)} | ({"recalls.svg": recalls} if recalls else {})
 
 
 def _tuned(trial: Trial) -> tuple[DecisionRule | None, str]:

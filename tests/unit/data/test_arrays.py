@@ -102,7 +102,8 @@ def test_dtypes_are_kept_on_request(dtype: str) -> None:
     assert x.tolist() == [0, 1]
 
 
-def test_files_are_mapped_and_travel_as_paths(tmp_path: Path) -> None:
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_files_are_mapped_and_travel_as_paths(context: str, tmp_path: Path) -> None:
     full = np.asfortranarray(np.arange(200_000, dtype=np.float32).reshape(-1, 2))
     np.save(tmp_path / "x.npy", full)
     data = ArrayDataset.from_file(tmp_path / "x.npy")
@@ -111,7 +112,7 @@ def test_files_are_mapped_and_travel_as_paths(tmp_path: Path) -> None:
     assert len(packed) < 5000
     again = pickle.loads(packed)  # noqa: S301
     assert again[7][0].tolist() == full[7].tolist()
-    loader = DataLoader(data, 50_000, num_workers=2, multiprocessing_context="spawn")
+    loader = DataLoader(data, 50_000, num_workers=2, multiprocessing_context=context)
     np.testing.assert_array_equal(torch.cat([x for x, _ in loader]), full)
 
 

@@ -278,7 +278,7 @@ def test_settings_are_checked() -> None:
         ImageBytes([b""], num_threads=0)
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_worker_processes_read_the_same(context: str) -> None:
     labels = Labels.from_array([0, 1] * 4, kind="multiclass")
     data = ImageBytes([encoded(i) for i in range(8)], labels, settings=GREY)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -50,32 +48,3 @@ def run(out: Path, after: float) -> None:
     counts = {"trained": outcome.trained, "written": written}
     (out / f"counts-{os.getpid()}.json").write_text(json.dumps(counts))
     outcome.comparison.save(out / f"comparison-{os.getpid()}.json")
-
-
-def serve() -> None:
-    """Start what each line of stdin asks for, all at once; answer with their statuses."""
-    for line in sys.stdin:
-        children = []
-        for folder, after in json.loads(line):
-            child = os.fork()
-            if child == 0:
-                status = 1
-                try:
-                    run(Path(folder), after)
-                    status = 0
-                except BaseException:
-                    traceback.print_exc()
-                finally:
-                    sys.stderr.flush()
-                    os._exit(status)
-            children.append(child)
-        statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-        print(json.dumps(statuses), flush=True)
-
-
-if __name__ == "__main__":
-    # What a fork inherits must hold no threads of its own.
-    import torch
-
-    torch.set_num_threads(1)
-    serve()

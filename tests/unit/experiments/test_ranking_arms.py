@@ -32,7 +32,7 @@ CONTENT = {
     },
     "arms": ["none", "hill", *ARMS],
     "seeds": 2,
-    "training": {"hidden": 0, "epochs": 30},
+    "training": {"hidden": 0, "epochs": 12},
 }
 
 

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,30 +26,10 @@ from equipoise.experiments.grid import settings_of
 from equipoise.experiments.stack_records import Records
 from equipoise.experiments.study import ComparisonSpec, parse_study
 from equipoise.experiments.threads import using_threads
-from unit.experiments.killed_study import CONTENT, TRAININGS, TRIALS, study
+from forked import statuses
+from unit.experiments.killed_study import CONTENT, TRAININGS, TRIALS, run, study
 
 SLOW = pytest.mark.slow
-SERVER = Path(__file__).with_name("killed_study.py")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    paths = os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    process = subprocess.Popen(
-        [sys.executable, str(SERVER)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
-
-    def ask(*runs: tuple[Path, float]) -> list[int]:
-        process.stdin.write(json.dumps([[str(f), n] for f, n in runs]) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
-
-    yield ask
-    process.stdin.close()
-    process.wait(timeout=60)
-    process.stdout.close()
 
 
 def comparison_of(folder: Path) -> list[dict[str, Any]]:
@@ -62,9 +41,9 @@ def comparison_of(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def whole(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    assert server((folder, 99)) == [0]
+    assert statuses(run, (folder, 99)) == [0]
     return folder
 
 
@@ -124,11 +103,11 @@ KILLS = [(5, 1, 2), (12, 3), *(pytest.param(k, marks=SLOW) for k in ((0, 3), (11
 
 @pytest.mark.parametrize("kills", KILLS)
 def test_killed_and_resumed_gives_the_same_comparison(
-    kills: tuple[int, ...], server: Any, whole: Path, tmp_path: Path
+    kills: tuple[int, ...], whole: Path, tmp_path: Path
 ) -> None:
     for after in kills:
-        assert server((tmp_path, after)) == [-9]
-    assert server((tmp_path, 99)) == [0]
+        assert statuses(run, (tmp_path, after)) == [-9]
+    assert statuses(run, (tmp_path, 99)) == [0]
     assert comparison_of(tmp_path) == comparison_of(whole)
     (counts,) = [json.loads(p.read_text()) for p in tmp_path.glob("counts-*.json")]
     # Nothing that was written is done again.
@@ -138,14 +117,14 @@ def test_killed_and_resumed_gives_the_same_comparison(
 
 @pytest.mark.parametrize(("times", "least"), [(4, 1), pytest.param(10, 3, marks=SLOW)])
 def test_ended_anywhere_again_and_again_and_gone_on_with_gives_the_same_comparison(
-    times: int, least: int, server: Any, whole: Path, tmp_path: Path
+    times: int, least: int, whole: Path, tmp_path: Path
 ) -> None:
     ended = [
-        server((tmp_path, seconds))[0]
+        statuses(run, (tmp_path, seconds))[0]
         for seconds in np.random.default_rng(17).uniform(0.01, 0.8, times).tolist()
     ]
     assert ended.count(-signal.SIGALRM) >= least
-    assert server((tmp_path, 99)) == [0]
+    assert statuses(run, (tmp_path, 99)) == [0]
     assert all(body == comparison_of(whole)[0] for body in comparison_of(tmp_path))
     assert not list((tmp_path / "locks").glob("*.lock"))
 
@@ -162,9 +141,9 @@ def test_drafts_of_locks_that_nobody_finished_are_swept_away(tmp_path: Path) -> 
 
 
 def test_a_stack_that_was_cut_short_is_trained_as_it_was(
-    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert server((tmp_path, 3)) == [-9]
+    assert statuses(run, (tmp_path, 3)) == [-9]
     plan = running.make_plan(study())
     records = Records(tmp_path / "stacks" / "candidates")
     missing = screening.missing_jobs(plan, tmp_path)
@@ -191,8 +170,8 @@ def test_stacks_of_another_plan_are_left_alone(tmp_path: Path) -> None:
     assert [len(s) for s in found] == [8, 4]
 
 
-def test_two_runners_do_each_trial_once(server: Any, whole: Path, tmp_path: Path) -> None:
-    assert server((tmp_path, 99), (tmp_path, 99)) == [0, 0]
+def test_two_runners_do_each_trial_once(whole: Path, tmp_path: Path) -> None:
+    assert statuses(run, (tmp_path, 99), (tmp_path, 99)) == [0, 0]
     one, two = comparison_of(tmp_path)
     assert one == two == comparison_of(whole)[0]
     counts = [json.loads(p.read_text()) for p in tmp_path.glob("counts-*.json")]
@@ -200,10 +179,8 @@ def test_two_runners_do_each_trial_once(server: Any, whole: Path, tmp_path: Path
     assert sum(c["written"] for c in counts) == TRAININGS + TRIALS
 
 
-def test_a_second_runner_takes_over_from_one_that_is_killed(
-    server: Any, whole: Path, tmp_path: Path
-) -> None:
-    assert sorted(server((tmp_path, 99), (tmp_path, 2))) in ([-9, 0], [0, 0])
+def test_a_second_runner_takes_over_from_one_that_is_killed(whole: Path, tmp_path: Path) -> None:
+    assert sorted(statuses(run, (tmp_path, 99), (tmp_path, 2))) in ([-9, 0], [0, 0])
     assert comparison_of(tmp_path)[0] == comparison_of(whole)[0]
 
 

@@ -17,7 +17,8 @@ def ranked(y: np.ndarray, s: np.ndarray) -> Ranks:
     return found
 
 
-@pytest.mark.parametrize("tied", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("tied", [False, True])
 def test_its_spread_is_that_of_resampled_rows(tied: bool) -> None:
     rng = np.random.default_rng(1)
     y = (rng.random(400) < 0.1).astype(int)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -49,34 +46,3 @@ def run(out: Path, after: int, event: str, restart: bool) -> None:
         rounds=2, cap=2, easy=0.5, ceiling=0.002, restart=restart, patience=9, top_k=40
     )
     mine_hard_negatives(train, pool, validation, options=options, seed=3, out=out, shard_rows=600)
-
-
-def serve() -> None:
-    """Run what each line of stdin asks for in a process of its own; answer with its status."""
-    # Loaded, and not used: polars starts its threads at first use, which a fork does not survive.
-    import polars as pl  # noqa: F401
-    import scipy.optimize
-    import scipy.stats  # noqa: F401
-    import sklearn.linear_model  # noqa: F401
-
-    import equipoise.mining.rounds  # noqa: F401
-
-    for line in sys.stdin:
-        folder, after, event, restart = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                run(Path(folder), after, event, restart)
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stderr.flush()
-                os._exit(status)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-
-
-if __name__ == "__main__":
-    serve()

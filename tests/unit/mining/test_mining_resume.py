@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from killed_mining import run
 
-SCRIPT = Path(__file__).with_name("killed_mining.py")
+from forked import statuses
+
 FILES = ("book.parquet", "training.parquet", "val.parquet", "rule.json", "mining.json")
 NEVER = 10_000
 
-Start = Callable[..., int]
 
-
-@pytest.fixture(scope="module")
-def start() -> Iterator[Start]:
+def start(folder: Path, after: int, event: str = "file", restart: bool = True) -> int:
     """Run mining in a process of its own and return how that ended."""
-    paths = os.pathsep.join([str(SCRIPT.parent), *filter(None, sys.path)])
-    server = subprocess.Popen(
-        [sys.executable, str(SCRIPT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths, "POLARS_MAX_THREADS": "1"},
-    )
-
-    def begin(folder: Path, after: int, event: str = "file", restart: bool = True) -> int:
-        server.stdin.write(json.dumps([str(folder), after, event, restart]) + "\n")
-        server.stdin.flush()
-        status = int(server.stdout.readline())
-        assert status in (0, -signal.SIGKILL)
-        return status
-
-    with server:
-        yield begin
-        server.stdin.close()
+    (status,) = statuses(run, (folder, after, event, restart))
+    assert status in (0, -signal.SIGKILL)
+    return status
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -48,7 +26,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (place / name).read_bytes() for name in FILES}
 
 
-def kill_at_each(start: Start, folder: Path, event: str, step: int, restart: bool) -> int:
+def kill_at_each(folder: Path, event: str, step: int, restart: bool) -> int:
     """Kill one run after so many events, for every number there is; return how many."""
     assert start(folder / "whole", NEVER, event, restart) == 0
     want, after = contents(folder / "whole"), 0
@@ -64,19 +42,17 @@ def kill_at_each(start: Start, folder: Path, event: str, step: int, restart: boo
 
 
 @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
-def test_killed_before_files_of_every_round(start: Start, tmp_path: Path, step: int) -> None:
+def test_killed_before_files_of_every_round(tmp_path: Path, step: int) -> None:
     # 3 trainings of 4 files, 2 rounds of 3 shards and 3 files, and 6 files at the end.
-    assert kill_at_each(start, tmp_path, "file", step, restart=True) == -(-30 // step) * step
+    assert kill_at_each(tmp_path, "file", step, restart=True) == -(-30 // step) * step
 
 
 @pytest.mark.parametrize("step", [7, pytest.param(2, marks=pytest.mark.slow)])
-def test_killed_in_training_and_scoring_where_rounds_go_on(
-    start: Start, tmp_path: Path, step: int
-) -> None:
-    assert kill_at_each(start, tmp_path, "call", step, restart=False) > 20
+def test_killed_in_training_and_scoring_where_rounds_go_on(tmp_path: Path, step: int) -> None:
+    assert kill_at_each(tmp_path, "call", step, restart=False) > 20
 
 
-def test_killed_again_and_again(start: Start, tmp_path: Path) -> None:
+def test_killed_again_and_again(tmp_path: Path) -> None:
     assert start(tmp_path / "whole", NEVER) == 0
     starts = 1
     while start(tmp_path / "cut", 6) != 0:

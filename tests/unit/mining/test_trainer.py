@@ -95,7 +95,7 @@ def test_mining_with_fit_goes_on_where_it_was(tmp_path: Path) -> None:
     pool, validation = make_pools(1200)
     test = ArrayPool(*make_rows(500, 7))
     options = MiningOptions(rounds=1, patience=9)
-    long = eq.TrainingOptions(epochs=20, lr=0.03, accelerator="cpu")
+    long = eq.TrainingOptions(epochs=6, lr=0.1, accelerator="cpu")
 
     def call(**more):
         trainer = FitTrainer(lambda: MLP(2, 1), options=long, test=test, progress=False)

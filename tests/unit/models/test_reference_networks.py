@@ -132,7 +132,13 @@ def test_the_head_comes_last_so_that_fit_can_see_it(name: str) -> None:
     assert isinstance(last, CosineHead)
 
 
-@pytest.mark.parametrize("name", BUILD)
+# Emulated on most processors, half precision is slow: the convolutions of one network will do.
+HEAVY = ("vgg16", "vgg16_bn")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in BUILD]
+)
 def test_bfloat16_autocast_trains(name: str) -> None:
     """Where the processor has the layers for it; `fit` says beforehand where it has not."""
     net, bf16 = BUILD[name]("linear"), TrainingOptions(precision="bf16-mixed", accelerator="cpu")

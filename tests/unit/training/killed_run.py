@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
 import signal
-import sys
-import traceback
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from equipoise import Labels, Split, TrainingOptions, Trial, fit, remedy
+from equipoise import Labels, Split, TrainingOptions, fit, remedy
 from equipoise.data import ArrayDataset
-from equipoise.training import Deferred, SecondStage
+from equipoise.training import Deferred, SecondStage, folder
 
 N = 120
 STEPS_PER_EPOCH = 6
@@ -35,9 +32,11 @@ def network() -> nn.Module:
     )
 
 
-def run(out: Path, after: int, method: str = "none", workers: int = 0) -> Trial:
+def run(out: Path, after: int, workers: int = 0, method: str = "none") -> None:
     """Train; minutes between checkpoints so small that each step may write one."""
-    torch.set_num_threads(1)
+    folder._pictures = lambda _: {}
+    # As in any script; a child of the server of forks would ask for a server of its own.
+    multiprocessing.set_start_method("fork", force=True)
     data = make_data()
     split = Split.from_parts(
         np.arange(72), np.arange(72, 100), np.arange(100, N), n_rows=N, seed=0, method="hand"
@@ -64,7 +63,7 @@ def run(out: Path, after: int, method: str = "none", workers: int = 0) -> Trial:
     if isinstance(stage, SecondStage):
         second = replace(stage.remedy, loss=_CountedLoss(stage.remedy.loss, after))
         mortal = replace(mortal, second_stage=replace(stage, remedy=second))
-    return fit(network, data, split, mortal, options=options, out=out)
+    fit(network, data, split, mortal, options=options, out=out)
 
 
 class _CountedLoss(nn.Module):
@@ -81,31 +80,3 @@ class _CountedLoss(nn.Module):
             os.kill(os.getpid(), signal.SIGKILL)
         value: Tensor = self.loss(logits, target)
         return value
-
-
-def serve() -> None:
-    """Run what each line of stdin asks for in a process of its own; answer with its status.
-
-    Torch and Lightning are imported once, before the first line.
-    """
-    import lightning.pytorch  # noqa: F401
-
-    for line in sys.stdin:
-        folder, after, workers, method = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                run(Path(folder), after, method, workers)
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stderr.flush()
-                os._exit(status)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-
-
-if __name__ == "__main__":
-    serve()

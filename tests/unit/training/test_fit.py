@@ -150,6 +150,7 @@ def test_a_module_is_copied_and_trained_from_where_it_stands() -> None:
     assert treated.loss.training
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_chosen_epoch_is_restored_written_and_read_back(tmp_path: Path) -> None:
     trial = train("multilabel", lr=0.3, epochs=6, out=tmp_path, config={"note": "x"})
     values = [row["val_metric"] for row in trial.history]

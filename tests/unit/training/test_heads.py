@@ -200,7 +200,7 @@ def test_each_head_equals_a_plain_torch_loop(kind: str, hidden: int) -> None:
         for i, (job, rate) in enumerate(zip(jobs, rates, strict=True))
     ]
     settings = HeadSettings(
-        hidden=hidden, epochs=5, batch_size=32, lr=0.03, weight_decay=0.1, dtype="float64"
+        hidden=hidden, epochs=3, batch_size=32, lr=0.03, weight_decay=0.1, dtype="float64"
     )
     found = list(train_heads(x, labels, TEST, jobs, settings=settings))
     assert len(found) == len(jobs)
@@ -217,11 +217,11 @@ def test_each_head_equals_a_plain_torch_loop(kind: str, hidden: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "features", "width", "hidden", "batch"),
     [
-        ("multiclass", 6, 4, 0, 32),
+        pytest.param("multiclass", 6, 4, 0, 32, marks=pytest.mark.slow),
         ("multiclass", 33, 7, 5, 39),  # 157 = 4 * 39 + 1: a last batch of one row
         ("multilabel", 6, 4, 5, 32),
         ("multilabel", 13, 1, 0, 52),
-        ("multilabel", 1, 3, 1, 32),
+        pytest.param("multilabel", 1, 3, 1, 32, marks=pytest.mark.slow),
     ],
 )
 def test_a_head_does_not_depend_on_the_rest_of_the_stack(

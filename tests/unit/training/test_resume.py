@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from killed_run import run
 from safetensors.torch import load_file
 
 from equipoise import Trial
+from forked import statuses
 
 SLOW = pytest.mark.slow
-SCRIPT = Path(__file__).with_name("killed_run.py")
 NEVER = 10_000
 CALLS = 4 * (6 + 3)
 """Of the loss in one run: 6 training and 3 validation batches in each of 4 epochs."""
 
 
-Start = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def start() -> Iterator[Start]:
+def start(folder: Path, after: int, workers: int = 0, method: str = "none") -> int:
     """Run `fit` in a process of its own and return how that ended."""
-    server = subprocess.Popen(
-        [sys.executable, str(SCRIPT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def begin(folder: Path, after: int, workers: int = 0, method: str = "none") -> int:
-        server.stdin.write(json.dumps([str(folder), after, workers, method]) + "\n")
-        server.stdin.flush()
-        status = int(server.stdout.readline())
-        assert status in (0, -signal.SIGKILL)
-        return status
-
-    with server:
-        yield begin
-        server.stdin.close()
+    (status,) = statuses(run, (folder, after, workers, method))
+    assert status in (0, -signal.SIGKILL)
+    return status
 
 
 def finished(folder: Path) -> Path:
@@ -54,7 +33,7 @@ def finished(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     assert start(folder, NEVER) == 0
     return finished(folder)
@@ -67,7 +46,7 @@ POINTS = (5, 14, 23, *(pytest.param(n, marks=SLOW) for n in (2, 9, 17, 19, 24, 2
 
 @pytest.mark.parametrize("after", POINTS)
 def test_killed_once_ends_with_the_same_weights(
-    start: Start, tmp_path: Path, undisturbed: Path, after: int
+    tmp_path: Path, undisturbed: Path, after: int
 ) -> None:
     assert start(tmp_path, after) == -signal.SIGKILL
     assert not list(tmp_path.rglob("trial.json"))
@@ -75,7 +54,7 @@ def test_killed_once_ends_with_the_same_weights(
     assert_same(finished(tmp_path), undisturbed)
 
 
-def test_killed_again_and_again(start: Start, tmp_path: Path, undisturbed: Path) -> None:
+def test_killed_again_and_again(tmp_path: Path, undisturbed: Path) -> None:
     # At most 5 calls at a time, with a checkpoint after every step.
     starts = 1
     while start(tmp_path, 5) != 0:
@@ -85,9 +64,7 @@ def test_killed_again_and_again(start: Start, tmp_path: Path, undisturbed: Path)
     assert_same(finished(tmp_path), undisturbed)
 
 
-def test_killed_with_processes_that_load_data(
-    start: Start, tmp_path: Path, undisturbed: Path
-) -> None:
+def test_killed_with_processes_that_load_data(tmp_path: Path, undisturbed: Path) -> None:
     assert start(tmp_path, 13, workers=2) == -signal.SIGKILL
     assert start(tmp_path, NEVER, workers=2) == 0
     assert_same(finished(tmp_path), undisturbed)
@@ -98,7 +75,7 @@ STAGES = CALLS + 3 * (6 + 3)
 
 
 @pytest.fixture(scope="module")
-def two_stages(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stages")
     assert start(folder, STAGES, method="crt") == 0
     return finished(folder)
@@ -113,7 +90,7 @@ IN_STAGES = (
 
 @pytest.mark.parametrize("after", IN_STAGES)
 def test_killed_in_either_stage_ends_with_the_same_weights(
-    start: Start, tmp_path: Path, two_stages: Path, after: int
+    tmp_path: Path, two_stages: Path, after: int
 ) -> None:
     assert start(tmp_path, after, method="crt") == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
@@ -125,7 +102,7 @@ def test_killed_in_either_stage_ends_with_the_same_weights(
     assert not list(left.glob("*.ckpt"))
 
 
-def test_a_late_treatment_is_gone_on_with(start: Start, tmp_path: Path) -> None:
+def test_a_late_treatment_is_gone_on_with(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     assert start(whole, NEVER, method="drs") == 0
     # In the fourth and last epoch, the one that is treated.
@@ -134,7 +111,7 @@ def test_a_late_treatment_is_gone_on_with(start: Start, tmp_path: Path) -> None:
     assert_same(finished(tmp_path / "cut"), finished(whole))
 
 
-def test_a_finished_trial_is_not_trained_again(start: Start, undisturbed: Path) -> None:
+def test_a_finished_trial_is_not_trained_again(undisturbed: Path) -> None:
     before = (undisturbed / "trial.json").stat().st_mtime_ns
     assert start(undisturbed.parent, 0) == 0  # any call of the loss would kill it
     assert (undisturbed / "trial.json").stat().st_mtime_ns == before

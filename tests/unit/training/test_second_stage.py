@@ -128,7 +128,7 @@ def test_a_stage_without_dropout_is_logistic_regression_on_the_features(tmp_path
     """With its features given by hand, the last layer of crt is what a loop trains."""
     data = make_data(np.float64)
     given = {"precision": "64-true", "schedule": "constant", "weight_decay": 0.0, "keep": "last"}
-    treated = staged("crt", epochs=400, lr=0.05)
+    treated = staged("crt", epochs=100, lr=0.2)
     _, final = train(
         tmp_path, treated, data, lambda: MLP(5, 3, hidden=(6,)), batch_size=100, **given
     )

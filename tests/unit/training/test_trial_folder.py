@@ -75,6 +75,7 @@ def test_the_code_of_the_card_predicts(
     np.testing.assert_array_equal(scope["decisions"].predictions, want.predictions)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_card_names_its_pictures_and_its_numbers(tmp_path: Path) -> None:
     trial, folder = train("multilabel", tmp_path, "class_balanced")
     card = (folder / "README.md").read_text(encoding="utf-8")
