@@ -42,7 +42,7 @@ test: $(VENV)/.dev ## the fast tests (no GPU, no network)
 	@$(TEST)
 
 test-all: $(VENV)/.jax ## every test, the statistical simulations included; Keras also on JAX
-	@$(TEST) -m "not gpu and not extras"
+	@$(TEST) -m "not gpu and not extras" --hypothesis-profile=thorough
 	@KERAS_BACKEND=jax $(TEST) $(KERAS)
 	@if $(BIN)/python -c "import tensorflow" 2>/dev/null; then \
 	  KERAS_BACKEND=tensorflow $(TEST) $(KERAS); fi

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
-settings.load_profile("ci")
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=20)
+settings.register_profile("thorough", derandomize=True, deadline=None, max_examples=100)
+settings.load_profile("quick")
 
 PICTURES = {
     "equipoise.training.folder._pictures": lambda _: {"curves.svg": "<svg></svg>\n"},

@@ -258,7 +258,7 @@ def test_a_bad_study_is_wrong_use(
 
 def test_ctrl_c_keeps_finished_trials_and_says_how_to_go_on(tables: Path) -> None:
     command = [sys.executable, "-m", "equipoise", "compare", "labels.csv", "--labels", "A,B"]
-    command += ["--set", "seeds=30", "--set", "training.epochs=40", "-o", "out"]
+    command += ["--set", "seeds=30", "--set", "training.epochs=4", "-o", "out"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tables
     )

@@ -108,7 +108,7 @@ def split_of(prevalence: float) -> tuple[np.ndarray, ...]:
     [
         RandomForestClassifier(50, random_state=0),
         KNeighborsClassifier(15),
-        KNeighborsClassifier(15, weights="distance"),
+        pytest.param(KNeighborsClassifier(15, weights="distance"), marks=pytest.mark.slow),
         DecisionTreeClassifier(random_state=0),
     ],
     ids=["forest", "neighbours", "weighted", "tree"],

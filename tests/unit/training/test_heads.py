@@ -200,7 +200,7 @@ def test_each_head_equals_a_plain_torch_loop(kind: str, hidden: int) -> None:
         for i, (job, rate) in enumerate(zip(jobs, rates, strict=True))
     ]
     settings = HeadSettings(
-        hidden=hidden, epochs=3, batch_size=32, lr=0.03, weight_decay=0.1, dtype="float64"
+        hidden=hidden, epochs=2, batch_size=32, lr=0.03, weight_decay=0.1, dtype="float64"
     )
     found = list(train_heads(x, labels, TEST, jobs, settings=settings))
     assert len(found) == len(jobs)
