@@ -28,7 +28,7 @@ from benchmarks.machine import (
     write_results,
 )
 from equipoise.artifacts import Labels
-from equipoise.experiments.methods import methods_for, remedy
+from equipoise.methods import methods_for, remedy
 from equipoise.training import HeadJob, HeadSettings, train_heads
 
 RATES = ((3e-4, 1e-4), (1e-3, 1e-4), (1e-3, 1e-2), (3e-3, 1e-2))

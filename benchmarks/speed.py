@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from benchmarks.machine import Column, print_setup, run_parts
 from equipoise import Labels, stratified_kfold
-from equipoise.experiments.methods import remedy
+from equipoise.methods import remedy
 from equipoise.metrics import average_precision, best_f_beta, roc_auc, sweep
 from equipoise.training import HeadJob, HeadSettings, train_heads
 

@@ -10,7 +10,7 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 from equipoise import __version__
-from equipoise.experiments.methods import METHODS
+from equipoise.methods import METHODS
 from equipoise.sampling.rule_table import rule_tables
 
 HERE = Path(__file__).parent
@@ -56,7 +56,7 @@ def _methods() -> None:
     for method in METHODS.values():
         settings = ", ".join(f"`{k}={v}`" for k, v in method.settings.items()) or "-"
         exact = ", ".join(dict.fromkeys(method.exactness.values()))
-        kinds = ", ".join(method.builders)
+        kinds = ", ".join(method.kinds)
         row = (f"`{method.name}`", kinds, settings, exact, method.summary, method.reference)
         lines.append("| " + " | ".join(row) + " |")
     lines += ["", "`none + thresholds` is the untreated model with tuned thresholds; it is always"]

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from equipoise.comparison import compare, evaluate
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose, explain
-    from equipoise.experiments import DecisionRuleClassifier, load_study, remedy, run_study
+    from equipoise.experiments import DecisionRuleClassifier, load_study, run_study
     from equipoise.labels import read_labels
+    from equipoise.methods import remedy
     from equipoise.report import write_report
     from equipoise.splits import (
         long_tail_split,
@@ -54,7 +55,7 @@ _HOME = {
     "long_tail_split": "splits",
     "redraw_validation": "splits",
     "Remedy": "training",
-    "remedy": "experiments",
+    "remedy": "methods",
     "add_sampler": "training",
     "TrainingOptions": "training",
     "fit": "training",

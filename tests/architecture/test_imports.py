@@ -128,7 +128,7 @@ def test_help_loads_nothing_heavy(arguments: list[str], loaded_by: Loaded) -> No
         "sampling.rule_table",
         "sampling.weights",
         "experiments.study",
-        "experiments.methods",
+        "methods",
     ],
 )
 def test_the_decision_side_loads_no_torch(name: str, loaded_by: Loaded) -> None:

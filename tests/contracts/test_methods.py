@@ -14,15 +14,15 @@ from torch.utils.data import BatchSampler, Sampler
 from equipoise import losses, sampling
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import DataError, NotRecoverableError, UsageError
-from equipoise.experiments.methods import METHODS, THRESHOLDS, get_method, methods_for, remedy
-from equipoise.experiments.operating_points import operating_points
+from equipoise.methods import METHODS, THRESHOLDS, get_method, methods_for, remedy
+from equipoise.methods.operating_points import operating_points
 from equipoise.sampling import ROW_RULES, sampler_correction
 from equipoise.training import Deferred, HeadJob, HeadSettings, Remedy, SecondStage, train_heads
 from equipoise.training.remedy import Mixing, RowSampler, start_epoch
 from equipoise.training.targets import to_target
 
 KINDS = ("multiclass", "multilabel")
-CASES = [(name, kind) for name, method in METHODS.items() for kind in method.builders]
+CASES = [(name, kind) for name, method in METHODS.items() for kind in method.kinds]
 LATE = ("schedule", "two_stage")
 MIXING = [case for case in CASES if METHODS[case[0]].family == "mixing"]
 # Another value for each setting of the catalogue.
@@ -286,7 +286,7 @@ def test_unknown_settings_are_answered(name: str, kind: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_the_wrong_kind_of_labels_is_answered_with_where_the_right_methods_are(name: str) -> None:
     for kind in KINDS:
-        if kind not in METHODS[name].builders:
+        if kind not in METHODS[name].kinds:
             with pytest.raises(UsageError, match=rf"`{name}` must be used on .* --kind {kind}"):
                 remedy(name, make_labels(kind))
 
@@ -435,7 +435,7 @@ def test_the_family_is_that_of_the_last_slot() -> None:
         ("cutmix", "multilabel"),
         ("remix", "multiclass"),
     ]
-    assert [(m.name, *m.builders) for m in METHODS.values() if m.family in LATE] == [
+    assert [(m.name, *m.kinds) for m in METHODS.values() if m.family in LATE] == [
         ("drw", "multiclass", "multilabel"),
         ("drs", "multiclass", "multilabel"),
         ("ldam_drw", "multiclass"),

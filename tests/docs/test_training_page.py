@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from equipoise import TrainingOptions
-from equipoise.experiments.methods import METHODS
 from equipoise.experiments.train_study import parse_train_study
+from equipoise.methods import METHODS
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 TEXT = PAGE.read_text(encoding="utf-8")

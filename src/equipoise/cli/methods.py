@@ -23,14 +23,14 @@ def run(
     as_json: o.Json = False,
 ) -> None:
     """List every method with its settings, how exactly it is undone, and its source."""
-    from equipoise.experiments.methods import METHODS
+    from equipoise.methods import METHODS
 
     if kind is not None:
         one_of("--kind", kind, ("multiclass", "multilabel"))
     if points:
         _print_points(kind, as_json)
         return
-    chosen = [m for m in METHODS.values() if kind is None or kind in m.builders]
+    chosen = [m for m in METHODS.values() if kind is None or kind in m.kinds]
     if as_json:
         fields = ("name", "family", "settings", "exactness", "summary", "reference")
         print_json([{f: getattr(m, f) for f in fields} for m in chosen])
@@ -38,7 +38,7 @@ def run(
     rows = []
     for method in chosen:
         exact = "/".join(dict.fromkeys(method.exactness.values()))
-        rows.append([method.name, "+".join(method.builders), exact, method.summary])
+        rows.append([method.name, "+".join(method.kinds), exact, method.summary])
         if method.settings:
             settings = ", ".join(f"{k}={v}" for k, v in method.settings.items())
             rows.append(["", "", "", f"  {settings}"])
@@ -46,7 +46,7 @@ def run(
 
 
 def _print_points(kind: str | None, as_json: bool) -> None:
-    from equipoise.experiments.operating_points import EXAMPLES, operating_points
+    from equipoise.methods.operating_points import EXAMPLES, operating_points
 
     found = operating_points(kind)
     if as_json:

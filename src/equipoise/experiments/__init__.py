@@ -1,4 +1,4 @@
-"""The catalogue of methods, the study and its run; knows the whole line."""
+"""The study and its run; knows the whole line."""
 
 from __future__ import annotations
 
@@ -6,29 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from equipoise.experiments.estimator import DecisionRuleClassifier
-    from equipoise.experiments.methods import METHODS, Method, methods_for, remedy
     from equipoise.experiments.run import run_study
     from equipoise.experiments.study import Study, load_study
 
 __all__ = [
-    "METHODS",
     "DecisionRuleClassifier",
-    "Method",
     "Study",
     "load_study",
-    "methods_for",
-    "remedy",
     "run_study",
 ]
 
 _HOME = {
     "DecisionRuleClassifier": "estimator",
-    "METHODS": "methods",
-    "Method": "methods",
     "Study": "study",
     "load_study": "study",
-    "methods_for": "methods",
-    "remedy": "methods",
     "run_study": "run",
 }
 

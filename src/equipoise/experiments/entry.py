@@ -11,12 +11,12 @@ import yaml
 from equipoise._core.checks import say
 from equipoise.errors import UsageError
 from equipoise.experiments.load import load_data
-from equipoise.experiments.methods import THRESHOLDS, methods_for
 from equipoise.experiments.plan import Candidate, Plan, make_plan
 from equipoise.experiments.screening import HEADS_AT_ONCE, missing_jobs
 from equipoise.experiments.study import Study, load_study, parse_study, set_value
 from equipoise.experiments.template import DEFAULT_REFERENCES, table_spec
 from equipoise.experiments.threads import using_threads
+from equipoise.methods import THRESHOLDS, methods_for
 
 __all__ = ["clear_trials", "in_words", "plan_rows", "study_from"]
 

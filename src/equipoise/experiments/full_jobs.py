@@ -18,13 +18,13 @@ from equipoise.artifacts import Trial
 from equipoise.artifacts.trial import trial_folder
 from equipoise.experiments.choose import best_of, metric_name
 from equipoise.experiments.grid import settings_of
-from equipoise.experiments.methods import get_method
-from equipoise.experiments.no_effect import loss_gradient, same_gradient
 from equipoise.experiments.predict import load_network, run_network
 from equipoise.experiments.study import StudyArm
 from equipoise.experiments.threads import using_threads
 from equipoise.experiments.train_run import TrainPlan, plan_training, run_training
 from equipoise.experiments.train_study import FullStudy, parse_full_study
+from equipoise.methods import get_method
+from equipoise.methods.no_effect import loss_gradient, same_gradient
 from equipoise.training.fit import planned_config
 from equipoise.training.folder import write_trial
 from equipoise.training.targets import with_ids

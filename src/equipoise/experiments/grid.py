@@ -11,8 +11,8 @@ from equipoise._core.fingerprint import canonical_json
 from equipoise._core.rng import generator
 from equipoise.errors import UsageError
 from equipoise.experiments.fitted_arms import known_settings
-from equipoise.experiments.methods import get_method
 from equipoise.experiments.study import StudyArm, TuningSpec
+from equipoise.methods import get_method
 
 __all__ = ["Setting", "settings_of"]
 

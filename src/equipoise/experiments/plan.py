@@ -15,7 +15,6 @@ from equipoise.errors import NoEffectWarning, UsageError
 from equipoise.experiments.fitted_arms import check_fitted, code_of, fit_arm
 from equipoise.experiments.grid import Setting, settings_of
 from equipoise.experiments.load import Progress, load_data
-from equipoise.experiments.methods import get_method
 from equipoise.experiments.partition import splitter
 from equipoise.experiments.source import StudyData
 from equipoise.experiments.study import (
@@ -24,6 +23,7 @@ from equipoise.experiments.study import (
     StudyArm,
     Training,
 )
+from equipoise.methods import get_method
 
 if TYPE_CHECKING:
     from equipoise.training import HeadJob, HeadSettings
@@ -209,7 +209,7 @@ def make_plan(
 
 def _twins(plan: Plan) -> dict[str, Candidate]:
     """Return the candidates whose loss is that of an earlier one of their seed and rates."""
-    from equipoise.experiments.no_effect import loss_gradient, same_gradient
+    from equipoise.methods.no_effect import loss_gradient, same_gradient
 
     found: dict[str, Candidate] = {}
     told: set[str] = set()

@@ -12,8 +12,8 @@ import yaml
 from equipoise._core.checks import say
 from equipoise.diagnosis import Setup, read_setup
 from equipoise.errors import DataError, DataWarning, UsageError
-from equipoise.experiments.methods import THRESHOLDS, get_method
 from equipoise.experiments.study_parts import REFERENCES
+from equipoise.methods import THRESHOLDS, get_method
 
 __all__ = ["read_setups", "setups_of_study"]
 

@@ -20,7 +20,6 @@ from equipoise.experiments.data_specs import (
     ImageFolderData,
     SequenceData,
 )
-from equipoise.experiments.methods import METHODS, THRESHOLDS, get_method
 from equipoise.experiments.study_data import (
     DATA_PATHS,
     DigitsData,
@@ -41,6 +40,7 @@ from equipoise.experiments.study_parts import (
     Training,
     TuningSpec,
 )
+from equipoise.methods import METHODS, THRESHOLDS, get_method
 
 __all__ = [
     "REFERENCES",

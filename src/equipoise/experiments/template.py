@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from equipoise.artifacts import Labels
-from equipoise.experiments.methods import THRESHOLDS, methods_for
 from equipoise.experiments.study import TableData, parse_study
+from equipoise.methods import THRESHOLDS, methods_for
 
 __all__ = ["DEFAULT_REFERENCES", "study_template", "table_spec"]
 

@@ -19,13 +19,13 @@ from equipoise.audit import check_model
 from equipoise.data import Augmentation
 from equipoise.diagnosis import diagnose
 from equipoise.errors import DataError, UsageError
-from equipoise.experiments.methods import get_method
 from equipoise.experiments.partition import copies_of, split_findings, splitter
 from equipoise.experiments.source import StudyData
 from equipoise.experiments.study_data import DATA_PATHS
 from equipoise.experiments.train_data import TrainRows, load_rows
 from equipoise.experiments.train_model import Scales, input_scales, network_maker
 from equipoise.experiments.train_study import SplitFile, TrainStudy
+from equipoise.methods import get_method
 from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.faults import require_device, require_precision
 

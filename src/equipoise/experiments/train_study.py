@@ -11,7 +11,6 @@ from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.experiments.data_specs import DATA_SPECS, Data
 from equipoise.experiments.grid import Setting
-from equipoise.experiments.methods import THRESHOLDS, get_method
 from equipoise.experiments.study import (
     ArmSpec,
     ComparisonSpec,
@@ -24,6 +23,7 @@ from equipoise.experiments.study import (
     read_study,
 )
 from equipoise.experiments.study_data import DATA_PATHS, seen_from
+from equipoise.methods import THRESHOLDS, get_method
 from equipoise.training.options import TrainingOptions
 
 __all__ = [

@@ -23,7 +23,7 @@ from equipoise.data import (
     Sequences,
     from_hugging_face,
 )
-from equipoise.experiments import remedy
+from equipoise.methods import remedy
 from equipoise.models import MLP
 from equipoise.splits import stratified_split
 from equipoise.training import TrainingOptions, fit

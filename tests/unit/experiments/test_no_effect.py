@@ -14,8 +14,8 @@ import equipoise as eq
 from equipoise import Labels, Split, TrainingOptions, Trial
 from equipoise.data import ArrayDataset
 from equipoise.errors import NoEffectWarning, UsageError
-from equipoise.experiments.no_effect import loss_gradient, same_gradient
 from equipoise.losses import ClassBalancedBCELoss, PairwiseAUCLoss
+from equipoise.methods.no_effect import loss_gradient, same_gradient
 from equipoise.models import MLP
 from equipoise.training import HeadJob, HeadSettings, train_heads
 

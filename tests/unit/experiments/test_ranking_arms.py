@@ -9,9 +9,9 @@ import pytest
 
 from equipoise import evaluate, tune, write_report
 from equipoise.artifacts import Comparison, Trial
-from equipoise.experiments.methods import METHODS
 from equipoise.experiments.run import Outcome, run_study
 from equipoise.experiments.study import parse_study
+from equipoise.methods import METHODS
 
 # The engine of a study refuses to mix and to treat late: test_mixing_methods.py and
 # test_stage_methods.py.

@@ -13,7 +13,7 @@ import pytest
 import equipoise as eq
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import DoubleCorrectionWarning, UsageError
-from equipoise.experiments.methods import remedy
+from equipoise.methods import remedy
 from equipoise.sampling import (
     WeightedSampler,
     class_balanced_weights,

@@ -9,7 +9,7 @@ import torch
 from equipoise.artifacts import Labels, Split
 from equipoise.data import ArrayDataset, Augmentation
 from equipoise.errors import DataError, NoEffectWarning, UsageError
-from equipoise.experiments.methods import remedy
+from equipoise.methods import remedy
 from equipoise.training import AugmentCopies, TrainingOptions, fit
 from equipoise.training.targets import to_target
 

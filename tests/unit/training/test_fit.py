@@ -30,8 +30,8 @@ from equipoise.errors import (
     TrainingError,
     UsageError,
 )
-from equipoise.experiments.methods import remedy
 from equipoise.losses import SPLCLoss
+from equipoise.methods import remedy
 from equipoise.models import MLP, CosineHead
 from equipoise.training.selection import selection_metric
 from equipoise.training.targets import to_target

@@ -10,7 +10,7 @@ import pytest
 
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
-from equipoise.experiments.methods import remedy
+from equipoise.methods import remedy
 from equipoise.training import HeadJob, HeadResult, HeadSettings, train_heads
 from equipoise.training.head_cuts import cut_jobs
 from equipoise.training.head_inputs import Features

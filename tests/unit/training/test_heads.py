@@ -26,8 +26,8 @@ from equipoise.errors import (
     TrainingError,
     UsageError,
 )
-from equipoise.experiments.methods import methods_for, remedy
 from equipoise.losses import SPLCLoss
+from equipoise.methods import methods_for, remedy
 from equipoise.models import CosineHead
 from equipoise.training import HeadJob, HeadResult, HeadSettings, Remedy, train_heads
 from equipoise.training.order import make_sampler

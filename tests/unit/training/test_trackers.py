@@ -15,7 +15,7 @@ from torch import nn
 from equipoise import Labels, Split, TrainingOptions, Trial, fit
 from equipoise.data import ArrayDataset
 from equipoise.errors import MissingExtraError, UsageError
-from equipoise.experiments.methods import remedy
+from equipoise.methods import remedy
 from equipoise.training.trackers import make_tracker, require_trackers
 
 N = 40

@@ -16,7 +16,7 @@ from torch import nn
 from equipoise import Correction, DecisionRule, Labels, Remedy, Scores, Split, Trial, fit, tune
 from equipoise import TrainingOptions as Options
 from equipoise.data import ArrayDataset
-from equipoise.experiments.methods import remedy
+from equipoise.methods import remedy
 from equipoise.training.folder import write_trial
 from equipoise.training.second_stage import SecondStage
 

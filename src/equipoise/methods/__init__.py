@@ -1,51 +1,54 @@
-"""The catalogue: every method, what it needs, where it comes from and who builds it."""
+"""The catalogue: every method, what it needs, where it comes from and the remedy it makes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
-from equipoise.experiments._loss_methods import LOSS_METHODS
-from equipoise.experiments._method import CLASSES, LABELS, Method, entry
-from equipoise.experiments._mixing_methods import MIXING_METHODS
-from equipoise.experiments._sampling_methods import SAMPLING_METHODS
-from equipoise.experiments._stage_methods import STAGE_METHODS
+from equipoise.methods import losses, mixing, samplers, stages
+from equipoise.methods.method import Method
+from equipoise.methods.mixing import add_mixing
+from equipoise.methods.stages import defer
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Labels
     from equipoise.training.remedy import Remedy
 
-__all__ = ["METHODS", "THRESHOLDS", "Method", "get_method", "methods_for", "remedy"]
+__all__ = [
+    "METHODS",
+    "THRESHOLDS",
+    "Method",
+    "add_mixing",
+    "defer",
+    "get_method",
+    "methods_for",
+    "remedy",
+]
 
 THRESHOLDS = "none + thresholds"
 
+
+def _of(module: ModuleType) -> list[Method]:
+    """Return a module's methods in the order in which they are written down."""
+    own = (m for m in vars(module).values() if isinstance(m, Method))
+    return [m for m in own if m.function is not None and m.function.__module__ == module.__name__]
+
+
 METHODS: Mapping[str, Method] = {
-    m.name: m
-    for m in (
-        entry(
-            "none",
-            "baseline",
-            {LABELS: "plain_bce", CLASSES: "plain_cross_entropy"},
-            "The untreated model: cross-entropy, every row once per epoch.",
-            "-",
-        ),
-        *LOSS_METHODS,
-        *SAMPLING_METHODS,
-        *MIXING_METHODS,
-        *STAGE_METHODS,
-    )
+    m.name: m for module in (losses, samplers, mixing, stages) for m in _of(module)
 }
 
 
 def get_method(name: str) -> Method:
     """Return a method by name; an unknown name is answered with the closest one.
 
-    "a+b" joins methods; see :func:`equipoise.experiments.composition.compose`.
+    "a+b" joins methods; see :func:`equipoise.methods.compose.compose`.
     """
     if name not in METHODS and "+" in name:
-        from equipoise.experiments.composition import compose
+        from equipoise.methods.compose import compose
 
         return compose([get_method(part.strip()) for part in name.split("+")])
     if name not in METHODS:
@@ -55,7 +58,7 @@ def get_method(name: str) -> Method:
 
 def methods_for(kind: str) -> list[Method]:
     """Return the methods for "multiclass" or "multilabel" labels."""
-    return [m for m in METHODS.values() if kind in m.builders]
+    return [m for m in METHODS.values() if kind in m.kinds]
 
 
 def remedy(name: str, labels: Labels, **settings: Any) -> Remedy:

@@ -7,16 +7,13 @@ import json
 import pytest
 
 from equipoise.cli.main import main
-from equipoise.experiments.methods import METHODS
-from equipoise.experiments.operating_points import operating_points
+from equipoise.methods import METHODS
+from equipoise.methods.operating_points import operating_points
 
 
 def test_every_loss_of_the_catalogue_has_a_row_per_kind() -> None:
     expected = {
-        (m.name, k)
-        for m in METHODS.values()
-        if m.family in ("baseline", "loss")
-        for k in m.builders
+        (m.name, k) for m in METHODS.values() if m.family in ("baseline", "loss") for k in m.kinds
     }
     assert {(p.method, p.labels) for p in operating_points()} == expected
 

@@ -7,8 +7,8 @@ import pytest
 
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
-from equipoise.experiments.methods import METHODS, methods_for, remedy
 from equipoise.losses import ClassBalancedBCELoss, HillLoss, LDAMLoss, Poly1BCELoss, SPLCLoss
+from equipoise.methods import METHODS, methods_for, remedy
 
 HOT = Labels.from_array(
     np.repeat([[1, 1], [0, 1], [0, 0]], [50, 150, 300], axis=0), kind="multilabel"
@@ -22,7 +22,7 @@ MIXING = {"mixup", "cutmix", "remix"}
 def test_exactly_what_has_no_inverse_gives_ranking_scores() -> None:
     for method in METHODS.values():
         for kind, labels in (("multilabel", HOT), ("multiclass", TAIL)):
-            if kind in method.builders:
+            if kind in method.kinds:
                 treated = remedy(method.name, labels).final
                 ranks = method.name in RANKING | MIXING | {"mixup_drw", "lws", "tau_norm", "ncm"}
                 expected = "ranking" if ranks else "logits"

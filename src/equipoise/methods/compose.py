@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from equipoise._core.checks import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import DoubleCorrectionWarning, NoEffectWarning, UsageError
-from equipoise.experiments._method import Method
-from equipoise.experiments.builders import plain_bce, plain_cross_entropy
-from equipoise.experiments.mixing_builders import add_mixing
+from equipoise.methods.losses import plain
+from equipoise.methods.method import Method
+from equipoise.methods.mixing import add_mixing
 from equipoise.training.combination import add_sampler
 from equipoise.training.remedy import Remedy
 
@@ -78,8 +78,7 @@ class Composition(Method):
         drawn: Remedy | None,
     ) -> Remedy:
         first = by_slot.get("loss") or by_slot.get("schedule")
-        several = labels.kind == "multilabel"
-        base = plain_bce(labels) if several else plain_cross_entropy(labels)
+        base = plain(labels)
         if first is not None:
             with _quiet_about(NoEffectWarning, when=seen is not labels):  # said below, with why
                 base = first.build(seen, **own[first.name])
@@ -147,17 +146,17 @@ def compose(parts: Sequence[Method]) -> Composition:
             twice = [p.name for p in parts if _SLOTS[p.family] == slot]
             raise UsageError(say(name, f"hold one method for the {slot}", " and ".join(twice)))
     if {"loss", "schedule"} <= set(slots):
-        do = "A schedule brings its losses; use equipoise.experiments.stage_builders.defer."
+        do = "A schedule brings its losses; use equipoise.methods.defer."
         raise UsageError(say(name, "hold a loss or a schedule", "both", do))
-    kinds = [kind for kind in parts[0].builders if all(kind in p.builders for p in parts)]
+    kinds = [kind for kind in parts[0].kinds if all(kind in p.kinds for p in parts)]
     if not kinds:
-        each = ", ".join(f"{p.name} ({'/'.join(p.builders)})" for p in parts)
+        each = ", ".join(f"{p.name} ({'/'.join(p.kinds)})" for p in parts)
         raise UsageError(say(name, "be of methods for the same kind of labels", each))
     ordered = tuple(sorted(parts, key=lambda p: _ORDER.index(_SLOTS[p.family])))
     return Composition(
         name=name,
         family="composition",
-        builders=dict.fromkeys(kinds, ""),
+        kinds=tuple(kinds),
         exactness={kind: _weakest(ordered, kind) for kind in kinds},
         summary="; ".join(part.summary.rstrip(".") for part in ordered) + ".",
         reference="; ".join(dict.fromkeys(part.reference for part in ordered)),

@@ -1,21 +1,27 @@
-"""From training labels to remedies that train on blends of rows, and a check of their loss."""
+"""Methods that train on blends of rows, and a check of the losses that they can be joined with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-from torch import nn
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from equipoise._core.checks import say
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import UsageError
-from equipoise.experiments.builders import plain_bce, plain_cross_entropy
-from equipoise.training.mixing import CutMix, Mixup, Remix
-from equipoise.training.remedy import Mixing, Remedy
+from equipoise.methods.losses import plain
+from equipoise.methods.method import CLASSES, LABELS, OnDemand, method
 
-__all__ = ["add_mixing", "cutmix", "mixup", "remix", "require_linear"]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from equipoise import training
+    from equipoise.training import Mixing, Remedy
+else:
+    training = OnDemand("equipoise.training")
+
+__all__ = ["add_mixing", "class_width", "require_linear"]
 
 
 def require_linear(loss: nn.Module, mixing: Mixing) -> None:
@@ -31,6 +37,7 @@ def require_linear(loss: nn.Module, mixing: Mixing) -> None:
 
     Example:
         >>> from equipoise.losses import AsymmetricLoss, ZLPRLoss
+        >>> from equipoise.training import Mixup
         >>> require_linear(AsymmetricLoss(), Mixup())
         >>> require_linear(ZLPRLoss(), Mixup())  # doctest: +ELLIPSIS
         Traceback (most recent call last):
@@ -78,6 +85,7 @@ def add_mixing(
 
     Example:
         >>> import equipoise as eq
+        >>> from equipoise.training import Mixup
         >>> labels = eq.Labels.from_array([[1], [0], [0], [0]], kind="multilabel")
         >>> made = add_mixing(eq.remedy("focal", labels), Mixup(0.2))
         >>> made.name, made.score_kind
@@ -100,45 +108,54 @@ def add_mixing(
     )
 
 
-def _plain(labels: Labels) -> tuple[Remedy, int | None]:
-    """Return the plain remedy, and the number of classes where targets are indices."""
-    if labels.kind == "multilabel":
-        return plain_bce(labels), None
-    return plain_cross_entropy(labels), labels.num_classes
+def _mixed(_: str, mixing: Mixing, labels: Labels) -> Remedy:
+    return add_mixing(plain(labels), mixing)
 
 
-def mixup(labels: Labels, *, alpha: float, per_sample: bool, probability: float) -> Remedy:
-    """Plain loss on blends of two rows."""
-    settings: dict[str, Any] = {"per_sample": per_sample, "probability": probability}
-    base, width = _plain(labels)
-    mixing = Mixup(alpha, num_classes=width, **settings)
-    return add_mixing(base, mixing, name="mixup", settings={"alpha": alpha, **settings})
+def class_width(labels: Labels) -> int | None:
+    """Return the number of classes where targets are indices."""
+    return labels.num_classes if labels.kind == CLASSES else None
 
 
-def cutmix(labels: Labels, *, alpha: float, per_sample: bool, probability: float) -> Remedy:
-    """Plain loss on images with a box of another image."""
-    settings: dict[str, Any] = {"per_sample": per_sample, "probability": probability}
-    base, width = _plain(labels)
-    mixing = CutMix(alpha, num_classes=width, **settings)
-    return add_mixing(base, mixing, name="cutmix", settings={"alpha": alpha, **settings})
+by_blends = partial(method, "mixing", exactness="none", finish=_mixed)
 
 
+@by_blends(CLASSES, LABELS, reference="Zhang et al., ICLR 2018, section 2")
+def mixup(
+    labels: Labels, *, alpha: float = 1.0, per_sample: bool = True, probability: float = 1.0
+) -> Mixing:
+    """Blend pairs of rows and of their targets; train longer with it."""
+    return training.Mixup(
+        alpha, num_classes=class_width(labels), per_sample=per_sample, probability=probability
+    )
+
+
+@by_blends(CLASSES, LABELS, reference="Yun et al., ICCV 2019, eq. 1 and 2", needs_images=True)
+def cutmix(
+    labels: Labels, *, alpha: float = 1.0, per_sample: bool = True, probability: float = 1.0
+) -> Mixing:
+    """Paste a box of another image into each image, and its share into the target."""
+    return training.CutMix(
+        alpha, num_classes=class_width(labels), per_sample=per_sample, probability=probability
+    )
+
+
+@by_blends(CLASSES, reference="Chou et al., ECCV workshops 2020")
 def remix(
     labels: Labels,
     *,
-    alpha: float,
-    ratio: float,
-    threshold: float,
-    per_sample: bool,
-    probability: float,
-) -> Remedy:
-    """Plain loss on blends of two rows that count for the rarer class."""
-    settings: dict[str, Any] = {
-        "ratio": ratio,
-        "threshold": threshold,
-        "per_sample": per_sample,
-        "probability": probability,
-    }
-    mixing = Remix(alpha, labels.counts, **settings)
-    settings = {"alpha": alpha, **settings}
-    return add_mixing(plain_cross_entropy(labels), mixing, name="remix", settings=settings)
+    alpha: float = 1.0,
+    ratio: float = 3.0,
+    threshold: float = 0.5,
+    per_sample: bool = True,
+    probability: float = 1.0,
+) -> Mixing:
+    """Blend pairs of rows, and give a blend of a frequent and a rare class to the rare one."""
+    return training.Remix(
+        alpha,
+        labels.counts,
+        ratio=ratio,
+        threshold=threshold,
+        per_sample=per_sample,
+        probability=probability,
+    )

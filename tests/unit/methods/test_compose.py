@@ -7,7 +7,7 @@ import pytest
 
 from equipoise import Labels, remedy
 from equipoise.errors import DoubleCorrectionWarning, NoEffectWarning, UsageError
-from equipoise.experiments.methods import get_method
+from equipoise.methods import get_method
 from equipoise.training import SecondStage
 
 TAIL = Labels.from_array(np.repeat([0, 1, 2], [400, 80, 20]), kind="multiclass")

@@ -27,12 +27,12 @@ from equipoise import (
 )
 from equipoise.data import ArrayDataset
 from equipoise.errors import NotRecoverableError, UsageError
-from equipoise.experiments.methods import METHODS
 from equipoise.experiments.run import run_study
-from equipoise.experiments.stage_builders import ClassWeighted, defer
 from equipoise.experiments.study import parse_study
 from equipoise.labels import class_weights
 from equipoise.losses import LDAMLoss, PosWeightBCELoss, WeightedCrossEntropyLoss, recover_posterior
+from equipoise.losses.class_weighted import ClassWeighted
+from equipoise.methods import METHODS, defer
 from equipoise.models import CosineHead
 from equipoise.sampling import ClassBalancedSampler, WeightedSampler
 from equipoise.training import CutMix, Deferred, Mixup, SecondStage
@@ -233,11 +233,11 @@ def make_network(head: str = "linear") -> nn.Module:
 
 LATE = [m for m in METHODS.values() if m.family in ("schedule", "two_stage")]
 # Each method on one kind of labels, in turns; on the other it is slow.
-NOW = {m.name: [*m.builders][i % len(m.builders)] for i, m in enumerate(LATE)}
+NOW = {m.name: [*m.kinds][i % len(m.kinds)] for i, m in enumerate(LATE)}
 STAGES = [
     pytest.param(m.name, kind, marks=[pytest.mark.slow] * (NOW[m.name] != kind))
     for m in LATE
-    for kind in m.builders
+    for kind in m.kinds
 ]
 
 

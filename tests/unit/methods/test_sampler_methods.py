@@ -8,7 +8,7 @@ import pytest
 from equipoise import stratified_split
 from equipoise.artifacts import Labels, TrainingRows
 from equipoise.errors import LeakageError, NoEffectWarning, UsageError
-from equipoise.experiments.methods import METHODS, remedy
+from equipoise.methods import METHODS, remedy
 from equipoise.sampling import ml_ros, random_oversample
 from equipoise.training import Remedy
 
@@ -35,7 +35,7 @@ def drawn(treated: Remedy, epochs: int = 1) -> np.ndarray:
 @pytest.mark.parametrize("name", [m.name for m in METHODS.values() if m.family == "sampler"])
 def test_arms_take_equally_many_steps(name: str) -> None:
     for kind, labels in (("multiclass", TAIL), ("multilabel", HOT)):
-        if kind in METHODS[name].builders:
+        if kind in METHODS[name].kinds:
             assert drawn(remedy(name, labels)).sum() == 500
 
 

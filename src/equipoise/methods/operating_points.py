@@ -9,7 +9,7 @@ import numpy as np
 
 from equipoise.artifacts import Labels
 from equipoise.errors import NotRecoverableError
-from equipoise.experiments.methods import Method, methods_for
+from equipoise.methods import Method, methods_for
 
 __all__ = ["EXAMPLES", "OperatingPoint", "operating_points"]
 
