@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose, explain
     from equipoise.experiments import DecisionRuleClassifier, load_study, run_study
-    from equipoise.labels import read_labels
+    from equipoise.io import read_labels
     from equipoise.methods import remedy
     from equipoise.report import write_report
     from equipoise.splits import (
@@ -42,7 +42,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Labels": "artifacts",
-    "read_labels": "labels",
+    "read_labels": "io",
     "Finding": "artifacts",
     "diagnose": "diagnosis",
     "explain": "diagnosis",

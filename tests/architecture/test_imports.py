@@ -118,6 +118,7 @@ def test_help_loads_nothing_heavy(arguments: list[str], loaded_by: Loaded) -> No
     "name",
     [
         "artifacts",
+        "io",
         "labels",
         "metrics",
         "decisions",

@@ -21,7 +21,7 @@ from equipoise.audit.loss import audit_loss
 from equipoise.audit.sampler import SamplerAudit, audit_sampler
 from equipoise.audit.source import build_sampler
 from equipoise.errors import UsageError
-from equipoise.labels import read_labels
+from equipoise.io import read_labels
 
 __all__ = ["audit_path", "load_loss", "load_object", "read_label_names", "read_settings"]
 
@@ -76,7 +76,7 @@ def read_label_names(
     """Return the labels of a table, or the names or number that the text lists.
 
     ``coding`` says what entries of the table stand for, as arguments of
-    :func:`equipoise.labels.read_labels`.
+    :func:`equipoise.io.read_labels`.
 
     Example:
         >>> read_label_names("A,B", None, None, None), read_label_names("4", None, None, None)

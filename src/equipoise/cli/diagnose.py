@@ -35,7 +35,7 @@ def run(
     """Say what is odd about labels, scores, splits, logs or a set-up, and what to do."""
     from equipoise.diagnosis import explain as page
     from equipoise.experiments.diagnosing import Sources, check_sources, write_results
-    from equipoise.experiments.inputs import counts_from_text
+    from equipoise.io.scores import counts_from_text
 
     if explain is not None:
         return typer.echo(page(explain))

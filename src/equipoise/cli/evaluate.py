@@ -46,8 +46,8 @@ def run(
     from equipoise.comparison import evaluate
     from equipoise.decisions import count_decided
     from equipoise.diagnosis import Material, diagnose
-    from equipoise.experiments.counts_file import read_counts
-    from equipoise.experiments.inputs import read_scores
+    from equipoise.io.counts import read_counts
+    from equipoise.io.scores import read_scores
 
     loaded = DecisionRule.load(rule)
     coding = {**coding_of(positive, negative, unknown, empty_token), "delimiter": delimiter}

@@ -49,7 +49,7 @@ def in_names_order(name: str, shares: Any, names: Sequence[str]) -> Any:
 
 def parse_target(text: str) -> str | Named:
     """Return "validation", "uniform", "em" or the listed shares."""
-    from equipoise.experiments.inputs import parse_prior
+    from equipoise.io.scores import parse_prior
 
     if "=" in text:
         return parse_shares("--target-prior", text) or []

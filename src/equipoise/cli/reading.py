@@ -36,7 +36,7 @@ def labels_of(
     coding: dict[str, list[str]],
 ) -> Labels:
     """Read the labels of a table or a class folder."""
-    from equipoise.labels import read_labels
+    from equipoise.io import read_labels
 
     return read_labels(
         source,

@@ -56,7 +56,7 @@ def run(
     )
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose
-    from equipoise.experiments.inputs import read_named_scores
+    from equipoise.io.scores import read_named_scores
 
     coding = {**coding_of(positive, negative, unknown, empty_token), "delimiter": delimiter}
     found, called = read_named_scores(scores, score_kind, split_list(columns), label,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from equipoise._core.checks import say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import DataError
-from equipoise.labels.coding import DEFAULT, LabelCoding
-from equipoise.labels.read import labels_from_table
-from equipoise.labels.tables import require_columns
+from equipoise.io.coding import DEFAULT, LabelCoding
+from equipoise.io.labels import labels_from_table
+from equipoise.io.tables import require_columns
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +20,7 @@ __all__ = ["LabelColumns", "first_of", "read_parquet_columns"]
 
 
 class LabelColumns:
-    """Where the labels of a table stand; see :func:`equipoise.labels.read_labels`."""
+    """Where the labels of a table stand; see :func:`equipoise.io.read_labels`."""
 
     def __init__(
         self,

@@ -15,8 +15,8 @@ from equipoise.artifacts.labels import Kind, Labels
 from equipoise.data._rows import Rows
 from equipoise.data.decoding import ImageSettings, decode_image, image_tensor
 from equipoise.errors import DataError, UsageError
-from equipoise.labels.coding import DEFAULT, LabelCoding
-from equipoise.labels.read import labels_from_table
+from equipoise.io.coding import DEFAULT, LabelCoding
+from equipoise.io.labels import labels_from_table
 
 __all__ = ["HuggingFaceRows", "from_hugging_face"]
 

@@ -17,9 +17,9 @@ from equipoise.data._columns import LabelColumns, read_parquet_columns
 from equipoise.data.decoding import ImageSettings
 from equipoise.data.image_rows import Check, ImageRows, OnBroken
 from equipoise.errors import DataError
-from equipoise.labels.coding import DEFAULT, LabelCoding
-from equipoise.labels.read import read_labels
-from equipoise.labels.tables import read_table, require_columns, to_table
+from equipoise.io.coding import DEFAULT, LabelCoding
+from equipoise.io.labels import read_labels
+from equipoise.io.tables import read_table, require_columns, to_table
 
 __all__ = ["ImageBytes", "ImageFiles"]
 
@@ -116,7 +116,7 @@ class ImageFiles(ImageRows):
             path_column: Column of paths. They serve as ids unless ``id_column`` is given.
             root: Folder that relative paths start from; None takes the table's folder (for a data
                 frame: the working directory).
-            label: As in :func:`equipoise.labels.read_labels`, and so are the arguments up to
+            label: As in :func:`equipoise.io.read_labels`, and so are the arguments up to
                 ``names``; ``coding`` holds its last four (``LabelCoding.of``). With neither
                 ``label`` nor ``labels`` there are no labels.
             settings: As in the class, and so are those after it.

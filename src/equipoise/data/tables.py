@@ -14,8 +14,8 @@ from equipoise.artifacts.labels import Kind
 from equipoise.data._columns import LabelColumns, first_of
 from equipoise.data.arrays import ArrayDataset
 from equipoise.errors import DataError
-from equipoise.labels.coding import DEFAULT, LabelCoding
-from equipoise.labels.tables import as_numbers, read_table, require_columns, to_table
+from equipoise.io.coding import DEFAULT, LabelCoding
+from equipoise.io.tables import as_numbers, read_table, require_columns, to_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +30,7 @@ class FeatureTable(ArrayDataset):
         source: A CSV or Parquet file, or a data frame.
         features: Columns of features, in order; None takes all that are not named otherwise.
             Name them for new data, so that they stand in the order of training.
-        label: As in :func:`equipoise.labels.read_labels`, and so are the arguments after it;
+        label: As in :func:`equipoise.io.read_labels`, and so are the arguments after it;
             ``coding`` holds its last four (``LabelCoding.of``). With neither ``label`` nor
             ``labels`` item i is (row, i).
 

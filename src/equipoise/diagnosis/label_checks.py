@@ -9,8 +9,8 @@ from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis._power import half_width, positives_needed
 from equipoise.diagnosis._registry import Facts, check, finding, listed
-from equipoise.labels.coding import NONE_WORDS
-from equipoise.labels.columns import alike
+from equipoise.io.coding import NONE_WORDS
+from equipoise.io.columns import alike
 from equipoise.labels.statistics import Statistics
 
 __all__ = [

@@ -17,13 +17,13 @@ from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS
 from equipoise.errors import DataError, UsageError
-from equipoise.experiments.inputs import (
+from equipoise.io import as_numbers, scan_table
+from equipoise.io.scores import (
     array_names,
     bind_columns,
     named_columns,
     read_arrays,
 )
-from equipoise.labels import as_numbers, scan_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -263,7 +263,7 @@ def apply_file(
             for labels or ``decision`` (a name) for classes.
         score_kind: For a table: "logits", "probabilities" or "ranking".
         columns: For a table: the score columns, matched by name as
-            :func:`equipoise.experiments.inputs.bind_columns` does; or one (N, C) array of an npz
+            :func:`equipoise.io.scores.bind_columns` does; or one (N, C) array of an npz
             file.
         id_column: For a table: a column to carry over.
         batch_rows: Rows in memory at a time.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from equipoise._core.checks import say
 from equipoise.diagnosis import ClassTable
 from equipoise.errors import DataError
-from equipoise.labels import as_numbers, read_table
+from equipoise.io import as_numbers, read_table
 
 if TYPE_CHECKING:
     import polars as pl

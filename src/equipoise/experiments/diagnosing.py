@@ -16,9 +16,9 @@ from equipoise.artifacts import Comparison, DecisionRule, Labels, Split, Trial
 from equipoise.diagnosis import CheckResult, Material, run_checks
 from equipoise.errors import DataError, UsageError
 from equipoise.experiments.class_tables import read_class_table
-from equipoise.experiments.inputs import read_scores
 from equipoise.experiments.logs import read_log
 from equipoise.experiments.set_ups import read_setups
+from equipoise.io.scores import read_scores
 from equipoise.report.findings_page import findings_page, findings_sarif
 
 __all__ = ["FORMATS", "Sources", "check_sources", "write_results"]
@@ -99,7 +99,7 @@ class Sources:
         if self.table.is_dir() and labels.ids is not None:
             paths = [self.table / str(i) for i in labels.ids]
         elif self.images is not None:
-            from equipoise.labels.tables import read_table, require_columns
+            from equipoise.io.tables import read_table, require_columns
 
             frame = read_table(self.table)
             require_columns(frame, "--images", [self.images])
@@ -114,7 +114,7 @@ class Sources:
         """Return the numeric columns that are neither labels, ids nor groups."""
         if not self.wants_features or self.table is None or self.table.is_dir():
             return None
-        from equipoise.labels import as_numbers, read_table
+        from equipoise.io import as_numbers, read_table
 
         frame = as_numbers(read_table(self.table))
         rest = [c for c in frame.columns if c not in named and frame[c].dtype.is_numeric()]

@@ -12,7 +12,7 @@ from equipoise.experiments.digits import digit_mosaics, digits
 from equipoise.experiments.source import StudyData
 from equipoise.experiments.study import DigitsData, MosaicData, Study, TableData
 from equipoise.experiments.tables import join_tables
-from equipoise.labels import feature_table
+from equipoise.io import feature_table
 
 __all__ = ["Progress", "load_data"]
 

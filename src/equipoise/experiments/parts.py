@@ -18,7 +18,7 @@ from equipoise._core.checks import one_of, say
 from equipoise._core.files import atomic_path, write_text
 from equipoise.artifacts import Labels, Split
 from equipoise.errors import DataError, UsageError
-from equipoise.labels import read_table
+from equipoise.io import read_table
 from equipoise.splits import (
     Copies,
     long_tail_split,

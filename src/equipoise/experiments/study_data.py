@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from equipoise.labels import LabelCoding
+from equipoise.io import LabelCoding
 
 __all__ = [
     "DATA_PATHS",
@@ -42,7 +42,7 @@ _Tokens = Annotated[str | int | list[str | int] | None, BeforeValidator(_no_trut
 
 
 class Coded(Strict):
-    """What the entries of label columns stand for; see :func:`equipoise.labels.read_labels`."""
+    """What the entries of label columns stand for; see :func:`equipoise.io.read_labels`."""
 
     positive: _Tokens = None
     negative: _Tokens = None

@@ -9,8 +9,8 @@ import numpy as np
 
 from equipoise.artifacts import Finding, Labels, Split
 from equipoise.experiments.row_contents import file_contents
-from equipoise.labels import as_numbers, read_table
-from equipoise.labels.tables import is_table_path
+from equipoise.io import as_numbers, read_table
+from equipoise.io.tables import is_table_path
 from equipoise.splits import Copies, audit_split, copies_finding, feature_contents, find_copies
 
 __all__ = ["table_copies", "told_of"]

@@ -41,9 +41,9 @@ from equipoise.experiments.data_specs import (
 )
 from equipoise.experiments.row_contents import dataset_contents
 from equipoise.experiments.tables import join_labels
-from equipoise.labels.coding import LabelCoding
-from equipoise.labels.read import read_labels
-from equipoise.labels.tables import read_table
+from equipoise.io.coding import LabelCoding
+from equipoise.io.labels import read_labels
+from equipoise.io.tables import read_table
 
 __all__ = ["TrainRows", "load_rows", "open_rows"]
 

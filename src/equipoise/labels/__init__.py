@@ -1,4 +1,4 @@
-"""Labels: reading, counting, describing and weighting them; NumPy only, loaded on first use."""
+"""Labels: counting, describing and weighting them; NumPy only, loaded on first use."""
 
 from __future__ import annotations
 
@@ -6,58 +6,42 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipoise.labels.coding import LabelCoding
     from equipoise.labels.concurrence import Concurrence, gini, scumble
     from equipoise.labels.counts import Counts, counts_from
-    from equipoise.labels.features import feature_table
     from equipoise.labels.groups import frequency_groups
     from equipoise.labels.pairs import cooccurrence, lift
-    from equipoise.labels.read import read_labels
     from equipoise.labels.statistics import Statistics, label_statistics
-    from equipoise.labels.tables import as_numbers, read_table, scan_table
     from equipoise.labels.weights import class_weights, pos_weights, priors
 
 __all__ = [
     "Concurrence",
     "Counts",
-    "LabelCoding",
     "Statistics",
-    "as_numbers",
     "class_weights",
     "cooccurrence",
     "counts_from",
-    "feature_table",
     "frequency_groups",
     "gini",
     "label_statistics",
     "lift",
     "pos_weights",
     "priors",
-    "read_labels",
-    "read_table",
-    "scan_table",
     "scumble",
 ]
 
 _HOME = {
     "Concurrence": "concurrence",
     "Counts": "counts",
-    "LabelCoding": "coding",
     "Statistics": "statistics",
-    "as_numbers": "tables",
     "class_weights": "weights",
     "cooccurrence": "pairs",
     "counts_from": "counts",
-    "feature_table": "features",
     "frequency_groups": "groups",
     "gini": "concurrence",
     "label_statistics": "statistics",
     "lift": "pairs",
     "pos_weights": "weights",
     "priors": "weights",
-    "read_labels": "read",
-    "read_table": "tables",
-    "scan_table": "tables",
     "scumble": "concurrence",
 }
 

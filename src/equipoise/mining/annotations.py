@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.checks import one_of, require_shape, say, to_array
 from equipoise._core.identity import class_order, loose_key
 from equipoise.errors import DataError, EquipoiseError
-from equipoise.labels.tables import as_numbers, read_table, require_columns, to_table
+from equipoise.io.tables import as_numbers, read_table, require_columns, to_table
 from equipoise.mining.boxes import Floats, to_boxes
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from equipoise._core.checks import require_finite, say
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text, loose_key
 from equipoise.errors import DataError
-from equipoise.labels.binary import binary_column
-from equipoise.labels.coding import DEFAULT, LabelCoding, entry_text
-from equipoise.labels.columns import class_column
-from equipoise.labels.tables import require_columns
+from equipoise.io.binary import binary_column
+from equipoise.io.coding import DEFAULT, LabelCoding, entry_text
+from equipoise.io.columns import class_column
+from equipoise.io.tables import require_columns
 from equipoise.mining.pools import Ints, Pool, batch_rows_for
 
 if TYPE_CHECKING:

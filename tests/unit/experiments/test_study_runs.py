@@ -13,8 +13,8 @@ import pytest
 from equipoise.artifacts import Trial
 from equipoise.errors import DataError, LeakageError, UsageError
 from equipoise.experiments import run as running
-from equipoise.experiments.inputs import counts_from_text, parse_prior, read_scores
 from equipoise.experiments.study import Study, load_study, parse_study, set_value
+from equipoise.io.scores import counts_from_text, parse_prior, read_scores
 from equipoise.methods import METHODS
 
 RECIPES = sorted((files("equipoise.experiments") / "recipes").iterdir(), key=lambda p: p.name)

@@ -13,13 +13,7 @@ import pytest
 import equipoise.labels
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, UsageError
-from equipoise.labels import (
-    cooccurrence,
-    counts_from,
-    frequency_groups,
-    label_statistics,
-    lift,
-)
+from equipoise.labels import cooccurrence, counts_from, frequency_groups, label_statistics, lift
 from equipoise.splits import long_tail_counts
 
 FOUR = {"A": 19000, "B": 65000, "C": 38000, "D": 105000}

@@ -12,7 +12,7 @@ import torch
 from equipoise import Labels
 from equipoise.data import ArrayDataset, Sequences, pad_batch
 from equipoise.errors import DataError, ShapeError, UsageError
-from equipoise.labels import LabelCoding
+from equipoise.io import LabelCoding
 from equipoise.mining import ArrayPool, DatasetPool, ParquetPool, Pool
 
 N = 37

@@ -13,7 +13,7 @@ from equipoise._core.checks import say
 from equipoise._core.identity import loose_key
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.errors import DataError, DataWarning
-from equipoise.labels.coding import DEFAULT, LabelCoding, entry_text
+from equipoise.io.coding import DEFAULT, LabelCoding, entry_text
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,7 +11,7 @@ import pytest
 
 from equipoise import Labels, read_labels
 from equipoise.errors import DataError, DataWarning, UsageError
-from equipoise.labels import LabelCoding
+from equipoise.io import LabelCoding
 
 VOC = {"A": [1, 1, -1, -1, -1, -1, -1, -1, -1, 0]}
 

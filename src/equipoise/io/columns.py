@@ -13,8 +13,8 @@ from equipoise._core.checks import closest, say
 from equipoise._core.identity import class_order, loose_key
 from equipoise.artifacts.labels import UNKNOWN, Kind
 from equipoise.errors import DataError, DataWarning, UsageError
-from equipoise.labels.binary import binary_column
-from equipoise.labels.coding import DEFAULT, NONE_WORDS, LabelCoding, entry_text
+from equipoise.io.binary import binary_column
+from equipoise.io.coding import DEFAULT, NONE_WORDS, LabelCoding, entry_text
 
 if TYPE_CHECKING:
     import polars as pl

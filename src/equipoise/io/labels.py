@@ -13,10 +13,10 @@ from equipoise._core.checks import closest, one_of, say
 from equipoise._core.identity import as_text
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, EquipoiseError, UsageError
-from equipoise.labels.binary import binary_columns
-from equipoise.labels.coding import DEFAULT, LabelCoding, Tokens
-from equipoise.labels.columns import class_column, label_column
-from equipoise.labels.tables import is_table_path, read_table, require_columns, to_table
+from equipoise.io.binary import binary_columns
+from equipoise.io.coding import DEFAULT, LabelCoding, Tokens
+from equipoise.io.columns import class_column, label_column
+from equipoise.io.tables import is_table_path, read_table, require_columns, to_table
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,7 @@ from equipoise._core.checks import one_of, say
 from equipoise.artifacts import DecisionRule, Labels, Scores
 from equipoise.artifacts.scores import SCORE_KINDS, Part
 from equipoise.errors import DataError, UsageError
-from equipoise.labels import as_numbers, read_labels, read_table
+from equipoise.io import as_numbers, read_labels, read_table
 
 __all__ = [
     "array_names",
@@ -132,7 +132,7 @@ def read_scores(
         split: Which part the rows are.
         rule: The rule that the scores are for.
         coding: What entries of label columns stand for, as arguments of
-            :func:`equipoise.labels.read_labels`: positive, negative, unknown, empty_token,
+            :func:`equipoise.io.read_labels`: positive, negative, unknown, empty_token,
             delimiter.
 
     Returns:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from equipoise._core.checks import say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import DataError
-from equipoise.labels.coding import DEFAULT, LabelCoding
-from equipoise.labels.read import labels_from_table
-from equipoise.labels.tables import as_numbers, read_table, to_table
+from equipoise.io.coding import DEFAULT, LabelCoding
+from equipoise.io.labels import labels_from_table
+from equipoise.io.tables import as_numbers, read_table, to_table
 
 if TYPE_CHECKING:
     import polars as pl

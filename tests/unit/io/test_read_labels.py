@@ -11,7 +11,7 @@ import pytest
 
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, UsageError
-from equipoise.labels import feature_table, read_labels, read_table
+from equipoise.io import feature_table, read_labels, read_table
 
 
 def write(path: Path, text: str) -> Path:

@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Sequence
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from equipoise._core.checks import closest, say
-from equipoise.errors import DataError
+from equipoise.errors import DataError, DataWarning, MissingExtraError
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["as_numbers", "is_table_path", "read_table", "require_columns", "scan_table", "to_table"]
+__all__ = [
+    "as_numbers",
+    "is_table_path",
+    "read_table",
+    "require_columns",
+    "scan_table",
+    "separator_of",
+    "to_table",
+]
 
 _TEXT = {".csv", ".tsv", ".txt"}
 _PARQUET = {".parquet", ".pq"}
+_EXCEL = {".xlsx", ".xlsm"}
+_SEPARATORS = (",", ";", "\t", "|")
+# 1,5 and 0,125 are numbers with a decimal comma; 1,250 may be one, or a thousand and more.
+_DECIMAL_COMMA = r"^\s*[+-]?\d+(,\d+)?([eE][+-]?\d+)?\s*$"
+_MAYBE_THOUSANDS = r"^\s*[+-]?[1-9]\d{0,2}(,\d{3})?\s*$"
 
 
 def is_table_path(path: Path) -> bool:
     """Whether the file name says that it is a table."""
-    return path.suffix.lower() in _TEXT | _PARQUET
+    return path.suffix.lower() in _TEXT | _PARQUET | _EXCEL
 
 
-def _separator(header: str) -> str:
-    """Return the comma, unless the header has none and has semicolons or tabs."""
-    return next((mark for mark in (",", ";", "\t") if mark in header), ",")
+def separator_of(header: str, first: str) -> str:
+    """Return the mark that parts the header into most fields, and the first row into as many.
+
+    A name, or text in a row, may hold one of the other marks. Of equals the comma comes first.
+    """
+
+    def fields(line: str, mark: str) -> int:
+        return len(next(csv.reader([line], delimiter=mark), []))
+
+    widths = {mark: fields(header, mark) for mark in _SEPARATORS}
+    fitting = [mark for mark in _SEPARATORS if not first or fields(first, mark) == widths[mark]]
+    widest, most = max(_SEPARATORS, key=lambda mark: widths[mark]), max(widths.values())
+    best = max(fitting, key=lambda mark: widths[mark], default=widest)
+    # Where only one field would fit, a row is ragged: the header decides, and the reader says so.
+    return best if widths[best] > 1 or most == 1 else widest
 
 
 def _ragged_row(path: Path, separator: str) -> str | None:
@@ -61,14 +88,17 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
         raise DataError(say(str(path), "have distinct column names", f"{twice} more than once"))
 
 
-def _separator_of(path: Path) -> str:
+def _checked_separator(path: Path) -> str:
     """Return the separator of a CSV, its header checked."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            header = lines.readline()
+            header, first = lines.readline(), lines.readline()
     except UnicodeDecodeError as error:
         raise DataError(say(str(path), "be UTF-8 text", str(error), "Save it as UTF-8.")) from error
-    separator = _separator(header)
+    if header.endswith("\r"):
+        do = "Save it with the line ends of Windows or Unix."
+        raise DataError(say(str(path), "end its lines with a line feed", "carriage returns", do))
+    separator = separator_of(header, first)
     _check_header(path, next(csv.reader([header], delimiter=separator), []))
     return separator
 
@@ -76,7 +106,7 @@ def _separator_of(path: Path) -> str:
 def _read_text(path: Path) -> pl.DataFrame:
     import polars as pl
 
-    separator = _separator_of(path)
+    separator = _checked_separator(path)
     try:
         frame = pl.read_csv(path, separator=separator, infer_schema=False)
     except pl.exceptions.NoDataError as error:
@@ -92,16 +122,71 @@ def _read_text(path: Path) -> pl.DataFrame:
     return frame
 
 
-def read_table(path: str | Path) -> pl.DataFrame:
-    """Read a CSV or Parquet file.
+def _read_excel(path: Path) -> pl.DataFrame:
+    """Read the first sheet of a workbook; its first row is the header."""
+    import polars as pl
 
-    A CSV is UTF-8, with a header; its separator is the comma, or the semicolon or tab where the
-    header holds no comma. All its columns are text, exactly as written, since an id 0000300, a
-    class 01 or a price 1.50 is not what a number makes of it; :func:`as_numbers` makes numbers of
-    those that are.
+    try:
+        from openpyxl import load_workbook
+    except (ImportError, RuntimeError) as error:
+        raise MissingExtraError("openpyxl", "excel", f"Reading {path.name}") from error
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:
+        raise DataError(say(str(path), "be an Excel workbook", str(error)[:120])) from error
+    try:
+        sheet = book.worksheets[0]
+        if len(book.worksheets) > 1:
+            others = ", ".join(repr(s.title) for s in book.worksheets[1:])
+            warnings.warn(
+                f"`{path}` has several sheets: {sheet.title!r} is read, and {others} not.",
+                DataWarning,
+                stacklevel=3,
+            )
+        rows = [[_cell_text(v) for v in row] for row in sheet.iter_rows(values_only=True)]
+    finally:
+        book.close()
+    rows = [row for row in rows if any(v is not None for v in row)]
+    if not rows:
+        raise DataError(say(str(path), "hold a header and rows", "an empty sheet"))
+    width = max(i + 1 for row in rows for i, v in enumerate(row) if v is not None)
+    header, *body = ([*row[:width], *[None] * (width - len(row))] for row in rows)
+    nameless = [i + 1 for i, name in enumerate(header) if name is None]
+    if nameless:
+        raise DataError(say(str(path), "name every column", f"none for column {nameless[0]}"))
+    names = [str(name) for name in header]
+    _check_header(path, names)
+    return pl.DataFrame(body, schema=dict.fromkeys(names, pl.String), orient="row")
+
+
+def _cell_text(value: Any) -> str | None:
+    """Return a cell as a CSV would hold it: whole numbers without a point, dates as ISO 8601."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()
+    return value.isoformat() if isinstance(value, (datetime, date, time)) else str(value)
+
+
+def read_table(path: str | Path) -> pl.DataFrame:
+    """Read a CSV, Parquet or Excel file.
+
+    A CSV is UTF-8 (a byte-order mark is left out), with a header and the line ends of Unix or
+    Windows; its separator is the comma, semicolon, tab or bar that parts the header into most
+    fields, and the first row into as many. All its columns are text, exactly as written, since an
+    id 0000300, a class 01 or a price 1.50 is not what a number makes of it; :func:`as_numbers`
+    makes numbers of those that are.
+
+    Of an Excel workbook the first sheet is read, as a CSV of it would be. There an id 0000300 must
+    be text already: a cell that holds a number has no zeros in front.
 
     Args:
-        path: A .csv, .tsv, .txt, .parquet or .pq file.
+        path: A .csv, .tsv, .txt, .parquet, .pq, .xlsx or .xlsm file; the last two need the extra
+            "excel".
 
     Returns:
         A polars DataFrame with at least one row; an empty entry is null.
@@ -109,6 +194,7 @@ def read_table(path: str | Path) -> pl.DataFrame:
     Raises:
         DataError: no such file, an empty or unreadable one, rows of different length, repeated
             column names.
+        MissingExtraError: an Excel file without openpyxl.
 
     Example:
         >>> read_table("no_such.csv")
@@ -130,17 +216,20 @@ def read_table(path: str | Path) -> pl.DataFrame:
             raise DataError(say(str(path), "be a Parquet file", reason)) from error
     elif file.suffix.lower() in _TEXT:
         frame = _read_text(file)
+    elif file.suffix.lower() in _EXCEL:
+        frame = _read_excel(file)
     else:
-        raise DataError(
-            say(str(path), "be a .csv, .tsv or .parquet file", f"'{file.suffix}'", "Convert it.")
-        )
+        expected = "be a .csv, .tsv, .parquet or .xlsx file"
+        raise DataError(say(str(path), expected, f"'{file.suffix}'", "Convert it."))
     if frame.height == 0:
         raise DataError(say(str(path), "have at least one row", "only a header"))
     return frame
 
 
 def scan_table(path: str | Path) -> pl.LazyFrame:
-    """Return a CSV or Parquet file as a lazy frame, to be read in batches; see `read_table`.
+    """Return a file as a lazy frame, to be read in batches; see `read_table`.
+
+    An Excel file is read at once.
 
     Raises:
         DataError: a CSV that is no UTF-8 text or repeats a column name.
@@ -150,14 +239,17 @@ def scan_table(path: str | Path) -> pl.LazyFrame:
     file = Path(path)
     if file.suffix.lower() in _PARQUET:
         return pl.scan_parquet(file)
-    return pl.scan_csv(file, separator=_separator_of(file), infer_schema=False)
+    if file.suffix.lower() in _EXCEL:
+        return read_table(file).lazy()
+    return pl.scan_csv(file, separator=_checked_separator(file), infer_schema=False)
 
 
 def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Return columns of a table, text that holds nothing but numbers made float64.
 
-    Text that is all true and false becomes Boolean. Other columns are as they were: the caller
-    says what is wrong with them.
+    Numbers may have a decimal comma, 1,5; a column in which all could be thousands as well, as
+    1,250, stays text. Text that is all true and false becomes Boolean. Other columns are as they
+    were: the caller says what is wrong with them.
 
     Args:
         frame: A table, for example of :func:`read_table`.
@@ -165,9 +257,9 @@ def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.
 
     Example:
         >>> import polars as pl
-        >>> table = pl.DataFrame({"a": ["1.50", None], "b": ["x", "1"], "c": [1, 2]})
-        >>> as_numbers(table).dtypes
-        [Float64, String, Int64]
+        >>> table = pl.DataFrame({"a": ["1.50", None], "b": ["x", "1"], "c": ["1,5", "0,125"]})
+        >>> as_numbers(table).rows()
+        [(1.5, 'x', 1.5), (None, '1', 0.125)]
     """
     import polars as pl
 
@@ -177,7 +269,7 @@ def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.
         column = chosen[name]
         if column.dtype != pl.String:
             continue
-        numbers = column.cast(pl.Float64, strict=False)
+        numbers = _decimal(column).cast(pl.Float64, strict=False)
         if numbers.null_count() == column.null_count() < len(column):
             made.append(numbers)
         elif set(column.drop_nulls().unique().to_list()) in (
@@ -187,6 +279,16 @@ def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.
         ):
             made.append(pl.Series(name, [None if v is None else v == "true" for v in column]))
     return chosen.with_columns(made)
+
+
+def _decimal(column: pl.Series) -> pl.Series:
+    """Return text with decimal points for commas, where they can be nothing else."""
+    known = column.drop_nulls()
+    if not known.str.contains(",", literal=True).any():
+        return column
+    if not known.str.contains(_DECIMAL_COMMA).all() or known.str.contains(_MAYBE_THOUSANDS).all():
+        return column
+    return column.str.replace(",", ".", literal=True)
 
 
 def _plain_list(values: list[Any]) -> list[Any]:

@@ -12,7 +12,7 @@ import pytest
 from equipoise import Labels, read_labels
 from equipoise._core.identity import as_text, loose_key, loose_match, text_codes
 from equipoise.errors import DataError, DataWarning
-from equipoise.labels import as_numbers, feature_table, read_table, scan_table
+from equipoise.io import as_numbers, feature_table, read_table, scan_table
 
 LONG = "12345678901234567890123"
 IDS = ["0000300", "1.50", "1e5", LONG, "300", "1.5"]

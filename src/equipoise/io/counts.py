@@ -11,6 +11,7 @@ from typing import Any
 from equipoise._core.checks import closest, say
 from equipoise._core.identity import loose_key
 from equipoise.errors import DataError
+from equipoise.io.tables import separator_of
 
 __all__ = ["read_counts"]
 
@@ -58,8 +59,9 @@ def _from_json(text: str) -> Mapping[str, Any]:
 
 
 def _from_csv(text: str) -> Mapping[str, Any]:
-    found = {}
-    for row in csv.reader(text.splitlines()):
+    found: dict[str, str] = {}
+    lines = [*text.splitlines(), "", ""]
+    for row in csv.reader(lines[:-2], delimiter=separator_of(*lines[:2])):
         if len(row) != 2:
             raise ValueError(f"the line {','.join(row)!r}")
         name = row[0]
