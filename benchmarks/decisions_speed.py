@@ -30,7 +30,7 @@ import numpy as np
 import polars as pl
 from equipoise.artifacts import Correction, DecisionRule
 from equipoise.artifacts.calibrator import Calibrator
-from equipoise.experiments.apply_file import apply_file
+from equipoise.studies.apply_file import apply_file
 rule = DecisionRule("multilabel", tuple("ABCD"), Correction.identity("multilabel"),
                     Calibrator.identity(4), np.zeros(4), np.array([1.0, 0.0, -1.0, 2.0]), None,
                     "f1", "validation", {{}})

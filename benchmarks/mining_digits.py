@@ -34,13 +34,13 @@ from torch import nn
 
 from benchmarks.machine import Column, facts, print_head, print_row, write_results
 from equipoise._core.files import write_text
-from equipoise.experiments.digit_windows import DigitWindows, digit_windows
 from equipoise.losses import BCELoss, OHEMLoss
 from equipoise.metrics import Influence, average_precision_influence, pair_over_seeds, sweep
 from equipoise.mining import MiningOptions, MiningTask, mine_hard_negatives
 from equipoise.mining.result import Mined
 from equipoise.models import MLP
 from equipoise.report.review import growth_picture
+from equipoise.studies.digit_windows import DigitWindows, digit_windows
 
 ROUNDS, STEPS, BATCH, EVERYTHING = 4, 2000, 128, 1e9
 RECALL = 0.8

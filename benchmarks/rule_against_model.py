@@ -27,8 +27,8 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from equipoise.experiments.estimator import DecisionRuleClassifier
 from equipoise.metrics import holm
+from equipoise.studies.estimator import DecisionRuleClassifier
 
 TRAIN, TEST = 1500, 4000
 MODELS: dict[str, Any] = {

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from equipoise.comparison import compare, evaluate
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose, explain
-    from equipoise.experiments import DecisionRuleClassifier, load_study, run_study
     from equipoise.io import read_labels
     from equipoise.methods import remedy
     from equipoise.report import write_report
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
         stratified_kfold,
         stratified_split,
     )
+    from equipoise.studies import DecisionRuleClassifier, load_study, run_study
     from equipoise.training import Remedy, TrainingOptions, add_sampler, fit
 
 __version__ = "0.1.0"
@@ -64,14 +64,14 @@ _HOME = {
     "Scores": "artifacts",
     "DecisionRule": "artifacts",
     "tune": "decisions",
-    "DecisionRuleClassifier": "experiments",
+    "DecisionRuleClassifier": "studies",
     "Estimate": "artifacts",
     "Evaluation": "artifacts",
     "evaluate": "comparison",
     "Comparison": "artifacts",
     "compare": "comparison",
-    "load_study": "experiments",
-    "run_study": "experiments",
+    "load_study": "studies",
+    "run_study": "studies",
     "write_report": "report",
 }
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import yaml
 
 from equipoise.comparison.verdict import VERDICTS
-from equipoise.experiments.grid import settings_of
-from equipoise.experiments.study import REFERENCES, parse_study
-from equipoise.experiments.train_study import parse_full_study
+from equipoise.studies.grid import settings_of
+from equipoise.studies.study import REFERENCES, parse_study
+from equipoise.studies.train_study import parse_full_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 TEXT = PAGE.read_text(encoding="utf-8")

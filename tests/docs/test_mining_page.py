@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from equipoise.experiments.mine_study import parse_mine_study
 from equipoise.mining import MiningOptions
+from equipoise.studies.mine_study import parse_mine_study
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "mining.md"

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from equipoise import TrainingOptions
-from equipoise.experiments.train_study import parse_train_study
 from equipoise.methods import METHODS
+from equipoise.studies.train_study import parse_train_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from equipoise.artifacts.calibrator import Calibrator
 from equipoise.cli.exits import run_app
 from equipoise.cli.main import app
 from equipoise.errors import DataError
-from equipoise.experiments.apply_file import apply_file
+from equipoise.studies.apply_file import apply_file
 
 NAMES = ("A", "B", "C")
 Z = np.random.default_rng(0).normal(size=(101, 3))

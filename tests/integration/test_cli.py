@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from equipoise import experiments
+from equipoise import studies
 from equipoise.cli.main import main
 
 FAST = ["--set", "seeds=2", "--set", "training.epochs=2", "--set", "training.hidden=0"]
@@ -83,7 +83,7 @@ def test_dry_run_writes_nothing(tables: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_init_writes_a_study_that_parses_and_keeps_what_is_there(tables: Path) -> None:
-    from equipoise.experiments import load_study
+    from equipoise.studies import load_study
 
     assert run("init", "classes.csv", "--label", "y", "-o", "s.yaml") == 0
     study = load_study(tables / "s.yaml")
@@ -303,13 +303,13 @@ def test_demo_with_one_seed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if small:
-        load = experiments.load_study
+        load = studies.load_study
 
         def load_less(source: str, overrides: tuple[str, ...] = ()) -> object:
             less = FEW if "four_labels" in source else FEW_CLASSES
             return load(source, (*overrides, *less))
 
-        monkeypatch.setattr(experiments, "load_study", load_less)
+        monkeypatch.setattr(studies, "load_study", load_less)
     assert run("demo", "--out", str(tmp_path / "demo"), "--seeds", "1") == 0
     out = capsys.readouterr().out
     assert "Four labels" in out

@@ -12,10 +12,10 @@ import pytest
 from equipoise import Split, load_study
 from equipoise.cli.main import main
 from equipoise.errors import DataWarning, LeakageError
-from equipoise.experiments.load import load_data
-from equipoise.experiments.partition import split_findings, splitter
-from equipoise.experiments.row_contents import dataset_contents, file_contents
 from equipoise.splits import audit_split, feature_contents, find_copies, row_hashes
+from equipoise.studies.load import load_data
+from equipoise.studies.partition import split_findings, splitter
+from equipoise.studies.row_contents import dataset_contents, file_contents
 
 
 def run(*arguments: str) -> int:

@@ -22,11 +22,11 @@ from visible_gpus import visible
 from equipoise import Trial
 from equipoise.cli.main import main
 from equipoise.errors import NoEffectWarning, TrainingError, UsageError
-from equipoise.experiments.cluster import run_on_ray
-from equipoise.experiments.full_run import plan_full, run_full, threads_of
-from equipoise.experiments.pools import gpu_slots, in_processes
-from equipoise.experiments.predict import predict_scores
-from equipoise.experiments.train_study import FullStudy, parse_full_study
+from equipoise.studies.cluster import run_on_ray
+from equipoise.studies.full_run import plan_full, run_full, threads_of
+from equipoise.studies.pools import gpu_slots, in_processes
+from equipoise.studies.predict import predict_scores
+from equipoise.studies.train_study import FullStudy, parse_full_study
 from forked import FORKED
 
 

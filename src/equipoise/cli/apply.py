@@ -29,7 +29,7 @@ def run(
     from functools import partial
 
     from equipoise.artifacts import DecisionRule
-    from equipoise.experiments.apply_file import apply_file
+    from equipoise.studies.apply_file import apply_file
 
     loaded = DecisionRule.load(rule)
     with progress() as show:

@@ -36,8 +36,8 @@ def run(
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Train every arm over all seeds and say what each remedy bought."""
-    from equipoise.experiments.entry import clear_trials, plan_rows, study_from
-    from equipoise.experiments.run import run_study
+    from equipoise.studies.entry import clear_trials, plan_rows, study_from
+    from equipoise.studies.run import run_study
 
     folder = out or Path("equipoise_runs") / source.stem
     if names_a_model(source):

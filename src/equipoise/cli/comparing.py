@@ -18,7 +18,7 @@ def names_a_model(source: Path) -> bool:
     """Return whether a study trains whole networks: it has a `model`."""
     if source.suffix not in (".yaml", ".yml"):
         return False
-    from equipoise.experiments.study import read_study
+    from equipoise.studies.study import read_study
 
     content = read_study(source, ())
     return isinstance(content, dict) and "model" in content
@@ -37,10 +37,10 @@ def compare_full(
     as_json: bool,
 ) -> None:
     """Train every arm and seed of a study whole, and say what each remedy bought."""
-    from equipoise.experiments.entry import clear_trials
-    from equipoise.experiments.full_run import run_full
-    from equipoise.experiments.full_time import plan_rows
-    from equipoise.experiments.train_study import load_full_study
+    from equipoise.studies.entry import clear_trials
+    from equipoise.studies.full_run import run_full
+    from equipoise.studies.full_time import plan_rows
+    from equipoise.studies.train_study import load_full_study
 
     study = load_full_study(source, tuple(settings or ()))
     if dry_run:

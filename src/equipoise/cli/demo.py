@@ -29,12 +29,12 @@ def run(
     Four labels on mosaics of scanned digits, and ten classes with a long tail. A second run uses
     what the first one has trained.
     """
-    from equipoise.experiments import load_study, run_study
     from equipoise.report import write_report
+    from equipoise.studies import load_study, run_study
 
     comparisons, findings = [], []
     for recipe in RECIPES:
-        source = files("equipoise.experiments") / "recipes" / f"{recipe}.yaml"
+        source = files("equipoise.studies") / "recipes" / f"{recipe}.yaml"
         study = load_study(str(source), () if seeds is None else (f"seeds={seeds}",))
         started = time.perf_counter()
         note(f"{study.title} ...")

@@ -34,8 +34,8 @@ def run(
 ) -> None:  # fmt: skip
     """Say what is odd about labels, scores, splits, logs or a set-up, and what to do."""
     from equipoise.diagnosis import explain as page
-    from equipoise.experiments.diagnosing import Sources, check_sources, write_results
     from equipoise.io.scores import counts_from_text
+    from equipoise.studies.diagnosing import Sources, check_sources, write_results
 
     if explain is not None:
         return typer.echo(page(explain))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from equipoise.cli.console import findings_lines, table
 
 if TYPE_CHECKING:
-    from equipoise.experiments.mine_run import MinePlan
     from equipoise.mining import Mined
     from equipoise.mining.review import Review
+    from equipoise.studies.mine_run import MinePlan
 
 __all__ = ["is_first", "mined_dict", "mined_lines", "mining_lines"]
 

@@ -31,7 +31,7 @@ def run(
     """Write calibrated probabilities and decisions for new rows."""
     from functools import partial
 
-    from equipoise.experiments.predict import predict_files
+    from equipoise.studies.predict import predict_files
 
     with progress() as show:
         made = predict_files(trial, data, out, table=offsets, rule=rule, batch_size=batch_size,

@@ -29,9 +29,9 @@ def run(
     dry_run: o.DryRun = False, as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Split a label table (or class folder) and write the parts with the proof."""
-    from equipoise.experiments.parts import LongTail, draw_splits, splits_dict, write_splits
-    from equipoise.experiments.table_copies import table_copies, told_of
     from equipoise.splits import split_summary
+    from equipoise.studies.parts import LongTail, draw_splits, splits_dict, write_splits
+    from equipoise.studies.table_copies import table_copies, told_of
 
     shares, ratios = numbers("--fractions", fractions), numbers("--ratio", ratio, ":")
     each = (val_per_class, test_per_class)

@@ -31,8 +31,8 @@ def run(
     at_least: o.FailOn = None,
 ) -> None:
     """Train, and write weights, scores, a decision rule, curves and a model card."""
-    from equipoise.experiments.train_run import plan_training, run_training, trained_findings
-    from equipoise.experiments.train_study import load_train_study
+    from equipoise.studies.train_run import plan_training, run_training, trained_findings
+    from equipoise.studies.train_study import load_train_study
 
     plan = plan_training(load_train_study(study, tuple(settings or ())), allow_code=allow_code)
     first = all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
@@ -47,7 +47,7 @@ def run(
         return
     place = folder / trial.folder_name
     if onnx:
-        from equipoise.experiments.predict import export_trial
+        from equipoise.studies.predict import export_trial
 
         note(f"{export_trial(place, allow_code=allow_code)} written")
     seen = trained_findings(place)

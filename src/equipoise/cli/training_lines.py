@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Finding, Trial
-    from equipoise.experiments.train_run import TrainPlan
+    from equipoise.studies.train_run import TrainPlan
 
 __all__ = ["plan_lines", "short_findings", "trial_lines"]
 

@@ -115,7 +115,7 @@ def split_of(prevalence: float) -> tuple[np.ndarray, ...]:
 )
 @pytest.mark.parametrize("prevalence", [0.2, 0.02])
 def test_a_rule_decides_no_worse_than_the_model_alone(model: object, prevalence: float) -> None:
-    from equipoise.experiments.estimator import DecisionRuleClassifier
+    from equipoise.studies.estimator import DecisionRuleClassifier
 
     x, y, new, truth = split_of(prevalence)
     tuned = DecisionRuleClassifier(model).fit(x, y)

@@ -11,8 +11,8 @@ from equipoise import losses
 from equipoise.diagnosis import read_setup
 from equipoise.diagnosis._vocabulary import LOSS_METHODS, LOSSES, SAMPLER_METHODS
 from equipoise.errors import DataWarning
-from equipoise.experiments.set_ups import read_setups, setups_of_study
 from equipoise.methods import METHODS
+from equipoise.studies.set_ups import read_setups, setups_of_study
 
 
 @pytest.mark.parametrize(

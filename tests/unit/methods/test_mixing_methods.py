@@ -15,11 +15,11 @@ from torch import nn
 from equipoise import evaluate, losses, tune
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
-from equipoise.experiments.run import run_study
-from equipoise.experiments.study import parse_study
 from equipoise.methods import METHODS, methods_for, remedy
 from equipoise.methods.mixing import add_mixing, require_linear
 from equipoise.sampling import ClassBalancedSampler
+from equipoise.studies.run import run_study
+from equipoise.studies.study import parse_study
 from equipoise.training import Remedy
 from equipoise.training.mixing import CutMix, Mixup, Remix
 

@@ -27,14 +27,14 @@ from equipoise import (
 )
 from equipoise.data import ArrayDataset
 from equipoise.errors import NotRecoverableError, UsageError
-from equipoise.experiments.run import run_study
-from equipoise.experiments.study import parse_study
 from equipoise.labels import class_weights
 from equipoise.losses import LDAMLoss, PosWeightBCELoss, WeightedCrossEntropyLoss, recover_posterior
 from equipoise.losses.class_weighted import ClassWeighted
 from equipoise.methods import METHODS, defer
 from equipoise.models import CosineHead
 from equipoise.sampling import ClassBalancedSampler, WeightedSampler
+from equipoise.studies.run import run_study
+from equipoise.studies.study import parse_study
 from equipoise.training import CutMix, Deferred, Mixup, SecondStage
 
 TAIL = Labels.from_array(np.repeat([0, 1, 2], [400, 80, 20]), kind="multiclass")

@@ -1,0 +1,92 @@
+"""Set-ups for the diagnosis from YAML: plain ones, and the arms of a study."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from equipoise._core.checks import say
+from equipoise.diagnosis import Setup, read_setup
+from equipoise.errors import DataError, DataWarning, UsageError
+from equipoise.methods import THRESHOLDS, get_method
+from equipoise.studies.study_parts import REFERENCES
+
+__all__ = ["read_setups", "setups_of_study"]
+
+# Losses of the catalogue that weigh by counts.
+_WEIGH = ("pos_weight", "inverse_frequency", "weighted_ce", "class_balanced",
+          "class_balanced_focal", "distribution_balanced")  # fmt: skip
+
+
+def read_setups(path: str | Path) -> tuple[Setup, ...]:
+    """Read set-ups: one mapping, a list of them, names over mappings, or a study file.
+
+    Raises:
+        DataError: no such file, or no YAML.
+        UsageError: an unknown key, with the closest known one.
+    """
+    file = Path(path)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(say(str(file), "be a set-up in YAML", "nothing there")) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(say(str(file), "be YAML", reason)) from error
+    if isinstance(content, Mapping) and "arms" in content:
+        return setups_of_study(content)
+    if isinstance(content, list):
+        return tuple(read_setup(part, f"setup {i}") for i, part in enumerate(content, 1))
+    if isinstance(content, Mapping) and content and all(
+        isinstance(part, Mapping) for key, part in content.items()
+        if key not in ("class_weight", "pos_weight")
+    ) and not {"class_weight", "pos_weight"} & set(content):  # fmt: skip
+        return tuple(read_setup(part, str(name)) for name, part in content.items())
+    return (read_setup(content, file.stem),)
+
+
+def setups_of_study(content: Mapping[str, Any]) -> tuple[Setup, ...]:
+    """Return a set-up per arm of a study, as far as its file says.
+
+    Example:
+        >>> made = setups_of_study({"arms": ["none", "weighted_sampling+pos_weight"],
+        ...                         "training": {"batch_size": 32, "lr": 0.001}})
+        >>> [(s.name, s.batch_size, s.sampler) for s in made]
+        [('none', 32, None), ('weighted_sampling+pos_weight', 32, 'weighted_sampling')]
+    """
+    training = content.get("training") or {}
+    shared = {k: training[k] for k in ("batch_size", "epochs", "lr") if k in training}
+    found = []
+    for arm in content.get("arms") or ():
+        given: dict[str, Any] = {"method": arm} if isinstance(arm, str) else dict(arm)
+        method, settings = str(given.get("method", "")), given.get("settings") or {}
+        if method == THRESHOLDS:
+            continue
+        parts = [part.strip() for part in method.split("+")]
+        families = {part: _family(part) for part in parts if part != "none"}
+        sampler = next((p for p, f in families.items() if f == "sampler"), None)
+        after = settings.get("counts") == "after"
+        more: dict[str, Any] = {}
+        weighs = [part for part in parts if part in _WEIGH]
+        if weighs and not after:
+            more["weighting"] = weighs[0]
+        if isinstance(settings.get("beta"), float):
+            more["beta"] = settings["beta"]
+        found.append(read_setup({**shared, **more, "name": given.get("name") or method,
+                                 "sampler": sampler}))  # fmt: skip
+    return tuple(found)
+
+
+def _family(name: str) -> str:
+    try:
+        return get_method(name).family
+    except UsageError as error:
+        if name in REFERENCES or ":" in name:
+            return ""
+        near = f"{error} Nothing about it is checked."
+        warnings.warn(near, DataWarning, stacklevel=3)
+        return ""

@@ -1,0 +1,294 @@
+"""From the data part of a training study to rows, and the same rows without labels to predict."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import ConcatDataset, Dataset
+
+from equipoise._core.checks import say
+from equipoise._core.fingerprint import digest
+from equipoise._core.identity import as_text
+from equipoise.artifacts import Labels
+from equipoise.data import (
+    ArrayDataset,
+    CifarBinary,
+    FeatureTable,
+    ImageBytes,
+    ImageFiles,
+    ImageSettings,
+    Sequences,
+    pad_batch,
+)
+from equipoise.errors import DataError
+from equipoise.io.coding import LabelCoding
+from equipoise.io.labels import read_labels
+from equipoise.io.tables import read_table
+from equipoise.studies.data_specs import (
+    ArrayData,
+    CifarData,
+    Data,
+    ImageBytesData,
+    ImageFilesData,
+    ImageFolderData,
+    SequenceData,
+    TableRows,
+)
+from equipoise.studies.row_contents import dataset_contents
+from equipoise.studies.tables import join_labels
+
+__all__ = ["TrainRows", "load_rows", "open_rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainRows:
+    """What one training works on.
+
+    Args:
+        dataset: Item i is (input, target), or (input, i) without labels.
+        labels: Of all rows, or None.
+        test: Positions of test rows that the source sets apart, or None.
+        collate: Makes a batch; None stacks.
+        axis: Axis of a batch along which inputs are scaled: channels 1, features -1.
+        description: In a few words.
+        ids: Of rows without labels, or None.
+        left_out: Broken images that were left out, as text.
+        columns: Feature columns of a table, in order.
+    """
+
+    dataset: Dataset[Any]
+    labels: Labels | None
+    test: NDArray[np.int64] | None
+    collate: Callable[[Sequence[Any]], Any] | None
+    axis: int
+    description: str
+    ids: NDArray[Any] | None = None
+    left_out: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+
+    @cached_property
+    def contents(self) -> NDArray[np.uint64] | None:
+        """(N,) hashes of what the rows hold, or None where that is not known."""
+        return dataset_contents(self.dataset)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        x: Tensor = self.dataset[0][0]
+        return tuple(int(n) for n in x.shape)
+
+    def describe(self) -> str:
+        """Return a fingerprint of what can be named without reading every input."""
+        return digest(f"{self.description} {self.input_shape} {self.columns}")[:16]
+
+
+def load_rows(spec: Data) -> TrainRows:
+    """Return the labelled rows that a study names; rows of a test path stand behind the others.
+
+    Raises:
+        DataError: no labels are named, or the files are not what the study says.
+        LeakageError: an id or a group stands among training and test rows.
+    """
+    if isinstance(spec, CifarData):
+        return _cifar(spec)
+    if not isinstance(spec, ImageFolderData) and spec.label is None and spec.labels is None:
+        do = "Set data.label for classes, or data.labels for several columns."
+        raise DataError(say("data", "name its labels", "neither label nor labels", do))
+    first = open_rows(spec, spec.path, labelled=True)
+    more_path = getattr(spec, "test_path", None)
+    rows = first
+    if more_path is not None:
+        names = None if first.labels is None else first.labels.names
+        rows = _joined(first, open_rows(spec, more_path, labelled=True, names=names,
+                                        columns=first.columns))  # fmt: skip
+    return rows
+
+
+def open_rows(
+    spec: Any,
+    path: Any,
+    *,
+    labelled: bool,
+    names: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> TrainRows:
+    """Return rows as a study's data part reads them, from a path of the same form.
+
+    Args:
+        spec: Data part of a study.
+        path: File, files or folder.
+        labelled: Read labels, too.
+        names: Classes or labels, in order.
+        columns: Features of a table, in order; None takes those of the spec.
+    """
+    columns = getattr(spec, "features", None) if columns is None else columns
+    named = _named(spec, names) if labelled else {}
+    kinds: dict[type, Callable[..., TrainRows]] = {
+        ImageFilesData: _image_files,
+        ImageBytesData: _image_bytes,
+        ImageFolderData: _image_folder,
+        SequenceData: _sequences,
+        ArrayData: _array,
+        TableRows: partial(_table, columns=columns),
+        CifarData: _cifar_files,
+    }
+    return kinds[type(spec)](spec, path, named)
+
+
+def _named(spec: Any, names: Sequence[str] | None) -> dict[str, Any]:
+    if isinstance(spec, ImageFolderData):
+        return {"names": names, "labelled": True}
+    if isinstance(spec, CifarData):
+        return {"labelled": True}
+    return {
+        "label": spec.label,
+        "labels": spec.labels,
+        "delimiter": spec.delimiter,
+        "kind": spec.kind,
+        "id_column": spec.id,
+        "group_column": spec.group,
+        "names": names,
+        "coding": spec.coding,
+    }
+
+
+def _image_settings(spec: Any) -> dict[str, Any]:
+    # Bytes, a quarter of what passes between processes; the network's first step scales them.
+    settings = ImageSettings(size=spec.size, resize=spec.resize, mode=spec.mode, dtype="uint8")
+    return {"settings": settings, "on_broken": spec.on_broken, "check": spec.check}
+
+
+def _image_files(spec: ImageFilesData, path: str, named: dict[str, Any]) -> TrainRows:
+    images = ImageFiles.from_table(
+        path, spec.image, root=spec.root, **named, **_image_settings(spec)
+    )
+    return _of_images(images, Path(path).name, np.asarray(images.paths))
+
+
+def _image_bytes(spec: ImageBytesData, path: Any, named: dict[str, Any]) -> TrainRows:
+    files = [
+        name for part in ([path] if isinstance(path, str) else path) for name in _globbed(part)
+    ]
+    images = ImageBytes.from_parquet(files, spec.image, **named, **_image_settings(spec))
+    return _of_images(
+        images,
+        ", ".join(Path(f).name for f in files),
+        np.arange(len(images) + len(images.left_out)),
+    )
+
+
+def _image_folder(spec: ImageFolderData, path: str, named: dict[str, Any]) -> TrainRows:
+    if named:
+        images = ImageFiles.from_folder(path, names=named["names"], **_image_settings(spec))
+        return _of_images(images, Path(path).name, np.asarray(images.paths))
+    found = sorted(p for p in Path(path).rglob("*") if p.is_file() and not p.name.startswith("."))
+    images = ImageFiles(found, **_image_settings(spec))
+    return _of_images(
+        images, Path(path).name, np.asarray([str(p.relative_to(path)) for p in found])
+    )
+
+
+def _of_images(images: Any, name: Any, ids: NDArray[Any]) -> TrainRows:
+    left = tuple(str(broken) for broken in images.left_out)
+    kept = ids[images.rows]
+    return TrainRows(images, images.labels, None, None, 1, f"images of {name}", kept, left)
+
+
+def _sequences(spec: SequenceData, path: str, named: dict[str, Any]) -> TrainRows:
+    steps, offsets = _steps(path, spec.offsets)
+    labels = read_labels(spec.table, **_table_words(named)) if named else None
+    data = Sequences(steps, labels, offsets=offsets)
+    return TrainRows(data, labels, None, pad_batch, -1, f"sequences of {Path(path).name}",
+                     np.arange(len(data)))  # fmt: skip
+
+
+def _steps(path: str, offsets: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    try:
+        if path.endswith(".npz"):
+            with np.load(path, allow_pickle=False) as file:
+                missing = [key for key in ("steps", "offsets") if key not in file.files]
+                if missing:
+                    raise DataError(say(path, "hold `steps` and `offsets`", file.files))
+                return file["steps"], file["offsets"]
+        if offsets is None:
+            do = "Sequence i is rows offsets[i] to offsets[i + 1] of data.path."
+            raise DataError(say("data.offsets", "be given beside an .npy file", None, do))
+        return np.load(path, mmap_mode="r"), np.load(offsets)
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(say(path, "be a NumPy file", " ".join(str(error).split())[:120])) from error
+
+
+def _array(spec: ArrayData, path: str, named: dict[str, Any]) -> TrainRows:
+    labels = read_labels(spec.table, **_table_words(named)) if named else None
+    data = ArrayDataset.from_file(path, labels)
+    axis = 1 if data[0][0].ndim == 3 else -1
+    return TrainRows(data, labels, None, None, axis, f"array {Path(path).name}",
+                     np.arange(len(data)))  # fmt: skip
+
+
+def _table_words(named: dict[str, Any]) -> dict[str, Any]:
+    """Return what `read_labels` takes, which has the coding in words."""
+    words = {key: value for key, value in named.items() if value is not None}
+    coding: LabelCoding = words.pop("coding")
+    return words | asdict(coding)
+
+
+def _table(
+    spec: TableRows, path: str, named: dict[str, Any], columns: Sequence[str] | None
+) -> TrainRows:
+    table = read_table(path)
+    data = FeatureTable(table, features=columns, **named)
+    ids: NDArray[Any] = np.arange(len(data))
+    if spec.id is not None and spec.id in table.columns:
+        ids = as_text(table[spec.id].to_list())
+    return TrainRows(data, data.labels, None, None, -1, f"table {Path(path).name}",
+                     ids, columns=data.columns)  # fmt: skip
+
+
+def _cifar(spec: CifarData) -> TrainRows:
+    """Return all of CIFAR; the files of its test part are the test rows, where they are there."""
+    data = CifarBinary(spec.path, version=spec.version, level=spec.level, dtype="uint8")
+    ids = np.asarray(data.labels.ids).astype(str)
+    test = np.flatnonzero(np.char.startswith(ids, "test"))
+    return TrainRows(data, data.labels, test if test.size else None, None, 1,
+                     f"CIFAR-{spec.version}")  # fmt: skip
+
+
+def _cifar_files(spec: CifarData, path: str, named: dict[str, Any]) -> TrainRows:
+    data = CifarBinary(path, version=spec.version, level=spec.level, dtype="uint8")
+    labels = data.labels if named else None
+    return TrainRows(data, labels, None, None, 1, f"CIFAR-{spec.version}", data.labels.ids)
+
+
+def _globbed(name: str) -> list[str]:
+    # Patterns may be absolute, which Path.glob refuses.
+    found = sorted(glob.glob(name)) if any(mark in name for mark in "*?[") else [name]  # noqa: PTH207
+    if not found:
+        raise DataError(say("data.path", "match files", repr(name)))
+    return found
+
+
+def _joined(first: TrainRows, more: TrainRows) -> TrainRows:
+    if first.labels is None or more.labels is None:
+        raise DataError(say("data", "name its labels", "neither label nor labels"))
+    before = len(first.labels)
+    return TrainRows(
+        ConcatDataset([first.dataset, more.dataset]),
+        join_labels(first.labels, more.labels),
+        np.arange(before, before + len(more.labels)),
+        first.collate,
+        first.axis,
+        f"{first.description}; test: {more.description}",
+        left_out=(*first.left_out, *more.left_out),
+        columns=first.columns,
+    )
