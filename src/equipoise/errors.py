@@ -2,23 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "DataError",
-    "DataWarning",
-    "DoubleCorrectionWarning",
-    "EquipoiseError",
-    "InfeasibleSplitError",
-    "LeakageError",
-    "MissingExtraError",
-    "NoEffectWarning",
-    "NoSkillWarning",
-    "NotRecoverableError",
-    "SchemaVersionError",
-    "ShapeError",
-    "TrainingError",
-    "UsageError",
-]
-
 
 class EquipoiseError(Exception):
     """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""

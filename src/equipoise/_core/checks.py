@@ -7,20 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.words import closest, one_of, say
+from equipoise._core.words import say
 from equipoise.errors import DataError, ShapeError, UsageError
-
-__all__ = [
-    "closest",
-    "one_of",
-    "require_finite",
-    "require_shape",
-    "say",
-    "to_array",
-    "to_floats",
-    "to_fraction",
-    "to_positive",
-]
 
 
 def to_array(name: str, value: ArrayLike, *, ndim: int | tuple[int, ...]) -> NDArray[Any]:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-__all__ = ["CODES", "Code"]
-
 
 class Code(NamedTuple):
     """Severity and title shared by every finding of one code."""

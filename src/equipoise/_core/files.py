@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path", "write_text"]
-
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:

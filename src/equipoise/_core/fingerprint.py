@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["canonical_json", "digest", "fingerprint_array", "fingerprint_config"]
-
 
 def digest(text: str | bytes) -> str:
     """Return the SHA-256 hex digest of a text."""

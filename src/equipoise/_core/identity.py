@@ -10,16 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "as_text",
-    "class_order",
-    "hashable_ids",
-    "loose_key",
-    "loose_keys",
-    "loose_match",
-    "text_codes",
-]
-
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _WHOLE = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 

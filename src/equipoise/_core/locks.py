@@ -17,8 +17,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["STALE_SECONDS", "Locks"]
-
 STALE_SECONDS = 600.0
 TOUCH_SECONDS = 30.0
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["expit", "log_expit", "log_rest", "log_softmax", "one_vs_rest"]
-
-Floats = NDArray[np.float64]
+from equipoise._core.arrays import Floats
 
 
 def log_expit(z: Floats) -> Floats:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_finite, say, to_array
+from equipoise._core.checks import require_finite, to_array
+from equipoise._core.words import say
 from equipoise.errors import DataError, ShapeError
-
-__all__ = ["flat_sequences", "join_sequences", "require_numbers"]
 
 
 def join_sequences(

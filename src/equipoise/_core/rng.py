@@ -6,8 +6,6 @@ import numpy as np
 
 from equipoise._core.fingerprint import digest
 
-__all__ = ["child_seed", "generator"]
-
 
 def _entropy(seed: int, stream: tuple[str | int, ...]) -> list[int]:
     words = [int(seed) & 0xFFFFFFFF, int(seed) >> 32 & 0xFFFFFFFF]

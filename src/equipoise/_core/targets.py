@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import DataError
-
-__all__ = ["IGNORE_INDEX", "require_classes", "require_labels"]
 
 IGNORE_INDEX = -100
 """Class index of rows whose class is unknown, as in torch."""

@@ -8,8 +8,6 @@ from typing import TypeVar
 
 from equipoise.errors import UsageError
 
-__all__ = ["closest", "one_of", "say"]
-
 Word = TypeVar("Word", bound=str)
 
 

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError
 
-__all__ = ["check_choice", "choose"]
-
-Floats = NDArray[np.float64]
 _FORMS = {"top_k": "multilabel", "budget": "multilabel", "costs": "multiclass"}
 
 

@@ -12,24 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
 from equipoise._core.files import atomic_path, write_text
+from equipoise._core.words import say
 from equipoise.errors import DataError, EquipoiseError, SchemaVersionError
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = [
-    "plain",
-    "read_column",
-    "read_json",
-    "read_table",
-    "reading",
-    "restore",
-    "to_float",
-    "write_json",
-    "write_table",
-]
 
 _AGAIN = "It is damaged or was changed by hand: write it again."
 

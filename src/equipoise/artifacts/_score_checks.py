@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, say
 from equipoise._core.identity import loose_keys
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, ShapeError, UsageError
-
-__all__ = ["check_correction", "describe", "join_ids", "require_kind", "require_range"]
 
 # Softmax in float32 may end a rounding error above 1.
 ROUNDING = 1e-6

@@ -6,16 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from equipoise._core.checks import require_shape, say
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_shape
 from equipoise._core.logistic import log_expit, log_rest, log_softmax
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError, UsageError
 
-__all__ = ["STEPS", "Floats", "check_step", "permute_step"]
-
-Floats = NDArray[np.float64]
 _ONE_PER_COLUMN = "One column per class or label."
 _ORDER = 1e-10
 """How much of p is left to a class below what smoothing gives to every class: order is kept."""

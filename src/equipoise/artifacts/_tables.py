@@ -6,14 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise._core.logistic import expit
 from equipoise.errors import NotRecoverableError
-
-__all__ = ["sample_tables"]
-
-Floats = NDArray[np.float64]
 
 
 def sample_tables(

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
+from equipoise._core.words import say
 from equipoise.artifacts._io import plain, to_float
 from equipoise.errors import DataError
 
-__all__ = ["Calibrator", "Knots"]
-
-Floats = NDArray[np.float64]
 Knots = Mapping[str, Floats]
 
 

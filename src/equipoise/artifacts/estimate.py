@@ -9,8 +9,6 @@ from typing import Any
 
 from equipoise.artifacts._io import to_float
 
-__all__ = ["Estimate"]
-
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

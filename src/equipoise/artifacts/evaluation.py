@@ -11,8 +11,6 @@ from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.labels import Kind
 
-__all__ = ["Evaluation"]
-
 _SCHEMA, _VERSION = "equipoise.Evaluation", 1
 Estimates = Mapping[str, Estimate]
 

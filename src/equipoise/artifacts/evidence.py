@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
 from equipoise._core.logistic import expit, log_softmax
+from equipoise._core.words import say
 from equipoise.artifacts._io import plain, to_float
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError
-
-__all__ = ["Evidence"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

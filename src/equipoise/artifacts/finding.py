@@ -8,11 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.errors import UsageError
-
-__all__ = ["SEVERITIES", "Finding", "load_findings", "save_findings"]
 
 Severity = Literal["tip", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("tip", "warning", "error")

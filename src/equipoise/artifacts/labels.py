@@ -11,13 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of, require_shape, say, to_array
+from equipoise._core.checks import require_shape, to_array
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text, hashable_ids
+from equipoise._core.words import one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.errors import DataError, DataWarning, ShapeError
-
-__all__ = ["UNKNOWN", "Kind", "Labels", "pick_rows", "to_ids"]
 
 Kind = Literal["multiclass", "multilabel"]
 KINDS: tuple[Kind, ...] = ("multiclass", "multilabel")

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_shape, say
+from equipoise._core.arrays import Ints
+from equipoise._core.checks import require_shape
 from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, LeakageError
-
-__all__ = ["Resampled", "ResampledLabels", "TrainingRows", "refuse_resampled"]
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from equipoise._core.identity import as_text, loose_keys
 
-__all__ = ["RowMarks", "Shared", "hash_ids", "row_numbers"]
-
 Hashes = NDArray[np.uint64]
 Outcome = Literal["fine", "found", "not made"]
 FIELDS = ("ids", "loose_ids", "groups", "loose_groups", "contents")

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, require_finite, require_shape, say
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_finite, require_shape
 from equipoise._core.logistic import expit, log_softmax
+from equipoise._core.words import one_of, say
 from equipoise.artifacts._choice import check_choice, choose
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.calibrator import Calibrator
@@ -23,9 +25,6 @@ from equipoise.artifacts.row_marks import RowMarks
 from equipoise.artifacts.scores import SCORE_KINDS, Scores
 from equipoise.errors import DataError, EquipoiseError
 
-__all__ = ["GRADES", "OBJECTIVES", "DecisionRule", "Decisions"]
-
-Floats = NDArray[np.float64]
 _SCHEMA, _VERSION, _OLDER = "equipoise.DecisionRule", 3, (2,)
 _AGAIN = "Make the rule again with tune(scores)."
 OBJECTIVES: Mapping[str, tuple[str, ...]] = {

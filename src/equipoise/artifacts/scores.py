@@ -10,16 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import (
-    one_of,
-    require_finite,
-    require_shape,
-    say,
-    to_array,
-    to_floats,
-)
+from equipoise._core.checks import require_finite, require_shape, to_array, to_floats
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import hashable_ids
+from equipoise._core.words import one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts._score_checks import (
     check_correction,
@@ -32,8 +26,6 @@ from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Kind, Labels, pick_rows, to_ids
 from equipoise.artifacts.row_marks import RowMarks, row_numbers
 from equipoise.errors import DataError, NotRecoverableError, UsageError
-
-__all__ = ["PARTS", "Part", "ScoreKind", "Scores"]
 
 ScoreKind = Literal["logits", "probabilities", "ranking"]
 Part = Literal["train", "val", "oof", "test", "new"]

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say, to_array
+from equipoise._core.checks import to_array
 from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.words import say
 from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.errors import DataError, LeakageError
-
-__all__ = ["Split"]
 
 _SCHEMA, _VERSION = "equipoise.Split", 1
 _PARTS = ("train", "val", "test")

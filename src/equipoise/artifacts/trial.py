@@ -16,8 +16,6 @@ from equipoise._core.fingerprint import fingerprint_config
 from equipoise.artifacts._io import plain, read_json, reading, restore, write_json
 from equipoise.artifacts.scores import Scores
 
-__all__ = ["Trial", "trial_folder"]
-
 _SCHEMA, _VERSION = "equipoise.Trial", 1
 
 

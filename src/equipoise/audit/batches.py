@@ -10,8 +10,6 @@ import numpy as np
 from equipoise.artifacts.labels import Labels
 from equipoise.audit.draws import Rows
 
-__all__ = ["BatchFacts", "batch_facts"]
-
 
 @dataclass(frozen=True, slots=True)
 class BatchFacts:

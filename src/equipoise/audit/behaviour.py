@@ -12,15 +12,6 @@ from equipoise.audit.probe import finding
 from equipoise.audit.source import Source, as_rank, set_epoch
 from equipoise.audit.state import changed_state, global_state
 
-__all__ = [
-    "epoch_finding",
-    "length_finding",
-    "random_finding",
-    "rank_finding",
-    "row_finding",
-    "stated_length",
-]
-
 PREFIX = 100_000
 
 

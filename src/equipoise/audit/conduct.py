@@ -13,8 +13,6 @@ from equipoise.artifacts.finding import Finding
 from equipoise.audit.probe import Probe, finding
 from equipoise.audit.state import changed_state, global_state
 
-__all__ = ["batch_findings", "mask_findings", "reduction_findings", "side_effect_findings"]
-
 _ROWS = 6
 
 

@@ -16,9 +16,6 @@ from equipoise.audit.probe import finding
 from equipoise.diagnosis._registry import listed
 from equipoise.sampling.report import SamplingReport
 
-__all__ = ["Seen", "drawn_findings", "idle_finding", "weight_finding"]
-
-Floats = NDArray[np.float64]
 _FEW_SHARE, _MANY_DRAWS, _PAIRS = 0.2, 20.0, 50
 _LEAST_GROUP, _HALF = 20, 0.5
 _FEWEST_EXPECTED = 7.0  # below it, a label may be missed by chance

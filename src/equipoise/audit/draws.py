@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import BatchSampler
 
-__all__ = ["Draws", "Rows", "take"]
-
 Rows = NDArray[np.int64]
 _CHUNK, _SHOWN = 8_192, 3
 _END = object()

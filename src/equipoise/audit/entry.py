@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import nn
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.audit.loss import audit_loss
@@ -22,8 +22,6 @@ from equipoise.audit.sampler import SamplerAudit, audit_sampler
 from equipoise.audit.source import build_sampler
 from equipoise.errors import UsageError
 from equipoise.io import read_labels
-
-__all__ = ["audit_path", "load_loss", "load_object", "read_label_names", "read_settings"]
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq", ".npy", ".npz")
 

@@ -8,8 +8,6 @@ from torch import Tensor
 from equipoise.artifacts.finding import Finding
 from equipoise.audit.probe import Probe, finding
 
-__all__ = ["gradient_findings"]
-
 SIZES = (15.0, 50.0, 100.0)
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _GONE = 1e-3

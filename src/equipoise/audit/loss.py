@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.audit.conduct import (
@@ -20,8 +20,6 @@ from equipoise.audit.probe import Probe
 from equipoise.audit.scale import find_scale, scale_findings
 from equipoise.audit.state import guest
 from equipoise.errors import UsageError
-
-__all__ = ["audit_loss"]
 
 _USUAL_WIDTH = 4
 

@@ -10,8 +10,6 @@ from equipoise.audit.probe import Probe, finding
 from equipoise.errors import NotRecoverableError
 from equipoise.losses._stationary import stationary_distribution
 
-__all__ = ["meaning_findings"]
-
 _SAME = 0.01
 _SCALED = 1.05
 SUSPECTS = (

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.checks import say
 from equipoise._core.targets import IGNORE_INDEX, require_classes, require_labels
+from equipoise._core.words import say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Kind
 from equipoise.audit.outputs import TWICE, Ending, find_ending
@@ -20,8 +20,6 @@ from equipoise.audit.probe import Probe, finding
 from equipoise.audit.scale import find_scale
 from equipoise.audit.state import guest
 from equipoise.errors import DataError, UsageError
-
-__all__ = ["check_model"]
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _MOST = 5

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["TWICE", "Ending", "find_ending"]
-
 # The interval of a sigmoid of something that is a probability already.
 TWICE = (0.5, 0.7310586)
 _SQUASH = ("Sigmoid", "Softmax", "LogSoftmax", "Hardsigmoid")

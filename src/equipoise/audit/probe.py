@@ -13,8 +13,6 @@ from equipoise._core.codes import CODES
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Kind
 
-__all__ = ["Answer", "Probe", "Scale", "finding"]
-
 Scale = Literal["logits", "probabilities"]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 

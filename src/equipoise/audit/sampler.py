@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.audit.batches import BatchFacts, batch_facts
@@ -27,8 +27,6 @@ from equipoise.audit.state import guest
 from equipoise.errors import EquipoiseError, UsageError
 from equipoise.sampling.report import SamplingReport
 from equipoise.sampling.weights import to_labels
-
-__all__ = ["SamplerAudit", "audit_sampler"]
 
 
 @dataclass(frozen=True, slots=True)

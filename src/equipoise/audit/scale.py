@@ -9,8 +9,6 @@ from equipoise.artifacts.finding import Finding
 from equipoise.audit.probe import Answer, Probe, Scale, finding
 from equipoise.errors import UsageError
 
-__all__ = ["find_scale", "scale_findings"]
-
 _ENOUGH = 0.9
 # Smoothed targets pull back what is surer than they are: up to a third of outputs in -6 to 6.
 _AGAINST = 0.36

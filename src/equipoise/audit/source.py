@@ -11,13 +11,11 @@ from typing import Any
 
 import torch
 
-from equipoise._core.checks import closest, say
+from equipoise._core.words import closest, say
 from equipoise.artifacts.labels import Labels
 from equipoise.audit.state import seed_globals
 from equipoise.errors import EquipoiseError, UsageError
 from equipoise.sampling.rules import ROW_RULES, row_weights
-
-__all__ = ["Source", "as_rank", "build_sampler", "set_epoch", "source_of"]
 
 LABEL_NAMES = ("labels", "label", "targets", "target", "y", "y_true")
 DATA_NAMES = ("dataset", "data_source")

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["changed_state", "global_state", "guest", "seed_globals"]
-
 
 @contextmanager
 def guest() -> Iterator[None]:

@@ -11,8 +11,6 @@ from equipoise.cli.console import note, print_json, progress, table
 from equipoise.cli.training_lines import short_findings
 from equipoise.cli.verdict import comparison_lines
 
-__all__ = ["compare_full", "finish", "names_a_model"]
-
 
 def names_a_model(source: Path) -> bool:
     """Return whether a study trains whole networks: it has a `model`."""

@@ -17,20 +17,6 @@ if TYPE_CHECKING:
     from equipoise.artifacts.labels import Kind
     from equipoise.diagnosis import CheckResult
 
-__all__ = [
-    "fail_on",
-    "findings_lines",
-    "kind_of",
-    "note",
-    "numbers",
-    "print_json",
-    "progress",
-    "results_lines",
-    "split_list",
-    "table",
-    "text_table",
-]
-
 FAILED_FINDING = 4
 
 

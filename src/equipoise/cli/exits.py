@@ -14,8 +14,6 @@ import typer
 from equipoise.cli.wording import in_options
 from equipoise.errors import EquipoiseError
 
-__all__ = ["run_app"]
-
 INTERRUPTED = 130
 # typer brings its own copy of click in newer releases, so its classes are reached through typer.
 _WrongUse = typer.BadParameter.__mro__[1]

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from equipoise.artifacts import DecisionRule
 
-__all__ = ["in_names_order", "parse_costs", "parse_shares", "parse_target", "rule_table"]
-
-
 Named = list[float] | dict[str, float]
 
 

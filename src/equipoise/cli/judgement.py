@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Scores
 
-__all__ = ["decided_lines", "draw_figure", "evaluation_lines", "parted_lines"]
-
 FIRST = ("prevalence", "ap", "auroc", "precision", "recall", "f1")
 SECTIONS = {
     "Region": ("partial_auroc", "recall_at_fpr", "precision_at_top"),

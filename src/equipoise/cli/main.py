@@ -24,8 +24,6 @@ from equipoise.cli import (
 )
 from equipoise.cli.exits import run_app
 
-__all__ = ["app", "main"]
-
 app = typer.Typer(
     name="equipoise",
     help="Find out whether class imbalance hurts your classifier, treat it with the remedy that "

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from equipoise.mining.review import Review
     from equipoise.studies.mine_run import MinePlan
 
-__all__ = ["is_first", "mined_dict", "mined_lines", "mining_lines"]
-
 _WHY = {
     "rounds": "all rounds done",
     "patience": "validation stopped improving",

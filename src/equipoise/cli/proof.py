@@ -9,8 +9,6 @@ from equipoise.cli.console import table
 if TYPE_CHECKING:
     from equipoise.splits import SplitSummary
 
-__all__ = ["proof_lines"]
-
 _SHOWN = 5
 
 

@@ -10,8 +10,6 @@ from equipoise.cli.console import kind_of, split_list
 if TYPE_CHECKING:
     from equipoise.artifacts import Labels
 
-__all__ = ["coding_of", "labels_of"]
-
 
 def coding_of(
     positive: list[str] | None,

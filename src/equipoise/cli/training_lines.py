@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from equipoise.artifacts import Finding, Trial
     from equipoise.studies.train_run import TrainPlan
 
-__all__ = ["plan_lines", "short_findings", "trial_lines"]
-
 
 def plan_lines(plan: TrainPlan) -> list[str]:
     """Return what will be trained, on what, for how long."""

@@ -10,8 +10,6 @@ from equipoise.cli.console import table
 if TYPE_CHECKING:
     from equipoise.artifacts import Comparison, Estimate
 
-__all__ = ["comparison_lines"]
-
 FEW_LABELS = 6
 
 

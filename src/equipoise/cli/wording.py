@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from shlex import quote
 
-__all__ = ["in_options"]
-
 # Arguments whose option is spelt in the same way; `scores` is left out: it is mostly a file.
 SAME = (
     "at_least", "budget", "by", "calibration", "costs", "deployment", "delimiter", "empty_token",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Bools
 from equipoise.artifacts import Estimate, Labels
 from equipoise.metrics import (
     Influence,
@@ -20,10 +21,6 @@ from equipoise.metrics import (
 )
 from equipoise.metrics.intervals import ENOUGH, Scale
 
-__all__ = ["Judge"]
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 # From here on the intervals of influence values cover as well as resampling does.
 MANY = 200
 RESAMPLES = 1000

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from equipoise._core.arrays import Bools, Floats
 from equipoise.artifacts import Estimate
 from equipoise.comparison._judge import Judge
 from equipoise.comparison._worth import Worth
@@ -24,10 +25,6 @@ from equipoise.metrics import (
 from equipoise.metrics.calibration import softplus_losses
 from equipoise.metrics.intervals import Scale
 
-__all__ = ["SCALES", "LabelRow", "label_row"]
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 SCALES: dict[str, Scale] = {
     "mcc": "atanh",
     "log_loss": "log",

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Bools, Floats
 from equipoise.artifacts import Estimate, Labels
 from equipoise.comparison._judge import Judge
 from equipoise.comparison._label_row import SCALES
@@ -14,10 +15,6 @@ from equipoise.comparison._worth import Worth
 from equipoise.metrics import Influence, balanced_accuracy_influence, ratio_influence
 from equipoise.metrics.averages import row_f_beta
 
-__all__ = ["MacroSums", "by_label_count", "class_overall", "micro", "samples"]
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 MOST_LABELS = 3
 
 

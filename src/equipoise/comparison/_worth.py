@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Bools, Floats
 from equipoise._core.checks import to_fraction
 from equipoise.artifacts import DecisionRule
 from equipoise.metrics import Influence, ratio_influence
-
-__all__ = ["Worth"]
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

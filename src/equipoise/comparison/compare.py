@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, say, to_fraction, to_positive
+from equipoise._core.checks import to_fraction, to_positive
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import ArmRecord, Comparison, Estimate, Gain, Scores, Trial
 from equipoise.artifacts.correction import Exactness
 from equipoise.comparison.curves import label_curves
@@ -19,8 +20,6 @@ from equipoise.comparison.record import METRICS, SeedRecord, seed_record
 from equipoise.comparison.summary import describe_data, recommend
 from equipoise.decisions.priors import TargetPrior
 from equipoise.errors import DataError, UsageError
-
-__all__ = ["PRIMARIES", "compare"]
 
 PRIMARIES = ("macro_ap", "macro_auroc", "tuned")
 

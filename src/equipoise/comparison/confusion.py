@@ -11,8 +11,6 @@ from equipoise.artifacts import DecisionRule, Scores
 from equipoise.comparison.overlap import check_overlap
 from equipoise.metrics import confusion_matrix, label_confusion
 
-__all__ = ["Confusion", "count_confusions"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Confusion:

@@ -12,8 +12,6 @@ from equipoise.artifacts import DecisionRule, Scores
 from equipoise.metrics import reliability_curve
 from equipoise.metrics.sweep import Sweep
 
-__all__ = ["label_curves"]
-
 POINTS = 80
 DIGITS = 5
 

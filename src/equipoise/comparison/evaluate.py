@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of, require_shape, say, to_array, to_fraction
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_shape, to_array, to_fraction
 from equipoise._core.logistic import one_vs_rest
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Labels, Scores
 from equipoise.comparison._judge import Judge
 from equipoise.comparison._label_row import LabelRow, label_row
@@ -27,9 +29,6 @@ from equipoise.comparison.overlap import check_overlap
 from equipoise.errors import UsageError
 from equipoise.labels.groups import frequency_groups
 
-__all__ = ["evaluate"]
-
-Floats = NDArray[np.float64]
 _Column = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 # Labels whose columns are copied and judged together; more would only hold more memory.
 TOGETHER, LARGE, MOST_THREADS = 4, 1_000_000, 4

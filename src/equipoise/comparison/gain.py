@@ -14,8 +14,6 @@ from equipoise.comparison.verdict import decide, what_would_settle
 from equipoise.metrics import Influence, holm, pair_over_seeds
 from equipoise.metrics.paired import PairedDifference
 
-__all__ = ["Arm", "Design", "gains"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arm:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts import DecisionRule, Scores
 from equipoise.artifacts.row_marks import NEARLY_ALL
 from equipoise.errors import LeakageError
-
-__all__ = ["check_overlap"]
 
 _OTHER = "Evaluate on other rows, or tune on other rows."
 

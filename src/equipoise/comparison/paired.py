@@ -10,18 +10,16 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
-from equipoise._core.checks import say, to_fraction, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.logistic import one_vs_rest
+from equipoise._core.words import say
 from equipoise.artifacts import Estimate, Labels, Scores
 from equipoise.comparison._judge import Judge
 from equipoise.comparison._totals import MacroSums
 from equipoise.errors import DataError
 from equipoise.metrics import Influence, Ranks, rank_positives, ranking_influences, ratio_influence
 from equipoise.metrics.calibration import softplus_losses
-
-__all__ = ["PairedScores", "compare_scores"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise._core.logistic import log_softmax, one_vs_rest
 from equipoise.artifacts import DecisionRule, Labels, Scores, Trial
 from equipoise.comparison.overlap import check_overlap
@@ -27,9 +28,6 @@ from equipoise.metrics import (
 )
 from equipoise.metrics.calibration import softplus_losses
 
-__all__ = ["METRICS", "SeedRecord", "seed_record"]
-
-Floats = NDArray[np.float64]
 METRICS = (
     "macro_ap",
     "macro_auroc",

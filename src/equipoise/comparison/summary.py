@@ -15,8 +15,6 @@ from equipoise.decisions.priors import TargetPrior
 from equipoise.metrics import holm
 from equipoise.metrics.paired import PairedDifference
 
-__all__ = ["describe_data", "recommend"]
-
 METRIC_WORDS = {
     "macro_ap": "macro AP",
     "macro_auroc": "macro AUROC",

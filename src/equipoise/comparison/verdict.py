@@ -7,8 +7,6 @@ import math
 from equipoise.artifacts import Estimate
 from equipoise.metrics.paired import PairedDifference
 
-__all__ = ["VERDICTS", "decide", "what_would_settle"]
-
 VERDICTS = ("ranking gain", "threshold only", "no effect", "harmful", "undecided")
 
 

@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import DataError
-
-__all__ = ["OPERATIONS", "Step", "make_steps"]
 
 Step = Callable[[Tensor], Tensor]
 _PAD = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}

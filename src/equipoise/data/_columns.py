@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import DataError
 from equipoise.io.coding import DEFAULT, LabelCoding
@@ -15,8 +15,6 @@ from equipoise.io.tables import require_columns
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["LabelColumns", "first_of", "read_parquet_columns"]
 
 
 class LabelColumns:

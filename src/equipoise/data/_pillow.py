@@ -7,8 +7,6 @@ from typing import Any
 
 from equipoise.errors import MissingExtraError
 
-__all__ = ["formats", "pillow"]
-
 # EPS and the like are left out: Pillow hands them to other programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "MPO", "JPEG2000")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts import UNKNOWN, Labels
 from equipoise.errors import MissingExtraError, ShapeError
 
@@ -16,8 +16,6 @@ try:
     from torch.utils.data import Dataset
 except (ImportError, RuntimeError) as error:
     raise MissingExtraError("torch", "torch", "equipoise.data") from error
-
-__all__ = ["Rows", "to_target_row"]
 
 
 def to_target_row(labels: Labels, index: int) -> Tensor:

@@ -10,13 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from equipoise._core.checks import require_finite, say
+from equipoise._core.checks import require_finite
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.data._maps import pack, unpack
 from equipoise.data._rows import Rows
 from equipoise.errors import DataError, ShapeError
-
-__all__ = ["ArrayDataset"]
 
 
 class ArrayDataset(Rows):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal
 
-from equipoise._core.checks import one_of, say, to_fraction, to_positive
+from equipoise._core.checks import to_fraction, to_positive
+from equipoise._core.words import one_of, say
 from equipoise.errors import DataError, MissingExtraError, UsageError
 
 try:
@@ -17,8 +18,6 @@ except (ImportError, RuntimeError) as error:
     raise MissingExtraError("torch", "torch", "equipoise.data") from error
 
 from equipoise.data._augment_steps import Step, make_steps
-
-__all__ = ["AUGMENTATIONS", "Augmentation", "Augmenter", "Preset"]
 
 Preset = Literal["none", "cifar", "randaugment", "xray"]
 Border = Literal["constant", "reflect", "edge"]

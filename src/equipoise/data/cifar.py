@@ -11,12 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.data._rows import Rows
 from equipoise.errors import DataError, UsageError
-
-__all__ = ["CifarBinary"]
 
 _PIXELS = 3 * 32 * 32
 _NAMES_10 = (

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import say
 from equipoise._core.rng import child_seed
+from equipoise._core.words import say
 from equipoise.artifacts import UNKNOWN, Resampled
 from equipoise.errors import DataError, MissingExtraError, UsageError
 
@@ -18,8 +18,6 @@ try:
     from torch.utils.data import Dataset
 except (ImportError, RuntimeError) as error:
     raise MissingExtraError("torch", "torch", "equipoise.data") from error
-
-__all__ = ["CopiesDataset"]
 
 
 class CopiesDataset(Dataset[tuple[Any, Tensor]]):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.data._pillow import formats, pillow
 from equipoise.errors import (
     DataError,
@@ -27,8 +27,6 @@ try:
     from torch import Tensor
 except (ImportError, RuntimeError) as error:
     raise MissingExtraError("torch", "torch", "equipoise.data") from error
-
-__all__ = ["ImageSettings", "decode_image", "image_tensor", "probe_image"]
 
 # Pillow's plugins raise these on damaged files, and any warning where warnings are errors.
 _DAMAGE = (

@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.data._pillow import formats, pillow
 from equipoise.data.decoding import ImageSettings, decode_image
 from equipoise.errors import DataError
-
-__all__ = ["image_hashes"]
 
 _SIDE = 8
 

@@ -10,15 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equipoise._core.checks import closest, say
+from equipoise._core.words import closest, say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.data._rows import Rows
 from equipoise.data.decoding import ImageSettings, decode_image, image_tensor
 from equipoise.errors import DataError, UsageError
 from equipoise.io.coding import DEFAULT, LabelCoding
 from equipoise.io.labels import labels_from_table
-
-__all__ = ["HuggingFaceRows", "from_hugging_face"]
 
 
 class _Source(Protocol):

@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.data._columns import first_of
 from equipoise.data._pillow import formats
 from equipoise.data._rows import Rows
 from equipoise.data.decoding import ImageSettings, decode_image, probe_image
 from equipoise.errors import DataError, UsageError
-
-__all__ = ["BrokenImage", "ImageRows", "OnBroken", "check_images"]
 
 OnBroken = Literal["error", "leave_out"]
 Check = Literal["decode", "open", "none"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import say
 from equipoise._core.fingerprint import fingerprint_array, fingerprint_config
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.data._columns import LabelColumns, read_parquet_columns
 from equipoise.data.decoding import ImageSettings
@@ -20,8 +20,6 @@ from equipoise.errors import DataError
 from equipoise.io.coding import DEFAULT, LabelCoding
 from equipoise.io.labels import read_labels
 from equipoise.io.tables import read_table, require_columns, to_table
-
-__all__ = ["ImageBytes", "ImageFiles"]
 
 
 class ImageFiles(ImageRows):

@@ -15,8 +15,6 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate, get_w
 from equipoise.data._rows import to_target_row
 from equipoise.data.image_rows import ImageRows
 
-__all__ = ["ImageLoader", "make_loader"]
-
 _PREFETCH = 2
 
 

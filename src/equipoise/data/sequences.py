@@ -10,14 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from equipoise._core.checks import say
 from equipoise._core.ragged import flat_sequences, join_sequences, require_numbers
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.data._maps import pack, unpack
 from equipoise.data._rows import Rows
 from equipoise.errors import DataError, UsageError
-
-__all__ = ["Sequences", "pad_batch", "padding_mask"]
 
 
 class Sequences(Rows):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Kind
 from equipoise.data._columns import LabelColumns, first_of
 from equipoise.data.arrays import ArrayDataset
@@ -19,8 +19,6 @@ from equipoise.io.tables import as_numbers, read_table, require_columns, to_tabl
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["FeatureTable"]
 
 
 class FeatureTable(ArrayDataset):

@@ -7,8 +7,6 @@ import random
 import numpy as np
 import torch
 
-__all__ = ["seed_worker"]
-
 
 def seed_worker(worker_id: int) -> None:
     """Seed Python's and NumPy's global generators from torch's, for libraries that use them.

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise._core.logistic import log_softmax
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Scores
@@ -26,9 +27,6 @@ from equipoise.decisions.class_calibration import ClassMethod, fit_class_calibra
 from equipoise.decisions.objectives import Goal
 from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
 
-__all__ = ["tune_classes"]
-
-Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
 _UNBIASED = "no tuning: assumes that training rows are an unbiased sample and scores are calibrated"
 

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Labels
 
-__all__ = ["CLEARLY", "SURE", "WITHIN_NOISE", "Tuned", "deal_folds"]
-
-Floats = NDArray[np.float64]
 FOLDS = 5
 # Standard errors by which one way of deciding is clearly ahead of another: 5 %, one-sided.
 SURE = 1.645

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise._core.logistic import expit
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Scores
@@ -23,9 +24,6 @@ from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior,
 from equipoise.decisions.thresholds import Cut, sorted_cut
 from equipoise.metrics.sweep import Sweep, halfway
 
-__all__ = ["default_cut", "tune_labels"]
-
-Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 ROUNDS, FOLD_ROUNDS, ROUNDS_BEHIND = 100, 25, 200
 F1 = Measure("f_beta")

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-__all__ = ["LOG_SLOPE", "newton_offsets", "newton_platt"]
+from equipoise._core.arrays import Floats
 
-Floats = NDArray[np.float64]
 LOG_SLOPE = 20.0
 ROUNDS, HALVINGS = 100, 30
 

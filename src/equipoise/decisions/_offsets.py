@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["class_values", "free_offsets", "pick_strength", "shared_offset", "strength_counts"]
+from equipoise._core.arrays import Floats
 
-Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
 STRENGTHS = np.round(np.arange(0.0, 2.0001, 0.05), 2)
 SWEEPS, LEAST_GAIN = 20, 1e-9

@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from equipoise._core.arrays import Floats
 from equipoise.artifacts import Labels
 from equipoise.decisions.calibration import OFFSET_FROM
 from equipoise.decisions.certify import least_flagged
 from equipoise.decisions.objectives import Goal
 
-__all__ = ["label_notes", "weight_notes"]
-
-Floats = NDArray[np.float64]
 # A flood of flags, and a claim that other folds do not confirm.
 FLOOD, OPTIMISM = 3.0, 0.05
 # A weight that is not what was asked for, as a ratio.

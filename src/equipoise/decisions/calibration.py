@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from equipoise._core.arrays import Floats
 from equipoise.artifacts import Calibrator
 from equipoise.decisions._newton import newton_offsets, newton_platt
 from equipoise.decisions.isotonic import fit_isotonic
 
-__all__ = ["LABEL_METHODS", "LabelMethod", "fit_label_calibrator", "fit_offset", "fit_platt"]
-
-Floats = NDArray[np.float64]
 LabelMethod = Literal["auto", "formula", "offset", "platt", "isotonic"]
 LABEL_METHODS: tuple[LabelMethod, ...] = ("auto", "formula", "offset", "platt", "isotonic")
 OFFSET_FROM, SLOPE_FROM, ISOTONIC_FROM = 3, 20, 1000

@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from equipoise._core.arrays import Floats
 from equipoise.metrics.sweep import Sweep
-
-__all__ = ["certified_cut", "least_flagged", "precision_lower_bound"]
-
-Floats = NDArray[np.float64]
 
 
 def precision_lower_bound(

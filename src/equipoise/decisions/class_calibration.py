@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
+from equipoise._core.arrays import Floats
 from equipoise.artifacts import Calibrator
 from equipoise.decisions._newton import LOG_SLOPE
 from equipoise.decisions.calibration import OFFSET_FROM, SLOPE_FROM
 
-__all__ = ["CLASS_METHODS", "ClassMethod", "fit_class_calibrator"]
-
-Floats = NDArray[np.float64]
 ClassMethod = Literal["auto", "formula", "offset", "platt", "vector"]
 CLASS_METHODS: tuple[ClassMethod, ...] = ("auto", "formula", "offset", "platt", "vector")
 # How far the slope and offset of one class may lie from those all share; weak at 20 rows.

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit
 from scipy.stats import chi2, norm
 
-from equipoise._core.checks import one_of, say, to_array, to_floats, to_fraction, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_array, to_floats, to_fraction, to_positive
 from equipoise._core.logistic import log_softmax
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.decisions.calibration import LABEL_METHODS, fit_label_calibrator
@@ -20,9 +22,6 @@ from equipoise.decisions.class_calibration import CLASS_METHODS, fit_class_calib
 from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
 from equipoise.errors import UsageError
 
-__all__ = ["ASSUMPTION", "PriorEstimate", "deployment_prior", "estimate_prior"]
-
-Floats = NDArray[np.float64]
 ASSUMPTION = "only the shares changed, not what a class or label looks like (label shift)"
 ROUNDS, TOLERANCE, STRENGTH = 5000, 1e-9, 10.0
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise.artifacts import Evidence, Scores
 from equipoise.decisions.priors import smoothed_prior
 
-__all__ = ["count_steps", "measure_evidence"]
-
-Floats = NDArray[np.float64]
 # Votes, neighbours and up to three decimals; then four to six decimals.
 STEPS = (*range(1, 1001), 10_000, 100_000, 1_000_000)
 # float32 keeps seven digits of a share.

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-__all__ = ["fit_isotonic"]
+from equipoise._core.arrays import Floats
 
-Floats = NDArray[np.float64]
 # Less than this slope would let two scores meet in one float.
 LEAST_SLOPE, LEAST_RISE = 1e-6, 1e-12
 

@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["Measure"]
+from equipoise._core.arrays import Floats
 
-Floats = NDArray[np.float64]
 _SLACK = 1e-9
 
 

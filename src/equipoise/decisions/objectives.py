@@ -8,24 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from equipoise._core.checks import closest, say, to_array, to_floats, to_fraction, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_array, to_floats, to_fraction, to_positive
+from equipoise._core.words import closest, say
 from equipoise.artifacts.labels import Kind
 from equipoise.decisions.measures import Measure
 from equipoise.errors import ShapeError, UsageError
 
-__all__ = [
-    "CLASS_OBJECTIVES",
-    "COMPARED",
-    "FITTED",
-    "LABEL_OBJECTIVES",
-    "Goal",
-    "parse_f_beta",
-    "parse_goal",
-]
-
-Floats = NDArray[np.float64]
 # Objective -> the parameter that it cannot do without.
 LABEL_OBJECTIVES: Mapping[str, str | None] = {
     "f1": None,

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_shape, say, to_array, to_floats
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_shape, to_array, to_floats
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import UsageError
 
-__all__ = ["shift_prior", "smoothed_prior", "to_target_prior"]
-
-Floats = NDArray[np.float64]
 _EACH = "Give one share per class or label."
 TargetPrior = str | Sequence[float] | NDArray[np.float64]
 

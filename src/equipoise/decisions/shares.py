@@ -8,8 +8,6 @@ import numpy as np
 
 from equipoise.artifacts import DecisionRule, Scores
 
-__all__ = ["count_decided", "parted_shares"]
-
 # Objectives that aim at as many flags as there are positives, more or less. Others flag more or
 # fewer by nature, and are held against what they did where the rule was tuned.
 _NEAR_PREVALENCE = ("mcc", "prevalence", "accuracy", "macro_f1")

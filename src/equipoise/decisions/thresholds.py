@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from equipoise._core.arrays import Floats
 from equipoise.decisions.measures import Measure
 from equipoise.metrics.sweep import Sweep, halfway
 
-__all__ = ["Cut", "bagged_threshold", "plug_in_threshold", "sorted_cut", "tune_threshold"]
-
-Floats = NDArray[np.float64]
 # Half of the weight is on the data at this many positives; 10 to 40 measured equal.
 SHRINK_AT = 20
 MANY = 100

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Evidence, Labels, Scores
 from equipoise.artifacts._io import plain
 from equipoise.decisions._classes import tune_classes
@@ -21,8 +21,6 @@ from equipoise.decisions.evidence import measure_evidence
 from equipoise.decisions.objectives import Goal, parse_goal
 from equipoise.decisions.priors import TargetPrior
 from equipoise.errors import DataError, LeakageError, UsageError
-
-__all__ = ["tune"]
 
 GRADES = ((100, "A"), (50, "B"), (10, "C"), (0, "D"))
 

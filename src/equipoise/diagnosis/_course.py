@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_shape, to_array
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.artifacts.trial import Trial
 
-__all__ = ["Course", "course_of", "default_recalls", "noise", "read_course"]
-
-Floats = NDArray[np.float64]
 Row = Mapping[str, Any]
 
 

@@ -6,8 +6,6 @@ import math
 
 from scipy.special import ndtri
 
-__all__ = ["half_width", "positives_needed"]
-
 
 def half_width(n: float, *, rate: float = 0.5, confidence_level: float = 0.95) -> float:
     """Return half the width of Wilson's interval for a rate seen on ``n`` positives.

@@ -22,8 +22,6 @@ from equipoise.diagnosis.class_table import ClassTable
 from equipoise.diagnosis.setup import Setup
 from equipoise.labels.statistics import Statistics
 
-__all__ = ["CHECKS", "Check", "CheckResult", "Facts", "check", "finding", "listed"]
-
 Status = Literal["found", "fine", "not made", "muted"]
 
 

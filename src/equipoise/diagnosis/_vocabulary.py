@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import warnings
 
-from equipoise._core.checks import closest
+from equipoise._core.words import closest
 from equipoise.errors import DataWarning
-
-__all__ = ["LOSSES", "LOSS_METHODS", "METRICS", "SAMPLERS", "SAMPLER_METHODS", "ask_about"]
 
 _KERAS_LOSSES = (
     "binary_crossentropy", "BinaryCrossentropy", "categorical_crossentropy",

@@ -8,8 +8,6 @@ from typing import Any
 
 from equipoise.diagnosis.setup import Setup
 
-__all__ = ["Watched", "lacking"]
-
 WORDS: Mapping[str, str] = {
     "statistics": "labels or counts",
     "labels": "labels row by row",

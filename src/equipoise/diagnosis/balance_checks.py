@@ -11,8 +11,6 @@ from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import Facts, check, finding, listed
 from equipoise.labels.statistics import Statistics
 
-__all__ = ["degree", "effortless_accuracy", "moved_cut"]
-
 _BALANCED, _MILD, _MODERATE = 2.0, 20.0, 100.0
 _AMPLE = 1_000
 _COMPARE = "Compare any remedy with no remedy and tuned thresholds, over several seeds."

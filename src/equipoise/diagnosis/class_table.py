@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say, to_array
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_array
+from equipoise._core.words import say
 from equipoise.errors import DataError, ShapeError
-
-__all__ = ["ClassTable", "is_count", "predicted_counts"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,8 +8,6 @@ from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._course import Course, noise
 from equipoise.diagnosis._registry import Facts, check, finding
 
-__all__ = ["overfit", "overfit_course", "still_falling"]
-
 RISEN = 0.05  # of the lowest validation loss
 SINCE = 3  # epochs since the lowest validation loss
 LAST = 0.10  # of the loss's whole fall, in the last quarter of the epochs

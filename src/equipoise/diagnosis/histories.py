@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from equipoise._core.arrays import Floats
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
-from equipoise.diagnosis._course import Course, Floats, Row, noise, read_course
+from equipoise.diagnosis._course import Course, Row, noise, read_course
 from equipoise.diagnosis._registry import Facts, check, finding, listed
 from equipoise.diagnosis.course_end import overfit_course
 from equipoise.diagnosis.recipe_checks import collapsing
-
-__all__ = ["check_history", "flat_loss", "one_sided", "rate_too_early"]
 
 FALLEN = 100.0  # the rate counts as gone below its height divided by this
 WORKING = 5.0  # and as at work from its height divided by this on

@@ -13,18 +13,6 @@ from equipoise.io.coding import NONE_WORDS
 from equipoise.io.columns import alike
 from equipoise.labels.statistics import Statistics
 
-__all__ = [
-    "anecdotal",
-    "labels_of_none",
-    "low_power",
-    "names_alike",
-    "rows_unknown",
-    "rows_without_label",
-    "unknown_entries",
-    "unknown_or_absent",
-    "unlearnable",
-]
-
 _ANECDOTAL = 10
 _MARGIN = 0.1
 _TEST_SHARE = 0.2

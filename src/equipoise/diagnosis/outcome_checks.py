@@ -16,13 +16,6 @@ from equipoise.artifacts.scores import Scores
 from equipoise.diagnosis._registry import Facts, check, finding, listed
 from equipoise.metrics.influence import Influence, average_precision_influence, macro_influence
 
-__all__ = [
-    "anecdotal_headline",
-    "only_the_cut",
-    "optimistic",
-    "tuned_on_test",
-]
-
 _SAME, _FLOOD = 0.02, 1.5
 _FEW = 10
 _GAP = 0.05

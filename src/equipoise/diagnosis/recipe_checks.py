@@ -10,17 +10,6 @@ from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import Facts, check, finding, listed
 from equipoise.diagnosis.setup import Setup, Weights
 
-__all__ = [
-    "class_weight_on_labels",
-    "collapsing",
-    "double_sigmoid",
-    "logits_into_probabilities",
-    "metric_of_classes",
-    "only_scales",
-    "sigmoid_before_logits",
-    "test_chooses",
-]
-
 _OF_CLASSES = ("categorical_accuracy", "accuracy", "acc", "sparse_categorical_accuracy",
                "top_k_categorical_accuracy", "top1", "top-1")  # fmt: skip
 _SPAN = (0.5, 0.7310585786300049)

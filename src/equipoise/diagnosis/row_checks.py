@@ -14,8 +14,6 @@ from equipoise.labels.pairs import cooccurrence, pack_rows
 from equipoise.splits.leakage import row_hashes
 from equipoise.splits.near import near_pairs
 
-__all__ = ["contradicting", "missing_labels", "near_images", "paired_labels", "shifted_parts"]
-
 _ALWAYS, _NEVER = 20, 10.0
 _PARTS = ("train", "val", "test")
 _LEVEL = 0.01

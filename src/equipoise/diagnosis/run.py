@@ -10,8 +10,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import closest, say
 from equipoise._core.codes import CODES
+from equipoise._core.words import closest, say
 from equipoise.artifacts.comparison import Comparison
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Kind, Labels
@@ -43,8 +43,6 @@ from equipoise.errors import EquipoiseError, UsageError
 from equipoise.labels.counts import Counts, counts_from
 from equipoise.labels.statistics import label_statistics
 from equipoise.splits.leakage import audit_split
-
-__all__ = ["Material", "diagnose", "diagnose_scores", "explain", "run_checks"]
 
 CHECK_MODULES = (
     label_checks,

@@ -15,15 +15,6 @@ from equipoise.artifacts.scores import Scores
 from equipoise.diagnosis._registry import Facts, check, finding, listed
 from equipoise.metrics import average_precision
 
-__all__ = [
-    "chance_finding",
-    "chance_findings",
-    "flood_or_drought",
-    "implied_weight",
-    "no_better_than_chance",
-    "saturated",
-]
-
 _SHARE = 0.01
 _LOGIT_LIMIT = 16.6  # beyond it the float32 sigmoid is 1 exactly
 _TIES = 3

@@ -7,15 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from equipoise._core.checks import closest, one_of, say
+from equipoise._core.arrays import Floats
+from equipoise._core.words import closest, one_of, say
 from equipoise.diagnosis._vocabulary import ask_about
 from equipoise.errors import UsageError
 
-__all__ = ["Setup", "Weights", "read_setup"]
-
-Floats = NDArray[np.float64]
 Weights = Mapping[str, float] | Sequence[float]
 _KINDS = ("multilabel", "multiclass")
 _ACTIVATIONS = ("none", "sigmoid", "softmax")

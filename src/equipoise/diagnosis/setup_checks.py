@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import Facts, check, finding, listed
@@ -15,18 +14,6 @@ from equipoise.errors import NoEffectWarning
 from equipoise.labels.statistics import Statistics
 from equipoise.labels.weights import class_weights
 
-__all__ = [
-    "alpha_against",
-    "beyond_reason",
-    "from_occurrences",
-    "idle",
-    "inverse_after_all",
-    "moved_by_these",
-    "small_batches",
-    "twice",
-]
-
-Floats = NDArray[np.float64]
 _ALIKE = 0.02  # weights this close to a recipe are taken for it
 _NEARLY = 0.15
 _HUGE, _HANDFUL = 100.0, 20

@@ -6,14 +6,6 @@ from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import Facts, check
 from equipoise.splits import copies_finding
 
-__all__ = [
-    "copies_kept_together",
-    "groups_cross",
-    "identical_rows",
-    "missing_labels",
-    "repeated_rows",
-]
-
 
 def _of(facts: Facts, code: str) -> list[Finding]:
     return [found for found in facts.audit if found.code == code]

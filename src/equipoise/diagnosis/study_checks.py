@@ -9,8 +9,6 @@ from equipoise.artifacts.labels import UNKNOWN
 from equipoise.decisions.deployment import estimate_prior
 from equipoise.diagnosis._registry import Facts, check, finding, listed
 
-__all__ = ["differing_arms", "few_seeds", "no_better", "shifted_prior"]
-
 _SEEDS = 5
 
 

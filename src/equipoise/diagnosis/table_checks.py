@@ -5,16 +5,13 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
+from equipoise._core.arrays import Floats
 from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import Facts, check, finding, listed
 from equipoise.diagnosis.class_table import ClassTable, is_count, predicted_counts
 
-__all__ = ["inside_noise", "swapped", "tail_memorised"]
-
-Floats = NDArray[np.float64]
 _LEARNED, _MISSED, _SURE = 0.9, 0.5, 0.7
 
 

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
 from equipoise._core.identity import loose_key
+from equipoise._core.words import say
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.errors import DataError, DataWarning
 from equipoise.io.coding import DEFAULT, LabelCoding, entry_text
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["binary_column", "binary_columns"]
 
 _LISTED = 5
 

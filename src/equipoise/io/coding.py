@@ -6,12 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from equipoise._core.checks import say
 from equipoise._core.identity import loose_key
+from equipoise._core.words import say
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.errors import UsageError
-
-__all__ = ["NONE_WORDS", "LabelCoding", "Tokens", "entry_text"]
 
 Tokens = str | int | Sequence[str | int] | None
 """One text or number, or several; None declares nothing."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import closest, say
 from equipoise._core.identity import class_order, loose_key
+from equipoise._core.words import closest, say
 from equipoise.artifacts.labels import UNKNOWN, Kind
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io.binary import binary_column
@@ -18,8 +18,6 @@ from equipoise.io.coding import DEFAULT, NONE_WORDS, LabelCoding, entry_text
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["alike", "class_column", "label_column"]
 
 _OTHER_MARKS = (",", ";")
 MISSING_WORDS = frozenset(("nan", "na", "n/a", "null", "none", "?", "unknown", "missing"))

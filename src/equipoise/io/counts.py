@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.checks import closest, say
 from equipoise._core.identity import loose_key
+from equipoise._core.words import closest, say
 from equipoise.errors import DataError
 from equipoise.io.tables import separator_of
-
-__all__ = ["read_counts"]
 
 
 def read_counts(path: str | Path, names: Sequence[str]) -> list[int]:

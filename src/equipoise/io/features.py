@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import DataError
 from equipoise.io.coding import DEFAULT, LabelCoding
@@ -18,8 +18,6 @@ from equipoise.io.tables import as_numbers, read_table, to_table
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["feature_table"]
 
 
 def _check_features(frame: pl.DataFrame) -> None:

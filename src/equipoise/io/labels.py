@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import closest, one_of, say
 from equipoise._core.identity import as_text
+from equipoise._core.words import closest, one_of, say
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, EquipoiseError, UsageError
 from equipoise.io.binary import binary_columns
@@ -20,8 +20,6 @@ from equipoise.io.tables import is_table_path, read_table, require_columns, to_t
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["labels_from_table", "read_labels"]
 
 
 def _side_column(frame: pl.DataFrame, argument: str, name: str | None) -> NDArray[Any] | None:

@@ -11,22 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import DecisionRule, Labels, Scores
 from equipoise.artifacts.scores import SCORE_KINDS, Part
 from equipoise.errors import DataError, UsageError
 from equipoise.io import as_numbers, read_labels, read_table
-
-__all__ = [
-    "array_names",
-    "bind_columns",
-    "counts_from_text",
-    "named_columns",
-    "parse_prior",
-    "read_arrays",
-    "read_named_scores",
-    "read_scores",
-]
 
 NAMES = "label_names"
 

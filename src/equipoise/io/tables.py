@@ -11,21 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equipoise._core.checks import closest, say
+from equipoise._core.words import closest, say
 from equipoise.errors import DataError, DataWarning, MissingExtraError
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = [
-    "as_numbers",
-    "is_table_path",
-    "read_table",
-    "require_columns",
-    "scan_table",
-    "separator_of",
-    "to_table",
-]
 
 _TEXT = {".csv", ".tsv", ".txt"}
 _PARQUET = {".parquet", ".pq"}

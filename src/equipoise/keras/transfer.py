@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import closest, say
+from equipoise._core.words import closest, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import ShapeError, UsageError
 from equipoise.keras._keras import keras
 from equipoise.labels.loss_settings import prior_bias
-
-__all__ = ["initialise_prior_bias", "prepare_transfer"]
 
 
 def prepare_transfer(

@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_finite, require_shape, say, to_array
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_finite, require_shape, to_array
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError, UsageError
 
-__all__ = ["Counts", "Floats", "positives_and_known", "read_counts", "refuse_zeros"]
-
 Counts = ArrayLike | Mapping[str, float] | Labels | Any
 """Array, mapping name -> count, `Labels`, or a pandas or polars Series or one-row frame."""
-Floats = NDArray[np.float64]
 
 
 def _from_frame(name: str, value: Any) -> tuple[Any, tuple[str, ...] | None]:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, UsageError
-
-__all__ = ["Counts", "counts_from"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,10 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of, say, to_array
+from equipoise._core.checks import to_array
+from equipoise._core.words import one_of, say
 from equipoise.errors import DataError, UsageError
-
-__all__ = ["GROUPS", "frequency_groups"]
 
 GROUPS = ("head", "medium", "tail")
 

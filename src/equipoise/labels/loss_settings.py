@@ -9,24 +9,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_positive
+from equipoise._core.words import one_of
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import NoEffectWarning
-from equipoise.labels._count_input import positives_and_known, refuse_zeros
-from equipoise.labels.weights import Counts, ZeroCounts, class_weights, priors
+from equipoise.labels._count_input import Counts, positives_and_known, refuse_zeros
+from equipoise.labels.weights import ZeroCounts, class_weights, priors
 
-__all__ = [
-    "Beta",
-    "WeightOn",
-    "effective_label_weights",
-    "ldam_margins",
-    "prior_bias",
-    "rebalanced_weights",
-    "single_label_ratio",
-    "weight_ratio",
-]
-
-Floats = NDArray[np.float64]
 Beta = float | Literal["(N-1)/N"]
 WeightOn = Literal["positives", "label"]
 _FLAT = 1.05  # as for class weights

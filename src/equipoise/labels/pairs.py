@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from equipoise.artifacts.labels import UNKNOWN, Labels
 
-__all__ = ["cooccurrence", "lift", "pack_rows"]
-
 _CHUNK = 65_536  # float32 sums of ones are exact up to 2^24 rows
 
 

@@ -14,8 +14,6 @@ from equipoise.labels.concurrence import gini, scumble
 from equipoise.labels.counts import Counts, counts_from
 from equipoise.labels.pairs import pack_rows
 
-__all__ = ["Statistics", "label_statistics"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statistics:

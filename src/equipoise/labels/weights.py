@@ -8,26 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import one_of, say, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_positive
+from equipoise._core.words import one_of, say
 from equipoise.errors import DataError, NoEffectWarning, UsageError
-from equipoise.labels._count_input import (
-    Counts,
-    Floats,
-    positives_and_known,
-    read_counts,
-    refuse_zeros,
-)
-
-__all__ = [
-    "Counts",
-    "Normalize",
-    "WeightMethod",
-    "ZeroCounts",
-    "class_weights",
-    "label_frequencies",
-    "pos_weights",
-    "priors",
-]
+from equipoise.labels._count_input import Counts, positives_and_known, read_counts, refuse_zeros
 
 WeightMethod = Literal["inverse", "power", "effective_number"]
 Normalize = Literal["samples", "classes"]

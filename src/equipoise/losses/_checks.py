@@ -11,27 +11,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from equipoise._core.checks import require_finite, say, to_array
+from equipoise._core.checks import require_finite, to_array
 from equipoise._core.targets import IGNORE_INDEX, require_classes
+from equipoise._core.words import say
 from equipoise.errors import DataError, ShapeError, UsageError
-
-__all__ = [
-    "IGNORE_INDEX",
-    "Vector",
-    "ZeroPrior",
-    "check_classes",
-    "check_labels",
-    "check_vector",
-    "is_mapped",
-    "known_rows",
-    "pick",
-    "split_known",
-    "to_shares",
-    "to_strength",
-    "to_vector",
-    "upcast",
-    "where_known",
-]
 
 Vector = Tensor | ArrayLike | Sequence[float]
 ZeroPrior = Literal["error", "ignore"]

@@ -20,8 +20,6 @@ from torch import Tensor
 from equipoise.losses._checks import is_mapped, where_known
 from equipoise.losses._reduction import Reduction, reduce_entries
 
-__all__ = ["Entrywise", "Term", "reduce_loss"]
-
 Term = Callable[[Tensor], tuple[Tensor, Tensor]]
 _BLOCK = 65_536
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["log_one_minus", "log_scale"]
-
 
 def log_one_minus(logits: Tensor, log_p: Tensor) -> Tensor:
     """Return log(1 - p) for p = softmax(logits), without cancellation where p is near 1."""

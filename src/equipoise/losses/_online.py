@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import ShapeError, UsageError
-from equipoise.losses._checks import IGNORE_INDEX, check_classes, check_labels, upcast
+from equipoise.losses._checks import check_classes, check_labels, upcast
 from equipoise.losses._reduction import REDUCTIONS, Reduction
 from equipoise.losses._selection import Band, Per, Selection
 from equipoise.losses.base import Loss
-
-__all__ = ["LossFunction", "OnlineLoss", "make_rule", "mean_of_kept"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 _PER: dict[Kind, tuple[Per, ...]] = {

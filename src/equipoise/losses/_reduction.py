@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equipoise._core.checks import one_of
+from equipoise._core.words import one_of
 from equipoise.losses._checks import is_mapped
-
-__all__ = ["Reduction", "reduce_entries", "reduce_rows", "reduce_units"]
 
 Reduction = Literal["none", "mean", "sum", "batchmean"]
 REDUCTIONS: tuple[Reduction, ...] = ("none", "mean", "sum", "batchmean")

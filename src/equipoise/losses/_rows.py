@@ -16,8 +16,6 @@ from torch.nn.functional import logsigmoid
 
 from equipoise.losses._checks import is_mapped
 
-__all__ = ["RowRule", "rowwise"]
-
 RowRule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.artifacts.labels import Kind
-from equipoise.losses._checks import IGNORE_INDEX, known_rows
-
-__all__ = ["Band", "Per", "Selection", "hardest", "middle", "per_positive"]
+from equipoise.losses._checks import known_rows
 
 Per = Literal["batch", "image", "label", "class"]
 Band = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -7,11 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import pick
-
-__all__ = ["smoothed", "to_smoothing", "unmix", "unmix_ops"]
 
 _ORDER = 1e-10
 

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from equipoise.errors import NotRecoverableError
 
-__all__ = ["stationary_distribution"]
-
 _BALANCED = 1e-9
 _RESIDUAL = 1e-6
 _ROUNDING = 1e-12

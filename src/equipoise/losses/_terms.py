@@ -7,8 +7,6 @@ from torch import Tensor
 
 from equipoise.losses._entries import Term
 
-__all__ = ["focal_term", "negative_focal", "positive_focal", "power", "sigmoids", "tails"]
-
 
 def tails(u: Tensor, *, mirrored: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """Return sigmoid(u), sigmoid(-u) and softplus(u), or of -u where mirrored.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_labels, to_strength, upcast
 from equipoise.losses._entries import Entrywise, Term, reduce_loss
@@ -14,8 +14,6 @@ from equipoise.losses._focal import log_scale
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import negative_focal, positive_focal, power, sigmoids
 from equipoise.losses.base import Loss
-
-__all__ = ["AsymmetricLoss", "asymmetric_loss", "negative_margin", "to_margin"]
 
 
 def asymmetric_loss(

@@ -9,15 +9,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.correction import Correction, Exactness
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import NotRecoverableError, UsageError
-from equipoise.losses._checks import IGNORE_INDEX, known_rows
+from equipoise.losses._checks import known_rows
 from equipoise.losses._reduction import REDUCTIONS, Reduction
 from equipoise.losses.posterior import log_odds_tables, recover_posterior
-
-__all__ = ["ClassLoss", "Loss", "log_offset", "offset_op"]
 
 _HALF = (torch.float16, torch.bfloat16)
 

@@ -7,7 +7,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from equipoise.labels.weights import Counts, ZeroCounts, pos_weights
+from equipoise.labels._count_input import Counts
+from equipoise.labels.weights import ZeroCounts, pos_weights
 from equipoise.losses._checks import (
     Vector,
     check_labels,
@@ -19,8 +20,6 @@ from equipoise.losses._entries import Entrywise, reduce_loss
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import Loss, log_offset, offset_op
-
-__all__ = ["BCELoss", "PosWeightBCELoss", "bce_loss", "pos_weight_bce_loss"]
 
 _BCE = Entrywise(positive_focal(0.0), negative_focal(0.0))
 _WHY = "Pass one weight per label, e.g. `pos_weights(n_positive, n_known)`."

@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from equipoise._core.checks import one_of
+from equipoise._core.words import one_of
+from equipoise.labels._count_input import Counts
 from equipoise.labels.loss_settings import WEIGHT_ON, Beta, WeightOn, effective_label_weights
-from equipoise.labels.weights import Counts, ZeroCounts
+from equipoise.labels.weights import ZeroCounts
 from equipoise.losses._checks import (
     Vector,
     check_labels,
@@ -24,13 +25,6 @@ from equipoise.losses._focal import log_scale
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import Loss, log_offset, offset_op
-
-__all__ = [
-    "ClassBalancedBCELoss",
-    "ClassBalancedFocalLoss",
-    "class_balanced_bce_loss",
-    "class_balanced_focal_loss",
-]
 
 _WHY = "Pass one weight per label, e.g. `ClassBalancedBCELoss.from_label_counts(...)`."
 

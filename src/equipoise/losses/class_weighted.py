@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-__all__ = ["ClassWeighted"]
-
 
 class ClassWeighted(nn.Module):
     """A softmax loss with one weight per class, for losses that take none themselves.

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import one_of, say
 from equipoise.errors import UsageError
-from equipoise.labels.weights import Counts, Normalize, WeightMethod, ZeroCounts, class_weights
+from equipoise.labels._count_input import Counts
+from equipoise.labels.weights import Normalize, WeightMethod, ZeroCounts, class_weights
 from equipoise.losses._checks import (
-    IGNORE_INDEX,
     Vector,
     check_classes,
     check_vector,
@@ -24,14 +25,6 @@ from equipoise.losses._checks import (
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._smoothing import smoothed, to_smoothing, unmix, unmix_ops
 from equipoise.losses.base import ClassLoss, log_offset, offset_op
-
-__all__ = [
-    "CrossEntropyLoss",
-    "Normalizer",
-    "WeightedCrossEntropyLoss",
-    "cross_entropy",
-    "weighted_cross_entropy",
-]
 
 Normalizer = Literal["samples", "weights", "global"]
 NORMALIZERS: tuple[Normalizer, ...] = ("samples", "weights", "global")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
 from equipoise.labels.loss_settings import (
     rebalanced_weights,
@@ -32,8 +32,6 @@ from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import focal_term, positive_focal
 from equipoise.losses.base import Loss, offset_op
 from equipoise.losses.posterior import log_odds_tables
-
-__all__ = ["DistributionBalancedLoss", "distribution_balanced_loss"]
 
 _WHY = "Pass the positives of each label among the training rows, e.g. `labels.counts`."
 

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from equipoise._core.checks import say
+from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.errors import UsageError
-from equipoise.labels.weights import Counts, Normalize, WeightMethod, ZeroCounts, class_weights
+from equipoise.labels._count_input import Counts
+from equipoise.labels.weights import Normalize, WeightMethod, ZeroCounts, class_weights
 from equipoise.losses._checks import (
-    IGNORE_INDEX,
     Vector,
     check_classes,
     check_labels,
@@ -28,8 +29,6 @@ from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._rows import rowwise
 from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import ClassLoss, Loss, log_offset, offset_op
-
-__all__ = ["SigmoidFocalLoss", "SoftmaxFocalLoss", "sigmoid_focal_loss", "softmax_focal_loss"]
 
 _WHY = "Pass one weight per class, e.g. `class_weights(counts)`."
 

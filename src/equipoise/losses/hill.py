@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import NotRecoverableError, UsageError
 from equipoise.losses._checks import check_labels, to_strength, upcast
 from equipoise.losses._entries import Entrywise, Term, reduce_loss
@@ -16,8 +16,6 @@ from equipoise.losses._focal import log_scale
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import focal_term, negative_focal, positive_focal, sigmoids
 from equipoise.losses.base import Loss
-
-__all__ = ["HillLoss", "SPLCLoss", "hill_loss", "splc_loss"]
 
 
 def hill_loss(

@@ -6,13 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_labels, split_known, upcast
 from equipoise.losses._reduction import REDUCTIONS, Reduction, reduce_units
 from equipoise.losses.base import Loss
-
-__all__ = ["TwoWayLoss", "ZLPRLoss", "split_weights", "two_way_loss", "zlpr_loss"]
 
 _EMPTY = -1e30
 

@@ -9,24 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from equipoise._core.checks import say
+from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.errors import UsageError
+from equipoise.labels._count_input import Counts
 from equipoise.labels.loss_settings import ldam_margins
-from equipoise.labels.weights import Counts, ZeroCounts
-from equipoise.losses._checks import (
-    IGNORE_INDEX,
-    Vector,
-    check_classes,
-    check_vector,
-    pick,
-    to_vector,
-    upcast,
-)
+from equipoise.labels.weights import ZeroCounts
+from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
 from equipoise.losses._focal import log_one_minus
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
-
-__all__ = ["LDAMLoss", "ldam_loss"]
 
 _WHY = "Pass one margin per class, e.g. of `LDAMLoss.from_class_counts(counts)`."
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from equipoise._core.checks import one_of
-from equipoise.labels.weights import Counts, ZeroCounts, priors
+from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import one_of
+from equipoise.labels._count_input import Counts
+from equipoise.labels.weights import ZeroCounts, priors
 from equipoise.losses._checks import (
-    IGNORE_INDEX,
     Vector,
     ZeroPrior,
     check_classes,
@@ -21,13 +22,6 @@ from equipoise.losses._checks import (
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss, offset_op
-
-__all__ = [
-    "BalancedSoftmaxLoss",
-    "LogitAdjustedLoss",
-    "balanced_softmax_loss",
-    "logit_adjusted_loss",
-]
 
 _FLOOR = 1e-30
 _WHY = "Pass one share per class, e.g. `priors(counts)`."

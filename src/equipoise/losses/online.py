@@ -7,19 +7,12 @@ from functools import partial
 
 from torch import Tensor
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import UsageError
 from equipoise.losses._online import LossFunction, OnlineLoss, make_rule, mean_of_kept
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._selection import Band, Per, middle, per_positive
-
-__all__ = [
-    "NegativeRatioLoss",
-    "SemiHardLoss",
-    "negative_ratio_loss",
-    "semi_hard_loss",
-]
 
 
 def negative_ratio_loss(

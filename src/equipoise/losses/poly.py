@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equipoise._core.checks import say
+from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.errors import UsageError
-from equipoise.losses._checks import IGNORE_INDEX, check_classes, pick, upcast
+from equipoise.losses._checks import check_classes, pick, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._rows import rowwise
 from equipoise.losses.base import ClassLoss
-
-__all__ = ["Poly1CrossEntropyLoss", "poly1_cross_entropy_loss"]
 
 
 def poly1_cross_entropy_loss(

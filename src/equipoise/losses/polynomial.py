@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_labels, to_strength, upcast
 from equipoise.losses._entries import Entrywise, Term, reduce_loss
@@ -16,13 +16,6 @@ from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import power, tails
 from equipoise.losses.asymmetric import negative_margin, to_margin
 from equipoise.losses.base import Loss
-
-__all__ = [
-    "AsymmetricPolynomialLoss",
-    "Poly1BCELoss",
-    "asymmetric_polynomial_loss",
-    "poly1_bce_loss",
-]
 
 
 def asymmetric_polynomial_loss(

@@ -16,13 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts._tables import sample_tables
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import NotRecoverableError, ShapeError, UsageError
 from equipoise.losses._stationary import stationary_distribution
-
-__all__ = ["Recovery", "log_odds_tables", "recover_posterior", "solve_posterior"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 MAX_CLASSES = 100

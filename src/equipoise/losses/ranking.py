@@ -7,21 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_labels, to_strength, upcast
 from equipoise.losses._reduction import Reduction, reduce_units
 from equipoise.losses.base import Loss
 from equipoise.losses.label_sets import split_weights
-
-__all__ = [
-    "PairwiseAUCLoss",
-    "SmoothAPLoss",
-    "SoftFBetaLoss",
-    "pairwise_auc_loss",
-    "smooth_ap_loss",
-    "soft_f_beta_loss",
-]
 
 
 def _positive(name: str, value: float) -> float:

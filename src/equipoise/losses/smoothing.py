@@ -7,23 +7,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from equipoise._core.checks import say
+from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.errors import UsageError
-from equipoise.labels._count_input import read_counts
-from equipoise.labels.weights import Counts
-from equipoise.losses._checks import (
-    IGNORE_INDEX,
-    Vector,
-    check_classes,
-    check_vector,
-    to_vector,
-    upcast,
-)
+from equipoise.labels._count_input import Counts, read_counts
+from equipoise.losses._checks import Vector, check_classes, check_vector, to_vector, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._smoothing import smoothed, unmix
 from equipoise.losses.base import ClassLoss
-
-__all__ = ["LabelAwareSmoothingLoss", "label_aware_smoothing_loss"]
 
 _WHY = "Pass one share per class, e.g. of `LabelAwareSmoothingLoss.from_class_counts(counts)`."
 

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equipoise.labels.weights import Counts, priors
+from equipoise._core.targets import IGNORE_INDEX
+from equipoise.labels._count_input import Counts
+from equipoise.labels.weights import priors
 from equipoise.losses._checks import (
-    IGNORE_INDEX,
     Vector,
     check_classes,
     check_vector,
@@ -21,8 +22,6 @@ from equipoise.losses._checks import (
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss, log_offset, offset_op
-
-__all__ = ["CDTLoss", "VectorScalingLoss", "cdt_loss", "vector_scaling_loss"]
 
 _FLOOR = 1e-30
 _WHY = "Pass one share per class, e.g. `priors(counts)`."

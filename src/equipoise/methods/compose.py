@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import DoubleCorrectionWarning, NoEffectWarning, UsageError
 from equipoise.methods.losses import plain
@@ -19,8 +19,6 @@ from equipoise.methods.method import Method
 from equipoise.methods.mixing import add_mixing
 from equipoise.training.combination import add_sampler
 from equipoise.training.remedy import Remedy
-
-__all__ = ["COUNTS", "Composition", "compose"]
 
 Counts = Literal["before", "after"]
 COUNTS: tuple[Counts, ...] = ("before", "after")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 else:
     losses, training = OnDemand("equipoise.losses"), OnDemand("equipoise.training")
 
-__all__ = ["plain"]
-
 
 def _prior(labels: Labels) -> list[float] | None:
     if labels.kind == LABELS:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from equipoise.artifacts import Labels
     from equipoise.training.remedy import Remedy
 
-__all__ = ["CLASSES", "LABELS", "Method", "OnDemand", "method"]
-
 CLASSES, LABELS = "multiclass", "multilabel"
 
 Make = Callable[..., Any]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import UsageError
 from equipoise.methods.losses import plain
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from equipoise.training import Mixing, Remedy
 else:
     training = OnDemand("equipoise.training")
-
-__all__ = ["add_mixing", "class_width", "require_linear"]
 
 
 def require_linear(loss: nn.Module, mixing: Mixing) -> None:

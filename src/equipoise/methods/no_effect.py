@@ -16,8 +16,6 @@ from equipoise.errors import NoEffectWarning
 from equipoise.losses import BCELoss, CrossEntropyLoss
 from equipoise.training.remedy import Remedy
 
-__all__ = ["loss_gradient", "same_gradient", "say_if_idle"]
-
 _ROWS, _CLASSES = 64, 10
 _SAME = 1e-6
 _HARDLY = 0.01

@@ -11,8 +11,6 @@ from equipoise.artifacts import Labels
 from equipoise.errors import NotRecoverableError
 from equipoise.methods import Method, methods_for
 
-__all__ = ["EXAMPLES", "OperatingPoint", "operating_points"]
-
 _BY_LOSS = ("baseline", "loss")
 EXAMPLES = {
     "multilabel": "labels with 10 and 40 % positives",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise import sampling
-from equipoise._core.checks import one_of
+from equipoise._core.words import one_of
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.methods.losses import plain
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from equipoise.training import AugmentCopies, Remedy
 else:
     data, training = OnDemand("equipoise.data"), OnDemand("equipoise.training")
-
-__all__ = ["Draws", "balanced"]
 
 _FOLK = "folk recipe"
 _EXACT_FOR_CLASSES = {CLASSES: "exact", LABELS: "approximate"}

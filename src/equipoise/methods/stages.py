@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import UsageError
 from equipoise.methods.losses import class_balanced, effective_weights, ldam, plain
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from equipoise.training import Remedy
 else:
     training = OnDemand("equipoise.training")
-
-__all__ = ["defer"]
 
 _DEFERRED = "Cao et al., NeurIPS 2019, algorithm 1"
 _DECOUPLED = "Kang et al., ICLR 2020, section 4"

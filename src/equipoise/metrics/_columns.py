@@ -10,27 +10,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import (
-    one_of,
-    require_finite,
-    require_shape,
-    say,
-    to_array,
-    to_floats,
-)
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_finite, require_shape, to_array, to_floats
+from equipoise._core.words import one_of, say
 from equipoise.errors import DataError
 
-__all__ = [
-    "ZeroPositive",
-    "as_columns",
-    "as_truth",
-    "known_column",
-    "map_columns",
-    "one_or_all",
-    "undefined_as",
-]
-
-Floats = NDArray[np.float64]
 ZeroPositive = Literal["nan", "zero"]
 # Columns that are copied together: a strided copy of one alone takes twice as long.
 TOGETHER = 4

@@ -8,22 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say, to_array, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_array, to_positive
+from equipoise._core.words import say
 from equipoise.errors import DataError, ShapeError
 from equipoise.metrics._columns import ZeroPositive, as_truth, undefined_as
 from equipoise.metrics.point import table
-
-__all__ = [
-    "MacroAverage",
-    "MicroAverage",
-    "group_averages",
-    "macro_average",
-    "micro_average",
-    "samples_f_beta",
-    "worst_label",
-]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

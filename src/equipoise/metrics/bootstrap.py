@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from equipoise._core.checks import say, to_fraction, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.rng import generator
+from equipoise._core.words import say
 from equipoise.artifacts import Estimate
 from equipoise.errors import DataError
 from equipoise.metrics.ranks import Ranks
 
-__all__ = ["Replicates", "bootstrap_interval", "gap_bootstrap"]
-
-Floats = NDArray[np.float64]
 # Entries of the largest temporary table, so that memory does not grow with the replicates.
 BLOCK = 2_000_000
 

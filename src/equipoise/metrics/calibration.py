@@ -5,20 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
+from equipoise._core.words import say
 from equipoise.errors import DataError
 from equipoise.metrics._columns import as_columns
-
-__all__ = [
-    "brier_score",
-    "brier_skill",
-    "calibration_ratio",
-    "log_loss",
-    "softplus_losses",
-    "stratified_brier",
-]
-
-Floats = NDArray[np.float64]
 
 
 def softplus_losses(y_true: NDArray[np.integer], log_odds: Floats) -> Floats:

@@ -14,22 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise.metrics.ranks import Ranks, rank_positives
-
-__all__ = [
-    "Influence",
-    "average_precision_influence",
-    "balanced_accuracy_influence",
-    "macro_influence",
-    "matthews_influence",
-    "ranking_influences",
-    "ratio_influence",
-    "roc_auc_influence",
-    "spread",
-    "undefined",
-]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

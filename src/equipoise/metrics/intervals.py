@@ -9,18 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from equipoise._core.checks import one_of, to_fraction
+from equipoise._core.checks import to_fraction
+from equipoise._core.words import one_of
 from equipoise.artifacts import Estimate
 from equipoise.metrics.influence import Influence
-
-__all__ = [
-    "Scale",
-    "boyd_interval",
-    "half_row_interval",
-    "influence_interval",
-    "share_interval",
-    "wilson_interval",
-]
 
 Scale = Literal["logit", "atanh", "log", "identity"]
 EDGES: dict[Scale, tuple[float, float]] = {

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_positive
+from equipoise._core.words import say
 from equipoise.errors import DataError
 from equipoise.metrics._columns import map_columns
 from equipoise.metrics.ranks import Ranks
 
-__all__ = ["Measures", "measure_labels"]
-
-Floats = NDArray[np.float64]
 # Float64 copies that stay in the cache.
 CHUNK = 1 << 15
 

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts import Estimate
 from equipoise.errors import DataError
 from equipoise.metrics.influence import Influence
-
-__all__ = ["PairedDifference", "holm", "pair_over_seeds"]
 
 
 @dataclass(frozen=True, slots=True)

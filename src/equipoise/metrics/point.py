@@ -5,25 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_shape, say, to_array
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_shape, to_array
+from equipoise._core.words import say
 from equipoise.errors import DataError
 from equipoise.metrics._columns import as_truth
-
-__all__ = [
-    "balanced_accuracy",
-    "balanced_accuracy_per_label",
-    "confusion_matrix",
-    "f_beta",
-    "flagged_rate",
-    "label_confusion",
-    "matthews_corrcoef",
-    "precision",
-    "recall",
-    "specificity",
-    "table",
-]
-
-Floats = NDArray[np.float64]
 
 
 def _divide(above: NDArray[np.int64], below: NDArray[np.int64]) -> Floats:

@@ -6,22 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_fraction, to_positive
 from equipoise.metrics._columns import ZeroPositive, map_columns, one_or_all, undefined_as
 from equipoise.metrics.ranks import Ranks
-
-__all__ = [
-    "average_precision",
-    "best_f_beta",
-    "partial_roc_auc",
-    "precision_at_top",
-    "recall_at_fpr",
-    "roc_auc",
-]
-
-Floats = NDArray[np.float64]
 
 
 def _each(y_true: ArrayLike, scores: ArrayLike, metric: Callable[[Ranks], float]) -> Floats:

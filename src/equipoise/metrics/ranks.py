@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.arrays import Floats, Ints
 from equipoise.metrics._columns import map_columns
 from equipoise.metrics.sweep import halfway
 
-__all__ = ["Ranks", "rank_positives"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 # Above this share of positives one merge of two sorted lists beats a search for each positive.
 DENSE = 0.15
 

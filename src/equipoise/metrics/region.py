@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_fraction
 from equipoise.metrics.influence import Influence, spread, undefined
 from equipoise.metrics.ranks import Ranks
 
-__all__ = ["region_influences"]
-
-Floats = NDArray[np.float64]
 # A slope at a cut is taken over this many standard errors of where the cut falls ...
 REACH = 2.0
 # ... and over no less than this share of its distance from the top.

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import expit
 
+from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_fraction
 from equipoise._core.rng import generator
 from equipoise.artifacts import Estimate
@@ -17,16 +18,6 @@ from equipoise.metrics.calibration import entries
 from equipoise.metrics.influence import Influence
 from equipoise.metrics.intervals import influence_interval
 
-__all__ = [
-    "CalibrationLine",
-    "Decomposition",
-    "calibration_line",
-    "decompose_brier",
-    "reliability_band",
-    "reliability_curve",
-]
-
-Floats = NDArray[np.float64]
 NEWTON_STEPS, SINGULAR = 50, 1e12
 
 

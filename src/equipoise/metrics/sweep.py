@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise.metrics._columns import as_columns, known_column
-
-__all__ = ["Sweep", "halfway", "sweep"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

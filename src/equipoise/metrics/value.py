@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_shape, say, to_array, to_floats, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_shape, to_array, to_floats, to_positive
+from equipoise._core.words import say
 from equipoise.errors import DataError
 from equipoise.metrics._columns import map_columns
 from equipoise.metrics.point import confusion_matrix, table
-
-__all__ = ["expected_cost", "expected_cost_of_classes", "net_benefit"]
-
-Floats = NDArray[np.float64]
 
 
 def expected_cost(

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of, require_shape, say, to_array
+from equipoise._core.arrays import Ints
+from equipoise._core.checks import require_shape, to_array
 from equipoise._core.identity import class_order, loose_key
+from equipoise._core.words import one_of, say
 from equipoise.errors import DataError, EquipoiseError
 from equipoise.io.tables import as_numbers, read_table, require_columns, to_table
 from equipoise.mining.boxes import Floats, to_boxes
@@ -19,9 +21,6 @@ from equipoise.mining.boxes import Floats, to_boxes
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["BACKGROUND_NAME", "Annotations", "annotations_of", "read_box_table"]
-
-Ints = NDArray[np.int64]
 Truth = tuple[Floats, Ints, Floats]
 """Boxes, classes and crowds of one image."""
 BACKGROUND_NAME = "background"

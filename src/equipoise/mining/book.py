@@ -10,13 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_shape
 from equipoise._core.identity import as_text
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 
-__all__ = ["MistakeBook"]
-
-Ints = NDArray[np.int64]
 Event = Literal["hard", "skipped"]
 _SCHEMA, _VERSION = "equipoise.MistakeBook", 1
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_finite, say, to_array, to_floats
+from equipoise._core.checks import require_finite, to_array, to_floats
+from equipoise._core.words import say
 from equipoise.errors import DataError, ShapeError
-
-__all__ = ["best_cover", "best_iou", "box_areas", "box_iou", "to_boxes"]
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 _BLOCK = 32_768  # pairs: 256 KiB per array of float64, a few of which fit in the second cache

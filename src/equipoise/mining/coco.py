@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import say
 from equipoise._core.identity import loose_key
+from equipoise._core.words import say
 from equipoise.errors import DataError
 from equipoise.mining.annotations import BACKGROUND_NAME, Annotations, annotations_of
-
-__all__ = ["read_coco"]
 
 
 def _records(document: Mapping[str, Any], key: str, path: str) -> list[Mapping[str, Any]]:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Ints
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, MissingExtraError, ShapeError
-from equipoise.mining.pools import Ints, Pool, as_picture, batch_rows_for
+from equipoise.mining.pools import Pool, as_picture, batch_rows_for
 
 try:
     import torch
@@ -23,8 +24,6 @@ except (ImportError, RuntimeError) as error:
     raise MissingExtraError("torch", "torch", "equipoise.mining.DatasetPool") from error
 
 from equipoise.data import make_loader, seed_worker
-
-__all__ = ["DatasetPool"]
 
 
 class DatasetPool(Pool):

@@ -10,13 +10,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats, Ints
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.mining.options import Weighting
 
-__all__ = ["History", "MinedRows", "Origin"]
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Origin = Literal["positive", "initial", "hard", "easy"]
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 _SCHEMA, _VERSION = "equipoise.MinedRows", 1

@@ -12,8 +12,6 @@ from equipoise.metrics import average_precision_influence, boyd_interval, influe
 from equipoise.mining.pools import Pool
 from equipoise.mining.scoring import Scorer, foreground, outputs_of
 
-__all__ = ["calibrated_loss", "judge"]
-
 _ENOUGH = 50
 
 

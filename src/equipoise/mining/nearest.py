@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats, Ints
 from equipoise._core.rng import generator
+from equipoise._core.words import say
 from equipoise.errors import DataError
 from equipoise.mining.pools import Pool
 from equipoise.mining.selection import draw_rows
 
-__all__ = ["Nearest", "nearest_positives"]
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Embed = Callable[[Any], Any]
 _BLOCK = 512
 

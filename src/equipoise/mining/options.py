@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from equipoise._core.checks import closest, one_of, say, to_fraction, to_positive
+from equipoise._core.checks import to_fraction, to_positive
+from equipoise._core.words import closest, one_of, say
 from equipoise.errors import UsageError
-
-__all__ = ["MiningOptions", "Weighting"]
 
 Weighting = Literal["inverse", "none"]
 

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import require_finite, say
+from equipoise._core.arrays import Ints
+from equipoise._core.checks import require_finite
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text, loose_key
+from equipoise._core.words import say
 from equipoise.errors import DataError
 from equipoise.io.binary import binary_column
 from equipoise.io.coding import DEFAULT, LabelCoding, entry_text
 from equipoise.io.columns import class_column
 from equipoise.io.tables import require_columns
-from equipoise.mining.pools import Ints, Pool, batch_rows_for
+from equipoise.mining.pools import Pool, batch_rows_for
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["ParquetPool"]
 
 
 class ParquetPool(Pool):

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, say, to_positive
+from equipoise._core.checks import to_positive
+from equipoise._core.words import one_of, say
 from equipoise.errors import DataError, MissingExtraError, UsageError
 from equipoise.mining.proposals import IGNORED, Proposals
 
@@ -24,8 +25,6 @@ except (ImportError, RuntimeError) as error:
     raise MissingExtraError("torch", "torch", "equipoise.mining.PatchDataset") from error
 
 from equipoise.data.decoding import ImageSettings, decode_image
-
-__all__ = ["PatchDataset"]
 
 Padding = Literal["zero", "edge", "clip"]
 Image = str | Path | bytes | NDArray[Any] | Tensor

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_finite, say
+from equipoise._core.arrays import Ints
+from equipoise._core.checks import require_finite
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError, ShapeError, UsageError
 
-__all__ = ["ArrayPool", "Pool", "PoolPart", "batch_rows_for"]
-
-Ints = NDArray[np.int64]
 _BATCH_BYTES = 16 * 2**20
 _MOST_ROWS = 65_536
 

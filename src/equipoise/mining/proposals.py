@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_finite, require_shape, say, to_array, to_fraction
+from equipoise._core.arrays import Ints
+from equipoise._core.checks import require_finite, require_shape, to_array, to_fraction
+from equipoise._core.words import say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts.labels import Labels, pick_rows
 from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.mining.boxes import best_cover, best_iou, to_boxes
 
-__all__ = ["BACKGROUND", "IGNORED", "Proposals", "label_proposals"]
-
 Floats = NDArray[np.float32] | NDArray[np.float64]
-Ints = NDArray[np.int64]
 BACKGROUND, IGNORED = 0, -1
 _SCHEMA, _VERSION = "equipoise.Proposals", 1
 _COLUMNS = ("image", "label", "iou", "match")

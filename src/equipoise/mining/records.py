@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from equipoise._core.arrays import Ints
 from equipoise._core.logistic import expit
 from equipoise.artifacts import Estimate
 from equipoise.artifacts._io import read_json, reading, to_float, write_json
@@ -18,9 +18,6 @@ from equipoise.mining.pools import Pool
 from equipoise.mining.result import Mined, MiningRound
 from equipoise.mining.selection import Hard
 
-__all__ = ["load_round", "new_entries", "save_round", "trial_in", "write_result"]
-
-Ints = NDArray[np.int64]
 _SCHEMA, _VERSION = "equipoise.MiningRound", 1
 
 

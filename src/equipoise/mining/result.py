@@ -19,8 +19,6 @@ from equipoise.mining.inclusion import MinedRows
 from equipoise.mining.pools import Pool
 from equipoise.mining.scoring import Scorer, foreground
 
-__all__ = ["Mined", "MiningRound"]
-
 
 @dataclass(frozen=True, slots=True)
 class MiningRound:

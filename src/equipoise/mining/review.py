@@ -11,15 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
 from equipoise._core.files import atomic_path, write_text
+from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
 from equipoise.mining.book import MistakeBook
 from equipoise.mining.nearest import Embed, nearest_positives
 from equipoise.mining.pools import Pool
 from equipoise.report.review import render_review
-
-__all__ = ["Review", "write_review"]
 
 Picture = Callable[[int], NDArray[Any] | None]
 

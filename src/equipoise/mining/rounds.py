@@ -13,19 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import say
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
+from equipoise._core.progress import Progress
+from equipoise._core.words import say
 from equipoise.artifacts._io import plain
 from equipoise.errors import DataError, LeakageError, UsageError
 from equipoise.mining.options import MiningOptions
 from equipoise.mining.pools import Pool, PoolPart
 from equipoise.mining.result import Mined
 from equipoise.mining.run import MiningRun
-from equipoise.mining.scoring import Progress, barrier, place
+from equipoise.mining.scoring import barrier, place
 from equipoise.mining.task import Trainer
-
-__all__ = ["mine_hard_negatives"]
 
 _POLL_SECONDS = 0.5
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from equipoise._core.arrays import Ints
 from equipoise._core.logistic import expit
+from equipoise._core.progress import Progress
 from equipoise._core.rng import child_seed, generator
 from equipoise.artifacts import DecisionRule, Scores
 from equipoise.errors import NoSkillWarning
@@ -16,14 +18,12 @@ from equipoise.mining.book import MistakeBook
 from equipoise.mining.inclusion import History, MinedRows
 from equipoise.mining.judging import calibrated_loss, judge
 from equipoise.mining.options import MiningOptions
-from equipoise.mining.pools import Ints, Pool
+from equipoise.mining.pools import Pool
 from equipoise.mining.records import load_round, new_entries, save_round, trial_in, write_result
 from equipoise.mining.result import Mined, MiningRound
-from equipoise.mining.scoring import Progress, Scorer, barrier, place, score_pool
+from equipoise.mining.scoring import Scorer, barrier, place, score_pool
 from equipoise.mining.selection import Hard, draw_rows, find_hard
 from equipoise.mining.task import MiningTask, Trainer
-
-__all__ = ["MiningRun"]
 
 
 class MiningRun:

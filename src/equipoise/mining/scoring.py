@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import require_finite, require_shape
 from equipoise._core.files import atomic_path
+from equipoise._core.progress import Progress
 from equipoise.artifacts import DecisionRule, Scores
-from equipoise.mining.pools import Ints, Pool
+from equipoise.mining.pools import Pool
 
-__all__ = ["PoolScores", "Scorer", "barrier", "foreground", "outputs_of", "place", "score_pool"]
-
-Floats = NDArray[np.float64]
 Scorer = Callable[[Any], Any]
 """From a batch of inputs to outputs: (n,) or (n, 1) for one label, (n, C) for classes."""
-Progress = Callable[[str, int, int], None]
 _BATCHES = 16
 _MOST_ROWS = 2**20
 

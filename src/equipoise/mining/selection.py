@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Hard", "draw_rows", "find_hard"]
+from equipoise._core.arrays import Floats, Ints
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 Shards = Callable[[], Iterable[tuple[int, NDArray[np.floating]]]]
 """Called for each pass; yields where a shard begins and its scores, NaN for all but negatives."""
 Groups = Callable[[Ints], NDArray[Any] | None]

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from equipoise.mining.pools import Pool
 from equipoise.mining.scoring import Scorer
 
-__all__ = ["MiningTask", "Trainer"]
-
 
 @dataclass(frozen=True, eq=False)
 class MiningTask:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.rng import child_seed
+from equipoise._core.words import say
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.errors import MissingExtraError, UsageError
 from equipoise.metrics import average_precision
@@ -33,8 +33,6 @@ from equipoise.data import ArrayDataset
 from equipoise.losses import BCELoss, CrossEntropyLoss
 from equipoise.models import load_weights
 from equipoise.training import Monitor, Remedy, TrainingOptions, fit
-
-__all__ = ["FitTrainer", "NetworkScorer"]
 
 _ROWS_AT_ONCE = 1024
 

@@ -9,13 +9,11 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
 from equipoise._core.rng import generator
+from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
 
-__all__ = ["random_boxes", "sliding_windows"]
-
-Floats = NDArray[np.float64]
 Pair = int | tuple[int, int]
 
 

@@ -1,8 +1,9 @@
 """Reference networks, the factory and what is done to a network before training."""
 
+from equipoise.labels.loss_settings import prior_bias
 from equipoise.models import _torch  # noqa: F401  # comes first: says which extra brings torch
 from equipoise.models._head import Head
-from equipoise.models.bias import initialise_prior_bias, prior_bias
+from equipoise.models.bias import initialise_prior_bias
 from equipoise.models.cosine import CosineHead
 from equipoise.models.factory import MODEL_NAMES, make_model
 from equipoise.models.freezing import freeze, trainable_share, unfreeze

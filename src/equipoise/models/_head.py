@@ -6,11 +6,9 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.errors import ShapeError, UsageError
 from equipoise.models.cosine import CosineHead
-
-__all__ = ["Head", "make_head", "require_dropout", "require_images", "require_sizes"]
 
 Head = Literal["linear", "cosine"]
 

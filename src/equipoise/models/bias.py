@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import ShapeError
 from equipoise.labels.loss_settings import prior_bias
-
-__all__ = ["initialise_prior_bias", "prior_bias"]
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import MissingExtraError, UsageError
 
 try:
@@ -13,8 +13,6 @@ try:
     from torch.nn.functional import linear, normalize
 except (ImportError, RuntimeError) as error:
     raise MissingExtraError("torch", "torch", "equipoise.models") from error
-
-__all__ = ["CosineHead"]
 
 
 class CosineHead(nn.Module):

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.checks import closest, one_of, say
+from equipoise._core.words import closest, one_of, say
 from equipoise.errors import DataError, UsageError
 from equipoise.models._head import Head, require_sizes
 from equipoise.models._torch import cuda_devices
@@ -23,8 +23,6 @@ from equipoise.models.mlp import MLP
 from equipoise.models.resnet import ResNet32
 from equipoise.models.vgg import VGG16
 from equipoise.models.weights import load_weights
-
-__all__ = ["MODEL_NAMES", "make_model"]
 
 _SMALL, _LARGE = (3, 32, 32), (3, 224, 224)
 Shape = tuple[int, ...]

@@ -11,10 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from equipoise._core.checks import closest, say
+from equipoise._core.words import closest, say
 from equipoise.errors import MissingExtraError, UsageError
-
-__all__ = ["LIBRARIES", "build_from_callable", "build_from_library"]
 
 _OUTPUTS = ("num_outputs", "num_classes", "out_channels", "n_classes")
 _CHANNELS = ("in_channels", "n_input_channels", "in_chans")

@@ -9,10 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from equipoise._core.checks import closest, say
+from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
-
-__all__ = ["freeze", "trainable_share", "unfreeze"]
 
 Patterns = str | re.Pattern[str] | Sequence[str | re.Pattern[str]]
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

@@ -9,13 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.models._head import require_sizes
 from equipoise.models._torch import cuda_devices
 from equipoise.models.cosine import CosineHead
-
-__all__ = ["find_last_layer", "replace_head"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.models._head import Head, make_head, require_dropout, require_sizes
-
-__all__ = ["LSTMClassifier"]
 
 Padded = Tensor | tuple[Tensor, Tensor] | list[Tensor]
 

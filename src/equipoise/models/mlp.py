@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.models._head import Head, make_head, require_dropout, require_sizes
-
-__all__ = ["MLP"]
 
 
 class MLP(nn.Module):

@@ -16,11 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.checks import say
 from equipoise._core.files import atomic_path
+from equipoise._core.words import say
 from equipoise.errors import DataError, MissingExtraError, UsageError
-
-__all__ = ["export_onnx"]
 
 _CLOSE = 1e-3  # of the largest output; float32 sums in another order stay far below it
 

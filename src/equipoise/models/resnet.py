@@ -7,8 +7,6 @@ from torch.nn.functional import pad, relu
 
 from equipoise.models._head import Head, make_head, require_images, require_sizes
 
-__all__ = ["ResNet32"]
-
 _STAGES = ((16, 1), (32, 2), (64, 2))
 _BLOCKS = 5
 

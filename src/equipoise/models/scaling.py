@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import DataError
-
-__all__ = ["ScaledInputs"]
 
 
 class ScaledInputs(nn.Module):

@@ -12,8 +12,6 @@ from equipoise.models._head import (
     require_sizes,
 )
 
-__all__ = ["VGG16"]
-
 _STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 _WIDTH = 512
 

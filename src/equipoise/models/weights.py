@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import DataError, MissingExtraError, ShapeError
-
-__all__ = ["LoadReport", "load_weights"]
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 # Under these keys training scripts and Lightning keep the weights; the first one found is taken.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from equipoise.artifacts import Correction, DecisionRule, Evaluation, Scores, Trial
 
-__all__ = ["correction_words", "limits", "usage"]
-
 FEW = 10
 _EXACT = {
     "exact": "its effect on the probabilities is undone exactly",

@@ -15,8 +15,6 @@ from matplotlib.figure import Figure
 
 from equipoise.artifacts import ArmRecord, Comparison
 
-__all__ = ["decomposition", "forest", "operating_points", "precision_recall", "reliability"]
-
 # Stand-ins that are replaced by the page's CSS variables after drawing.
 INK, SOFT, LINE, BAND = "#010101", "#020202", "#030303", "#040404"
 GOOD, FREE, BAD = "#050505", "#060606", "#070707"

@@ -13,10 +13,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from equipoise._core.checks import require_shape, say
+from equipoise._core.checks import require_shape
+from equipoise._core.words import say
 from equipoise.errors import UsageError
-
-__all__ = ["draw_confusion"]
 
 # Above this many columns numbers no longer fit into their cells.
 MOST_NUMBERS = 20

@@ -10,8 +10,6 @@ from typing import Any
 from equipoise.artifacts import ArmRecord, Comparison, Estimate, Finding
 from equipoise.report import charts
 
-__all__ = ["METRIC_WORDS", "comparison_view", "interval", "number"]
-
 METRIC_WORDS = {
     "macro_ap": "macro AP",
     "macro_auroc": "macro AUROC",

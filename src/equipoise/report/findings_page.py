@@ -12,8 +12,6 @@ from typing import Any
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.diagnosis import CheckResult, explain
 
-__all__ = ["findings_page", "findings_sarif"]
-
 _LEVELS = {"error": "error", "warning": "warning", "tip": "note"}
 _TONES = {"error": "bad", "warning": "free", "tip": "open"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

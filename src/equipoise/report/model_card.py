@@ -14,8 +14,6 @@ from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Finding, Sco
 from equipoise.metrics import average_precision
 from equipoise.report._card_words import correction_words, limits, usage
 
-__all__ = ["model_card"]
-
 MOST = 200
 DASH = "\N{EN DASH}"
 _TEST_METRICS = ("ap", "auroc", "precision", "recall", "f1")

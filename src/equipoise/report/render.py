@@ -12,8 +12,6 @@ from equipoise.artifacts import Comparison, Finding
 from equipoise.errors import UsageError
 from equipoise.report.context import comparison_view
 
-__all__ = ["render_report", "write_report"]
-
 
 def render_report(
     results: Comparison | Sequence[Comparison],

@@ -13,8 +13,6 @@ from matplotlib.ticker import MaxNLocator
 
 from equipoise.report.training_curves import _svg
 
-__all__ = ["growth_picture", "render_review"]
-
 _PARTS = (
     ("positive", "positives", "#0072b2"),
     ("initial", "first negatives", "#8c8c8c"),

@@ -16,8 +16,6 @@ from matplotlib.ticker import MaxNLocator
 
 from equipoise.artifacts import Trial
 
-__all__ = ["recall_curves", "training_curves"]
-
 # Okabe and Ito's palette, told apart by colour-blind readers.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8c8c8c")
 MOST = len(_COLOURS)

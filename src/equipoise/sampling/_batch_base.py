@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError
 from equipoise.sampling._place import Placed, Sharding, positive_int
 from equipoise.sampling.effect import sampler_correction
-
-__all__ = ["BatchDraw", "Rows"]
 
 Rows = NDArray[np.int64]
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
-from equipoise._core.words import closest
+from equipoise._core.words import closest, say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
@@ -17,8 +16,6 @@ from equipoise.sampling._place import Sharding, positive_int
 from equipoise.sampling._turns import Turns
 from equipoise.sampling.effect import sampler_correction
 from equipoise.sampling.weights import to_labels
-
-__all__ = ["BalancedBatches", "PKBatches", "StratifiedBatches"]
 
 
 class StratifiedBatches(BatchDraw):

@@ -7,9 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from equipoise.sampling._tilt import Floats, Labelsets, Tilt, solve_tilt
-
-__all__ = ["Limit", "Outcome", "within_limits"]
+from equipoise._core.arrays import Floats
+from equipoise.sampling._tilt import Labelsets, Tilt, solve_tilt
 
 Limit = Literal["min_ess", "max_weight"]
 _LEAST_RIDGE, _LARGEST_RIDGE, _HALVINGS = 1e-8, 1e8, 7

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise.artifacts.labels import UNKNOWN
 
-__all__ = ["PairShift", "shift_of_pairs"]
-
 _CHUNK = 16_384
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,9 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from equipoise._core.checks import one_of, say
 from equipoise._core.rng import generator
+from equipoise._core.words import one_of, say
 from equipoise.errors import UsageError
-
-__all__ = ["Placed", "Sharding", "positive_int"]
 
 Sharding = Literal["auto", "none"]
 _SHARDING: tuple[Sharding, ...] = ("auto", "none")

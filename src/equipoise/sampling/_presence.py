@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from equipoise._core.checks import say, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_positive
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError
-
-__all__ = ["by_presence", "presence_classes"]
-
-Floats = NDArray[np.float64]
 
 
 def presence_classes(labels: Labels) -> Labels | None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
+from equipoise._core.words import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, NoEffectWarning, UsageError
@@ -16,11 +17,8 @@ from equipoise.sampling._place import Placed, Sharding, positive_int
 from equipoise.sampling.effect import sampler_correction
 from equipoise.sampling.weights import _check_weights, class_balanced_weights, to_labels
 
-__all__ = ["ClassBalancedRows", "RowDraw", "WeightedRows", "draw_by_weight"]
-
 _BLOCK = 65_536
 Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class RowDraw(Placed):

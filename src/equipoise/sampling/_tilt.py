@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from equipoise._core.arrays import Floats
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.labels.pairs import pack_rows
-
-__all__ = ["Labelsets", "Tilt", "group_labelsets", "solve_tilt"]
 
 _CELLS = 2**22  # few large products: many small ones wait for threads on a busy machine
 _SPARSE = 0.2
 _LONGEST_STEP = 10.0
 _STEPS = 40
-Floats = NDArray[np.float64]
 
 
 class Labelsets:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Turns"]
-
 
 class Turns:
     """Hands out rows without end, each once before any comes twice."""

@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import say, to_array
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_array
+from equipoise._core.words import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
 from equipoise.sampling._place import Sharding, positive_int
-from equipoise.sampling._row_draws import Floats, RowDraw, Rows, draw_by_weight
+from equipoise.sampling._row_draws import RowDraw, Rows, draw_by_weight
 from equipoise.sampling.effect import sampler_correction
 from equipoise.sampling.repeat import repeat_factor_rows, repeat_factors
 from equipoise.sampling.weights import class_balanced_weights, to_labels
-
-__all__ = ["ListedRows", "ProgressiveRows", "RepeatFactorRows"]
 
 
 class RepeatFactorRows(RowDraw):

@@ -12,8 +12,6 @@ from torch.utils.data import BatchSampler
 from equipoise.sampling._batch_base import BatchDraw
 from equipoise.sampling._batch_draws import BalancedBatches, PKBatches, StratifiedBatches
 
-__all__ = ["BalancedBatchSampler", "BatchesFromLabels", "PKBatchSampler", "StratifiedBatchSampler"]
-
 
 class BatchesFromLabels(BatchDraw, BatchSampler):
     """Base of the batch samplers: a draw that torch takes for a `BatchSampler`.

@@ -7,19 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
+from equipoise._core.words import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import NotRecoverableError, UsageError
-from equipoise.sampling.weights import Floats, _check_weights, to_labels
-
-__all__ = [
-    "effective_sample_size",
-    "implied_pos_weight",
-    "inclusion_probabilities",
-    "sampler_correction",
-    "weighted_rates",
-]
+from equipoise.sampling.weights import _check_weights, to_labels
 
 
 def implied_pos_weight(weights: ArrayLike, labels: Labels | ArrayLike) -> Floats:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_fraction, to_positive
 from equipoise.artifacts.labels import Labels
 from equipoise.labels.pairs import pack_rows
-from equipoise.sampling.weights import Floats, _check_weights, class_balanced_weights, to_labels
-
-__all__ = ["inverse_labelset_weights", "single_label_weights"]
+from equipoise.sampling.weights import _check_weights, class_balanced_weights, to_labels
 
 
 def inverse_labelset_weights(labels: Labels | ArrayLike, *, empty_weight: float = 1.0) -> Floats:

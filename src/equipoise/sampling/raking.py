@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of, require_shape, say, to_array, to_fraction
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_shape, to_array, to_fraction
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
 from equipoise.sampling._limits import Limit, within_limits
@@ -17,11 +19,8 @@ from equipoise.sampling._tilt import group_labelsets
 from equipoise.sampling.effect import weighted_rates
 from equipoise.sampling.weights import to_labels
 
-__all__ = ["Raking", "rake", "target_rates"]
-
 Target = Literal["sqrt", "equal"]
 TARGETS: tuple[Target, ...] = ("sqrt", "equal")
-Floats = NDArray[np.float64]
 _REACHED = 1e-6
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say, to_array, to_positive
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_array, to_positive
 from equipoise._core.rng import generator
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
-from equipoise.sampling.weights import Floats, to_labels
-
-__all__ = ["repeat_factor_rows", "repeat_factor_weights", "repeat_factors"]
+from equipoise.sampling.weights import to_labels
 
 
 def repeat_factors(

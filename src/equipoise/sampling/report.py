@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say, to_array
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_array
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
 from equipoise.sampling._pairs import PairShift, shift_of_pairs
@@ -19,9 +21,7 @@ from equipoise.sampling.effect import (
     implied_pos_weight,
     weighted_rates,
 )
-from equipoise.sampling.weights import Floats, _check_weights, to_labels
-
-__all__ = ["SamplingReport", "sampling_report"]
+from equipoise.sampling.weights import _check_weights, to_labels
 
 SIZES = ("0", "1", "2", "3", "4+")
 Vector = tuple[float, ...]

@@ -11,8 +11,6 @@ from torch.utils.data import DistributedSampler
 
 from equipoise.sampling._row_draws import ClassBalancedRows, RowDraw, WeightedRows
 
-__all__ = ["ClassBalancedSampler", "RowSampler", "WeightedSampler"]
-
 
 class RowSampler(RowDraw, DistributedSampler[int]):
     """Base of the samplers of rows: a draw that torch takes for a `DistributedSampler`."""

@@ -13,8 +13,6 @@ from equipoise.artifacts.labels import Labels
 from equipoise.sampling.report import sampling_report
 from equipoise.sampling.rules import ROW_RULES
 
-__all__ = ["RuleRow", "four_labels", "long_tail_labels", "rule_rows", "rule_tables"]
-
 PREVALENCE = (0.085, 0.29, 0.17, 0.469)
 ROWS = 224_000
 TAIL_COUNTS = {22: 4702, 0: 1749, 12: 130, 8: 43, 16: 39, 15: 30, 17: 24, 20: 17, 4: 13, 5: 13}

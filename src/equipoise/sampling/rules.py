@@ -8,14 +8,14 @@ from types import MappingProxyType
 
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import one_of
+from equipoise._core.arrays import Floats
+from equipoise._core.words import one_of
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import UsageError
 from equipoise.sampling.labelsets import inverse_labelset_weights, single_label_weights
 from equipoise.sampling.raking import rake
 from equipoise.sampling.repeat import repeat_factor_weights
 from equipoise.sampling.weights import (
-    Floats,
     class_balanced_weights,
     effective_number_weights,
     instance_weights,
@@ -23,8 +23,6 @@ from equipoise.sampling.weights import (
     progressive_weights,
     to_labels,
 )
-
-__all__ = ["ROW_RULES", "RowRule", "row_weights"]
 
 _BOTH: tuple[Kind, ...] = ("multiclass", "multilabel")
 

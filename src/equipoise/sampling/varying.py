@@ -5,8 +5,6 @@ from __future__ import annotations
 from equipoise.sampling._varying_draws import ListedRows, ProgressiveRows, RepeatFactorRows
 from equipoise.sampling.rows import RowSampler
 
-__all__ = ["ListedRowsSampler", "ProgressiveSampler", "RepeatFactorSampler"]
-
 
 class RepeatFactorSampler(RepeatFactorRows, RowSampler):
     """Repeat rows of rare classes and labels, and keep every row (LVIS, Gupta et al., 2019).

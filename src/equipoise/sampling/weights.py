@@ -6,34 +6,18 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from equipoise._core.checks import (
-    one_of,
-    require_finite,
-    require_shape,
-    say,
-    to_array,
-    to_positive,
-)
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_finite, require_shape, to_array, to_positive
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.labels.weights import class_weights
 from equipoise.sampling._presence import by_presence
 
-__all__ = [
-    "Join",
-    "class_balanced_weights",
-    "effective_number_weights",
-    "instance_weights",
-    "power_weights",
-    "progressive_weights",
-    "to_labels",
-]
-
 Join = Literal["max", "mean", "sum"]
 JOINS: tuple[Join, ...] = ("max", "mean", "sum")
-Floats = NDArray[np.float64]
 
 
 def to_labels(labels: Labels | ArrayLike) -> Labels:

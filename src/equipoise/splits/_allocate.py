@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats, Ints
 from equipoise.splits._units import Units, product
-
-__all__ = ["allocate_classes", "allocate_iteratively", "lifted_demand"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 
 # Spread of the log of a unit's size when units are put in order.
 JITTER = 0.5

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Ints
 from equipoise.artifacts.labels import UNKNOWN, Labels
-
-__all__ = ["count_parts", "crossing_groups", "make_proof"]
-
-Ints = NDArray[np.int64]
 
 
 def count_parts(labels: Labels, member: Ints, n_parts: int) -> tuple[Ints, Ints, Ints]:

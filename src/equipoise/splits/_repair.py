@@ -7,11 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Ints
 from equipoise.splits._units import Units, product
 
-__all__ = ["repair", "shortfall"]
-
-Ints = NDArray[np.int64]
 _TRIES = 64
 
 

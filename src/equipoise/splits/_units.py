@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import Labels
 
-__all__ = ["Units", "gather_units", "product"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Units:

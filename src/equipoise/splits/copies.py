@@ -18,8 +18,6 @@ from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels, to_ids
 from equipoise.splits.leakage import row_hashes
 
-__all__ = ["Copies", "copies_finding", "feature_contents", "find_copies"]
-
 _ROWS_AT_ONCE = 65_536
 # Equal rows are copies where chance would make less than this share of them.
 _CHANCE = 0.01

@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Ints
 from equipoise._core.rng import generator
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
 from equipoise.splits._proof import count_parts, crossing_groups, make_proof
 from equipoise.splits._units import Units, gather_units
-from equipoise.splits.stratified import Ints, allocate, group_codes
-
-__all__ = ["stratified_kfold"]
+from equipoise.splits.stratified import allocate, group_codes
 
 
 def _folds(

@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_shape, say
+from equipoise._core.arrays import Ints
+from equipoise._core.checks import require_shape
 from equipoise._core.codes import CODES
 from equipoise._core.identity import as_text, hashable_ids
+from equipoise._core.words import say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
 from equipoise.splits._proof import count_parts, crossing_groups
 from equipoise.splits.stratified import PARTS, group_codes
-
-__all__ = ["audit_split", "row_hashes"]
-
-Ints = NDArray[np.int64]
 
 
 def row_hashes(features: ArrayLike) -> NDArray[np.uint64]:

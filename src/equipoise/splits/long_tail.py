@@ -8,18 +8,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import closest, one_of, say
+from equipoise._core.arrays import Ints
 from equipoise._core.rng import generator
+from equipoise._core.words import closest, one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
 
-__all__ = ["Shape", "long_tail_counts", "long_tail_split"]
-
 Shape = Literal["exp", "step", "custom"]
 SHAPES = ("exp", "step", "custom")
-Ints = NDArray[np.int64]
 
 
 def _weights(

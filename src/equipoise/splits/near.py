@@ -7,10 +7,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import require_shape, say
+from equipoise._core.checks import require_shape
+from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
-
-__all__ = ["near_pairs"]
 
 _BANDS = 4
 _MOST = 2_000_000

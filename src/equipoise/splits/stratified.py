@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Ints
 from equipoise._core.identity import text_codes
 from equipoise._core.rng import generator
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels, to_ids
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
@@ -20,11 +21,8 @@ from equipoise.splits._proof import count_parts, crossing_groups, make_proof
 from equipoise.splits._repair import repair, shortfall
 from equipoise.splits._units import Units, gather_units
 
-__all__ = ["redraw_validation", "stratified_split"]
-
 PARTS = ("train", "val", "test")
 _ATTEMPTS = 8
-Ints = NDArray[np.int64]
 
 
 def group_codes(labels: Labels, groups: ArrayLike | None) -> Ints | None:

@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError
 from equipoise.splits._proof import count_parts, crossing_groups
 from equipoise.splits.stratified import PARTS, group_codes
-
-__all__ = ["SplitSummary", "split_summary"]
 
 
 @dataclass(frozen=True, slots=True)

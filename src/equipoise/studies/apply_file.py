@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.arrays import Floats
 from equipoise._core.files import atomic_path
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS
@@ -28,10 +28,7 @@ from equipoise.io.scores import (
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Applied", "apply_file"]
-
 _BATCH = 250_000
-Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 

@@ -14,15 +14,13 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from equipoise._core.checks import closest, say
 from equipoise._core.rng import child_seed
+from equipoise._core.words import closest, say
 from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
 from equipoise.artifacts.scores import Part
 from equipoise.errors import DataError, UsageError
 from equipoise.training.selection import METRIC_NAMES, selection_metric
 from equipoise.training.targets import with_ids
-
-__all__ = ["BASELINES", "Baseline", "baseline_trial", "estimator_baseline", "require_settings"]
 
 Floats = NDArray[np.floating]
 Outputs = NDArray[np.float64]

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.diagnosis import ClassTable
 from equipoise.errors import DataError
 from equipoise.io import as_numbers, read_table
 
 if TYPE_CHECKING:
     import polars as pl
-
-__all__ = ["read_class_table"]
 
 _KINDS = ("recall_train", "train_recall", "recall", "precision")
 

@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 from equipoise.errors import EquipoiseError, MissingExtraError, TrainingError
 from equipoise.studies.pools import Answer
 
-__all__ = ["run_on_ray"]
-
 Key = TypeVar("Key")
 
 

@@ -8,18 +8,6 @@ from pydantic import BaseModel, Field
 
 from equipoise.studies.study_data import Coded, Strict
 
-__all__ = [
-    "DATA_SPECS",
-    "ArrayData",
-    "CifarData",
-    "Data",
-    "ImageBytesData",
-    "ImageFilesData",
-    "ImageFolderData",
-    "SequenceData",
-    "TableRows",
-]
-
 
 class _Labelled(Coded):
     """Where labels, ids and groups stand in a table."""

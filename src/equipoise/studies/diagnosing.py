@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import one_of, say
 from equipoise._core.files import write_text
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import Comparison, DecisionRule, Labels, Split, Trial
 from equipoise.diagnosis import CheckResult, Material, run_checks
 from equipoise.errors import DataError, UsageError
@@ -20,8 +20,6 @@ from equipoise.report.findings_page import findings_page, findings_sarif
 from equipoise.studies.class_tables import read_class_table
 from equipoise.studies.logs import read_log
 from equipoise.studies.set_ups import read_setups
-
-__all__ = ["FORMATS", "Sources", "check_sources", "write_results"]
 
 FORMATS = ("text", "json", "sarif", "html")
 

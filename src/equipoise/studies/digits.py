@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
 from equipoise._core.rng import generator
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.studies.source import StudyData
-
-__all__ = ["MOSAIC_PREVALENCES", "digit_mosaics", "digits"]
 
 Floats = NDArray[np.float32]
 # Positives of four labels among 224,000 images.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.methods import THRESHOLDS, methods_for
 from equipoise.studies.load import load_data
@@ -17,8 +17,6 @@ from equipoise.studies.screening import HEADS_AT_ONCE, missing_jobs
 from equipoise.studies.study import Study, load_study, parse_study, set_value
 from equipoise.studies.template import DEFAULT_REFERENCES, table_spec
 from equipoise.studies.threads import using_threads
-
-__all__ = ["clear_trials", "in_words", "plan_rows", "study_from"]
 
 # Features times labels up to which logistic regressions take seconds.
 _QUICK_TO_FIT = 30_000_000

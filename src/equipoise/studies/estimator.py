@@ -13,15 +13,12 @@ from sklearn.utils import Tags, get_tags, indexable
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
+from equipoise._core.words import say
 from equipoise.artifacts import Labels, Scores
 from equipoise.decisions import tune
 from equipoise.errors import DataError, InfeasibleSplitError, UsageError
 from equipoise.splits import feature_contents, find_copies, stratified_kfold
-
-__all__ = ["DecisionRuleClassifier"]
-
-Floats = NDArray[np.float64]
 
 
 class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, Dataset, default_collate
 
-from equipoise._core.checks import say
 from equipoise._core.files import write_text
 from equipoise._core.fingerprint import digest, fingerprint_array, fingerprint_config
 from equipoise._core.locks import Locks
+from equipoise._core.progress import Progress
+from equipoise._core.words import say
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, UsageError
 from equipoise.models import ScaledInputs, find_last_layer, make_model
@@ -27,9 +27,6 @@ from equipoise.studies.study_data import FeatureSpec
 from equipoise.studies.train_data import TrainRows
 from equipoise.studies.train_model import IMAGENET
 
-__all__ = ["Backbone", "features_file", "features_of", "open_backbone", "stand_in"]
-
-Progress = Callable[[str, int, int], None]
 _SAMPLED = 256
 _SAVE_SECONDS = 5.0
 _POLL_SECONDS = 0.5

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import say
 from equipoise._core.fingerprint import digest
+from equipoise._core.words import say
 from equipoise.artifacts import Labels, Split, Trial
 from equipoise.audit.entry import load_object
 from equipoise.errors import EquipoiseError, TrainingError, UsageError
@@ -23,9 +23,7 @@ from equipoise.studies.baselines import (
     require_settings,
 )
 from equipoise.studies.source import StudyData
-from equipoise.studies.study import REFERENCES, StudyArm
-
-__all__ = ["check_fitted", "code_of", "fit_arm", "known_settings"]
+from equipoise.studies.study_parts import REFERENCES, StudyArm
 
 
 def known_settings(arm: StudyArm) -> Mapping[str, Any] | None:

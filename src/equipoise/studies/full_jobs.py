@@ -21,15 +21,13 @@ from equipoise.methods.no_effect import loss_gradient, same_gradient
 from equipoise.studies.choose import best_of, metric_name
 from equipoise.studies.grid import settings_of
 from equipoise.studies.predict import load_network, run_network
-from equipoise.studies.study import StudyArm
+from equipoise.studies.study_parts import StudyArm
 from equipoise.studies.threads import using_threads
 from equipoise.studies.train_run import TrainPlan, plan_training, run_training
 from equipoise.studies.train_study import FullStudy, parse_full_study
 from equipoise.training.fit import planned_config
 from equipoise.training.folder import write_trial
 from equipoise.training.targets import with_ids
-
-__all__ = ["Job", "choose_trial", "folder_of", "jobs_of", "plan_job", "train_job"]
 
 
 @dataclass(frozen=True, slots=True)

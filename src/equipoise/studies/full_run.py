@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from equipoise._core.checks import say
+from equipoise._core.progress import Progress
+from equipoise._core.words import say
 from equipoise.diagnosis import diagnose
 from equipoise.errors import UsageError
 from equipoise.studies.full_jobs import (
@@ -29,9 +30,6 @@ from equipoise.studies.threads import using_threads
 from equipoise.studies.train_run import TrainPlan
 from equipoise.studies.train_study import FullStudy
 
-__all__ = ["plan_full", "run_full", "threads_of"]
-
-Progress = Callable[[str, int, int], None]
 Answers = Iterator[tuple[Job, Answer | None]]
 _POLL_SECONDS = 0.5
 

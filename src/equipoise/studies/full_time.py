@@ -16,8 +16,6 @@ from equipoise.studies.threads import using_threads
 from equipoise.studies.train_run import TrainPlan
 from equipoise.studies.train_study import FullStudy
 
-__all__ = ["estimate_training", "plan_rows"]
-
 
 def plan_rows(
     study: FullStudy,

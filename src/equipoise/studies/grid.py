@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Protocol
 
-from equipoise._core.checks import closest, say
 from equipoise._core.fingerprint import canonical_json
 from equipoise._core.rng import generator
+from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.methods import get_method
 from equipoise.studies.fitted_arms import known_settings
-from equipoise.studies.study import StudyArm, TuningSpec
-
-__all__ = ["Setting", "settings_of"]
+from equipoise.studies.study_parts import StudyArm, TuningSpec
 
 
 @dataclass(frozen=True, slots=True)

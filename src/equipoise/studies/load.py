@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.checks import say
+from equipoise._core.progress import Progress
+from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
 from equipoise.io import feature_table
 from equipoise.studies.digits import digit_mosaics, digits
 from equipoise.studies.source import StudyData
-from equipoise.studies.study import DigitsData, MosaicData, Study, TableData
+from equipoise.studies.study import Study
+from equipoise.studies.study_data import DigitsData, MosaicData, TableData
 from equipoise.studies.tables import join_tables
-
-__all__ = ["Progress", "load_data"]
-
-Progress = Callable[[str, int, int], None]
 
 
 def load_data(

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import DataError, MissingExtraError
-
-__all__ = ["read_log"]
 
 _LOSS = ("loss", "train_loss", "train/loss", "training_loss", "loss_epoch", "train_loss_epoch",
          "epoch_loss", "loss/train")  # fmt: skip

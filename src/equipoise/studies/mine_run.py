@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +15,9 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import Dataset
 
-from equipoise._core.checks import closest, say
 from equipoise._core.files import write_text
+from equipoise._core.progress import Progress
+from equipoise._core.words import closest, say
 from equipoise.artifacts import Labels
 from equipoise.data import ArrayDataset
 from equipoise.errors import DataError, UsageError
@@ -37,10 +38,6 @@ from equipoise.studies.mine_study import MineStudy
 from equipoise.studies.study_parts import MIN_EPOCHS, STEPS
 from equipoise.studies.train_data import TrainRows, load_rows
 from equipoise.studies.train_run import TrainPlan, make_augmentation, plan_training
-
-__all__ = ["MinePlan", "plan_mining", "run_mining"]
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

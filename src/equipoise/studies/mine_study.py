@@ -19,8 +19,6 @@ from equipoise.studies.train_study import (
     read_relative,
 )
 
-__all__ = ["MineStudy", "mine_study_from", "parse_mine_study"]
-
 
 class MineStudy(TrainStudy):
     """Everything that decides one run of mining.

@@ -18,10 +18,7 @@ from equipoise.splits import (
     stratified_split,
 )
 from equipoise.studies.source import StudyData
-from equipoise.studies.study import LongTailSpec, StratifiedSpec
-
-__all__ = ["copies_of", "fixed_test", "split_findings", "splitter"]
-
+from equipoise.studies.study_data import LongTailSpec, StratifiedSpec
 
 Spec = StratifiedSpec | LongTailSpec
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, say
 from equipoise._core.files import atomic_path, write_text
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import Labels, Split
 from equipoise.errors import DataError, UsageError
 from equipoise.io import read_table
@@ -26,14 +26,6 @@ from equipoise.splits import (
     stratified_split,
 )
 from equipoise.splits.long_tail import Shape
-
-__all__ = [
-    "LongTail",
-    "draw_splits",
-    "splits_dict",
-    "write_parts",
-    "write_splits",
-]
 
 PARTS = ("train", "val", "test")
 DEFAULT = (0.7, 0.15, 0.15)

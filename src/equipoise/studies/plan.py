@@ -8,36 +8,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipoise._core.checks import say
 from equipoise._core.fingerprint import canonical_json, fingerprint_config
+from equipoise._core.progress import Progress
+from equipoise._core.words import say
 from equipoise.artifacts import Split, Trial
 from equipoise.errors import NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.fitted_arms import check_fitted, code_of, fit_arm
 from equipoise.studies.grid import Setting, settings_of
-from equipoise.studies.load import Progress, load_data
+from equipoise.studies.load import load_data
 from equipoise.studies.partition import splitter
 from equipoise.studies.source import StudyData
-from equipoise.studies.study import (
-    ArmSpec,
-    Study,
-    StudyArm,
-    Training,
-)
+from equipoise.studies.study import Study
+from equipoise.studies.study_parts import ArmSpec, StudyArm, Training
 
 if TYPE_CHECKING:
     from equipoise.training import HeadJob, HeadSettings
     from equipoise.training.remedy import Remedy
-
-__all__ = [
-    "Candidate",
-    "Plan",
-    "chosen_config",
-    "load_finished",
-    "make_plan",
-    "require_code",
-    "trial_folder",
-]
 
 _TRIAL_SCHEMA = 2
 # Of a remedy, that heads support.

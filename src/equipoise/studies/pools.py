@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import EquipoiseError, TrainingError, UsageError
-
-__all__ = ["Answer", "gpu_slots", "in_processes", "in_turn"]
 
 Answer = tuple[str, bool]
 Key = TypeVar("Key")

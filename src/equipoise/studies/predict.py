@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset
 
-from equipoise._core.checks import say
 from equipoise._core.identity import as_text
+from equipoise._core.words import say
 from equipoise.artifacts import DecisionRule, Scores, Trial
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, DataWarning, UsageError
@@ -24,16 +24,6 @@ from equipoise.studies.apply_file import Applied, apply_file
 from equipoise.studies.train_data import TrainRows, open_rows
 from equipoise.studies.train_model import build_again
 from equipoise.studies.train_study import parse_train_study
-
-__all__ = [
-    "choose_device",
-    "export_trial",
-    "load_network",
-    "predict_files",
-    "predict_scores",
-    "run_network",
-    "to_device",
-]
 
 Progress = Callable[[int, int], None]
 

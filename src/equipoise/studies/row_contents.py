@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from equipoise.splits import feature_contents
 
-__all__ = ["dataset_contents", "file_contents"]
-
 _CHUNK = 1 << 20
 
 

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from equipoise._core.progress import Progress
 from equipoise.diagnosis import diagnose
-from equipoise.studies.load import load_data
 from equipoise.studies.outcome import Outcome, judge
 from equipoise.studies.partition import split_findings
-from equipoise.studies.plan import Plan, make_plan, trial_folder
-from equipoise.studies.screening import Progress, screen
+from equipoise.studies.plan import make_plan
+from equipoise.studies.screening import screen
 from equipoise.studies.study import Study
-
-__all__ = ["Outcome", "Plan", "load_data", "make_plan", "run_study", "trial_folder"]
 
 
 def run_study(

@@ -13,15 +13,13 @@ import numpy as np
 
 from equipoise._core.files import atomic_path
 from equipoise._core.locks import Locks
+from equipoise._core.progress import Progress
 from equipoise.artifacts import Trial
 from equipoise.studies.choose import best_of, metric_name
 from equipoise.studies.plan import Candidate, Plan, chosen_config, load_finished, trial_folder
 from equipoise.studies.stack_records import Records, stack_name
 from equipoise.studies.threads import using_threads
 
-__all__ = ["HEADS_AT_ONCE", "Progress", "Screened", "missing_jobs", "screen"]
-
-Progress = Callable[[str, int, int], None]
 # Heads that are trained and then written together: more is faster, fewer lose less to an
 # interruption. Where memory is short, `train_heads` takes fewer at once.
 HEADS_AT_ONCE = 48

@@ -9,13 +9,11 @@ from typing import Any
 
 import yaml
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.diagnosis import Setup, read_setup
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.methods import THRESHOLDS, get_method
 from equipoise.studies.study_parts import REFERENCES
-
-__all__ = ["read_setups", "setups_of_study"]
 
 # Losses of the catalogue that weigh by counts.
 _WEIGH = ("pos_weight", "inverse_frequency", "weighted_ce", "class_balanced",

@@ -12,8 +12,6 @@ from equipoise._core.fingerprint import fingerprint_array
 from equipoise.artifacts import Labels
 from equipoise.splits import feature_contents
 
-__all__ = ["StudyData"]
-
 _ROWS_AT_ONCE = 4096
 
 

@@ -15,8 +15,6 @@ from equipoise._core.files import write_text
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise.studies.plan import Candidate
 
-__all__ = ["Records", "stack_name"]
-
 Stack = list[Candidate]
 
 

@@ -42,29 +42,6 @@ from equipoise.studies.study_parts import (
     TuningSpec,
 )
 
-__all__ = [
-    "REFERENCES",
-    "ArmSpec",
-    "ComparisonSpec",
-    "ComputeSpec",
-    "DigitsData",
-    "LongTailSpec",
-    "MosaicData",
-    "StratifiedSpec",
-    "Strict",
-    "Study",
-    "StudyArm",
-    "TableData",
-    "Training",
-    "TuningSpec",
-    "explain_problem",
-    "load_study",
-    "parse_study",
-    "read_study",
-    "set_value",
-]
-
-
 Data = Annotated[
     TableData
     | DigitsData

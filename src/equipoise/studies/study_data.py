@@ -10,19 +10,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from equipoise.io import LabelCoding
 
-__all__ = [
-    "DATA_PATHS",
-    "Coded",
-    "DigitsData",
-    "FeatureSpec",
-    "LongTailSpec",
-    "MosaicData",
-    "StratifiedSpec",
-    "Strict",
-    "TableData",
-    "seen_from",
-]
-
 DATA_PATHS = ("path", "test_path", "root", "table", "offsets")
 
 

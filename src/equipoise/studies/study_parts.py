@@ -9,16 +9,6 @@ from pydantic import Field
 
 from equipoise.studies.study_data import Strict
 
-__all__ = [
-    "REFERENCES",
-    "ArmSpec",
-    "ComparisonSpec",
-    "ComputeSpec",
-    "StudyArm",
-    "Training",
-    "TuningSpec",
-]
-
 # Arms that keep one honest: of no model, or of one that needs no tuning.
 REFERENCES = ("prevalence", "all_negative", "nearest_neighbours", "logistic_regression")
 # A budget that is too small favours remedies that merely learn faster.

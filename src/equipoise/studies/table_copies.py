@@ -13,8 +13,6 @@ from equipoise.io.tables import is_table_path
 from equipoise.splits import Copies, audit_split, copies_finding, feature_contents, find_copies
 from equipoise.studies.row_contents import file_contents
 
-__all__ = ["table_copies", "told_of"]
-
 
 def table_copies(source: Path, labels: Labels, named: Sequence[str | None]) -> Copies | None:
     """Return which rows of a source are copies, joined with the groups; None if nobody knows.

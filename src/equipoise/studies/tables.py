@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
 from equipoise._core.identity import loose_match
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, DataWarning, LeakageError
 from equipoise.studies.source import StudyData
-
-__all__ = ["join_labels", "join_tables"]
 
 Table = tuple[NDArray[np.float32], Labels, tuple[str, ...]]
 

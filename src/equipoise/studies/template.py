@@ -11,9 +11,8 @@ import yaml
 
 from equipoise.artifacts import Labels
 from equipoise.methods import THRESHOLDS, methods_for
-from equipoise.studies.study import TableData, parse_study
-
-__all__ = ["DEFAULT_REFERENCES", "study_template", "table_spec"]
+from equipoise.studies.study import parse_study
+from equipoise.studies.study_data import TableData
 
 # Quick ones that every table can bear.
 DEFAULT_REFERENCES = ("prevalence", "logistic_regression")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["using_threads"]
-
 
 @contextmanager
 def using_threads(number: int) -> Iterator[None]:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset
 
-from equipoise._core.checks import say
 from equipoise._core.fingerprint import digest
 from equipoise._core.identity import as_text
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.data import (
     ArrayDataset,
@@ -44,8 +44,6 @@ from equipoise.studies.data_specs import (
 )
 from equipoise.studies.row_contents import dataset_contents
 from equipoise.studies.tables import join_labels
-
-__all__ = ["TrainRows", "load_rows", "open_rows"]
 
 
 @dataclass(frozen=True, eq=False)

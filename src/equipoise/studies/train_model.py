@@ -24,8 +24,6 @@ from equipoise.studies.train_data import TrainRows
 from equipoise.studies.train_study import ModelSpec
 from equipoise.training import Remedy
 
-__all__ = ["IMAGENET", "build_again", "input_scales", "network_maker"]
-
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SAMPLE = 2000
 Scales = tuple[tuple[float, ...], tuple[float, ...]]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from equipoise._core.checks import say
 from equipoise._core.identity import as_text
+from equipoise._core.words import say
 from equipoise.artifacts import Finding, Labels, Split, Trial
 from equipoise.artifacts.finding import load_findings
 from equipoise.audit import check_model
@@ -28,8 +28,6 @@ from equipoise.studies.train_model import Scales, input_scales, network_maker
 from equipoise.studies.train_study import SplitFile, TrainStudy
 from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.faults import require_device, require_precision
-
-__all__ = ["TrainPlan", "make_augmentation", "plan_training", "run_training", "trained_findings"]
 
 
 @dataclass(frozen=True, eq=False)

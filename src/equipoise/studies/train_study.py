@@ -12,32 +12,10 @@ from equipoise.errors import UsageError
 from equipoise.methods import THRESHOLDS, get_method
 from equipoise.studies.data_specs import DATA_SPECS, Data
 from equipoise.studies.grid import Setting
-from equipoise.studies.study import (
-    ArmSpec,
-    ComparisonSpec,
-    LongTailSpec,
-    StratifiedSpec,
-    Strict,
-    StudyArm,
-    TuningSpec,
-    explain_problem,
-    read_study,
-)
-from equipoise.studies.study_data import DATA_PATHS, seen_from
+from equipoise.studies.study import explain_problem, read_study
+from equipoise.studies.study_data import DATA_PATHS, LongTailSpec, StratifiedSpec, Strict, seen_from
+from equipoise.studies.study_parts import ArmSpec, ComparisonSpec, StudyArm, TuningSpec
 from equipoise.training.options import TrainingOptions
-
-__all__ = [
-    "FullStudy",
-    "ModelSpec",
-    "TrainStudy",
-    "check_one_arm",
-    "load_full_study",
-    "load_train_study",
-    "parse_as",
-    "parse_full_study",
-    "parse_train_study",
-    "read_relative",
-]
 
 
 class SplitFile(Strict):

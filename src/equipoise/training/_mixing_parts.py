@@ -9,22 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise._core.checks import say, to_fraction, to_positive
+from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.targets import IGNORE_INDEX, require_classes
+from equipoise._core.words import say
 from equipoise.data.sequences import padding_mask
 from equipoise.errors import DataError, ShapeError, UsageError
-
-__all__ = [
-    "Draw",
-    "blend_inputs",
-    "blend_targets",
-    "check_settings",
-    "cut_boxes",
-    "draw_pairs",
-    "require_images",
-    "require_rows",
-    "to_soft",
-]
 
 _NAN_DO = "Classes are int64 indices (N,); labels are floating or bool (N, L), unknown NaN."
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-__all__ = ["WeightAverage"]
-
 
 class WeightAverage:
     """Exponential moving average of the trainable weights of a network.

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import DoubleCorrectionWarning, NoEffectWarning, UsageError
 from equipoise.training.remedy import Remedy, RowSampler
-
-__all__ = ["add_sampler"]
 
 _SLIGHT = np.log(1.1)
 """A smaller shift than this does not count as one."""

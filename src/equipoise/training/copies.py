@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equipoise._core.checks import say
 from equipoise._core.rng import child_seed
+from equipoise._core.words import say
 from equipoise.data import Augmentation, Augmenter
 from equipoise.errors import DataError
-
-__all__ = ["AugmentCopies"]
 
 
 @dataclass(frozen=True, eq=False)

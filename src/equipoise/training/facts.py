@@ -14,8 +14,6 @@ from equipoise.training.remedy import Remedy
 from equipoise.training.schedule import Deferred
 from equipoise.training.second_stage import SecondStage
 
-__all__ = ["TRIAL_SCHEMA", "trial_facts"]
-
 # Raised when what a trial holds, or how the same config is trained, changes.
 TRIAL_SCHEMA = 2
 

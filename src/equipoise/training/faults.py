@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from equipoise.errors import EquipoiseError, TrainingError, UsageError
 from equipoise.training.options import TrainingOptions
 
-__all__ = ["plain_faults", "require_device", "require_precision"]
-
 
 @contextmanager
 def plain_faults(options: TrainingOptions, folder: Path | None) -> Iterator[None]:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from equipoise._core.checks import say
 from equipoise._core.rng import child_seed
+from equipoise._core.words import say
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, ShapeError, UsageError
@@ -24,8 +24,6 @@ from equipoise.training.ranks import place
 from equipoise.training.remedy import Remedy
 from equipoise.training.schedule import Deferred
 from equipoise.training.selection import METRIC_NAMES, Monitor, selection_metric
-
-__all__ = ["Feed", "Rows"]
 
 _FEW = 4
 Rows = NDArray[np.int64]

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from equipoise._core.checks import say
 from equipoise._core.rng import child_seed
+from equipoise._core.words import say
 from equipoise.artifacts import Labels, Scores, Split, Trial
 from equipoise.artifacts.finding import load_findings, save_findings
 from equipoise.artifacts.scores import Part
@@ -35,8 +35,6 @@ from equipoise.training.targets import with_ids
 
 if TYPE_CHECKING:
     from equipoise.training.module import Augment, RemedyModule
-
-__all__ = ["fit", "planned_config"]
 
 _SLOTS = ("sampler", "augmentation", "mixing", "schedule", "second_stage")
 Model = nn.Module | Callable[[], nn.Module]

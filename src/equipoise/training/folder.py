@@ -16,8 +16,6 @@ from equipoise.comparison import evaluate
 from equipoise.decisions import tune
 from equipoise.errors import EquipoiseError
 
-__all__ = ["write_trial"]
-
 
 def write_trial(trial: Trial, weights: Mapping[str, Tensor], root: Path) -> Trial:
     """Write a trial's folder under ``root``; trial.json comes last and marks it finished.

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
 from equipoise.errors import UsageError
 from equipoise.splits import stratified_kfold
 from equipoise.training.options import TrainingOptions
 from equipoise.training.remedy import Remedy
 from equipoise.training.targets import with_ids
-
-__all__ = ["check_folds", "pool_folds", "split_folds"]
 
 Maker = Callable[[Labels], Remedy]
 

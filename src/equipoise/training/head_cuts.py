@@ -9,8 +9,6 @@ from equipoise.training.head_jobs import ROWS_AT_ONCE, HeadJob, HeadSettings
 from equipoise.training.head_layout import Layout
 from equipoise.training.head_orders import draws_of, group_jobs
 
-__all__ = ["cut_jobs", "stack_bytes"]
-
 Group = list[HeadJob]
 
 

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from equipoise.training.head_jobs import ROWS_AT_ONCE, HeadSettings, Rows
 
-__all__ = ["Features", "Scale"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scale:

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, require_finite, require_shape, say, to_positive
+from equipoise._core.checks import require_finite, require_shape, to_positive
+from equipoise._core.words import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, LeakageError, UsageError
 from equipoise.training.remedy import Remedy
 from equipoise.training.schedule import Deferred
-
-__all__ = ["ROWS_AT_ONCE", "HeadJob", "HeadSettings", "Progress", "Rows", "check_jobs", "deferred"]
 
 Progress = Callable[[int, int], None]
 Rows = NDArray[np.int64]

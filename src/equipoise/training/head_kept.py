@@ -17,8 +17,6 @@ from equipoise.training.remedy import start_epoch
 from equipoise.training.selection import goes_before, selection_metric
 from equipoise.training.targets import divisor, to_target
 
-__all__ = ["Kept"]
-
 
 class Kept:
     """The best epoch of each head so far, by its validation metric.

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-__all__ = ["Layout"]
-
 COLUMNS = 64
 
 

@@ -11,8 +11,6 @@ from equipoise.training.head_jobs import deferred
 from equipoise.training.remedy import Remedy
 from equipoise.training.shared_losses import SharedLosses
 
-__all__ = ["HeadLosses"]
-
 
 class HeadLosses:
     """One loss per head, which its schedule may replace.

@@ -20,8 +20,6 @@ from torch.nn.functional import normalize
 from equipoise._core.rng import child_seed
 from equipoise.training.head_layout import Layout
 
-__all__ = ["CosineNetwork", "HeadNetwork", "make_network"]
-
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 TINY = 1e-12  # the shortest length that `normalize` divides by
 NAMES = ("hidden.weight", "hidden.bias", "head.weight", "head.bias")

@@ -16,16 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise._core.checks import say
 from equipoise._core.rng import child_seed, generator
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.training.head_inputs import Features, Scale
 from equipoise.training.head_jobs import HeadJob, Rows, deferred
 from equipoise.training.order import make_sampler
 from equipoise.training.remedy import RowSampler
-
-__all__ = ["Order", "draws_of", "group_jobs"]
 
 Make = Callable[..., RowSampler]
 

@@ -28,8 +28,6 @@ from equipoise.training.head_orders import Order
 from equipoise.training.lessons import BATCHES, require_lessons
 from equipoise.training.targets import to_target
 
-__all__ = ["Stack", "StackOutcome"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StackOutcome:

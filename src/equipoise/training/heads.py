@@ -21,15 +21,6 @@ from equipoise.training.remedy import Remedy
 from equipoise.training.selection import METRIC_NAMES, realised_histogram
 from equipoise.training.targets import with_ids
 
-__all__ = [
-    "HeadJob",
-    "HeadResult",
-    "HeadSettings",
-    "add_test_scores",
-    "estimate_seconds",
-    "train_heads",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadResult:

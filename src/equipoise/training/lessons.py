@@ -10,13 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.errors import NoEffectWarning, UsageError
 from equipoise.training.remedy import Remedy, start_epoch
 from equipoise.training.targets import to_target
-
-__all__ = ["BATCHES", "require_lessons", "share_without"]
 
 BATCHES = 20
 """Batches that are looked at."""

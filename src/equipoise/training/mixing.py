@@ -10,8 +10,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from equipoise._core.checks import require_finite, say, to_array, to_floats, to_fraction
+from equipoise._core.checks import require_finite, to_array, to_floats, to_fraction
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
 from equipoise.training._mixing_parts import (
     blend_inputs,
@@ -23,8 +24,6 @@ from equipoise.training._mixing_parts import (
     require_rows,
     to_soft,
 )
-
-__all__ = ["CutMix", "Mixup", "Remix"]
 
 
 @dataclass(frozen=True, slots=True)

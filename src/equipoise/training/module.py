@@ -26,8 +26,6 @@ from equipoise.training.remedy import start_epoch
 from equipoise.training.targets import divisor as divisor_of
 from equipoise.training.targets import mark_unknown, require_targets
 
-__all__ = ["Augment", "RemedyModule"]
-
 Augment = Callable[..., Any]
 Outputs = NDArray[np.float64]
 

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from equipoise._core.checks import closest, one_of, say, to_positive
+from equipoise._core.checks import to_positive
+from equipoise._core.words import closest, one_of, say
 from equipoise.errors import NoEffectWarning, UsageError
-
-__all__ = ["TrainingOptions"]
 
 Optimizer = Literal["adamw", "sgd"]
 RateSchedule = Literal["cosine", "constant", "multistep", "exponential", "plateau"]

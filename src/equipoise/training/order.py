@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
 from equipoise._core.rng import child_seed, generator
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.training.ranks import collective_device, place, sum_over_ranks
 from equipoise.training.remedy import RowSampler
-
-__all__ = ["Counted", "Shuffle", "make_sampler"]
 
 Make = Callable[..., RowSampler]
 

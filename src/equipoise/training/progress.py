@@ -14,8 +14,6 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from equipoise.artifacts import Labels
 from equipoise.training.module import RemedyModule
 
-__all__ = ["Progress", "rarest_label"]
-
 _METRIC = {"multilabel": "macro AP", "multiclass": "balanced accuracy"}
 _EVERY = 0.2  # seconds between looks at the loss: each waits for the device
 

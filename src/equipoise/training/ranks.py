@@ -9,8 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["collective_device", "gather_rows", "place", "seed_device", "sum_over_ranks"]
-
 
 def place() -> tuple[int, int]:
     """Return the rank and the number of ranks, (0, 1) outside a process group."""

@@ -7,8 +7,6 @@ import math
 from equipoise.training.options import TrainingOptions
 from equipoise.training.selection import goes_before
 
-__all__ = ["Rate"]
-
 
 class Rate:
     """The factor on the learning rate at each optimizer step, counted from 0.

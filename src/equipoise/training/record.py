@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from equipoise.artifacts import Correction
+from equipoise.diagnosis._course import default_recalls
 from equipoise.training.feed import Feed
 from equipoise.training.selection import goes_before, realised_histogram
-from equipoise.training.watch import default_recalls
-
-__all__ = ["Record"]
 
 
 class Record:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_chec
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of
+from equipoise._core.words import one_of
 from equipoise.artifacts import Correction, Labels, Scores
 from equipoise.artifacts.scores import Part, ScoreKind
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
-
-__all__ = ["Changing", "Head", "Mixing", "Remedy", "RowSampler", "Schedule", "Stage", "start_epoch"]
 
 Head = Literal["linear", "cosine"]
 

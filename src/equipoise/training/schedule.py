@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts import Correction
 from equipoise.errors import UsageError
 from equipoise.training.remedy import RowSampler
 
 if TYPE_CHECKING:
     from torch import nn
-
-__all__ = ["Deferred"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,22 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from equipoise._core.checks import one_of, say, to_positive
+from equipoise._core.checks import to_positive
+from equipoise._core.words import one_of, say
 from equipoise.errors import UsageError
 from equipoise.models import CosineHead, find_last_layer, freeze
 from equipoise.models.last_layer import run_once
 from equipoise.training.options import TrainingOptions
 from equipoise.training.remedy import Remedy
-
-__all__ = [
-    "LearnedScales",
-    "SecondStage",
-    "centre_means",
-    "fold_scales",
-    "last_layer",
-    "prepare_head",
-    "scale_rows",
-]
 
 Kind = Literal["crt", "lws", "tau_norm", "ncm"]
 Bias = Literal["keep", "drop"]

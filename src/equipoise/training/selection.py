@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from equipoise.artifacts import Correction, Labels
 from equipoise.metrics import average_precision, balanced_accuracy
 
-__all__ = ["METRIC_NAMES", "Monitor", "goes_before", "realised_histogram", "selection_metric"]
-
 METRIC_NAMES = {
     "multilabel": "macro AP over evaluable labels",
     "multiclass": "balanced accuracy at the formula's balanced rule",

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.training.remedy import start_epoch
-
-__all__ = ["SharedLosses", "same_form"]
 
 # What torch keeps on every module and no loss depends on.
 _BOOKKEEPING = frozenset(vars(nn.Module()))

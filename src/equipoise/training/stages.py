@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from equipoise._core.checks import say
 from equipoise._core.files import atomic_path
 from equipoise._core.rng import child_seed
+from equipoise._core.words import say
 from equipoise.artifacts import Correction
 from equipoise.errors import UsageError
 from equipoise.training.feed import Feed
@@ -28,8 +28,6 @@ from equipoise.training.second_stage import (
     scale_rows,
 )
 from equipoise.training.trainer import run_trainer
-
-__all__ = ["clear_checkpoints", "run_stages"]
 
 _FIRST, _TRAINED, _SECOND = "resume.ckpt", "first_stage.ckpt", "second_stage.ckpt"
 

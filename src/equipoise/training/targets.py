@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from equipoise._core.targets import require_classes, require_labels
 from equipoise.artifacts import Labels
 
-__all__ = ["divisor", "mark_unknown", "require_targets", "to_target", "with_ids"]
-
 
 def require_targets(target: Tensor, labels: Labels, ignore_index: int) -> None:
     """Raise unless a batch holds targets of the kind of ``labels``; waits for the device.

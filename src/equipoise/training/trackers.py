@@ -14,11 +14,9 @@ from typing import Any, Protocol
 
 import lightning.pytorch as pl
 
-from equipoise._core.checks import one_of
+from equipoise._core.words import one_of
 from equipoise.errors import MissingExtraError, UsageError
 from equipoise.training.module import RemedyModule
-
-__all__ = ["Tracker", "Trackers", "make_tracker", "require_trackers"]
 
 _NEEDED = {
     "tensorboard": ("tensorboard",),

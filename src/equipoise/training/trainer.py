@@ -15,15 +15,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.training.module import RemedyModule
 from equipoise.training.options import TrainingOptions
 from equipoise.training.progress import Progress
 from equipoise.training.trackers import Trackers
 from equipoise.training.watch import Watch
-
-__all__ = ["run_trainer"]
 
 
 def run_trainer(

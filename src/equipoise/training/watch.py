@@ -11,10 +11,7 @@ import lightning.pytorch as pl
 from equipoise.artifacts import Finding
 from equipoise.artifacts.finding import load_findings, save_findings
 from equipoise.diagnosis import check_history
-from equipoise.diagnosis._course import default_recalls
 from equipoise.diagnosis.histories import WINDOW
-
-__all__ = ["FINDINGS", "Watch", "default_recalls"]
 
 FINDINGS = "findings.json"
 

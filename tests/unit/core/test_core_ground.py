@@ -12,11 +12,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import special
 
 from equipoise._core.checks import (
-    closest,
-    one_of,
     require_finite,
     require_shape,
-    say,
     to_array,
     to_floats,
     to_fraction,
@@ -26,6 +23,7 @@ from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import canonical_json, fingerprint_array, fingerprint_config
 from equipoise._core.logistic import expit, log_expit, log_rest, log_softmax, one_vs_rest
 from equipoise._core.rng import child_seed, generator
+from equipoise._core.words import closest, one_of, say
 from equipoise.errors import DataError, ShapeError, UsageError
 
 logits = hnp.arrays(

@@ -14,7 +14,8 @@ from equipoise.studies import entry
 from equipoise.studies import run as running
 from equipoise.studies.fitted_arms import code_of
 from equipoise.studies.grid import settings_of
-from equipoise.studies.study import Study, StudyArm, parse_study
+from equipoise.studies.study import Study, parse_study
+from equipoise.studies.study_parts import StudyArm
 
 MINE = "unit.studies.my_arms"
 

@@ -20,11 +20,13 @@ from equipoise._core import locks
 from equipoise.artifacts import Trial
 from equipoise.errors import UsageError
 from equipoise.studies import entry, screening
-from equipoise.studies import run as running
 from equipoise.studies.choose import best_of, setting_value
 from equipoise.studies.grid import settings_of
+from equipoise.studies.plan import Plan, make_plan
+from equipoise.studies.run import run_study
 from equipoise.studies.stack_records import Records
-from equipoise.studies.study import ComparisonSpec, parse_study
+from equipoise.studies.study import parse_study
+from equipoise.studies.study_parts import ComparisonSpec
 from equipoise.studies.threads import using_threads
 from forked import statuses
 from unit.studies.killed_study import CONTENT, TRAININGS, TRIALS, run, study
@@ -80,7 +82,7 @@ def test_what_was_chosen_stands_in_the_provenance(whole: Path) -> None:
 def test_test_scores_of_the_chosen_are_those_of_training_with_test_rows(whole: Path) -> None:
     from equipoise.training import train_heads
 
-    plan = running.make_plan(study())
+    plan = make_plan(study())
     jobs = [plan.job(c) for c in plan.trials]
     data = plan.data
     with using_threads(1):
@@ -144,7 +146,7 @@ def test_a_stack_that_was_cut_short_is_trained_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert statuses(run, (tmp_path, 3)) == [-9]
-    plan = running.make_plan(study())
+    plan = make_plan(study())
     records = Records(tmp_path / "stacks" / "candidates")
     missing = screening.missing_jobs(plan, tmp_path)
     assert len(missing) == TRAININGS - 3
@@ -153,19 +155,19 @@ def test_a_stack_that_was_cut_short_is_trained_as_it_was(
     expected = [plan.trials[:5], plan.trials[5:10], plan.trials[10:]]
     assert [[c.folder for c in s] for s in stacks] == [[c.folder for c in e] for e in expected]
     seen: list[int] = []
-    jobs_of = running.Plan.job
+    jobs_of = Plan.job
     monkeypatch.setattr(screening, "HEADS_AT_ONCE", 5)
-    monkeypatch.setattr(running.Plan, "job", lambda p, c: seen.append(c.seed) or jobs_of(p, c))
-    done = running.run_study(study(), out=tmp_path)
+    monkeypatch.setattr(Plan, "job", lambda p, c: seen.append(c.seed) or jobs_of(p, c))
+    done = run_study(study(), out=tmp_path)
     assert (done.trained, done.reused, len(seen)) == (TRAININGS - 3, 3, TRAININGS)
 
 
 def test_stacks_of_another_plan_are_left_alone(tmp_path: Path) -> None:
-    plan = running.make_plan(study())
+    plan = make_plan(study())
     records = Records(tmp_path)
     assert records.stacks(plan.trials, [], 5) == []
     records.write(plan.trials[:2])
-    other = running.make_plan(study(training={"hidden": 0, "epochs": 3}))
+    other = make_plan(study(training={"hidden": 0, "epochs": 3}))
     found = records.stacks(other.trials, other.trials, 8)
     assert [len(s) for s in found] == [8, 4]
 
@@ -187,10 +189,10 @@ def test_a_second_runner_takes_over_from_one_that_is_killed(whole: Path, tmp_pat
 def test_more_settings_train_only_what_is_new(tmp_path: Path) -> None:
     grid = {"lr": [0.001, 0.01], "weight_decay": [0.0, 0.1]}
     few, many = ({"tuning": {**grid, "settings": n}, "seeds": 1} for n in (2, 4))
-    assert running.run_study(study(**few), out=tmp_path).trained == 6
-    more = running.run_study(study(**many), out=tmp_path)
+    assert run_study(study(**few), out=tmp_path).trained == 6
+    more = run_study(study(**many), out=tmp_path)
     assert (more.trained, more.reused) == (6, 6)
-    assert running.run_study(study(**many), out=tmp_path).trained == 0
+    assert run_study(study(**many), out=tmp_path).trained == 0
 
 
 def test_draws_are_nested_and_rates_come_in_one_order_for_all() -> None:
@@ -253,7 +255,7 @@ def test_the_plan_says_budget_state_and_time(tmp_path: Path) -> None:
 def test_threads_are_part_of_a_trial_and_restored() -> None:
     import torch
 
-    one, two = (running.make_plan(study(compute={"threads": n})) for n in (1, 2))
+    one, two = (make_plan(study(compute={"threads": n})) for n in (1, 2))
     assert one.trials[0].folder != two.trials[0].folder
     before = torch.get_num_threads()
     with using_threads(before + 1):

@@ -14,7 +14,9 @@ from equipoise.artifacts import Trial
 from equipoise.errors import DataError, LeakageError, UsageError
 from equipoise.io.scores import counts_from_text, parse_prior, read_scores
 from equipoise.methods import METHODS
-from equipoise.studies import run as running
+from equipoise.studies.load import load_data
+from equipoise.studies.plan import make_plan
+from equipoise.studies.run import run_study
 from equipoise.studies.study import Study, load_study, parse_study, set_value
 
 RECIPES = sorted((files("equipoise.studies") / "recipes").iterdir(), key=lambda p: p.name)
@@ -36,7 +38,7 @@ def study(**changes: Any) -> Study:
 def test_every_recipe_parses_plans_and_keeps_the_rules(path: Any) -> None:
     recipe = load_study(str(path))
     assert recipe.seeds >= 5
-    plan = running.make_plan(recipe)
+    plan = make_plan(recipe)
     groups = plan.data.labels.groups
     for split in plan.splits.values():
         assert np.array_equal(np.sort(split.test), np.sort(plan.test))
@@ -48,7 +50,7 @@ def test_every_recipe_parses_plans_and_keeps_the_rules(path: Any) -> None:
 
 
 def test_long_tail_recipe_is_balanced_where_it_must_be() -> None:
-    plan = running.make_plan(load_study(str(RECIPES[1]), ("seeds=1",)))
+    plan = make_plan(load_study(str(RECIPES[1]), ("seeds=1",)))
     counts = {p: plan.data.labels[getattr(plan.splits[0], p)].counts for p in ("train", "val")}
     assert set(plan.data.labels[plan.test].counts) == {50}
     assert set(counts["val"]) == {15}
@@ -78,7 +80,7 @@ def test_budget_without_epochs_is_enough_steps() -> None:
 
 
 def test_arms_of_a_seed_share_rows_and_test_rows_never_change(tmp_path: Path) -> None:
-    outcome = running.run_study(study(), out=tmp_path)
+    outcome = run_study(study(), out=tmp_path)
     trials = [Trial.load(p) for p in sorted((tmp_path / "trials").iterdir())]
     assert len(trials) == 6
     assert (outcome.trained, outcome.reused) == (6, 0)
@@ -93,9 +95,9 @@ def test_arms_of_a_seed_share_rows_and_test_rows_never_change(tmp_path: Path) ->
 
 
 def test_resumed_study_gives_the_same_comparison(tmp_path: Path) -> None:
-    whole = running.run_study(study(), out=tmp_path / "whole").comparison
-    running.run_study(study(seeds=1), out=tmp_path / "parts")
-    outcome = running.run_study(study(), out=tmp_path / "parts")
+    whole = run_study(study(), out=tmp_path / "whole").comparison
+    run_study(study(seeds=1), out=tmp_path / "parts")
+    outcome = run_study(study(), out=tmp_path / "parts")
     assert (outcome.trained, outcome.reused) == (3, 3)
     # Three heads of seed 0 were trained beside those of seed 1, or not: equal up to rounding.
     for arm, again in zip(whole.arms, outcome.comparison.arms, strict=True):
@@ -107,16 +109,16 @@ def test_resumed_study_gives_the_same_comparison(tmp_path: Path) -> None:
 
 
 def test_changed_setting_trains_anew(tmp_path: Path) -> None:
-    running.run_study(study(), out=tmp_path)
+    run_study(study(), out=tmp_path)
     slower = study(training={"hidden": 0, "epochs": 3})
-    assert running.run_study(slower, out=tmp_path).trained == 6
+    assert run_study(slower, out=tmp_path).trained == 6
 
 
 def test_half_written_trial_is_trained_again(tmp_path: Path) -> None:
-    running.run_study(study(), out=tmp_path)
+    run_study(study(), out=tmp_path)
     folder = next((tmp_path / "trials").glob("none-s0-*"))
     (folder / "trial.json").unlink()
-    assert running.run_study(study(), out=tmp_path).trained == 1
+    assert run_study(study(), out=tmp_path).trained == 1
 
 
 def test_two_tables_are_joined_and_leakage_between_them_refused(tmp_path: Path) -> None:
@@ -128,14 +130,14 @@ def test_two_tables_are_joined_and_leakage_between_them_refused(tmp_path: Path) 
     frame[80:].write_csv(tmp_path / "test.csv")
     data = {"path": "train.csv", "test_path": "test.csv", "label": "y", "id": "id"}
     (tmp_path / "study.yaml").write_text(f"data: {data}\narms: [none]\n")
-    loaded = running.load_data(load_study(tmp_path / "study.yaml"))
+    loaded = load_data(load_study(tmp_path / "study.yaml"))
     assert loaded.test.tolist() == list(range(80, 120))
     frame[70:].write_csv(tmp_path / "test.csv")
     with pytest.raises(LeakageError, match="10 in common"):
-        running.load_data(load_study(tmp_path / "study.yaml"))
+        load_data(load_study(tmp_path / "study.yaml"))
     frame[80:].with_columns(z=pl.lit(1.0)).write_csv(tmp_path / "test.csv")
     with pytest.raises(DataError, match="same feature columns"):
-        running.load_data(load_study(tmp_path / "study.yaml"))
+        load_data(load_study(tmp_path / "study.yaml"))
 
 
 def test_an_arm_with_a_cosine_head_stands_beside_the_baseline(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_an_arm_with_a_cosine_head_stands_beside_the_baseline(tmp_path: Path) ->
         "seeds": 2,
         "training": {"hidden": 16, "epochs": 3},
     }
-    result = running.run_study(parse_study(content), out=tmp_path).comparison
+    result = run_study(parse_study(content), out=tmp_path).comparison
     assert result.arm("ldam").exactness == "exact"
     assert np.isfinite(result.arm("ldam").record["log_loss_formula"].value)
     trial = Trial.load(next((tmp_path / "trials").glob("ldam-s0-*")))

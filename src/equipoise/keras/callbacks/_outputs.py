@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.scores import Part, Scores
@@ -17,8 +17,6 @@ from equipoise.keras.checks._compiled import last_activation, read_loss
 from equipoise.keras.data.batches import RowBatches
 from equipoise.keras.data.sequences import RaggedSequences
 from equipoise.keras.losses.base import Loss
-
-__all__ = ["OutputKind", "beside", "output_kind", "predict_rows", "to_scores"]
 
 OutputKind = Literal["auto", "logits", "probabilities", "ranking"]
 _KINDS: tuple[OutputKind, ...] = ("auto", "logits", "probabilities", "ranking")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.checks import one_of, say
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.rule import DecisionRule
@@ -15,8 +15,6 @@ from equipoise.decisions import tune
 from equipoise.errors import LeakageError, UsageError
 from equipoise.keras._keras import keras
 from equipoise.keras.callbacks._outputs import OutputKind, beside, predict_rows, to_scores
-
-__all__ = ["TuneThresholds", "WriteScores"]
 
 
 class WriteScores(keras.callbacks.Callback):  # type: ignore[misc]

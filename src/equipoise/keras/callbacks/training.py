@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.finding import Finding, save_findings
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis import check_history
@@ -20,8 +20,6 @@ from equipoise.keras._keras import keras
 from equipoise.keras.callbacks._outputs import OutputKind, output_kind, predict_rows
 from equipoise.keras.losses.deferred import DeferredLoss
 from equipoise.metrics import average_precision, balanced_accuracy, macro_average
-
-__all__ = ["DeferredReweighting", "WatchTraining"]
 
 _LEAST = np.finfo(np.float64).tiny
 

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from equipoise._core.checks import say
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import keras
 from equipoise.keras.losses.base import Loss
-
-__all__ = ["LossFacts", "changed_layers", "compiled_metrics", "last_activation", "read_loss"]
 
 _FOR = {
     "binarycrossentropy": "labels",

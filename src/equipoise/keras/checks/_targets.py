@@ -8,12 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say, to_array
+from equipoise._core.checks import to_array
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError
-
-__all__ = ["Targets", "read_targets"]
 
 TargetKind = Literal["labels", "one_hot", "index"]
 _WORDS = {

@@ -7,13 +7,11 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import UsageError
 from equipoise.keras.checks._compiled import plain_name
 from equipoise.keras.checks._targets import Targets, read_targets
-
-__all__ = ["misfits", "require_fitting_metrics"]
 
 _ARGMAX = "compares the largest output with the first label of the row, and nothing else"
 _INDEX = "takes targets for class indices"

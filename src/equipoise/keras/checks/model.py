@@ -23,8 +23,6 @@ from equipoise.keras.checks._compiled import (
 from equipoise.keras.checks._targets import Targets, read_targets
 from equipoise.keras.checks.metrics import misfits
 
-__all__ = ["check_model"]
-
 _SQUASHED = {
     "sigmoid": "sigmoid",
     "hard_sigmoid": "sigmoid",

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_shape, say, to_array
+from equipoise._core.checks import require_shape, to_array
 from equipoise._core.targets import require_classes, require_labels
+from equipoise._core.words import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import ShapeError, UsageError
@@ -23,8 +24,6 @@ from equipoise.sampling._varying_draws import ListedRows
 from equipoise.sampling.effect import sampler_correction
 from equipoise.sampling.rules import row_weights
 from equipoise.sampling.weights import class_balanced_weights, to_labels
-
-__all__ = ["RowBatches", "row_sample_weights"]
 
 
 class RowBatches(keras.utils.PyDataset):  # type: ignore[misc]

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import say
 from equipoise._core.ragged import flat_sequences, join_sequences, require_numbers
+from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
-
-__all__ = ["RaggedSequences"]
 
 
 class RaggedSequences:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from equipoise._core.arrays import Floats
 from equipoise._core.rng import child_seed
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
@@ -22,11 +23,8 @@ from equipoise.keras.example.network import features_of, join, make_head
 from equipoise.keras.losses import BCELoss, Loss, PosWeightBCELoss
 from equipoise.keras.transfer import initialise_prior_bias
 
-__all__ = ["ARMS", "Given", "posted_class_weight", "posted_model", "score_out_of_fold"]
-
 EPOCHS, BATCH = 15, 256
 TUNING_EPOCHS, TUNING_BATCH, TUNING_RATE = 8, 128, 3e-3
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

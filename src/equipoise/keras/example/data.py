@@ -12,8 +12,6 @@ from equipoise.artifacts.labels import Labels
 from equipoise.keras.data.sequences import RaggedSequences
 from equipoise.sampling.rule_table import long_tail_labels
 
-__all__ = ["FEATURES", "Case", "make_binary_case", "make_case"]
-
 FEATURES = 128
 LENGTHS = (3, 6)
 STRENGTH = 5.0

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from equipoise.keras._keras import keras
 from equipoise.keras.example.data import BINARY, FEATURES, Case
 
-__all__ = ["features_of", "join", "make_body", "make_head", "train_body"]
-
 BODY, HEAD = (160, 128, 128, 64), (64, 64, 64, 64)
 
 

@@ -32,8 +32,6 @@ from equipoise.metrics import (
 )
 from equipoise.splits import stratified_kfold
 
-__all__ = ["Outcome", "Row", "describe", "run", "table"]
-
 FOLDS, BASELINE = 3, "as posted"
 OVERLAP = 1.0 / (FOLDS - 1)
 

@@ -7,27 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from equipoise._core.checks import require_finite, say, to_array
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_finite, to_array
 from equipoise._core.targets import IGNORE_INDEX, require_classes
+from equipoise._core.words import say
 from equipoise.errors import DataError, NotRecoverableError, ShapeError, UsageError
 from equipoise.keras._keras import keras
 
-__all__ = [
-    "Floats",
-    "Vector",
-    "as_labels",
-    "as_shares",
-    "log_offset",
-    "one_hot",
-    "to_shares",
-    "to_strength",
-    "to_vector",
-    "unit_interval",
-]
-
-Floats = NDArray[np.float64]
 Vector = ArrayLike | Sequence[float]
 
 

@@ -6,18 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.arrays import Floats
 from equipoise._core.logistic import log_expit
 from equipoise.keras._keras import keras
-from equipoise.keras.losses._checks import Floats
-
-__all__ = [
-    "focal",
-    "log_one_minus",
-    "log_slope_scale",
-    "margin_focal",
-    "margin_log_slope",
-    "mix",
-]
 
 _FAR = -1e30
 

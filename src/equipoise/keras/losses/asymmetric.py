@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.arrays import Floats
 from equipoise._core.logistic import log_expit
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Floats, to_strength, unit_interval
+from equipoise.keras.losses._checks import to_strength, unit_interval
 from equipoise.keras.losses._terms import focal, log_slope_scale, margin_focal, margin_log_slope
 from equipoise.keras.losses.base import LabelLoss
-
-__all__ = ["AsymmetricLoss"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

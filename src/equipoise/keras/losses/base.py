@@ -10,18 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import say, to_array, to_floats
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_array, to_floats
 from equipoise._core.logistic import expit
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.artifacts._tables import sample_tables
 from equipoise.artifacts.correction import Correction, Exactness
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import UsageError
 from equipoise.keras._keras import keras
-from equipoise.keras.losses._checks import Floats, as_labels, as_shares
+from equipoise.keras.losses._checks import as_labels, as_shares
 from equipoise.keras.losses._terms import mix
-
-__all__ = ["ClassLoss", "LabelLoss", "Loss"]
 
 _MOST = float(np.float32(1.0) - np.finfo(np.float32).epsneg)
 _LEAST = float(np.finfo(np.float32).tiny)

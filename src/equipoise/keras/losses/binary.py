@@ -11,9 +11,8 @@ from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses._checks import Vector, log_offset, to_vector
 from equipoise.keras.losses._terms import focal
 from equipoise.keras.losses.base import LabelLoss
-from equipoise.labels.weights import Counts, ZeroCounts, pos_weights
-
-__all__ = ["BCELoss", "PosWeightBCELoss"]
+from equipoise.labels._count_input import Counts
+from equipoise.labels.weights import ZeroCounts, pos_weights
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -7,15 +7,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import one_of
+from equipoise._core.words import one_of
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses._checks import Vector, log_offset, to_strength, to_vector
 from equipoise.keras.losses._terms import focal
 from equipoise.keras.losses.base import LabelLoss
+from equipoise.labels._count_input import Counts
 from equipoise.labels.loss_settings import WEIGHT_ON, Beta, WeightOn, effective_label_weights
-from equipoise.labels.weights import Counts, ZeroCounts
-
-__all__ = ["ClassBalancedBCELoss", "ClassBalancedFocalLoss"]
+from equipoise.labels.weights import ZeroCounts
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

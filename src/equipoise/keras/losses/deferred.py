@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
+from equipoise._core.words import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Floats
 from equipoise.keras.losses.base import Loss
-
-__all__ = ["DeferredLoss"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

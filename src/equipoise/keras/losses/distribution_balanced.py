@@ -8,18 +8,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import say, to_array
+from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_array
 from equipoise._core.logistic import expit, log_expit
+from equipoise._core.words import say
 from equipoise.artifacts._tables import sample_tables
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Floats, Vector, as_labels, to_strength, to_vector
+from equipoise.keras.losses._checks import Vector, as_labels, to_strength, to_vector
 from equipoise.keras.losses._terms import focal, log_slope_scale
 from equipoise.keras.losses.base import LabelLoss
 from equipoise.labels.loss_settings import rebalanced_weights, single_label_ratio, weight_ratio
-
-__all__ = ["DistributionBalancedLoss"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

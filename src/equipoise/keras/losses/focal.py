@@ -6,16 +6,16 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from equipoise._core.checks import say
+from equipoise._core.arrays import Floats
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Floats, Vector, log_offset, to_strength, to_vector
+from equipoise.keras.losses._checks import Vector, log_offset, to_strength, to_vector
 from equipoise.keras.losses._terms import focal, log_one_minus
 from equipoise.keras.losses.base import ClassLoss, LabelLoss
-from equipoise.labels.weights import Counts, Normalize, WeightMethod, ZeroCounts, class_weights
-
-__all__ = ["SigmoidFocalLoss", "SoftmaxFocalLoss"]
+from equipoise.labels._count_input import Counts
+from equipoise.labels.weights import Normalize, WeightMethod, ZeroCounts, class_weights
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

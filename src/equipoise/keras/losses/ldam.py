@@ -7,17 +7,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from equipoise._core.checks import say
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses._checks import Vector, to_vector
 from equipoise.keras.losses._terms import log_one_minus
 from equipoise.keras.losses.base import ClassLoss
+from equipoise.labels._count_input import Counts
 from equipoise.labels.loss_settings import ldam_margins
-from equipoise.labels.weights import Counts, ZeroCounts
-
-__all__ = ["LDAMLoss"]
+from equipoise.labels.weights import ZeroCounts
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

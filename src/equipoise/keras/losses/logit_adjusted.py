@@ -6,14 +6,14 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from equipoise._core.checks import one_of
+from equipoise._core.arrays import Floats
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import one_of
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Floats, Vector, to_shares, to_strength
+from equipoise.keras.losses._checks import Vector, to_shares, to_strength
 from equipoise.keras.losses.base import ClassLoss
-from equipoise.labels.weights import Counts, ZeroCounts, priors
-
-__all__ = ["BalancedSoftmaxLoss", "LogitAdjustedLoss"]
+from equipoise.labels._count_input import Counts
+from equipoise.labels.weights import ZeroCounts, priors
 
 ZeroPrior = Literal["error", "ignore"]
 _FLOOR = 1e-30

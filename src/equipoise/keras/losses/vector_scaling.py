@@ -6,15 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from equipoise._core.checks import say
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses._checks import Vector, log_offset, to_shares, to_strength, to_vector
 from equipoise.keras.losses.base import ClassLoss
-from equipoise.labels.weights import Counts, priors
-
-__all__ = ["CDTLoss", "VectorScalingLoss"]
+from equipoise.labels._count_input import Counts
+from equipoise.labels.weights import priors
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import say, to_array
+from equipoise._core.checks import to_array
+from equipoise._core.words import say
 from equipoise.errors import ShapeError, UsageError
 from equipoise.keras._keras import keras
-
-__all__ = ["LabelMetric", "divide"]
 
 
 def divide(above: Any, below: Any) -> Any:

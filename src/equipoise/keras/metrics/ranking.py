@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from equipoise._core.checks import say
+from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.metrics._averages import LabelMetric, divide
-
-__all__ = ["ROCAUC", "AveragePrecision"]
 
 
 class _Points(NamedTuple):

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import say, to_positive
+from equipoise._core.arrays import Ints
+from equipoise._core.checks import to_positive
 from equipoise._core.identity import as_text
+from equipoise._core.words import say
 from equipoise.artifacts.labels import UNKNOWN, Kind, Labels
 from equipoise.artifacts.resampled import (
     Resampled,
@@ -19,21 +21,6 @@ from equipoise.artifacts.resampled import (
     refuse_resampled,
 )
 from equipoise.errors import DataError, LeakageError, NoEffectWarning, UsageError
-
-__all__ = [
-    "Synthetic",
-    "class_codes",
-    "from_times",
-    "known_absent",
-    "label_fold",
-    "require_training",
-    "share_of",
-    "whole",
-    "with_synthetic",
-    "without_effect",
-]
-
-Ints = NDArray[np.int64]
 
 
 class Synthetic(NamedTuple):

@@ -7,15 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats, Ints
 from equipoise.artifacts.labels import UNKNOWN
-
-__all__ = ["BORDERLINE", "MAJORITY", "OUTLIER", "RARE", "SAFE", "Local", "local_imbalance"]
 
 MAJORITY, SAFE, BORDERLINE, RARE, OUTLIER = range(5)
 _BLOCK = 16_384
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 class Local(NamedTuple):

@@ -8,24 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of, require_finite, say, to_array
+from equipoise._core.arrays import Ints
+from equipoise._core.checks import require_finite, to_array
 from equipoise._core.rng import generator
+from equipoise._core.words import one_of, say
 from equipoise.artifacts.resampled import TrainingRows
 from equipoise.errors import DataError, ShapeError, UsageError
 
-__all__ = [
-    "Columns",
-    "Gap",
-    "check_gap",
-    "draw_gap",
-    "interpolate",
-    "nearest",
-    "training_columns",
-    "training_features",
-]
-
 Gap = Literal["row", "feature"]
-Ints = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
 _BLOCK = 16_384
 # A column of whole numbers with at most so many values, each met twice on average, is a code.

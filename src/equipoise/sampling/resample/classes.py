@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from equipoise._core.checks import closest, say
+from equipoise._core.arrays import Ints
 from equipoise._core.rng import generator
+from equipoise._core.words import closest, say
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.errors import DataError, UsageError
 from equipoise.sampling.resample._build import class_codes, from_times, whole, without_effect
-
-__all__ = ["class_targets", "random_oversample", "random_undersample", "resample_to_sizes"]
-
-Ints = NDArray[np.int64]
 
 
 def _ratio(ratio: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.arrays import Ints
 from equipoise._core.checks import to_fraction
 from equipoise._core.rng import generator
 from equipoise.artifacts.resampled import Resampled, TrainingRows
@@ -15,10 +16,6 @@ from equipoise.sampling.resample._build import (
     share_of,
     without_effect,
 )
-
-__all__ = ["lp_ros", "lp_rus"]
-
-Ints = NDArray[np.int64]
 
 
 def _labelsets(values: NDArray[np.int8]) -> tuple[Ints, Ints]:

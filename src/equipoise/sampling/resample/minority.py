@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import closest, say, to_fraction
+from equipoise._core.arrays import Ints
+from equipoise._core.checks import to_fraction
 from equipoise._core.rng import generator
+from equipoise._core.words import closest, say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.errors import DataError, UsageError
@@ -22,10 +24,6 @@ from equipoise.sampling.resample._build import (
     whole,
     without_effect,
 )
-
-__all__ = ["minority_labels", "ml_ros", "ml_rus", "undersample_majority_rows"]
-
-Ints = NDArray[np.int64]
 
 
 def minority_labels(fold: Labels) -> tuple[Ints, float]:

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import one_of
 from equipoise._core.rng import generator
+from equipoise._core.words import one_of
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.sampling.resample._build import (
@@ -27,8 +27,6 @@ from equipoise.sampling.resample._neighbours import (
     training_columns,
 )
 from equipoise.sampling.resample.minority import minority_labels
-
-__all__ = ["LabelRule", "mlsmote", "vote"]
 
 LabelRule = Literal["ranking", "union", "intersection"]
 LABEL_RULES: tuple[LabelRule, ...] = ("ranking", "union", "intersection")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.arrays import Ints
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.artifacts.resampled import Resampled, TrainingRows
@@ -28,11 +29,8 @@ from equipoise.sampling.resample._neighbours import (
     training_columns,
 )
 
-__all__ = ["mix_labels", "mlsol"]
-
 # By type: how far from the minority side its label still holds. RARE always, OUTLIER never.
 _THETA = np.array([np.nan, 0.5, 0.75, np.inf, -np.inf])
-Ints = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
 
 

@@ -13,8 +13,6 @@ from equipoise.sampling.resample._build import (
     without_effect,
 )
 
-__all__ = ["repeat_factor_oversample"]
-
 
 def repeat_factor_oversample(
     train: TrainingRows, *, threshold: float, max_repeat: int | None = None, seed: int = 0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.arrays import Ints
 from equipoise._core.rng import child_seed
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.errors import MissingExtraError
@@ -20,9 +21,6 @@ from equipoise.sampling.resample._build import (
 from equipoise.sampling.resample._neighbours import training_columns
 from equipoise.sampling.resample.classes import class_targets
 
-__all__ = ["smote"]
-
-Ints = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
 
 
