@@ -16,8 +16,7 @@ from equipoise.errors import EquipoiseError
 
 INTERRUPTED = 130
 # typer brings its own copy of click in newer releases, so its classes are reached through typer.
-_WrongUse = typer.BadParameter.__mro__[1]
-_ClickError = _WrongUse.__mro__[1]
+_ClickError = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 def _stop(message: str, code: int) -> int:

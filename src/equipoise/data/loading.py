@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -62,21 +62,15 @@ class _Recycled:
 
     def __init__(self, like: Tensor) -> None:
         self._like = like
-        self._arrays: list[NDArray[Any]] = []
-        lone = [np.empty(0)]
-        self._unused = sys.getrefcount(lone[0])
+        self._free: list[NDArray[Any]] = []
 
     def copy(self, tensor: Tensor) -> Tensor:
-        for i in range(len(self._arrays)):
-            if sys.getrefcount(self._arrays[i]) == self._unused:
-                break
-        else:
-            i = len(self._arrays)
-            self._arrays.append(torch.empty_like(self._like).numpy())
+        memory = self._free.pop() if self._free else torch.empty_like(self._like).numpy()
         # By NumPy: torch would wake threads that then spin beside the workers.
-        filled = self._arrays[i][: len(tensor)]
+        filled = memory[: len(tensor)]
         np.copyto(filled, tensor.numpy())
-        # A tensor over an array holds a reference to it, and so does every view of the tensor.
+        # The tensor, and every view of it, holds ``filled``: once that goes, nobody reads the memory.
+        weakref.finalize(filled, self._free.append, memory).atexit = False
         return torch.from_numpy(filled)
 
 
