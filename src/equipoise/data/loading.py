@@ -69,7 +69,7 @@ class _Recycled:
         # By NumPy: torch would wake threads that then spin beside the workers.
         filled = memory[: len(tensor)]
         np.copyto(filled, tensor.numpy())
-        # The tensor, and every view of it, holds ``filled``: once that goes, nobody reads the memory.
+        # The tensor and every view of it hold ``filled``: once it goes, nobody reads the memory.
         weakref.finalize(filled, self._free.append, memory).atexit = False
         return torch.from_numpy(filled)
 
