@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TEST   := $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types docs bench check format clean
+.PHONY: help demo test test-all lint types docs architecture bench check format clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,8 +48,8 @@ test-all: $(VENV)/.jax ## every test, the statistical simulations included; Kera
 	  KERAS_BACKEND=tensorflow $(TEST) $(KERAS); fi
 
 lint: $(VENV)/.dev ## ruff and the layering contracts
-	@$(BIN)/ruff check src tests benchmarks
-	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/ruff check src tests benchmarks docs/*.py
+	@$(BIN)/ruff format --check src tests benchmarks docs/*.py
 	@$(BIN)/lint-imports
 
 types: $(VENV)/.dev ## mypy, strict
@@ -57,6 +57,9 @@ types: $(VENV)/.dev ## mypy, strict
 
 docs: $(VENV)/.docs ## the documentation, warnings are errors
 	@$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build
+
+architecture: $(VENV)/.dev ## the picture of the rooms, drawn from the imports
+	@$(BIN)/python docs/draw_architecture.py
 
 bench: $(VENV)/.dev ## speed, side by side with the peers
 	@$(BIN)/python -m benchmarks.speed
@@ -73,8 +76,8 @@ bench: $(VENV)/.dev ## speed, side by side with the peers
 check: lint types test ## what CI runs
 
 format: $(VENV)/.dev ## put the code into shape
-	@$(BIN)/ruff check --fix src tests benchmarks
-	@$(BIN)/ruff format src tests benchmarks
+	@$(BIN)/ruff check --fix src tests benchmarks docs/*.py
+	@$(BIN)/ruff format src tests benchmarks docs/*.py
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build dist demo docs/_build
