@@ -22,7 +22,7 @@ import torch
 from benchmarks.machine import Column, print_conditions, run_parts
 from equipoise.studies import train_run
 from equipoise.studies.full_jobs import jobs_of, train_job
-from equipoise.studies.train_study import FullStudy, parse_full_study
+from equipoise.studies.schema import FullStudy, parse_full_study
 
 COLUMNS = (Column("trial", 44), Column("median s", 9, True), Column("range", 15, True))
 ROWS, FEATURES, SEEDS = 20_000, 50, 5

@@ -128,7 +128,7 @@ def test_help_loads_nothing_heavy(arguments: list[str], loaded_by: Loaded) -> No
         "report.render",
         "sampling.rule_table",
         "sampling.weights",
-        "studies.study",
+        "studies.schema",
         "methods",
     ],
 )

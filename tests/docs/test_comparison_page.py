@@ -11,9 +11,7 @@ import yaml
 
 from equipoise.comparison.verdict import VERDICTS
 from equipoise.studies.grid import settings_of
-from equipoise.studies.study import parse_study
-from equipoise.studies.study_parts import REFERENCES
-from equipoise.studies.train_study import parse_full_study
+from equipoise.studies.schema import REFERENCES, parse_full_study, parse_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from equipoise.mining import MiningOptions
-from equipoise.studies.mine_study import parse_mine_study
+from equipoise.studies.schema import parse_mine_study
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "mining.md"

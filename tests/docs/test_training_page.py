@@ -12,7 +12,7 @@ import yaml
 
 from equipoise import TrainingOptions
 from equipoise.methods import METHODS
-from equipoise.studies.train_study import parse_train_study
+from equipoise.studies.schema import parse_train_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ from equipoise.studies.cluster import run_on_ray
 from equipoise.studies.full_run import plan_full, run_full, threads_of
 from equipoise.studies.pools import gpu_slots, in_processes
 from equipoise.studies.predict import predict_scores
-from equipoise.studies.train_study import FullStudy, parse_full_study
+from equipoise.studies.schema import FullStudy, parse_full_study
 from forked import FORKED
 
 

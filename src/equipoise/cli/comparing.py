@@ -16,7 +16,7 @@ def names_a_model(source: Path) -> bool:
     """Return whether a study trains whole networks: it has a `model`."""
     if source.suffix not in (".yaml", ".yml"):
         return False
-    from equipoise.studies.study import read_study
+    from equipoise.studies.schema import read_study
 
     content = read_study(source, ())
     return isinstance(content, dict) and "model" in content
@@ -38,7 +38,7 @@ def compare_full(
     from equipoise.studies.entry import clear_trials
     from equipoise.studies.full_run import run_full
     from equipoise.studies.full_time import plan_rows
-    from equipoise.studies.train_study import load_full_study
+    from equipoise.studies.schema import load_full_study
 
     study = load_full_study(source, tuple(settings or ()))
     if dry_run:

@@ -14,7 +14,7 @@ from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import DataError
 from equipoise.io.coding import DEFAULT, LabelCoding
 from equipoise.io.labels import labels_from_table
-from equipoise.io.tables import as_numbers, read_table, to_table
+from equipoise.io.tables import as_numbers, read_table, require_columns, to_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,6 +50,7 @@ def feature_table(
     group_column: str | None = None,
     names: Sequence[str] | None = None,
     coding: LabelCoding = DEFAULT,
+    columns: Sequence[str] | None = None,
 ) -> tuple[NDArray[np.float32], Labels, tuple[str, ...]]:
     """Read a table of numbers and its labels: every column that is not named is a feature.
 
@@ -57,8 +58,9 @@ def feature_table(
 
     Args:
         source: Path of a CSV or Parquet file, or a data frame.
-        label: As in :func:`read_labels`, and so are the other arguments; ``coding`` holds its last
-            four (``LabelCoding.of``).
+        label: As in :func:`read_labels`, and so are the other arguments but the last;
+            ``coding`` holds its last four (``LabelCoding.of``).
+        columns: The features, in order; None takes every column that is not named otherwise.
 
     Returns:
         Features (N, F) float32, labels, and the F column names.
@@ -79,19 +81,19 @@ def feature_table(
         frame, label, labels, delimiter, kind, id_column, group_column, names, coding
     )
     named = {label, *(labels or ()), id_column, group_column}
-    rest = as_numbers(frame, [c for c in frame.columns if c not in named])
+    if columns is not None:
+        require_columns(frame, "features", columns)
+    rest = as_numbers(frame, columns or [c for c in frame.columns if c not in named])
     _check_features(rest)
     features = rest.cast(dict.fromkeys(rest.columns, float)).to_numpy().astype(np.float32)
     bad = ~np.isfinite(features)
     if bad.any():
-        columns = [
-            f"{rest.columns[i]} ({int(bad[:, i].sum())})" for i in np.flatnonzero(bad.any(0))
-        ]
+        where = [f"{rest.columns[i]} ({int(bad[:, i].sum())})" for i in np.flatnonzero(bad.any(0))]
         raise DataError(
             say(
                 "features",
                 "be finite numbers in every row",
-                f"missing or infinite values in {', '.join(columns[:10])}",
+                f"missing or infinite values in {', '.join(where[:10])}",
                 "Fill them in (for example by the median of the training part) or drop the column.",
             )
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equipoise.studies.estimator import DecisionRuleClassifier
     from equipoise.studies.run import run_study
-    from equipoise.studies.study import Study, load_study
+    from equipoise.studies.schema import Study, load_study
 
 __all__ = [
     "DecisionRuleClassifier",
@@ -18,8 +18,8 @@ __all__ = [
 
 _HOME = {
     "DecisionRuleClassifier": "estimator",
-    "Study": "study",
-    "load_study": "study",
+    "Study": "schema",
+    "load_study": "schema",
     "run_study": "run",
 }
 

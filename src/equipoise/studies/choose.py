@@ -10,7 +10,7 @@ from equipoise._core.logistic import one_vs_rest
 from equipoise.artifacts import Trial
 from equipoise.decisions import tune
 from equipoise.metrics import average_precision, roc_auc
-from equipoise.studies.study_parts import ComparisonSpec
+from equipoise.studies.schema import ComparisonSpec
 
 _NAMES = {"macro_ap": "macro AP", "macro_auroc": "macro AUROC", "tuned": "tuned rule, cross-fitted"}
 

@@ -13,8 +13,8 @@ from equipoise.errors import UsageError
 from equipoise.methods import THRESHOLDS, methods_for
 from equipoise.studies.load import load_data
 from equipoise.studies.plan import Candidate, Plan, make_plan
+from equipoise.studies.schema import Study, load_study, parse_study, set_value
 from equipoise.studies.screening import HEADS_AT_ONCE, missing_jobs
-from equipoise.studies.study import Study, load_study, parse_study, set_value
 from equipoise.studies.template import DEFAULT_REFERENCES, table_spec
 from equipoise.studies.threads import using_threads
 

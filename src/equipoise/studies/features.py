@@ -23,7 +23,7 @@ from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, UsageError
 from equipoise.models import ScaledInputs, find_last_layer, make_model
 from equipoise.studies.predict import choose_device, load_network, to_device
-from equipoise.studies.study_data import FeatureSpec
+from equipoise.studies.schema import FeatureSpec
 from equipoise.studies.train_data import TrainRows
 from equipoise.studies.train_model import IMAGENET
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,10 @@ from equipoise.methods.no_effect import loss_gradient, same_gradient
 from equipoise.studies.choose import best_of, metric_name
 from equipoise.studies.grid import settings_of
 from equipoise.studies.predict import load_network, run_network
-from equipoise.studies.study_parts import StudyArm
+from equipoise.studies.schema import FullStudy, StudyArm
 from equipoise.studies.threads import using_threads
+from equipoise.studies.train_data import TrainRows, load_rows
 from equipoise.studies.train_run import TrainPlan, plan_training, run_training
-from equipoise.studies.train_study import FullStudy, parse_full_study
 from equipoise.training.fit import planned_config
 from equipoise.training.folder import write_trial
 from equipoise.training.targets import with_ids
@@ -59,7 +57,7 @@ def plan_job(
     *,
     threads: int,
     allow_code: bool = False,
-    rows: Any = None,
+    rows: TrainRows | None = None,
     check: bool = False,
 ) -> TrainPlan:
     """Return the plan of one training; where arms are tuned, it has no test rows.
@@ -104,12 +102,12 @@ def _config_of(plan: TrainPlan) -> dict[str, Any]:
 
 
 def train_job(
-    text: str, job: Job, out: str, threads: int, allow_code: bool
+    study: FullStudy, job: Job, out: Path, threads: int, allow_code: bool
 ) -> tuple[str, bool] | None:
     """Do one training in whatever process this is, unless somebody else is at it.
 
     Args:
-        text: The study as JSON.
+        study: The study.
         job: Which training.
         out: Folder of the results.
         threads: Of torch.
@@ -119,14 +117,13 @@ def train_job(
         Name of the trial's folder and whether training was needed; None while another runner
         trains it.
     """
-    study, root = parse_full_study(json.loads(text)), root_of(text, Path(out))
-    rows = read_rows(text)
+    root, rows = root_of(study, out), read_rows(study)
     with using_threads(threads):
         plan = plan_job(study, job, threads=threads, allow_code=allow_code, rows=rows)
         folder = folder_of(plan)
         if (root / folder / "trial.json").is_file():
             return folder, False
-        locks = Locks(Path(out) / "locks")
+        locks = Locks(out / "locks")
         with locks.released(), locks.kept():
             if not locks.claim(folder):
                 return None
@@ -179,18 +176,21 @@ def _take_over(plan: TrainPlan, twin: TrainPlan, source: Path, root: Path) -> No
     write_trial(own, load_file(source / "model.safetensors"), root)
 
 
-def root_of(text: str, out: Path) -> Path:
+def root_of(study: FullStudy, out: Path) -> Path:
     """Return the folder of a study's trainings: candidates where arms are tuned."""
-    study = parse_full_study(json.loads(text))
     return out / ("candidates" if len(settings_of(study)["none"]) > 1 else "trials")
 
 
-@lru_cache(maxsize=1)
-def read_rows(text: str) -> Any:
-    """Return the rows of a study, read once per process."""
-    from equipoise.studies.train_data import load_rows
+_READ: dict[str, TrainRows] = {}
 
-    return load_rows(parse_full_study(json.loads(text)).data)
+
+def read_rows(study: FullStudy) -> TrainRows:
+    """Return the rows of a study, read once per process: its trainings share them."""
+    key = study.data.model_dump_json()
+    if key not in _READ:
+        _READ.clear()
+        _READ[key] = load_rows(study.data)
+    return _READ[key]
 
 
 def choose_trial(
@@ -220,20 +220,19 @@ def choose_trial(
     with locks.released():
         while not (folder / "trial.json").is_file():
             if locks.claim(final.folder_name):
-                text = json.dumps(study.model_dump(mode="json"))
                 source = out / "candidates" / folders[place]
                 with using_threads(threads):
-                    _score_test(study, jobs[place], text, final, source, out, allow_code)
+                    _score_test(study, jobs[place], final, source, out, allow_code)
             else:
                 time.sleep(0.5)
     return Trial.load(folder)
 
 
 def _score_test(
-    study: FullStudy, job: Job, text: str, final: Trial, source: Path, out: Path, allow_code: bool
+    study: FullStudy, job: Job, final: Trial, source: Path, out: Path, allow_code: bool
 ) -> None:
     """Write the chosen trial with the scores of its test rows."""
-    rows = read_rows(text)
+    rows = read_rows(study)
     one = plan_training(
         study.one(_arm(study, job), job.seed), allow_code=allow_code, rows=rows, check=False
     )

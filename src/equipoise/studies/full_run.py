@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -26,9 +25,9 @@ from equipoise.studies.full_jobs import (
 )
 from equipoise.studies.outcome import Outcome, judge
 from equipoise.studies.pools import Answer, in_processes, in_turn
+from equipoise.studies.schema import FullStudy
 from equipoise.studies.threads import using_threads
 from equipoise.studies.train_run import TrainPlan
-from equipoise.studies.train_study import FullStudy
 
 Answers = Iterator[tuple[Job, Answer | None]]
 _POLL_SECONDS = 0.5
@@ -51,8 +50,7 @@ def plan_full(
     Raises:
         DataError, UsageError, LeakageError: as :func:`plan_training`.
     """
-    text = json.dumps(study.model_dump(mode="json"))
-    rows, root = read_rows(text), root_of(text, Path(out))
+    rows, root = read_rows(study), root_of(study, Path(out))
     plans = []
     with using_threads(threads):
         for job in jobs_of(study):
@@ -98,8 +96,7 @@ def run_full(
     started = time.perf_counter()
     place, jobs = Path(out).resolve(), jobs_of(study)
     threads = threads_of(study, processes, cluster)
-    text = json.dumps(study.model_dump(mode="json"))
-    run = _runner(study, text, place, processes, cluster, threads, allow_code)
+    run = _runner(study, place, processes, cluster, threads, allow_code)
     done: dict[Job, Answer] = {}
     for job, answer in _until_done(run, jobs):
         done[job] = answer
@@ -111,7 +108,7 @@ def run_full(
         trials.append(
             choose_trial(study, own, folders, place, threads=threads, allow_code=allow_code)
         )
-    plan = plan_job(study, jobs[0], threads=threads, allow_code=allow_code, rows=read_rows(text))
+    plan = plan_job(study, jobs[0], threads=threads, allow_code=allow_code, rows=read_rows(study))
     provenance = {
         "study": study.model_dump(mode="json", exclude_none=True),
         "settings_per_arm": len(_choices(jobs)[0]),
@@ -137,7 +134,6 @@ def _choices(jobs: Sequence[Job]) -> list[list[Job]]:
 
 def _runner(
     study: FullStudy,
-    text: str,
     out: Path,
     processes: int,
     cluster: str | None,
@@ -145,8 +141,7 @@ def _runner(
     allow_code: bool,
 ) -> Callable[[Sequence[Job]], Answers]:
     """Return what trains some jobs; one that somebody else is at is answered with None."""
-    rest = (str(out), threads, allow_code)
-    calls = {job: (text, job, *rest) for job in jobs_of(study)}
+    calls = {job: (study, job, out, threads, allow_code) for job in jobs_of(study)}
     if cluster is not None:
         from equipoise.studies.cluster import run_on_ray
 

@@ -12,9 +12,9 @@ from torch.utils.data import default_collate
 from equipoise.studies.entry import in_words
 from equipoise.studies.full_run import plan_full, threads_of
 from equipoise.studies.predict import choose_device, to_device
+from equipoise.studies.schema import FullStudy
 from equipoise.studies.threads import using_threads
 from equipoise.studies.train_run import TrainPlan
-from equipoise.studies.train_study import FullStudy
 
 
 def plan_rows(

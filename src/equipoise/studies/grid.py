@@ -12,7 +12,7 @@ from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.methods import get_method
 from equipoise.studies.fitted_arms import known_settings
-from equipoise.studies.study_parts import StudyArm, TuningSpec
+from equipoise.studies.schema import StudyArm, TuningSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def settings_of(study: Tuned) -> dict[str, list[Setting]]:
             more settings asked for than an arm has.
 
     Example:
-        >>> from equipoise.studies.study import parse_study
+        >>> from equipoise.studies.schema import parse_study
         >>> content = {"data": {"source": "digits"}, "arms": ["none", "focal"]}
         >>> study = parse_study({**content, "tuning": {"lr": [0.001, 0.01], "settings": 2}})
         >>> {arm: [s.lr for s in found] for arm, found in settings_of(study).items()}

@@ -10,9 +10,8 @@ from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
 from equipoise.io import feature_table
 from equipoise.studies.digits import digit_mosaics, digits
+from equipoise.studies.schema import DigitsData, MosaicData, Study, TableData
 from equipoise.studies.source import StudyData
-from equipoise.studies.study import Study
-from equipoise.studies.study_data import DigitsData, MosaicData, TableData
 from equipoise.studies.tables import join_tables
 
 
@@ -101,6 +100,7 @@ def _table(spec: TableData) -> StudyData:
             group_column=spec.group,
             names=names,
             coding=spec.coding,
+            columns=spec.features,
         )
 
     features, labels, columns = read(spec.path, None)

@@ -34,8 +34,7 @@ from equipoise.mining.pools import Pool
 from equipoise.mining.review import Review
 from equipoise.mining.scoring import place
 from equipoise.report.review import growth_picture
-from equipoise.studies.mine_study import MineStudy
-from equipoise.studies.study_parts import MIN_EPOCHS, STEPS
+from equipoise.studies.schema import MIN_EPOCHS, STEPS, MineStudy
 from equipoise.studies.train_data import TrainRows, load_rows
 from equipoise.studies.train_run import TrainPlan, make_augmentation, plan_training
 
@@ -71,7 +70,7 @@ def plan_mining(study: MineStudy, *, allow_code: bool = False) -> MinePlan:
     """Return the plan of a study: data read, rows split, network and remedy tried on one batch.
 
     Args:
-        study: From :func:`equipoise.studies.mine_study.mine_study_from`.
+        study: From :func:`equipoise.studies.schema.mine_study_from`.
         allow_code: Whether a network given as "module:callable" may run.
 
     Raises:

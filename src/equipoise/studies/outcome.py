@@ -10,7 +10,7 @@ from typing import Any
 
 from equipoise.artifacts import Comparison, Finding, Trial
 from equipoise.comparison import compare
-from equipoise.studies.study_parts import ComparisonSpec
+from equipoise.studies.schema import ComparisonSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.words import say
 from equipoise.artifacts import Finding, Labels, Split
-from equipoise.errors import InfeasibleSplitError
+from equipoise.errors import DataError, InfeasibleSplitError, UsageError
 from equipoise.splits import (
     Copies,
     audit_split,
@@ -17,8 +18,8 @@ from equipoise.splits import (
     long_tail_split,
     stratified_split,
 )
+from equipoise.studies.schema import LongTailSpec, SplitFile, StratifiedSpec
 from equipoise.studies.source import StudyData
-from equipoise.studies.study_data import LongTailSpec, StratifiedSpec
 
 Spec = StratifiedSpec | LongTailSpec
 
@@ -33,20 +34,32 @@ def fixed_test(spec: Spec, data: StudyData, copies: Copies | None = None) -> NDA
     if data.test is not None:
         return data.test
     if isinstance(spec, LongTailSpec):
+        if spec.test_per_class is None:
+            raise UsageError(say("split.test_per_class", "be given: there is no test part", None))
         first = long_tail_split(
-            data.labels,
-            shape=spec.shape,
-            imbalance_ratio=spec.imbalance_ratio,
-            test_per_class=spec.test_per_class,
-            seed=spec.seed,
+            data.labels, test_per_class=spec.test_per_class, seed=spec.seed, **spec.tail
         )
         return first.test
     units = None if copies is None else copies.units
     return _stratified(data.labels, (1 - spec.test, 0.0, spec.test), units, spec.seed).test
 
 
-def splitter(spec: Spec, data: StudyData) -> tuple[NDArray[np.int64], Callable[[int], Split]]:
-    """Return the test rows and a function from seed to split; its proof tells of copies."""
+def splitter(
+    spec: Spec | SplitFile, data: StudyData
+) -> tuple[NDArray[np.int64], Callable[[int], Split]]:
+    """Return the test rows and a function from seed to split; its proof tells of copies.
+
+    Raises:
+        DataError: a split file of other rows.
+        UsageError: a long tail without test rows.
+    """
+    if isinstance(spec, SplitFile):
+        written = Split.load(spec.path)
+        if written.n_rows != len(data.labels):
+            do = "Split the table that is trained on."
+            expected = f"be of the data's {len(data.labels)} rows"
+            raise DataError(say(spec.path, expected, written.n_rows, do))
+        return written.test, lambda _: written
     copies = copies_of(data)
     test = np.sort(fixed_test(spec, data, copies))
     rest = np.setdiff1d(np.arange(len(data.labels)), test)
@@ -71,13 +84,7 @@ def splitter(spec: Spec, data: StudyData) -> tuple[NDArray[np.int64], Callable[[
 
 def _inner(spec: Spec, labels: Labels, units: NDArray[np.int64] | None, seed: int) -> Split:
     if isinstance(spec, LongTailSpec):
-        return long_tail_split(
-            labels,
-            shape=spec.shape,
-            imbalance_ratio=spec.imbalance_ratio,
-            val_per_class=spec.val_per_class,
-            seed=seed,
-        )
+        return long_tail_split(labels, val_per_class=spec.val_per_class, seed=seed, **spec.tail)
     return _stratified(labels, (1 - spec.val, spec.val, 0.0), units, seed)
 
 

@@ -18,9 +18,8 @@ from equipoise.studies.fitted_arms import check_fitted, code_of, fit_arm
 from equipoise.studies.grid import Setting, settings_of
 from equipoise.studies.load import load_data
 from equipoise.studies.partition import splitter
+from equipoise.studies.schema import Study, StudyArm, Training
 from equipoise.studies.source import StudyData
-from equipoise.studies.study import Study
-from equipoise.studies.study_parts import ArmSpec, StudyArm, Training
 
 if TYPE_CHECKING:
     from equipoise.training import HeadJob, HeadSettings
@@ -129,7 +128,7 @@ class Plan:
         )  # fmt: skip
 
 
-def trial_folder(arm: ArmSpec, seed: int, config: Mapping[str, Any]) -> str:
+def trial_folder(arm: StudyArm, seed: int, config: Mapping[str, Any]) -> str:
     """Return the folder name of a trial: arm, seed and the hash of its config."""
     from equipoise.artifacts.trial import trial_folder as named
 

@@ -21,9 +21,9 @@ from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.models import export_onnx, load_weights
 from equipoise.studies.apply_file import Applied, apply_file
+from equipoise.studies.schema import parse_train_study
 from equipoise.studies.train_data import TrainRows, open_rows
 from equipoise.studies.train_model import build_again
-from equipoise.studies.train_study import parse_train_study
 
 Progress = Callable[[int, int], None]
 

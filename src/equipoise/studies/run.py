@@ -12,8 +12,8 @@ from equipoise.diagnosis import diagnose
 from equipoise.studies.outcome import Outcome, judge
 from equipoise.studies.partition import split_findings
 from equipoise.studies.plan import make_plan
+from equipoise.studies.schema import Study
 from equipoise.studies.screening import screen
-from equipoise.studies.study import Study
 
 
 def run_study(
@@ -47,7 +47,7 @@ def run_study(
 
     Example:
         >>> import tempfile
-        >>> from equipoise.studies.study import parse_study
+        >>> from equipoise.studies.schema import parse_study
         >>> data = {"source": "digit_mosaics", "rows": 300, "test_rows": 200, "blocks": 8}
         >>> data |= {"test_blocks": 4}
         >>> budget = {"hidden": 0, "epochs": 2}

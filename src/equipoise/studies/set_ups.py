@@ -13,7 +13,7 @@ from equipoise._core.words import say
 from equipoise.diagnosis import Setup, read_setup
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.methods import THRESHOLDS, get_method
-from equipoise.studies.study_parts import REFERENCES
+from equipoise.studies.schema import REFERENCES
 
 # Losses of the catalogue that weigh by counts.
 _WEIGH = ("pos_weight", "inverse_frequency", "weighted_ce", "class_balanced",

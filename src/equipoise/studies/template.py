@@ -11,8 +11,7 @@ import yaml
 
 from equipoise.artifacts import Labels
 from equipoise.methods import THRESHOLDS, methods_for
-from equipoise.studies.study import parse_study
-from equipoise.studies.study_data import TableData
+from equipoise.studies.schema import TableData, parse_study
 
 # Quick ones that every table can bear.
 DEFAULT_REFERENCES = ("prevalence", "logistic_regression")

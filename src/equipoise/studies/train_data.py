@@ -32,17 +32,17 @@ from equipoise.errors import DataError
 from equipoise.io.coding import LabelCoding
 from equipoise.io.labels import read_labels
 from equipoise.io.tables import read_table
-from equipoise.studies.data_specs import (
+from equipoise.studies.row_contents import dataset_contents
+from equipoise.studies.schema import (
     ArrayData,
     CifarData,
-    Data,
+    FileData,
     ImageBytesData,
     ImageFilesData,
     ImageFolderData,
     SequenceData,
-    TableRows,
+    TableData,
 )
-from equipoise.studies.row_contents import dataset_contents
 from equipoise.studies.tables import join_labels
 
 
@@ -88,7 +88,7 @@ class TrainRows:
         return digest(f"{self.description} {self.input_shape} {self.columns}")[:16]
 
 
-def load_rows(spec: Data) -> TrainRows:
+def load_rows(spec: FileData) -> TrainRows:
     """Return the labelled rows that a study names; rows of a test path stand behind the others.
 
     Raises:
@@ -135,7 +135,7 @@ def open_rows(
         ImageFolderData: _image_folder,
         SequenceData: _sequences,
         ArrayData: _array,
-        TableRows: partial(_table, columns=columns),
+        TableData: partial(_table, columns=columns),
         CifarData: _cifar_files,
     }
     return kinds[type(spec)](spec, path, named)
@@ -242,7 +242,7 @@ def _table_words(named: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(
-    spec: TableRows, path: str, named: dict[str, Any], columns: Sequence[str] | None
+    spec: TableData, path: str, named: dict[str, Any], columns: Sequence[str] | None
 ) -> TrainRows:
     table = read_table(path)
     data = FeatureTable(table, features=columns, **named)

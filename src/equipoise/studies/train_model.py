@@ -20,8 +20,8 @@ from equipoise.models import (
     initialise_prior_bias,
     make_model,
 )
+from equipoise.studies.schema import ModelSpec
 from equipoise.studies.train_data import TrainRows
-from equipoise.studies.train_study import ModelSpec
 from equipoise.training import Remedy
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

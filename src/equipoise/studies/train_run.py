@@ -21,11 +21,10 @@ from equipoise.diagnosis import diagnose
 from equipoise.errors import DataError, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.partition import copies_of, split_findings, splitter
+from equipoise.studies.schema import DATA_PATHS, TrainStudy
 from equipoise.studies.source import StudyData
-from equipoise.studies.study_data import DATA_PATHS
 from equipoise.studies.train_data import TrainRows, load_rows
 from equipoise.studies.train_model import Scales, input_scales, network_maker
-from equipoise.studies.train_study import SplitFile, TrainStudy
 from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.faults import require_device, require_precision
 
@@ -142,13 +141,6 @@ def _build(method: Any, settings: dict[str, Any], labels: Labels) -> Remedy:
 
 
 def _split(study: TrainStudy, rows: TrainRows, labels: Labels) -> Split:
-    if isinstance(study.split, SplitFile):
-        split = Split.load(study.split.path)
-        if split.n_rows != len(labels):
-            do = "Split the table that is trained on."
-            expected = f"be of the data's {len(labels)} rows"
-            raise DataError(say(study.split.path, expected, split.n_rows, do))
-        return split
     _, draw = splitter(study.split, _source(rows, labels))
     return draw(study.seed)
 

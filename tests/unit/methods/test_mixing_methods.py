@@ -19,7 +19,7 @@ from equipoise.methods import METHODS, methods_for, remedy
 from equipoise.methods.mixing import add_mixing, require_linear
 from equipoise.sampling import ClassBalancedSampler
 from equipoise.studies.run import run_study
-from equipoise.studies.study import parse_study
+from equipoise.studies.schema import parse_study
 from equipoise.training import Remedy
 from equipoise.training.mixing import CutMix, Mixup, Remix
 

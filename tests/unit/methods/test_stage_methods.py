@@ -34,7 +34,7 @@ from equipoise.methods import METHODS, defer
 from equipoise.models import CosineHead
 from equipoise.sampling import ClassBalancedSampler, WeightedSampler
 from equipoise.studies.run import run_study
-from equipoise.studies.study import parse_study
+from equipoise.studies.schema import parse_study
 from equipoise.training import CutMix, Deferred, Mixup, SecondStage
 
 TAIL = Labels.from_array(np.repeat([0, 1, 2], [400, 80, 20]), kind="multiclass")

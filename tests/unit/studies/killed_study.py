@@ -10,7 +10,7 @@ from typing import Any
 
 from equipoise.studies import run as running
 from equipoise.studies import screening
-from equipoise.studies.study import Study, parse_study
+from equipoise.studies.schema import Study, parse_study
 
 CONTENT: dict[str, Any] = {
     "data": {

@@ -14,8 +14,7 @@ from equipoise.studies import entry
 from equipoise.studies import run as running
 from equipoise.studies.fitted_arms import code_of
 from equipoise.studies.grid import settings_of
-from equipoise.studies.study import Study, parse_study
-from equipoise.studies.study_parts import StudyArm
+from equipoise.studies.schema import Study, StudyArm, parse_study
 
 MINE = "unit.studies.my_arms"
 

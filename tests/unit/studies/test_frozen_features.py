@@ -20,9 +20,8 @@ from equipoise.errors import DataError, UsageError
 from equipoise.studies import entry, features
 from equipoise.studies import run as running
 from equipoise.studies.load import load_data
-from equipoise.studies.study import load_study, parse_study
+from equipoise.studies.schema import load_study, parse_study, parse_train_study
 from equipoise.studies.train_run import plan_training, run_training
-from equipoise.studies.train_study import parse_train_study
 from unit.studies.my_networks import tiny
 
 ROWS = 240

@@ -108,8 +108,8 @@ def trials_of(root: Path) -> dict[tuple[str, int], Trial]:
 
 def test_an_arm_that_trains_as_another_is_not_trained_again(tmp_path: Path) -> None:
     from equipoise.studies.plan import make_plan
+    from equipoise.studies.schema import load_study
     from equipoise.studies.screening import screen
-    from equipoise.studies.study import load_study
 
     arms = "[none, pos_weight, {method: focal, settings: {gamma: 0.0}}]"
     study = load_study(table(tmp_path, arms))

@@ -12,7 +12,7 @@ from equipoise.artifacts import Comparison, Trial
 from equipoise.methods import METHODS
 from equipoise.studies.outcome import Outcome
 from equipoise.studies.run import run_study
-from equipoise.studies.study import parse_study
+from equipoise.studies.schema import parse_study
 
 # The engine of a study refuses to mix and to treat late: test_mixing_methods.py and
 # test_stage_methods.py.

@@ -24,9 +24,8 @@ from equipoise.studies.choose import best_of, setting_value
 from equipoise.studies.grid import settings_of
 from equipoise.studies.plan import Plan, make_plan
 from equipoise.studies.run import run_study
+from equipoise.studies.schema import ComparisonSpec, parse_study
 from equipoise.studies.stack_records import Records
-from equipoise.studies.study import parse_study
-from equipoise.studies.study_parts import ComparisonSpec
 from equipoise.studies.threads import using_threads
 from forked import statuses
 from unit.studies.killed_study import CONTENT, TRAININGS, TRIALS, run, study

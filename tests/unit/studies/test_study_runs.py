@@ -17,7 +17,7 @@ from equipoise.methods import METHODS
 from equipoise.studies.load import load_data
 from equipoise.studies.plan import make_plan
 from equipoise.studies.run import run_study
-from equipoise.studies.study import Study, load_study, parse_study, set_value
+from equipoise.studies.schema import Study, load_study, parse_study, set_value
 
 RECIPES = sorted((files("equipoise.studies") / "recipes").iterdir(), key=lambda p: p.name)
 SMALL = {

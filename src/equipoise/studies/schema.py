@@ -1,0 +1,731 @@
+"""The study file: which data, which arms, which budget; one schema for every verb that trains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from equipoise._core.words import closest, say
+from equipoise.errors import UsageError
+from equipoise.io import LabelCoding
+from equipoise.methods import METHODS, THRESHOLDS, get_method
+
+if TYPE_CHECKING:
+    from equipoise.studies.grid import Setting
+
+DATA_PATHS = ("path", "test_path", "root", "table", "offsets")
+PATHS = {
+    "data": DATA_PATHS,
+    "features": ("trial", "weights"),
+    "split": ("path",),
+    "model": ("weights",),
+}
+"""Keys of each part that name files."""
+
+
+class Strict(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _no_truth_value(value: Any) -> Any:
+    if any(isinstance(v, bool) for v in (value if isinstance(value, list) else [value])):
+        raise ValueError("put it in quotes, as YAML makes a truth value of yes, no, true and false")
+    return value
+
+
+_Tokens = Annotated[str | int | list[str | int] | None, BeforeValidator(_no_truth_value)]
+
+
+class Coded(Strict):
+    """What the entries of label columns stand for; see :func:`equipoise.io.read_labels`."""
+
+    positive: _Tokens = None
+    negative: _Tokens = None
+    unknown: _Tokens = None
+    empty_token: _Tokens = None
+
+    @property
+    def coding(self) -> LabelCoding:
+        """The coding that readers take."""
+        return LabelCoding.of(self.positive, self.negative, self.unknown, self.empty_token)
+
+
+class DigitsData(Strict):
+    """scikit-learn's digits with pixel noise."""
+
+    source: Literal["digits"]
+    noise: float = Field(0.0, ge=0)
+    seed: int = 0
+
+
+class MosaicData(Strict):
+    """2 x 2 mosaics of scikit-learn's digits, four labels."""
+
+    source: Literal["digit_mosaics"]
+    rows: int = Field(6000, ge=100)
+    test_rows: int = Field(3000, ge=100)
+    noise: float = Field(0.5, ge=0)
+    blocks: int = Field(30, ge=2)
+    test_blocks: int = Field(30, ge=1)
+    seed: int = 0
+
+
+class FeatureSpec(Strict):
+    """Features of a frozen network: of a finished trial, or of a model by name."""
+
+    trial: str | None = None
+    model: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    weights: str | None = None
+    scale_inputs: Literal["imagenet", "none"] = "none"
+    layer: str | None = None
+    batch_size: int = Field(256, ge=1)
+    num_workers: int = Field(0, ge=0)
+
+
+class StratifiedSpec(Strict):
+    """Shares of validation and test rows; test is drawn once, validation anew for each seed."""
+
+    how: Literal["stratified"] = "stratified"
+    val: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    seed: int = 0
+
+
+class LongTailSpec(Strict):
+    """A balanced test set and balanced validation rows, then training rows thinned to a tail.
+
+    The tail is ``imbalance_ratio`` deep in a ``shape``, or of relative sizes ``ratio``, one per
+    class in the order of the classes or in ``order``; ``total`` training rows, else as many as the
+    rows allow.
+    """
+
+    how: Literal["long_tail"]
+    shape: Literal["exp", "step"] = "exp"
+    imbalance_ratio: float | None = Field(None, gt=1)
+    ratio: list[Annotated[float, Field(gt=0)]] | None = None
+    total: int | None = Field(None, ge=1)
+    order: list[str] | None = None
+    val_per_class: int = Field(ge=1)
+    test_per_class: int | None = Field(None, ge=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_tail(self) -> LongTailSpec:
+        if (self.imbalance_ratio is None) == (self.ratio is None):
+            raise ValueError("give imbalance_ratio, or ratio with one size per class")
+        return self
+
+    @property
+    def tail(self) -> dict[str, Any]:
+        """What :func:`equipoise.long_tail_split` takes, but for rows per class and seed."""
+        sizes: dict[str, Any] = {"imbalance_ratio": self.imbalance_ratio, "shape": self.shape}
+        if self.ratio is not None:
+            sizes = {"ratios": self.ratio, "shape": "custom"}
+        return {**sizes, "total": self.total, "order": self.order}
+
+
+class SplitFile(Strict):
+    """A split that `equipoise split` wrote; the same for every seed."""
+
+    how: Literal["file"]
+    path: str
+
+
+SplitSpec = Annotated[StratifiedSpec | LongTailSpec | SplitFile, Field(discriminator="how")]
+
+
+def seen_from(folder: Path, part: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return a part of a study with its relative paths as they are from a folder."""
+    moved = dict(part)
+    for key in keys:
+        value = part.get(key)
+        if isinstance(value, str):
+            moved[key] = str(folder / value)
+        elif isinstance(value, list):
+            moved[key] = [str(folder / str(v)) for v in value]
+    return moved
+
+
+class _Labelled(Coded):
+    """Where labels, ids and groups stand in a table."""
+
+    label: str | None = None
+    labels: list[str] | None = None
+    delimiter: str = "|"
+    kind: Literal["multiclass", "multilabel"] | None = None
+    id: str | None = None
+    group: str | None = None
+
+
+class _Images(Strict):
+    """How images are read."""
+
+    size: int | tuple[int, int] | None = None
+    resize: Literal["crop", "stretch"] = "crop"
+    mode: Literal["RGB", "grey"] = "RGB"
+    on_broken: Literal["error", "leave_out"] = "error"
+    check: Literal["decode", "open", "none"] = "decode"
+
+
+class ImageFilesData(_Labelled, _Images):
+    """Image files listed in a CSV or Parquet table."""
+
+    source: Literal["images"]
+    path: str
+    test_path: str | None = None
+    image: str = "path"
+    root: str | None = None
+
+
+class ImageBytesData(_Labelled, _Images):
+    """Encoded images in a column of Parquet files."""
+
+    source: Literal["image_bytes"]
+    path: str | list[str]
+    test_path: str | list[str] | None = None
+    image: str = "image"
+
+
+class ImageFolderData(_Images):
+    """One folder of images per class."""
+
+    source: Literal["image_folder"]
+    path: str
+    test_path: str | None = None
+
+
+class CifarData(Strict):
+    """CIFAR-10 or -100, binary version; its own test files are the test part."""
+
+    source: Literal["cifar"]
+    path: str
+    version: Literal["10", "100"] = "10"
+    level: Literal["fine", "coarse"] = "fine"
+
+
+class SequenceData(_Labelled):
+    """Sequences: steps (sum of T, F) and offsets in one .npz, or .npy files; labels in a table."""
+
+    source: Literal["sequences"]
+    path: str
+    offsets: str | None = None
+    table: str
+
+
+class ArrayData(_Labelled):
+    """A NumPy file (N, ...), memory-mapped; labels in a table, row by row."""
+
+    source: Literal["arrays"]
+    path: str
+    table: str
+
+
+class TableData(_Labelled):
+    """A feature table: one row per example, numeric columns are features, or those named."""
+
+    source: Literal["table"] = "table"
+    path: str
+    test_path: str | None = None
+    features: list[str] | None = None
+
+
+FileData = (
+    TableData
+    | ImageFilesData
+    | ImageBytesData
+    | ImageFolderData
+    | CifarData
+    | SequenceData
+    | ArrayData
+)
+"""Rows that stand in files, for networks and for heads."""
+
+
+_TAGGED: dict[str, type[BaseModel]] = {
+    "table": TableData,
+    "digits": DigitsData,
+    "digit_mosaics": MosaicData,
+    "images": ImageFilesData,
+    "image_bytes": ImageBytesData,
+    "image_folder": ImageFolderData,
+    "cifar": CifarData,
+    "sequences": SequenceData,
+    "arrays": ArrayData,
+    "stratified": StratifiedSpec,
+    "long_tail": LongTailSpec,
+    "file": SplitFile,
+}
+"""What a part's `source` or `how` stands for."""
+
+
+# Arms that keep one honest: of no model, or of one that needs no tuning.
+REFERENCES = ("prevalence", "all_negative", "nearest_neighbours", "logistic_regression")
+# A budget that is too small favours remedies that merely learn faster.
+STEPS, MIN_EPOCHS = 2000, 20
+
+
+class Training(Strict):
+    """The budget, the same for every arm; without ``epochs``, enough for 2,000 optimizer steps."""
+
+    hidden: int = Field(64, ge=0)
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int = Field(64, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+
+    def resolved(self, n_train: int) -> Training:
+        """Return the budget with its number of epochs for ``n_train`` rows."""
+        if self.epochs is not None:
+            return self
+        per_epoch = math.ceil(n_train / self.batch_size)
+        epochs = max(MIN_EPOCHS, math.ceil(STEPS / per_epoch))
+        return self.model_copy(update={"epochs": epochs})
+
+
+class ComparisonSpec(Strict):
+    """How arms are tuned and judged."""
+
+    objective: str | None = None
+    target_prior: Literal["validation", "uniform"] | list[float] = "validation"
+    primary: Literal["macro_ap", "macro_auroc", "tuned"] | None = None
+    rope: float = Field(0.01, gt=0)
+    confidence_level: float = Field(0.95, gt=0, lt=1)
+
+
+class StudyArm(Strict):
+    """A method with its settings; ``name`` tells two settings of one method apart.
+
+    ``method`` is one of the catalogue, "a+b" of it, and in a comparison of heads also one of
+    `REFERENCES`, or "module:callable" that returns a scikit-learn classifier. ``grid`` holds values
+    that `tuning` may choose from.
+    """
+
+    method: str
+    name: str | None = Field(None, pattern=r"^[\w .,+=-]{1,60}$")
+    settings: dict[str, Any] = Field(default_factory=dict)
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name it goes by in the comparison."""
+        return self.name or self.method
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether scikit-learn fits it, or nothing at all, and no head is trained."""
+        return self.method in REFERENCES or ":" in self.method
+
+
+class TuningSpec(Strict):
+    """What is chosen on validation rows, from equally many settings for every arm.
+
+    ``settings`` of them are drawn from learning rates x weight decays x the arm's own grid; None
+    takes as many as the smallest of the arms' grids has.
+    """
+
+    lr: list[Annotated[float, Field(gt=0)]] = Field(default_factory=list)
+    weight_decay: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list)
+    settings: int | None = Field(None, ge=1, le=1000)
+    seed: int = 0
+
+
+class ComputeSpec(Strict):
+    """Where it is computed. Device and threads decide rounding, so they are part of a trial."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, ge=1)
+    memory_gb: float = Field(1.0, gt=0)
+
+
+class ModelSpec(Strict):
+    """A network by name; see ``equipoise.models.make_model``."""
+
+    name: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    weights: str | None = None
+    freeze: list[str] = Field(default_factory=list)
+    scale_inputs: Literal["auto", "imagenet", "none"] = "auto"
+    prior_bias: bool = False
+
+
+class _Study(Strict):
+    """What every study says: which rows, how they are split, and what is done with them."""
+
+    title: str = "Comparison"
+    data: FileData | DigitsData | MosaicData = Field(discriminator="source")
+    split: SplitSpec = StratifiedSpec()
+    arms: tuple[StudyArm, ...]
+
+    @field_validator("arms", mode="before")
+    @classmethod
+    def _expand(cls, arms: Any) -> Any:
+        """Write out arms that are given by name."""
+        if isinstance(arms, str):
+            arms = [arms]
+        if not isinstance(arms, (list, tuple)):
+            return arms
+        return [{"method": arm} if isinstance(arm, str) else arm for arm in arms]
+
+    @property
+    def references(self) -> list[str]:
+        """Names of the arms that are no remedies."""
+        return [a.label for a in self.arms if a.method in REFERENCES]
+
+    def trained_arms(self) -> list[StudyArm]:
+        """Return the arms that need training; the baseline is always the first of them."""
+        arms = [a for a in self.arms if a.method != THRESHOLDS]
+        if not any(a.label == "none" for a in arms):
+            arms.insert(0, StudyArm(method="none"))
+        return sorted(arms, key=lambda a: a.label != "none")
+
+
+class Study(_Study):
+    """A comparison of heads on features, and of what scikit-learn fits."""
+
+    features: FeatureSpec | None = None
+    seeds: int = Field(5, ge=1, le=1000)
+    training: Training = Training()
+    tuning: TuningSpec = TuningSpec()
+    compute: ComputeSpec = ComputeSpec()
+    comparison: ComparisonSpec = ComparisonSpec()
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Learning rate and weight decay where they are not tuned."""
+        return self.training.lr, self.training.weight_decay
+
+
+class _NetworkStudy(_Study):
+    """What studies that train whole networks have in common."""
+
+    title: str = "Training"
+    data: FileData = Field(discriminator="source")
+    model: ModelSpec
+    augmentation: str | dict[str, Any] = "none"
+    training: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainStudy(_NetworkStudy):
+    """Everything that decides one training."""
+
+    arms: tuple[StudyArm, ...] = (StudyArm(method="none"),)
+    seed: int = 0
+    folds: int | None = Field(None, ge=2)
+
+    @property
+    def arm(self) -> StudyArm:
+        """The one method that is trained."""
+        return self.arms[0]
+
+
+class FullStudy(_NetworkStudy):
+    """Everything that decides a comparison of full trainings.
+
+    ``threads`` of torch per training decide rounding, so they are part of a trial; without them,
+    those of the machine are shared by the trainings that run at once.
+    """
+
+    seeds: int = Field(5, ge=1, le=1000)
+    tuning: TuningSpec = TuningSpec()
+    threads: int | None = Field(None, ge=1)
+    comparison: ComparisonSpec = ComparisonSpec()
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Learning rate and weight decay where they are not tuned."""
+        from equipoise.training.options import TrainingOptions  # late: a study needs no torch
+
+        options = TrainingOptions.from_mapping(self.training)
+        return options.lr, options.weight_decay
+
+    def one(self, arm: StudyArm, seed: int, setting: Setting | None = None) -> TrainStudy:
+        """Return the training of one arm with one seed, and with one setting where it is tuned."""
+        shared = {key: getattr(self, key) for key in _NetworkStudy.model_fields if key != "arms"}
+        own = arm.settings if setting is None else setting.settings
+        if setting is not None:
+            rates = {"lr": setting.lr, "weight_decay": setting.weight_decay}
+            shared["training"] = {**self.training, **rates}
+        plain = StudyArm(method=arm.method, name=arm.name, settings=own)
+        return TrainStudy(**shared, arms=(plain,), seed=seed)
+
+
+def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Return the keys that are allowed where a validation error points."""
+    for step in path:
+        if isinstance(step, int):
+            continue
+        entry = model.model_fields.get(str(step))
+        if entry is None:
+            model = _TAGGED.get(str(step), model)
+        elif step == "arms":
+            model = StudyArm
+        else:
+            kinds = (entry.annotation, *get_args(entry.annotation))
+            parts = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+            model = parts[0] if len(parts) == 1 else model
+    return list(model.model_fields)
+
+
+def _check_method(name: str) -> None:
+    try:
+        get_method(name)
+    except UsageError:
+        near = closest(name, [*METHODS, *REFERENCES])
+        if near.startswith("Did you mean") and near not in closest(name, METHODS):
+            raise UsageError(say("method", "be in the catalogue", repr(name), near)) from None
+        raise
+
+
+AnyStudy = TypeVar("AnyStudy", bound=_Study)
+
+
+def parse_as(content: Any, name: str, form: type[AnyStudy]) -> AnyStudy:
+    """Check the content of a study file against a form, with short words written out."""
+    if not isinstance(content, dict):
+        raise UsageError(say(name, "be a YAML mapping", type(content).__name__))
+    content = dict(content)
+    for part, key, default in (("data", "source", "table"), ("split", "how", "stratified")):
+        if isinstance(content.get(part), dict):
+            content[part] = {key: default, **content[part]}
+    if isinstance(content.get("model"), str):
+        content["model"] = {"name": content["model"]}
+    try:
+        return form.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(_explain(error, name, form)) from None
+
+
+def _require_distinct(study: _Study) -> None:
+    labels = [arm.label for arm in study.trained_arms()]
+    if len(set(labels)) < len(labels):
+        raise UsageError(say("arms", "have distinct names", labels, "Give each its own `name:`."))
+
+
+def parse_study(content: Any, name: str = "study") -> Study:
+    """Check the content of a study file.
+
+    Raises:
+        UsageError: one line that names the key, what was expected, and the closest known key.
+    """
+    study = parse_as(content, name, Study)
+    for arm in study.arms:
+        if arm.method != THRESHOLDS and not arm.is_fitted:
+            _check_method(arm.method)
+    _require_distinct(study)
+    return study
+
+
+def _explain(error: ValidationError, name: str, form: type[BaseModel]) -> str:
+    """Return the first problem of a study as one line."""
+    # A misspelt key also looks like a missing one: the misspelling says more.
+    problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    path = [p for p in problem["loc"] if p not in _TAGGED]
+    where = ".".join(str(p) for p in path) or name
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(form, problem["loc"][:-1])
+        hint = closest(str(problem["loc"][-1]), known)
+        return f"{name}: unknown key `{where}`. {hint}"
+    if problem["type"] == "missing":
+        return f"{name}: `{where}` is missing. Add it, or start from `equipoise init`."
+    got = repr(problem.get("input"))
+    return f"{name}: `{where}`: {problem['msg'].lower()}, got {got[:60]}."
+
+
+def set_value(content: dict[str, Any], assignment: str) -> None:
+    """Apply one ``a.b=c`` of the command line; the value is read as YAML."""
+    path, found, raw = assignment.partition("=")
+    if not found or not path:
+        raise UsageError(say("--set", "look like a.b=value", repr(assignment)))
+    *parents, last = path.split(".")
+    place = content
+    for key in parents:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise UsageError(say("--set", f"name a mapping before `{last}`", repr(path)))
+    try:
+        place[last] = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise UsageError(say("--set", "hold a YAML value", repr(raw))) from error
+
+
+def read_study(file: Path, assignments: tuple[str, ...]) -> Any:
+    """Return the content of a study file with ``--set`` applied, not checked yet."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        do = "Write one with `equipoise init`."
+        raise UsageError(say(str(file), "be a study file", "nothing there", do)) from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UsageError(say(str(file), "be YAML", reason)) from None
+    if isinstance(content, dict):
+        for assignment in assignments:
+            set_value(content, assignment)
+    return content
+
+
+def read_relative(path: str | Path, assignments: tuple[str, ...]) -> Any:
+    """Return the content of a study file with ``--set`` applied and paths seen from its folder."""
+    file = Path(path)
+    content = read_study(file, assignments)
+    if isinstance(content, dict):
+        for part, keys in PATHS.items():
+            if isinstance(content.get(part), dict):
+                content[part] = seen_from(file.parent, content[part], keys)
+    return content
+
+
+def load_study(path: str | Path, assignments: tuple[str, ...] = ()) -> Study:
+    """Read and check a study file; relative paths are seen from its folder."""
+    return parse_study(read_relative(path, assignments), str(path))
+
+
+def parse_train_study(content: Any, name: str = "study") -> TrainStudy:
+    """Check the content of a study file.
+
+    Raises:
+        UsageError: one line that names the key, what was expected, and the closest known key; or
+            other than one arm.
+    """
+    study = parse_as(content, name, TrainStudy)
+    _check_one_arm(study)
+    return study
+
+
+def _check_one_arm(study: TrainStudy) -> None:
+    """Raise unless the study has one arm, of a method that is trained."""
+    if len(study.arms) != 1:
+        do = "Several are for `equipoise compare`."
+        raise UsageError(say("arms", "hold one method", len(study.arms), do))
+    if study.arm.method == THRESHOLDS:
+        do = "Train 'none': the trial's rule holds tuned thresholds in any case."
+        raise UsageError(say("arms", "name a method that is trained", f"'{THRESHOLDS}'", do))
+    if study.arm.grid:
+        do = "Values to choose from are for `equipoise compare`."
+        raise UsageError(say("arms", "hold settings", "a grid", do))
+    get_method(study.arm.method)
+
+
+def parse_full_study(content: Any, name: str = "study") -> FullStudy:
+    """Check the content of a study of several full trainings.
+
+    Raises:
+        UsageError: as :func:`parse_train_study`; or two arms of one name.
+    """
+    study = parse_as(content, name, FullStudy)
+    for arm in study.trained_arms():
+        if arm.is_fitted:
+            do = "It stands in studies on tables and on features of a frozen network."
+            raise UsageError(say("arms", "train a network", arm.method, do))
+        get_method(arm.method)
+    _require_distinct(study)
+    return study
+
+
+def load_train_study(path: str | Path, assignments: tuple[str, ...] = ()) -> TrainStudy:
+    """Read and check a study file; relative paths are seen from its folder."""
+    return parse_train_study(read_relative(path, assignments), str(path))
+
+
+def load_full_study(path: str | Path, assignments: tuple[str, ...] = ()) -> FullStudy:
+    """Read and check a study of several full trainings; paths are seen from its folder."""
+    return parse_full_study(read_relative(path, assignments), str(path))
+
+
+class MineStudy(TrainStudy):
+    """Everything that decides one run of mining.
+
+    ``mining`` holds the settings of :class:`equipoise.mining.MiningOptions`; ``negative`` names the
+    class whose rows are the negatives, that with the most rows if it is None. Without
+    ``training.epochs`` the first round takes 2,000 steps, and later ones as many epochs.
+    """
+
+    mining: dict[str, Any] = Field(default_factory=dict)
+    negative: str | None = None
+
+
+def parse_mine_study(content: Any, name: str = "study") -> MineStudy:
+    """Check the content of a study file.
+
+    Raises:
+        UsageError: as :func:`equipoise.studies.schema.parse_train_study`; or folds.
+    """
+    study = parse_as(content, name, MineStudy)
+    _check_one_arm(study)
+    if study.folds is not None:
+        do = "Validation rows must stay unmined: they are one part."
+        raise UsageError(say("folds", "be left out of a study of mining", study.folds, do))
+    return study
+
+
+def mine_study_from(
+    source: Path,
+    *,
+    label: str | None = None,
+    labels: str | None = None,
+    id_column: str | None = None,
+    group: str | None = None,
+    negative: str | None = None,
+    ratio: float | None = None,
+    assignments: Sequence[str] | None = None,
+) -> MineStudy:
+    """Return the study of a YAML file, or the default study of a feature table.
+
+    Args:
+        source: A study (.yaml), or a CSV or Parquet table.
+        label: Of a table: column of the label or class.
+        labels: Of a table: column of one binary label.
+        id_column: Of a table: column of row ids.
+        group: Of a table: column of groups.
+        negative: Class whose rows are the negatives, in place of the study's.
+        ratio: First negatives per positive, in place of the study's.
+        assignments: ``a.b=c``, each.
+
+    Raises:
+        UsageError: a study that is wrong, options of a table beside a study, or no label.
+    """
+    changes = list(assignments or ())
+    if ratio is not None:
+        changes.append(f"mining.ratio={ratio}")
+    columns = {"label": label, "labels": labels, "id": id_column, "group": group}
+    named = {key: value for key, value in columns.items() if value is not None}
+    if source.suffix in (".yaml", ".yml"):
+        if named:
+            raise UsageError(
+                "--label, --labels, --id and --group describe a table; a study names them under "
+                "`data:`. Change them there, or with --set data.label=y."
+            )
+        content = read_relative(source, tuple(changes))
+    else:
+        if label is None and labels is None:
+            do = "Name the label column: --label y."
+            raise UsageError(
+                say(str(source), "be a study (.yaml), or come with --label", "neither", do)
+            )
+        if labels is not None:
+            named["labels"] = labels.split(",")  # type: ignore[assignment]
+        data = {"source": "table", "path": str(source), **named}
+        training = {"lr": 2e-3, "weight_decay": 0.01}  # as `equipoise compare` trains tables
+        content = {"title": source.stem, "data": data, "model": "mlp", "training": training}
+        for change in changes:
+            set_value(content, change)
+        content = yaml.safe_load(yaml.safe_dump(content))
+    if negative is not None and isinstance(content, dict):
+        content["negative"] = negative
+    return parse_mine_study(content, str(source))

@@ -1,0 +1,112 @@
+"""Every study takes the same words for its rows and their split, whatever it trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from equipoise import Split
+from equipoise.errors import DataError, UsageError
+from equipoise.studies.load import load_data
+from equipoise.studies.plan import make_plan
+from equipoise.studies.schema import parse_full_study, parse_study, parse_train_study
+from equipoise.studies.train_run import plan_training
+
+SIZES = [19, 11, 5, 1]
+CPU = {"accelerator": "cpu", "epochs": 1}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    classes = np.repeat(np.array(["ant", "bee", "cat", "dog"]), 100)
+    frame = pl.DataFrame(rng.normal(size=(400, 3)), schema=["u", "v", "w"])
+    frame.with_columns(pl.Series("y", classes)).write_csv(tmp_path / "table.csv")
+    return tmp_path / "table.csv"
+
+
+def splits_of(table: Path, split: dict[str, Any]) -> list[Split]:
+    """The split of a comparison of heads, of one training, and of one of a full comparison."""
+    rows = {"data": {"path": str(table), "label": "y"}, "split": split}
+    network = {**rows, "model": "mlp", "training": CPU}
+    full = parse_full_study({**network, "arms": ["none"]})
+    (arm,) = full.trained_arms()
+    return [
+        make_plan(parse_study({**rows, "arms": ["none"], "seeds": 1})).splits[0],
+        plan_training(parse_train_study(network), check=False).split,
+        plan_training(full.one(arm, 0), check=False).split,
+    ]
+
+
+def test_a_long_tail_of_given_sizes(table: Path) -> None:
+    tail = {"how": "long_tail", "ratio": SIZES, "total": 108, "val_per_class": 10,
+            "test_per_class": 20, "order": ["dog", "cat", "bee", "ant"]}  # fmt: skip
+    classes = pl.read_csv(table)["y"].to_numpy()
+    heads, one, full = splits_of(table, tail)
+    for split in (heads, one, full):
+        names, counts = np.unique(classes[split.train], return_counts=True)
+        assert dict(zip(names, counts, strict=True)) == dict(
+            zip(["dog", "cat", "bee", "ant"], [57, 33, 15, 3], strict=True)
+        )
+        assert np.unique(classes[split.val], return_counts=True)[1].tolist() == [10] * 4
+        assert np.unique(classes[split.test], return_counts=True)[1].tolist() == [20] * 4
+    assert heads.fingerprint == one.fingerprint == full.fingerprint
+
+
+def test_a_split_that_was_written_before(table: Path, tmp_path: Path) -> None:
+    rows = np.random.default_rng(1).permutation(400)
+    written = Split.from_parts(
+        rows[:250], rows[250:320], rows[320:], n_rows=400, seed=0, method="hand"
+    )
+    file = written.save(tmp_path / "split.json")
+    for split in splits_of(table, {"how": "file", "path": str(file)}):
+        assert split.fingerprint == written.fingerprint
+    other = Split.from_parts([0], [1], [2], n_rows=3, seed=0, method="hand")
+    other.save(tmp_path / "other.json")
+    with pytest.raises(DataError, match=r"must be of the data's 400 rows, got 3"):
+        splits_of(table, {"how": "file", "path": str(tmp_path / "other.json")})
+
+
+def test_features_can_be_named(table: Path) -> None:
+    data = {"path": str(table), "label": "y", "features": ["w", "u"]}
+    found = load_data(parse_study({"data": data, "arms": ["none"]})).features
+    np.testing.assert_allclose(found, pl.read_csv(table).select("w", "u").to_numpy(), rtol=1e-6)
+    wrong = parse_study({"data": {**data, "features": ["x"]}, "arms": ["none"]})
+    with pytest.raises(DataError, match=r"`features` must name columns of the table, got 'x'"):
+        load_data(wrong)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ({"how": "long_tail", "val_per_class": 5}, "give imbalance_ratio, or ratio"),
+        (
+            {"how": "long_tail", "val_per_class": 5, "ratio": [2, 1], "imbalance_ratio": 3},
+            "give imbalance_ratio, or ratio",
+        ),
+        ({"how": "long_tail", "val_per_clas": 5}, "Did you mean `val_per_class`"),
+        ({"how": "file"}, "`split.path` is missing"),
+    ],
+)
+def test_wrong_splits_are_named(split: dict[str, Any], message: str) -> None:
+    content = {"data": {"path": "t.csv", "label": "y"}, "split": split, "arms": ["none"]}
+    for parse, more in ((parse_study, {}), (parse_train_study, {"model": "mlp"})):
+        with pytest.raises(UsageError, match=message):
+            parse({**content, **more})
+
+
+def test_a_long_tail_needs_test_rows_from_somewhere(table: Path) -> None:
+    tail = {"how": "long_tail", "ratio": SIZES, "val_per_class": 10}
+    with pytest.raises(UsageError, match=r"`split.test_per_class` must be given"):
+        splits_of(table, tail)
+
+
+def test_one_training_chooses_among_nothing() -> None:
+    arm = {"method": "focal", "grid": {"gamma": [1.0, 2.0]}}
+    content = {"data": {"path": "t.csv", "label": "y"}, "model": "mlp", "arms": [arm]}
+    with pytest.raises(UsageError, match=r"`arms` must hold settings, got a grid.*compare"):
+        parse_train_study(content)
