@@ -55,7 +55,7 @@ def undefined(n: int) -> Influence:
 
 def _ranked(y_true: ArrayLike, scores: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], Ranks]:
     truth, values = np.asarray(y_true), np.asarray(scores, dtype=np.float64)
-    return truth, values, rank_positives(truth, values)  # type: ignore[return-value]
+    return truth, values, rank_positives(truth, values)
 
 
 def spread(
