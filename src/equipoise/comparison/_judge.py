@@ -19,10 +19,8 @@ from equipoise.metrics import (
     share_interval,
     wilson_interval,
 )
-from equipoise.metrics.intervals import ENOUGH, Scale
+from equipoise.metrics.intervals import ENOUGH, Scale, average_precision_way
 
-# From here on the intervals of influence values cover as well as resampling does.
-MANY = 200
 RESAMPLES = 1000
 
 
@@ -61,9 +59,10 @@ class Judge:
         In groups, influence values throughout: the other two know rows only.
         """
         n_pos, n = ranks.n_positive, value.rows.size
-        if np.isnan(value.value) or n_pos > MANY or self.groups is not None:
+        way = average_precision_way(n_pos, resampled=True, grouped=self.groups is not None)
+        if np.isnan(value.value) or way == "influence":
             return self.influence(value, n_positive=n_pos, why=why)
-        if n_pos < ENOUGH:
+        if way == "boyd":
             return boyd_interval(value.value, n_pos, n=n, confidence_level=self.level)
         drawn = gap_bootstrap(ranks, n_resamples=RESAMPLES, seed=self.seed)
         return bootstrap_interval(

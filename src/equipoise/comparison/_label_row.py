@@ -10,19 +10,17 @@ from scipy.special import expit
 
 from equipoise._core.arrays import Bools, Floats
 from equipoise.artifacts import Estimate
+from equipoise.comparison._influences import f1, log_loss, nan_of, ranked, squared_errors
 from equipoise.comparison._judge import Judge
 from equipoise.comparison._worth import Worth
 from equipoise.metrics import (
     Influence,
-    Ranks,
     calibration_line,
     matthews_influence,
     rank_positives,
-    ranking_influences,
     ratio_influence,
     region_influences,
 )
-from equipoise.metrics.calibration import softplus_losses
 from equipoise.metrics.intervals import Scale
 
 SCALES: dict[str, Scale] = {
@@ -65,7 +63,7 @@ def label_row(
     """Judge one label from its truth (-1 unknown), ranking scores, flags and log-odds."""
     yes, no, known = truth == 1, truth == 0, truth >= 0
     reason = "" if yes.any() and no.any() else ("no negatives" if yes.any() else "no positives")
-    ranking, ranked = _ranking(judge, truth, score, reason, worth)
+    ranking, by_rank = _ranking(judge, truth, score, reason, worth)
     decided, averaged = _decisions(judge, truth, flag, reason)
     probable, losses = _probabilities(judge, truth, log_odds, reason)
     values = worth.parts(column, truth, flag, log_odds)
@@ -76,23 +74,16 @@ def label_row(
     hits, flagged, n_pos = int((yes & flag).sum()), int((known & flag).sum()), int(yes.sum())
     counts = {"tp": hits, "fp": flagged - hits, "fn": n_pos - hits}
     counts["tn"] = int(no.sum()) - counts["fp"]
-    averaged |= ranked | losses | values
+    averaged |= by_rank | losses | values
     return LabelRow(ranking | decided | probable | paid, averaged, counts, reason)
-
-
-def _nan(part: Influence) -> Influence:
-    return Influence(float("nan"), part.rows)
 
 
 def _ranking(
     judge: Judge, truth: NDArray[np.int8], score: Floats, reason: str, worth: Worth
 ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
     ranks = rank_positives(truth, score)
-    assert isinstance(ranks, Ranks)  # noqa: S101
     cells = ranks.cells(score)
-    ap, auroc = ranking_influences(truth, ranks, cells)
-    if reason:
-        ap, auroc = _nan(ap), _nan(auroc)
+    ap, auroc = ranked(truth, ranks, cells)
     top = worth.top_fraction
     region = region_influences(truth, ranks, cells, max_fpr=worth.max_fpr, top_fraction=top)
     n_pos = ranks.n_positive
@@ -125,11 +116,10 @@ def _decisions(
         for m, (hit, base, _) in shares.items()
         if m != "flagged"
     }
-    f1 = ratio_influence(2.0 * (yes & flag), 1.0 * yes + (flag & known))
     both = averaged["recall"].rows + averaged["specificity"].rows
     middle = (averaged["recall"].value + averaged["specificity"].value) / 2
     other = {
-        "f1": f1 if n_pos else _nan(f1),
+        "f1": f1(truth, flag),
         "balanced_accuracy": Influence(middle, both / 2),
         "mcc": matthews_influence(truth, flag),
     }
@@ -144,10 +134,10 @@ def _probabilities(
 ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
     yes, no, known = truth == 1, truth == 0, truth >= 0
     prob = expit(log_odds)
-    squares = np.where(known, (prob - yes) ** 2, 0.0)
+    squares = squared_errors(truth, prob)
     brier = ratio_influence(squares, known)
     averaged = {
-        "log_loss": ratio_influence(np.nan_to_num(softplus_losses(truth, log_odds)), known),
+        "log_loss": log_loss(truth, log_odds),
         "brier": brier,
         "brier_positives": ratio_influence(squares * yes, yes),
         "brier_negatives": ratio_influence(squares * no, no),
@@ -170,7 +160,7 @@ def _probabilities(
 def _skill(brier: Influence, share: Influence, reason: str) -> Influence:
     """Return 1 - Brier / (share (1 - share)) by the chain rule."""
     if reason:
-        return _nan(brier)
+        return nan_of(brier)
     noise = share.value * (1 - share.value)
     lost = brier.value / noise
     rows = brier.rows / noise - lost / noise * (1 - 2 * share.value) * share.rows

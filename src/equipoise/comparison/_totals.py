@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.arrays import Bools, Floats
 from equipoise.artifacts import Estimate, Labels
+from equipoise.comparison._influences import class_log_loss
 from equipoise.comparison._judge import Judge
 from equipoise.comparison._label_row import SCALES
 from equipoise.comparison._worth import Worth
@@ -124,12 +125,11 @@ def class_overall(
 ) -> dict[str, Estimate]:
     """Return balanced accuracy, accuracy, log loss of classes, and the cost where it is known."""
     ones = np.ones(len(labels))
-    own = -log_posterior[np.arange(len(labels)), labels.values]
     recalls = balanced_accuracy_influence(labels.values, decided, labels.num_classes)
     found = {
         "balanced_accuracy": judge.influence(recalls),
         "accuracy": judge.influence(ratio_influence(decided == labels.values, ones)),
-        "log_loss": judge.influence(ratio_influence(own, ones), scale="log"),
+        "log_loss": judge.influence(class_log_loss(labels.values, log_posterior), scale="log"),
     }
     if worth.matrix is not None:
         paid = ratio_influence(worth.matrix[labels.values, decided], ones)

@@ -15,11 +15,11 @@ from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.logistic import one_vs_rest
 from equipoise._core.words import say
 from equipoise.artifacts import Estimate, Labels, Scores
+from equipoise.comparison._influences import log_loss, ranked, squared_errors
 from equipoise.comparison._judge import Judge
 from equipoise.comparison._totals import MacroSums
 from equipoise.errors import DataError
-from equipoise.metrics import Influence, Ranks, rank_positives, ranking_influences, ratio_influence
-from equipoise.metrics.calibration import softplus_losses
+from equipoise.metrics import Influence, rank_positives, ratio_influence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,17 +130,12 @@ class _Side:
     def influences(self, truth: NDArray[np.int8], column: int) -> dict[str, Influence]:
         score = self.ranking[:, column]
         ranks = rank_positives(truth, score)
-        assert isinstance(ranks, Ranks)  # noqa: S101
-        ap, auroc = ranking_influences(truth, ranks, ranks.cells(score))
-        if ranks.n_negative == 0:
-            ap = Influence(float("nan"), ap.rows)
+        ap, auroc = ranked(truth, ranks, ranks.cells(score))
         out = {"ap": ap, "auroc": auroc}
         if self.log_odds is not None:
-            odds, known = self.log_odds[:, column], truth >= 0
-            losses = np.nan_to_num(softplus_losses(truth, odds))
-            squares = np.where(known, (expit(odds) - (truth == 1)) ** 2, 0.0)
-            out["log_loss"] = ratio_influence(losses, known)
-            out["brier"] = ratio_influence(squares, known)
+            odds = self.log_odds[:, column]
+            out["log_loss"] = log_loss(truth, odds)
+            out["brier"] = ratio_influence(squared_errors(truth, expit(odds)), truth >= 0)
         return out
 
 

@@ -6,8 +6,9 @@ validation; the quality of its probabilities raw, after the formula, after calib
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +16,16 @@ from numpy.typing import NDArray
 from equipoise._core.arrays import Floats
 from equipoise._core.logistic import log_softmax, one_vs_rest
 from equipoise.artifacts import DecisionRule, Labels, Scores, Trial
+from equipoise.comparison._influences import class_log_loss, f1, log_loss, ranked
 from equipoise.comparison.overlap import check_overlap
 from equipoise.decisions import shift_prior, to_target_prior, tune
 from equipoise.decisions.priors import TargetPrior, smoothed_prior
 from equipoise.metrics import (
     Influence,
-    average_precision_influence,
     balanced_accuracy_influence,
     macro_influence,
-    ratio_influence,
-    roc_auc_influence,
+    rank_positives,
 )
-from equipoise.metrics.calibration import softplus_losses
 
 METRICS = (
     "macro_ap",
@@ -87,31 +86,23 @@ def seed_record(trial: Trial, *, objective: str | None, target_prior: TargetPrio
 
 
 def _ranking(hot: NDArray[np.int8], scores: Floats) -> dict[str, Influence]:
-    columns = range(hot.shape[1])
-    usable = [c for c in columns if (hot[:, c] == 1).any() and (hot[:, c] == 0).any()]
-    ap = [average_precision_influence(hot[:, c], scores[:, c]) for c in usable]
-    auroc = [roc_auc_influence(hot[:, c], scores[:, c]) for c in usable]
-    return {
-        "macro_ap": macro_influence(ap, hot.shape[0]),
-        "macro_auroc": macro_influence(auroc, hot.shape[0]),
-    }
+    parts: dict[str, list[Influence]] = {"macro_ap": [], "macro_auroc": []}
+    for truth, score in zip(hot.T, scores.T, strict=True):
+        if (truth == 1).any() and (truth == 0).any():
+            ranks = rank_positives(truth, score)
+            ap, auroc = ranked(truth, ranks, ranks.cells(score))
+            parts["macro_ap"].append(ap)
+            parts["macro_auroc"].append(auroc)
+    return {metric: macro_influence(each, hot.shape[0]) for metric, each in parts.items()}
 
 
-def _macro_f1(hot: NDArray[np.int8], flags: NDArray[np.bool_]) -> Influence:
-    parts = []
-    for c in range(hot.shape[1]):
-        yes, no = hot[:, c] == 1, hot[:, c] == 0
-        flag = flags[:, c]
-        if yes.any():
-            parts.append(ratio_influence(2.0 * (yes & flag), 1.0 * yes + (flag & (yes | no))))
-    return macro_influence(parts, hot.shape[0])
-
-
-def _mean_loss(hot: NDArray[np.int8], log_odds: Floats) -> Influence:
-    losses, known = np.nan_to_num(softplus_losses(hot, log_odds)), hot >= 0
-    parts = [
-        ratio_influence(losses[:, c], known[:, c]) for c in range(hot.shape[1]) if known[:, c].any()
-    ]
+def _macro(
+    metric: Callable[[NDArray[np.int8], NDArray[Any]], Influence],
+    hot: NDArray[np.int8],
+    values: NDArray[Any],
+) -> Influence:
+    """Return the mean of a metric over the labels that define it."""
+    parts = [metric(*columns) for columns in zip(hot.T, values.T, strict=True)]
     return macro_influence(parts, hot.shape[0])
 
 
@@ -129,16 +120,16 @@ def _labels(
     before = _default_flags(test)
     after = rule.apply(test).predictions == 1
     metrics = _ranking(hot, test.values)
-    metrics["default"] = _macro_f1(hot, before)
-    metrics["tuned"] = _macro_f1(hot, after)
+    metrics["default"] = _macro(f1, hot, before)
+    metrics["tuned"] = _macro(f1, hot, after)
     undefined = Influence(float("nan"), np.zeros(len(test)))
     metrics["log_loss_raw"] = metrics["log_loss_formula"] = undefined
     if test.score_kind != "ranking":
-        metrics["log_loss_raw"] = _mean_loss(hot, test.logits())
+        metrics["log_loss_raw"] = _macro(log_loss, hot, test.logits())
     if test.has_probabilities:
         shift = _prior_to_target(rule, val)
-        metrics["log_loss_formula"] = _mean_loss(hot, test.log_odds() + shift)
-    metrics["log_loss_calibrated"] = _mean_loss(hot, rule.log_odds(test))
+        metrics["log_loss_formula"] = _macro(log_loss, hot, test.log_odds() + shift)
+    metrics["log_loss_calibrated"] = _macro(log_loss, hot, rule.log_odds(test))
     return metrics, before, after
 
 
@@ -160,19 +151,16 @@ def _classes(
     calibrated = rule.log_odds(test)
     first, tuned = np.argmax(test.values, axis=1), rule.apply(test).predictions
 
-    def loss(log_posterior: Floats) -> Influence:
-        return ratio_influence(-log_posterior[np.arange(n), y], np.ones(n))
-
     metrics = _ranking(labels.one_hot(), one_vs_rest(calibrated))
     metrics["default"] = balanced_accuracy_influence(y, first, width)
     metrics["tuned"] = balanced_accuracy_influence(y, tuned, width)
     undefined = Influence(float("nan"), np.zeros(n))
     metrics["log_loss_raw"] = metrics["log_loss_formula"] = undefined
     if test.score_kind != "ranking":
-        metrics["log_loss_raw"] = loss(log_softmax(test.logits()))
+        metrics["log_loss_raw"] = class_log_loss(y, log_softmax(test.logits()))
     if test.has_probabilities:
         natural = test.log_odds() + _prior_to_target(rule, val)
-        metrics["log_loss_formula"] = loss(log_softmax(natural))
-    metrics["log_loss_calibrated"] = loss(calibrated)
+        metrics["log_loss_formula"] = class_log_loss(y, log_softmax(natural))
+    metrics["log_loss_calibrated"] = class_log_loss(y, calibrated)
     classes = np.arange(width)
     return metrics, first[:, None] == classes, tuned[:, None] == classes

@@ -98,16 +98,19 @@ def free_offsets(
         for c in np.flatnonzero(counts):
             rival = leaders.beside(int(c))
             lead = values[rows, rival] + offset[rival] - values[:, c]
+            # A growing offset takes rows from the smallest lead on: what it decides as c is always
+            # a beginning of this order, and mean[k] belongs to its first k rows.
             order = np.argsort(lead, kind="stable")
-            mean = _means(y[order], rival[order], int(c), counts, measure)
             lead = lead[order]
-            ends = np.concatenate([[True], lead[1:] != lead[:-1], [True]])
-            index = int(np.argmax(np.where(ends, mean, -np.inf)))
-            if mean[index] > best + LEAST_GAIN:
-                best = float(mean[index])
-                low = lead[index - 1] if index > 0 else lead[0] - 2.0
-                high = lead[index] if index < lead.size else lead[-1] + 2.0
-                offset[c] = 0.5 * (low + high)
+            mean = _means(y[order], rival[order], int(c), counts, measure)
+            # Rows of equal lead go over together, so no offset parts them.
+            is_cut = np.concatenate([[True], lead[1:] != lead[:-1], [True]])
+            taken = int(np.argmax(np.where(is_cut, mean, -np.inf)))
+            if mean[taken] > best + LEAST_GAIN:
+                best = float(mean[taken])
+                last_in = lead[taken - 1] if taken > 0 else lead[0] - 2.0
+                first_out = lead[taken] if taken < lead.size else lead[-1] + 2.0
+                offset[c] = 0.5 * (last_in + first_out)
                 leaders.move(int(c), values[:, c] + offset[c])
         if best <= before + LEAST_GAIN:
             break
@@ -154,17 +157,21 @@ def _means(y: Classes, rival: Classes, c: int, counts: Classes, measure: str) ->
         return np.asarray((start + np.append(0.0, np.cumsum(change))) / some)
     flagged = np.bincount(rival, minlength=width)
     hits = np.bincount(rival[lost], minlength=width)
-    # Rows that leave one rival, in the order in which they leave it.
+    # A row that goes changes the F1 of its own rival alone. The sort is stable, so the rows of one
+    # rival stand together in the order in which they leave it, and can be counted as they go.
     by_rival = np.argsort(rival, kind="stable")
-    first = np.append(0, np.cumsum(flagged))[rival[by_rival]]
-    gone = np.arange(y.size) - first + 1
-    sums = np.append(0, np.cumsum(lost[by_rival]))
-    hits_gone = sums[1:] - sums[first]
-    r = rival[by_rival]
-    after = 2 * (hits[r] - hits_gone) / np.maximum(counts[r] + flagged[r] - gone, 1)
-    earlier = 2 * (hits[r] - hits_gone + lost[by_rival]) / (counts[r] + flagged[r] - gone + 1)
+    left, was_hit = rival[by_rival], lost[by_rival]
+    start_of_rival = np.append(0, np.cumsum(flagged))[left]
+    gone = np.arange(y.size) - start_of_rival + 1
+    hits_before = np.append(0, np.cumsum(was_hit))
+    hits_kept = hits[left] - (hits_before[1:] - hits_before[start_of_rival])
+    # F1 of the rival with and without the row: 2 hits / (positives + flagged).
+    below = counts[left] + flagged[left] - gone
+    after = 2 * hits_kept / np.maximum(below, 1)
+    earlier = 2 * (hits_kept + was_hit) / (below + 1)
+    # Back to the order of leads, in which the changes of all rivals add up.
     delta = np.empty(y.size)
-    delta[by_rival] = np.where(counts[r] > 0, after - earlier, 0.0)
+    delta[by_rival] = np.where(counts[left] > 0, after - earlier, 0.0)
     taken = np.append(0, np.cumsum(own))
     mine = 2 * taken / (counts[c] + np.arange(y.size + 1))
     present = counts > 0

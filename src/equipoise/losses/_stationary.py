@@ -7,8 +7,11 @@ from torch import Tensor
 
 from equipoise.errors import NotRecoverableError
 
+# Row sums up to this share of the largest entry are rounding of 0.
 _BALANCED = 1e-9
+# What eta G may leave, against what its terms could add up to.
 _RESIDUAL = 1e-6
+# Clipped mass up to this is no finding.
 _ROUNDING = 1e-12
 
 
@@ -24,6 +27,9 @@ def stationary_distribution(gradients: Tensor) -> tuple[Tensor, Tensor]:
     eye = torch.eye(gradients.shape[-1], dtype=torch.bool, device=gradients.device)
     off = gradients.masked_fill(eye, 0.0)
     size = gradients.abs().amax((1, 2))
+    # No negative entry off the diagonal and rows that sum to 0: the rates of a Markov chain, whose
+    # stationary distribution is eta. Cross-entropy is of this kind: row c is softmax less one-hot.
+    # The diagonal is then minus the rest of its row, so the entries off it say everything.
     balanced = gradients.sum(2).abs().amax(1) <= _BALANCED * size
     generator = (off >= 0).all(2).all(1) & balanced
     eta = torch.empty_like(gradients[:, 0])
@@ -48,6 +54,9 @@ def _eliminate(rates: Tensor) -> Tensor:
     rows = order[:, :, None].expand_as(rates)
     a = rates.gather(1, rows).gather(2, order[:, None, :].expand_as(rates)).clone()
     for k in range(width - 1, 0, -1):
+        # The chain watched only in states 0 to k: what leaves k is a sum of rates that are at hand,
+        # where the diagonal would have to be a difference, of numbers that may be nearly equal. The
+        # updates below write to the diagonal too; it is never read.
         out = a[:, k, :k].sum(1)
         if (out == 0).any():
             raise NotRecoverableError(
@@ -55,7 +64,10 @@ def _eliminate(rates: Tensor) -> Tensor:
                 "logits beyond float64), so their probabilities cannot be recovered."
             )
         a[:, :k, k] /= out[:, None]
+        # Without k, its share of what entered it goes on to each state directly.
         a[:, :k, :k] += a[:, :k, k, None] * a[:, k, None, :k]
+    # What enters k is what leaves it: eta_k out_k = sum over i < k of eta_i rate_ik, and the rates
+    # into k stand divided by out_k. State 0 has 1 until all are known; only then is the sum 1.
     eta = torch.ones_like(rates[:, 0])
     for k in range(1, width):
         eta[:, k] = (eta[:, :k] * a[:, :k, k]).sum(1)
@@ -64,10 +76,16 @@ def _eliminate(rates: Tensor) -> Tensor:
 
 
 def _solve(gradients: Tensor) -> tuple[Tensor, Tensor]:
-    """Solve eta G = 0 with sum 1, clip to the simplex."""
+    """Solve eta G = 0 with sum 1, clip to the simplex.
+
+    Terms of either sign cancel, so nothing keeps eta from going below 0, and small probabilities
+    keep no relative precision.
+    """
     n, width, _ = gradients.shape
+    # Equation k, row k of the transpose: sum over c of eta_c dl_c/dz_k = 0.
     system = gradients.transpose(1, 2).clone()
-    # The equations add up to zero, so the one of the most likely class can make room.
+    # Where gradients sum to 0 the equations do too, so one can make room for the sum of 1: that of
+    # the most likely class, whose own gradient is the smallest.
     drop = gradients.diagonal(dim1=1, dim2=2).abs().argmin(1)
     here = torch.arange(n, device=gradients.device)
     system[here, drop] = 1.0
@@ -80,12 +98,14 @@ def _solve(gradients: Tensor) -> tuple[Tensor, Tensor]:
             "The gradients of the classes leave more than one answer, so the probabilities cannot "
             "be recovered (two classes that share a weight of zero?)."
         ) from error
+    # All equations are looked at, the one that made room as well.
     left = torch.einsum("nc,nck->nk", eta, gradients).abs().amax(1)
     if (left > _RESIDUAL * gradients.abs().amax((1, 2)) * eta.abs().sum(1)).any():
         raise NotRecoverableError(
             "No class probabilities make the expected gradient of this loss vanish at these "
             "logits. Treat its scores as ranking and fit a calibrator on validation data."
         )
+    # The mass below 0 is reported as it was before what is left is brought to sum 1 again.
     inside = eta.clamp_min(0.0)
     clipped = (inside - eta).sum(1)
     clipped = torch.where(clipped > _ROUNDING, clipped, 0.0)

@@ -56,7 +56,7 @@ from equipoise.metrics.ranking import (
     recall_at_fpr,
     roc_auc,
 )
-from equipoise.metrics.ranks import Ranks, rank_positives
+from equipoise.metrics.ranks import Ranks, rank_labels, rank_positives
 from equipoise.metrics.region import region_influences
 from equipoise.metrics.reliability import (
     CalibrationLine,
@@ -115,6 +115,7 @@ __all__ = [
     "partial_roc_auc",
     "precision",
     "precision_at_top",
+    "rank_labels",
     "rank_positives",
     "ranking_influences",
     "ratio_influence",

@@ -45,6 +45,7 @@ class Influence:
         else:
             sums = np.bincount(groups, weights=self.rows)
             n, total = int(np.unique(groups).size), float(np.square(sums).sum())
+        # n - 1 as in a sample variance: that of a mean comes out as usual.
         return float(np.sqrt(total * n / max(n - 1, 1)))
 
 
@@ -55,7 +56,7 @@ def undefined(n: int) -> Influence:
 
 def _ranked(y_true: ArrayLike, scores: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], Ranks]:
     truth, values = np.asarray(y_true), np.asarray(scores, dtype=np.float64)
-    return truth, values, rank_positives(truth, values)  # type: ignore[return-value]
+    return truth, values, rank_positives(truth, values)
 
 
 def spread(
@@ -76,6 +77,7 @@ def spread(
     """
     rows = negative[cells]
     hit = np.flatnonzero(truth == 1)
+    # A positive always lies at a score, in an odd cell: 2k + 1 at the k-th one.
     rows[hit] = positive[cells[hit] // 2]
     if truth.min(initial=0) < 0:
         rows[truth < 0] = 0.0
@@ -134,17 +136,26 @@ def ranking_influences(
     if pos == 0:
         return undefined(y_true.size), undefined(y_true.size)
     tp, value, area = ranks.tp, ranks.average_precision, ranks.roc_auc
+    # Sums over the groups from a row's own downwards: a row counts among those up to the end of
+    # its own group and of every lower one. `upto` is K_g of average_precision_influence.
     upto = tp + ranks.fp
     first = np.cumsum((ranks.positives / upto)[::-1])[::-1]
     # float64 before squaring: at 1e6 rows and more the product leaves int64 no head room.
     second = np.cumsum((ranks.positives * (tp / upto) / upto)[::-1])[::-1]
     own = (tp / upto + first - value - second) / pos
+    # A negative only adds to K_g, so it can only lower the value; P does not change by it. The cell
+    # just above a score and that of the score come before the same groups, hence the pairs, and
+    # below the last positive there is nothing left to lower.
     other = -np.repeat(np.append(second, 0.0), 2)[:-1] / pos
     ap = spread(y_true, cells, value, own, other)
     if neg == 0:
         return ap, undefined(y_true.size)
+    # The area is the mean placement of positives (share of negatives below) and of negatives (share
+    # of positives above), ties half; a row's influence is what its placement exceeds the mean by,
+    # over the rows of its side. So the influence of either side sums to 0 by itself.
     own = ((neg - ranks.above - 0.5 * ranks.tied) / neg - area) / pos
     above = np.repeat(np.append(0, tp), 2)[:-1].astype(np.float64)
+    # Odd cells are at a score: its positives are tied with the negatives there.
     above[1::2] += 0.5 * ranks.positives
     other = (above / pos - area) / neg
     return ap, spread(y_true, cells, area, own, other)
@@ -206,6 +217,10 @@ def matthews_influence(y_true: ArrayLike, y_pred: ArrayLike) -> Influence:
     root = np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))
     value = float((tp * tn - fp * fn) / root)
     flagged, positive, negative, passed = tp + fp, tp + fn, tn + fp, tn + fn
+    # By each count: what it changes in the numerator, over the root, less the value times what
+    # it changes in the root's logarithm, half of that of its two margins. False flags and misses
+    # lower the numerator, so their sign is turned. Twice as many rows of each kind change nothing,
+    # which is why all influences sum to 0.
     slopes = (
         tn / root - value / 2 * (1 / flagged + 1 / positive),
         -fn / root - value / 2 * (1 / flagged + 1 / negative),

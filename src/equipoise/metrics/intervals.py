@@ -21,12 +21,37 @@ EDGES: dict[Scale, tuple[float, float]] = {
     "log": (0.0, math.inf),
     "identity": (-math.inf, math.inf),
 }
+Way = Literal["boyd", "bootstrap", "influence"]
 FEW = 10
 ENOUGH = 50
+# Above this the intervals of influence values cover as well as resampling does.
+MANY = 200
 # Weight of the rows that half_row_interval adds on each side.
 HALF = 0.5
 EDGE = 1e-12
 CAUTION = f"fewer than {FEW} positives: the interval is wide and rough"
+
+
+def average_precision_way(n_positive: int, *, resampled: bool, grouped: bool = False) -> Way:
+    """Return which interval average precision gets with so many positives.
+
+    Boyd's below 50, the percentile one of resampled rows from 50 to 200, influence values above.
+
+    Args:
+        n_positive: Positives it rests on.
+        resampled: Whether rows may be resampled; if not, influence values take over at 50.
+        grouped: Whether rows belong together: influence values throughout, as the other two know
+            rows only.
+
+    Example:
+        >>> [average_precision_way(n, resampled=True) for n in (49, 50, 201)]
+        ['boyd', 'bootstrap', 'influence']
+    """
+    if grouped or n_positive > MANY:
+        return "influence"
+    if n_positive < ENOUGH:
+        return "boyd"
+    return "bootstrap" if resampled else "influence"
 
 
 def _on_scale(scale: Scale, value: float, reach: float) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats, Ints
+from equipoise._core.checks import to_array
 from equipoise.metrics._columns import map_columns
 from equipoise.metrics.sweep import halfway
 
@@ -143,19 +144,37 @@ def _count_below(score: NDArray[Any], rows: NDArray[Any]) -> Ints:
     return np.flatnonzero(order < score.size) - np.arange(score.size)
 
 
-def rank_positives(y_true: ArrayLike, scores: ArrayLike) -> Ranks | list[Ranks]:
-    """Rank the positives of each label among its negatives: two sorts, no argsort.
+def rank_positives(y_true: ArrayLike, scores: ArrayLike) -> Ranks:
+    """Rank the positives of one label among its negatives: two sorts, no argsort.
 
     Args:
-        y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).
+        y_true: (N,), 0, 1 or -1 (unknown, left out).
+        scores: (N,), any increasing scale; float32 is sorted as float32.
+
+    Raises:
+        DataError: truth outside {0, 1, -1}, or scores that are NaN or infinite.
+        ShapeError: more than one label, or the two shapes differ.
+
+    Example:
+        >>> rank_positives([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1]).above.tolist()
+        [0, 1]
+    """
+    truth = to_array("y_true", y_true, ndim=1)
+    return map_columns(truth, scores, Ranks.from_sorted)[0]
+
+
+def rank_labels(y_true: ArrayLike, scores: ArrayLike) -> list[Ranks]:
+    """Rank the positives of each label among its negatives, as :func:`rank_positives` does of one.
+
+    Args:
+        y_true: (N, L), 0, 1 or -1 (unknown, left out); (N,) is one label.
         scores: Same shape; any increasing scale; float32 is sorted as float32.
 
     Returns:
-        One :class:`Ranks` for 1-d input, a list of L otherwise.
+        One :class:`Ranks` per label.
 
     Raises:
         DataError: truth outside {0, 1, -1}, or scores that are NaN or infinite.
         ShapeError: the two shapes differ.
     """
-    out = map_columns(y_true, scores, Ranks.from_sorted)
-    return out[0] if np.ndim(y_true) == 1 else out
+    return map_columns(y_true, scores, Ranks.from_sorted)

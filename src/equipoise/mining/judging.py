@@ -9,10 +9,9 @@ from equipoise.artifacts import DecisionRule, Estimate, Scores
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.decisions import tune
 from equipoise.metrics import average_precision_influence, boyd_interval, influence_interval
+from equipoise.metrics.intervals import average_precision_way
 from equipoise.mining.pools import Pool
 from equipoise.mining.scoring import Scorer, foreground, outputs_of
-
-_ENOUGH = 50
 
 
 def judge(scorer: Scorer, validation: Pool, seed: int) -> tuple[Scores, DecisionRule, Estimate]:
@@ -37,7 +36,7 @@ def judge(scorer: Scorer, validation: Pool, seed: int) -> tuple[Scores, Decision
     truth = validation.truth(rows)
     found = average_precision_influence(truth, foreground(validation, raw, None))
     n_positive = int(truth.sum())
-    if n_positive < _ENOUGH:
+    if average_precision_way(n_positive, resampled=False) == "boyd":
         return scores, rule, boyd_interval(found.value, n_positive, n=rows.size)
     groups = None if labels.groups is None else np.unique(labels.groups, return_inverse=True)[1]
     ap = influence_interval(found, groups=groups, n_positive=n_positive)

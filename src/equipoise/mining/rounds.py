@@ -144,7 +144,7 @@ def mine_hard_negatives(
         if kept is not None:
             # The folder goes when nobody can ask for the scorer any more.
             weakref.finalize(run, kept.cleanup)
-        return run.to_result(out is not None)
+        return run.run_to_end(out is not None)
 
 
 @contextmanager

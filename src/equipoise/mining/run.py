@@ -52,7 +52,7 @@ class MiningRun:
         """Return the folder of a round."""
         return self.folder / f"round-{number:02d}"
 
-    def to_result(self, is_kept: bool) -> Mined:
+    def run_to_end(self, is_kept: bool) -> Mined:
         """Go through all rounds, those that stand on disk included; return what came of them."""
         stopped = self._all_rounds()
         best = self._best()

@@ -39,12 +39,17 @@ def read_setups(path: str | Path) -> tuple[Setup, ...]:
         return setups_of_study(content)
     if isinstance(content, list):
         return tuple(read_setup(part, f"setup {i}") for i, part in enumerate(content, 1))
-    if isinstance(content, Mapping) and content and all(
-        isinstance(part, Mapping) for key, part in content.items()
-        if key not in ("class_weight", "pos_weight")
-    ) and not {"class_weight", "pos_weight"} & set(content):  # fmt: skip
+    if isinstance(content, Mapping) and _is_named(content):
         return tuple(read_setup(part, str(name)) for name, part in content.items())
     return (read_setup(content, file.stem),)
+
+
+def _is_named(content: Mapping[str, Any]) -> bool:
+    """Return whether names stand over set-ups, and not the words of a single one."""
+    # Weights per class are a mapping too, but a single set-up has them.
+    if not content or "class_weight" in content or "pos_weight" in content:
+        return False
+    return all(isinstance(part, Mapping) for part in content.values())
 
 
 def setups_of_study(content: Mapping[str, Any]) -> tuple[Setup, ...]:

@@ -22,7 +22,7 @@ from equipoise.training.head_layout import Layout
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 TINY = 1e-12  # the shortest length that `normalize` divides by
-NAMES = ("hidden.weight", "hidden.bias", "head.weight", "head.bias")
+HIDDEN, HEAD = ("hidden.weight", "hidden.bias"), ("head.weight", "head.bias")
 
 
 class HeadNetwork:
@@ -51,11 +51,12 @@ class HeadNetwork:
         self.layout = Layout(runs, widths[1])
         blocks, columns = self.layout.blocks, self.layout.columns
         shapes = [(blocks, widths[0], columns), (blocks, 1, columns)]
+        self.names: tuple[str, ...] = HEAD
         if len(widths) > 2:
-            shapes += [(self.heads, n, widths[2]) for n in (widths[1], 1)]
+            shapes += [(self.heads, widths[1], widths[2]), (self.heads, 1, widths[2])]
+            self.names = HIDDEN + HEAD
         if not self.has_last_bias:
-            del shapes[-1]
-        self.names = NAMES[4 - 2 * (len(widths) - 1) :][: len(shapes)]
+            shapes, self.names = shapes[:-1], self.names[:-1]
         self.params, self.grads, self.first, self.second = (
             [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes] for _ in range(4)
         )

@@ -280,6 +280,28 @@ def swapped(trial: Trial, **scores: Scores) -> Trial:
 
 ONE, TWO = label_trial("none", 0), label_trial("none", 1)
 OTHER = label_trial("focal", 0)
+
+
+@pytest.mark.parametrize(("kind", "flagged"), [("logits", True), ("ranking", False)])
+def test_the_default_rule_at_exactly_zero(kind: str, flagged: bool) -> None:
+    """A probability of 0.5 is a yes; a ranking score of 0 is not above the cut."""
+    trial = label_trial("none", 0, move=lambda z: np.where(np.abs(z) < 0.4, 0.0, z))
+    scores = {
+        part: Scores.from_arrays(found.labels, **{kind: found.values}, split=part)
+        for part, found in trial.scores.items()
+    }
+    z, y = scores["test"].values, scores["test"].require_labels().values
+    assert ((z == 0) & (y == 1)).any(axis=0).all()
+    judged = seed_record(
+        dataclasses.replace(trial, scores=scores), objective=None, target_prior="validation"
+    )
+    yes = z >= 0 if flagged else z > 0
+    np.testing.assert_array_equal(judged.flagged[:, 0], yes.mean(axis=0))
+    np.testing.assert_array_equal(judged.recall[:, 0], (yes & (y == 1)).sum(0) / (y == 1).sum(0))
+    f1 = 2 * (yes & (y == 1)).sum(0) / (yes.sum(0) + (y == 1).sum(0))
+    assert judged.metrics["default"].value == pytest.approx(f1.mean())
+
+
 BAD = {
     "no trials": ([], "hold the baseline 'none', got "),
     "no baseline": ([OTHER], r"hold the baseline 'none', got \['focal'\]"),

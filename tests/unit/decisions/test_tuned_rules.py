@@ -202,6 +202,17 @@ def test_class_claims_on_noise_are_higher_too() -> None:
     assert np.mean(gaps) > 0
 
 
+@pytest.mark.parametrize(
+    ("n_positive", "grade"), [(9, "D"), (10, "C"), (49, "C"), (50, "B"), (99, "B"), (100, "A")]
+)
+def test_grades_change_at_ten_fifty_and_a_hundred_positives(n_positive: int, grade: str) -> None:
+    y = (np.arange(400) < n_positive).astype(np.int8)
+    labels = Labels.from_array(y, kind="multilabel")
+    # No cut does better than 0.5 here, so the number of positives alone makes the grade.
+    logits = 8.0 * y - 4.0 + 0.1 * np.random.default_rng(0).normal(size=y.size)
+    assert tune(Scores.from_arrays(labels, logits=logits, split="val")).grades == (grade,)
+
+
 def test_labels_without_positives_and_unknown_ones() -> None:
     scores = label_scores(300, prevalence=(0.3, 0.2, 0.2, 0.2))
     y = scores.require_labels().values.copy()

@@ -8,13 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from slow_metrics import slow_ap, slow_auc
 
 from equipoise.errors import DataError
-from equipoise.metrics import Ranks, bootstrap, bootstrap_interval, gap_bootstrap, rank_positives
-
-
-def ranked(y: np.ndarray, s: np.ndarray) -> Ranks:
-    found = rank_positives(y, s)
-    assert isinstance(found, Ranks)
-    return found
+from equipoise.metrics import bootstrap, bootstrap_interval, gap_bootstrap, rank_positives
 
 
 @pytest.mark.slow
@@ -24,7 +18,7 @@ def test_its_spread_is_that_of_resampled_rows(tied: bool) -> None:
     y = (rng.random(400) < 0.1).astype(int)
     s = rng.normal(size=400) + 1.5 * y
     s = s.round(0) if tied else s
-    drawn = gap_bootstrap(ranked(y, s), n_resamples=4000, seed=1)
+    drawn = gap_bootstrap(rank_positives(y, s), n_resamples=4000, seed=1)
     loop = []
     for _ in range(1500):
         rows = rng.integers(0, 400, 400)
@@ -55,7 +49,7 @@ def test_one_draw_is_the_weighted_metric() -> None:
     weights = np.array([2.0, 0.0, 1.0, 3.0, 0.0, 1.0, 0.0])
     # Drawn: positives at 4 (0) and at 3 (3); negative above (2), tied with 4 (1), below (1).
     rng = Once([0, 3, 2, 1, 1])
-    ap, auc, best = bootstrap._replicate(ranked(y, s), 1, 1.0, rng)  # type: ignore[arg-type]
+    ap, auc, best = bootstrap._replicate(rank_positives(y, s), 1, 1.0, rng)  # type: ignore[arg-type]
     assert ap[0] == pytest.approx(slow_ap(y, s, weights))
     assert auc[0] == pytest.approx(slow_auc(y, s, weights))
     assert best[0] == pytest.approx(2 * 3 / (3 + 6))
@@ -63,7 +57,7 @@ def test_one_draw_is_the_weighted_metric() -> None:
 
 def test_resamples_without_a_positive_are_counted() -> None:
     y = np.array([1, 0, 0, 0])
-    drawn = gap_bootstrap(ranked(y, np.arange(4.0)), n_resamples=2000)
+    drawn = gap_bootstrap(rank_positives(y, np.arange(4.0)), n_resamples=2000)
     share = (1 - 1 / 4) ** 4
     assert drawn.n_undefined / 2000 == pytest.approx(share, abs=0.04)
     assert np.isnan(drawn.best_f_beta).sum() == drawn.n_undefined
@@ -75,7 +69,7 @@ def test_resamples_without_a_positive_are_counted() -> None:
 def test_the_same_seed_draws_the_same_in_any_block(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     y = (rng.random(200) < 0.2).astype(int)
-    one = ranked(y, rng.normal(size=200))
+    one = rank_positives(y, rng.normal(size=200))
     first, second = (gap_bootstrap(one, n_resamples=50, seed=3) for _ in range(2))
     assert np.array_equal(first.roc_auc, second.roc_auc)
     assert not np.array_equal(first.roc_auc, gap_bootstrap(one, n_resamples=50, seed=4).roc_auc)
@@ -85,6 +79,6 @@ def test_the_same_seed_draws_the_same_in_any_block(monkeypatch: pytest.MonkeyPat
 
 def test_nothing_to_draw_from() -> None:
     with pytest.raises(DataError, match="hold a positive"):
-        gap_bootstrap(ranked(np.zeros(3, dtype=int), np.arange(3.0)))
+        gap_bootstrap(rank_positives(np.zeros(3, dtype=int), np.arange(3.0)))
     nan = np.full(5, np.nan)
     assert bootstrap_interval(float("nan"), nan, n=3, n_positive=0).reason == "no positives"

@@ -15,12 +15,16 @@ from equipoise.errors import DataError, UsageError
 from equipoise.metrics import (
     Influence,
     boyd_interval,
+    half_row_interval,
     holm,
     influence_interval,
     pair_over_seeds,
     ratio_influence,
+    roc_auc_influence,
+    share_interval,
     wilson_interval,
 )
+from equipoise.metrics.intervals import average_precision_way
 
 Z95 = 1.959963984540054
 
@@ -74,6 +78,43 @@ def test_few_positives_bring_their_own_caution() -> None:
     share = ratio_influence([1, 1, 0, 1], np.ones(4))
     assert "fewer than 10" in str(influence_interval(share, n_positive=9).reason)
     assert influence_interval(share, n_positive=10).reason is None
+
+
+@pytest.mark.parametrize(
+    ("n_positive", "rows", "without", "in_groups"),
+    [
+        (0, "boyd", "boyd", "influence"),
+        (9, "boyd", "boyd", "influence"),
+        (10, "boyd", "boyd", "influence"),
+        (49, "boyd", "boyd", "influence"),
+        (50, "bootstrap", "influence", "influence"),
+        (199, "bootstrap", "influence", "influence"),
+        (200, "bootstrap", "influence", "influence"),
+        (201, "influence", "influence", "influence"),
+    ],
+)
+def test_which_interval_goes_with_how_many_positives(
+    n_positive: int, rows: str, without: str, in_groups: str
+) -> None:
+    assert average_precision_way(n_positive, resampled=True) == rows
+    assert average_precision_way(n_positive, resampled=False) == without
+    for resampled in (True, False):
+        found = average_precision_way(n_positive, resampled=resampled, grouped=True)
+        assert found == in_groups
+
+
+@pytest.mark.parametrize(("n_positive", "cautious"), [(1, True), (9, True), (10, False)])
+def test_every_interval_is_cautious_below_ten_positives(n_positive: int, cautious: bool) -> None:
+    y = (np.arange(100) < n_positive).astype(int)
+    auroc = roc_auc_influence(y, np.cos(np.arange(100)))
+    share = ratio_influence(y, np.ones(100))
+    for found in (
+        boyd_interval(0.4, n_positive, n=100),
+        half_row_interval(auroc, y),
+        influence_interval(share, n_positive=n_positive),
+        share_interval(share, 100, n_positive=n_positive),
+    ):
+        assert ("fewer than 10 positives" in str(found.reason)) == cautious
 
 
 def test_a_perfect_score_still_has_an_interval() -> None:

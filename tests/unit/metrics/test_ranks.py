@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from test_metric_sweep import rows
 
-from equipoise.errors import DataError
+from equipoise.errors import DataError, ShapeError
 from equipoise.metrics import (
-    Ranks,
     Sweep,
     _columns,
     average_precision,
@@ -17,6 +16,7 @@ from equipoise.metrics import (
     measure_labels,
     partial_roc_auc,
     precision_at_top,
+    rank_labels,
     rank_positives,
     ranks,
     recall_at_fpr,
@@ -30,7 +30,6 @@ from equipoise.metrics import (
 def test_ranks_say_what_the_sweep_says(data: tuple[np.ndarray, np.ndarray]) -> None:
     y, s = data
     found, points = rank_positives(y, s), sweep(y, s)
-    assert isinstance(found, Ranks)
     assert isinstance(points, Sweep)
     for beta in (0.5, 1.0, 2.0):
         assert found.best_f_beta(beta) == pytest.approx(points.best_f_beta(beta), nan_ok=True)
@@ -85,6 +84,23 @@ def test_all_at_once_is_one_by_one(dtype: type, rng: np.random.Generator) -> Non
         else:
             assert np.isnan(found.best_f_beta[column])
             assert threshold == np.inf
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_labels_are_ranked_as_one_by_one(dtype: type, rng: np.random.Generator) -> None:
+    y, s = rng.integers(-1, 2, (80, 5)), rng.integers(0, 9, (80, 5)).astype(dtype)
+    found = rank_labels(y, s)
+    assert len(found) == 5
+    for column, ranks_of_one in enumerate(found):
+        alone = rank_positives(y[:, column], s[:, column])
+        for name in ("score", "positives", "above", "tied", "lower", "n_negative"):
+            np.testing.assert_array_equal(getattr(ranks_of_one, name), getattr(alone, name))
+    assert len(rank_labels(y[:, 0], s[:, 0])) == 1
+
+
+def test_one_ranking_is_of_one_label() -> None:
+    with pytest.raises(ShapeError, match="must have 1 dimension"):
+        rank_positives([[0, 1], [1, 0]], [[0.1, 0.2], [0.3, 0.4]])
 
 
 def test_threads_change_nothing(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:

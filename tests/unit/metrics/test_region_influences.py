@@ -11,7 +11,6 @@ from test_metric_sweep import rows
 
 from equipoise.metrics import (
     Influence,
-    Ranks,
     half_row_interval,
     influence_interval,
     partial_roc_auc,
@@ -28,7 +27,6 @@ from equipoise.metrics import (
 
 def region(y: np.ndarray, s: np.ndarray, rate: float, share: float) -> dict[str, Influence]:
     ranks = rank_positives(y, s)
-    assert isinstance(ranks, Ranks)
     return region_influences(y, ranks, ranks.cells(s), max_fpr=rate, top_fraction=share)
 
 

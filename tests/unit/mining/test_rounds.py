@@ -25,7 +25,7 @@ from equipoise.mining import (
     mine_hard_negatives,
 )
 from equipoise.mining import run as run_module
-from equipoise.mining.judging import calibrated_loss
+from equipoise.mining.judging import calibrated_loss, judge
 
 
 def mine(
@@ -35,6 +35,14 @@ def mine(
     return mine_hard_negatives(
         trainer, *made, options=MiningOptions(**options), seed=seed, out=out, progress=progress
     )
+
+
+@pytest.mark.parametrize(("n_positive", "way"), [(49, "boyd"), (50, "influence")])
+def test_the_interval_of_a_round_goes_by_its_positives(n_positive: int, way: str) -> None:
+    y = (np.arange(300) < n_positive).astype(int)
+    x = y[:, None] + np.random.default_rng(0).normal(size=(300, 1))
+    validation = ArrayPool(x.astype(np.float32), Labels.from_array(y, kind="multilabel"))
+    assert judge(lambda rows: rows[:, 0], validation, 0)[2].method == way
 
 
 def test_the_training_set_grows_as_the_book_says() -> None:
