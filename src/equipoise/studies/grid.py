@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 from typing import Any, Protocol
 
@@ -12,16 +11,7 @@ from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.methods import get_method
 from equipoise.studies.fitted_arms import known_settings
-from equipoise.studies.schema import StudyArm, TuningSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting of an arm: what the optimizer does, where there is one, and the method."""
-
-    lr: float | None
-    weight_decay: float | None
-    settings: dict[str, Any]
+from equipoise.studies.schema import Setting, StudyArm, TuningSpec
 
 
 class Tuned(Protocol):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -22,9 +23,6 @@ from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.io import LabelCoding
 from equipoise.methods import METHODS, THRESHOLDS, get_method
-
-if TYPE_CHECKING:
-    from equipoise.studies.grid import Setting
 
 DATA_PATHS = ("path", "test_path", "root", "table", "offsets")
 PATHS = {
@@ -330,6 +328,15 @@ class StudyArm(Strict):
     def is_fitted(self) -> bool:
         """Whether scikit-learn fits it, or nothing at all, and no head is trained."""
         return self.method in REFERENCES or ":" in self.method
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of an arm: what the optimizer does, where there is one, and the method."""
+
+    lr: float | None
+    weight_decay: float | None
+    settings: dict[str, Any]
 
 
 class TuningSpec(Strict):
