@@ -1,7 +1,6 @@
 """Losses for imbalanced data, each with its inverse: function first, Module beside it."""
 
 import equipoise.losses._torch  # noqa: F401  # comes first: says which extra brings torch
-from equipoise.losses._online import OnlineLoss
 from equipoise.losses._reduction import Reduction
 from equipoise.losses.asymmetric import AsymmetricLoss, asymmetric_loss
 from equipoise.losses.base import ClassLoss, Loss
@@ -37,19 +36,22 @@ from equipoise.losses.logit_adjusted import (
     balanced_softmax_loss,
     logit_adjusted_loss,
 )
-from equipoise.losses.ohem import OHEMLoss, ohem_loss
 from equipoise.losses.online import (
     NegativeRatioLoss,
+    OHEMLoss,
+    OnlineLoss,
     SemiHardLoss,
     negative_ratio_loss,
+    ohem_loss,
     semi_hard_loss,
 )
-from equipoise.losses.poly import Poly1CrossEntropyLoss, poly1_cross_entropy_loss
-from equipoise.losses.polynomial import (
+from equipoise.losses.poly import (
     AsymmetricPolynomialLoss,
     Poly1BCELoss,
+    Poly1CrossEntropyLoss,
     asymmetric_polynomial_loss,
     poly1_bce_loss,
+    poly1_cross_entropy_loss,
 )
 from equipoise.losses.posterior import Recovery, recover_posterior, solve_posterior
 from equipoise.losses.ranking import (

@@ -21,10 +21,10 @@ from equipoise.losses._checks import (
     upcast,
 )
 from equipoise.losses._entries import Entrywise, reduce_loss
-from equipoise.losses._focal import log_scale
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import Loss, log_offset, offset_op
+from equipoise.losses.focal import log_scale
 
 _WHY = "Pass one weight per label, e.g. `ClassBalancedBCELoss.from_label_counts(...)`."
 

@@ -23,8 +23,8 @@ from equipoise.losses._checks import (
     upcast,
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses._smoothing import smoothed, to_smoothing, unmix, unmix_ops
 from equipoise.losses.base import ClassLoss, log_offset, offset_op
+from equipoise.losses.smoothing import smoothed, to_smoothing, unmix, unmix_ops
 
 Normalizer = Literal["samples", "weights", "global"]
 NORMALIZERS: tuple[Normalizer, ...] = ("samples", "weights", "global")

@@ -27,10 +27,10 @@ from equipoise.losses._checks import (
     upcast,
 )
 from equipoise.losses._entries import Entrywise, Term, reduce_loss
-from equipoise.losses._focal import log_scale
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import focal_term, positive_focal
 from equipoise.losses.base import Loss, offset_op
+from equipoise.losses.focal import log_scale
 from equipoise.losses.posterior import log_odds_tables
 
 _WHY = "Pass the positives of each label among the training rows, e.g. `labels.counts`."

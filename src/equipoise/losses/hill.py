@@ -12,10 +12,10 @@ from equipoise._core.words import say
 from equipoise.errors import NotRecoverableError, UsageError
 from equipoise.losses._checks import check_labels, to_strength, upcast
 from equipoise.losses._entries import Entrywise, Term, reduce_loss
-from equipoise.losses._focal import log_scale
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import focal_term, negative_focal, positive_focal, sigmoids
 from equipoise.losses.base import Loss
+from equipoise.losses.focal import log_scale
 
 
 def hill_loss(

@@ -16,9 +16,9 @@ from equipoise.labels._count_input import Counts
 from equipoise.labels.loss_settings import ldam_margins
 from equipoise.labels.weights import ZeroCounts
 from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
-from equipoise.losses._focal import log_one_minus
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
+from equipoise.losses.focal import log_one_minus
 
 _WHY = "Pass one margin per class, e.g. of `LDAMLoss.from_class_counts(counts)`."
 

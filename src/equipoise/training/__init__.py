@@ -11,8 +11,8 @@ except (ImportError, RuntimeError) as error:
 from equipoise.training.combination import add_sampler
 from equipoise.training.copies import AugmentCopies
 from equipoise.training.fit import fit
-from equipoise.training.head_jobs import HeadJob, HeadSettings
 from equipoise.training.heads import HeadResult, train_heads
+from equipoise.training.heads.jobs import HeadJob, HeadSettings
 from equipoise.training.mixing import CutMix, Mixup, Remix
 from equipoise.training.options import TrainingOptions
 from equipoise.training.remedy import Mixing, Remedy

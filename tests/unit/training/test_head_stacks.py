@@ -12,10 +12,9 @@ from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.methods import remedy
 from equipoise.training import HeadJob, HeadResult, HeadSettings, train_heads
-from equipoise.training.head_cuts import cut_jobs
-from equipoise.training.head_inputs import Features
-from equipoise.training.head_orders import group_jobs
 from equipoise.training.heads import add_test_scores, estimate_seconds
+from equipoise.training.heads.rows import Features, group_jobs
+from equipoise.training.heads.stack import cut_jobs
 
 N, TEST = 320, np.arange(280, 320)
 NAMES = ("none", "focal", "pos_weight", "weighted_sampling", "drw", "drs", "mixup")
@@ -107,7 +106,7 @@ def test_memory_maps_are_read_in_parts(
         return take(self, rows, scale)
 
     monkeypatch.setattr(Features, "take", counted)
-    monkeypatch.setattr("equipoise.training.head_inputs.ROWS_AT_ONCE", 64)
+    monkeypatch.setattr("equipoise.training.heads.rows.ROWS_AT_ONCE", 64)
     whole = train(given, labels, jobs[:3])
     assert max(read) == 64
     for key, result in train(mapped, labels, jobs[:3]).items():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise import losses
-from equipoise.training.shared_losses import SharedLosses, same_form
+from equipoise.training.heads.losses import SharedLosses, same_form
 
 
 class Scaled(nn.Module):

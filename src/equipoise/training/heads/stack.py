@@ -6,6 +6,7 @@ where it would end if it were trained alone with the same batches, up to roundin
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -19,14 +20,197 @@ from torch import Tensor
 
 from equipoise.artifacts import Labels
 from equipoise.errors import TrainingError
-from equipoise.training.head_inputs import Features, Scale
-from equipoise.training.head_jobs import HeadJob, HeadSettings, Progress, Rows
-from equipoise.training.head_kept import Kept
-from equipoise.training.head_losses import HeadLosses
-from equipoise.training.head_network import make_network
-from equipoise.training.head_orders import Order
+from equipoise.training.heads.jobs import (
+    ROWS_AT_ONCE,
+    HeadJob,
+    HeadSettings,
+    Progress,
+    Rows,
+    deferred,
+)
+from equipoise.training.heads.losses import HeadLosses
+from equipoise.training.heads.network import Layout, make_network
+from equipoise.training.heads.rows import Features, Order, Scale, draws_of, group_jobs
 from equipoise.training.lessons import BATCHES, require_lessons
-from equipoise.training.targets import to_target
+from equipoise.training.remedy import start_epoch
+from equipoise.training.selection import goes_before, selection_metric
+from equipoise.training.targets import divisor, to_target
+
+Group = list[HeadJob]
+
+
+def cut_jobs(
+    jobs: Sequence[HeadJob],
+    settings: HeadSettings,
+    *,
+    n_features: int,
+    labels: Labels,
+    n_test: int,
+) -> list[list[Group]]:
+    """Return stacks of groups of jobs: one form, one length of epochs, within ``memory_gb``.
+
+    Args:
+        jobs: All jobs.
+        settings: Shared by them.
+        n_features: D.
+        labels: Of all rows.
+        n_test: Test rows.
+    """
+    forms: dict[tuple[int, str, bool], list[Group]] = {}
+    for group in group_jobs(jobs):
+        remedy = group[0].remedy
+        # Blends of classes have targets of another shape.
+        soft = remedy.mixing is not None and labels.kind == "multiclass"
+        # A group may hold heads of both kinds, which share its order but not its network.
+        for head in ("cosine", "linear"):
+            part = [job for job in group if job.remedy.head == head]
+            if part:
+                key = draws_of(part[0], settings.epochs), head, soft
+                forms.setdefault(key, []).append(part)
+    stacks: list[list[Group]] = []
+    for _, groups in sorted(forms.items()):
+        stacks += _pack(groups, settings, n_features, labels.num_classes, n_test)
+    return stacks
+
+
+def _pack(
+    groups: Sequence[Group], settings: HeadSettings, n_features: int, n_out: int, n_test: int
+) -> list[list[Group]]:
+    budget = settings.memory_gb * 1e9
+    stacks: list[list[Group]] = []
+    used = budget + 1
+    for group in groups:
+        per_head, per_order = stack_bytes(settings, n_features, n_out, len(group[0].val) + n_test)
+        rest = list(group)
+        while rest:
+            room = int((budget - used - per_order) // per_head)
+            if room < 1:
+                stacks.append([])
+                used = 0.0
+                room = max(1, int((budget - per_order) // per_head))
+            part, rest = rest[:room], rest[room:]
+            stacks[-1].append(part)
+            used += per_order + per_head * len(part)
+    return stacks
+
+
+def stack_bytes(
+    settings: HeadSettings, n_features: int, n_out: int, n_scored: int
+) -> tuple[int, int]:
+    """Return the bytes that one more head takes, and one more order of rows.
+
+    Args:
+        settings: Batch size, width and dtype.
+        n_features: D.
+        n_out: C.
+        n_scored: Validation and test rows.
+    """
+    size = 8 if settings.dtype == "float64" else 4
+    first = settings.hidden or n_out
+    layout = Layout([1], first)
+    weights = (n_features + 1) * -(-layout.columns // layout.per_block)
+    weights += (first + 1) * n_out if settings.hidden else 0
+    # Weights, the kept ones, gradients, two moments, and three of their size within a step.
+    per_head = 8 * weights * size
+    per_head += settings.batch_size * (4 * first + 8 * n_out) * size
+    # Outputs of two scorings, as numbers of the stack and as float64.
+    per_head += n_scored * n_out * (2 * size + 16)
+    per_head += min(n_scored, ROWS_AT_ONCE) * first * size
+    per_order = (2 * settings.batch_size + 2 * ROWS_AT_ONCE) * n_features * size
+    return per_head, per_order
+
+
+class Kept:
+    """The best epoch of each head so far, by its validation metric.
+
+    Of equal metrics the lower validation loss decides, which is computed for those alone. Where the
+    metric is NaN in every epoch, the last one is kept. With a deferred treatment an
+    epoch of before is never kept: the correction is that of the end.
+
+    Args:
+        jobs: One per head.
+        labels: Of all rows.
+        epochs: Of training.
+        batch_size: Rows that a loss sees at once.
+    """
+
+    def __init__(
+        self, jobs: Sequence[HeadJob], labels: Labels, epochs: int, batch_size: int
+    ) -> None:
+        self.jobs = jobs
+        distinct = {id(job.val): job.val for job in jobs}
+        truth = {key: labels[rows] for key, rows in distinct.items()}
+        self.truth = [truth[id(job.val)] for job in jobs]
+        self.history: list[list[dict[str, Any]]] = [[] for _ in jobs]
+        self.epochs = [-1] * len(jobs)
+        self.late_from = []
+        for job in jobs:
+            schedule = deferred(job.remedy)
+            self.late_from.append(0 if schedule is None else schedule.first_epoch(epochs))
+        self.total = epochs
+        self.batch_size = batch_size
+        self._held: dict[int, tuple[NDArray[Any], float | None]] = {}
+
+    def take(
+        self, epoch: int, losses: Sequence[float], logits: Sequence[NDArray[Any]]
+    ) -> NDArray[np.bool_]:
+        """Take note of an epoch and say which heads are better than ever, (H,).
+
+        Args:
+            epoch: Counted from 0.
+            losses: Mean training loss per head.
+            logits: Of the validation rows, per head.
+        """
+        better = np.zeros(len(self.jobs), dtype=bool)
+        for head, outputs in enumerate(logits):
+            value = self._value(head, epoch, outputs)
+            rows = self.history[head]
+            rows.append({"epoch": epoch, "loss": losses[head], "val_metric": value})
+            if epoch < self.late_from[head] < self.total:
+                continue
+            chosen = self.epochs[head]
+            best = rows[chosen]["val_metric"] if chosen >= 0 else -math.inf
+            now = then = math.inf
+            if value == best:
+                now, then = self._losses_of(head, epoch, outputs)
+            if chosen < 0 or goes_before(value, now, best, then):
+                self.epochs[head], better[head] = epoch, True
+                self._held[head] = outputs.copy(), None if now == math.inf else now
+        return better
+
+    def _losses_of(self, head: int, epoch: int, outputs: NDArray[Any]) -> tuple[float, float]:
+        """Return the validation loss of this epoch and of the one that is kept so far."""
+        held, then = self._held[head]
+        if then is None:
+            then = self._loss(head, self.epochs[head], held)
+            self._held[head] = held, then
+        return self._loss(head, epoch, outputs), then
+
+    def _loss(self, head: int, epoch: int, outputs: NDArray[Any]) -> float:
+        """Return the mean loss of the validation rows, batch by batch as `fit` takes it."""
+        remedy = self.jobs[head].remedy
+        schedule, loss = deferred(remedy), remedy.loss
+        if schedule is not None and schedule.loss is not None and epoch >= self.late_from[head]:
+            loss = schedule.loss
+        # A copy: telling it the epoch must change nothing outside.
+        loss = copy.deepcopy(loss).cpu()
+        start_epoch(loss, epoch)
+        logits = torch.from_numpy(outputs)
+        target = to_target(self.truth[head], logits.dtype)
+        total = count = 0.0
+        for start in range(0, len(logits), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            z, y = logits[part], target[part]
+            rows = float(divisor(loss, y))
+            total, count = total + float(loss(z, y)) * rows, count + rows
+        return total / count if count else math.inf
+
+    def _value(self, head: int, epoch: int, outputs: NDArray[Any]) -> float:
+        remedy = self.jobs[head].remedy
+        schedule = deferred(remedy)
+        early = schedule is not None and epoch < self.late_from[head]
+        before = schedule.before if schedule is not None and early else None
+        return selection_metric(outputs, self.truth[head], before or remedy.correction)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

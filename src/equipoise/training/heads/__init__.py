@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from equipoise.artifacts import Labels, Scores, Trial
 from equipoise.artifacts.scores import Part
-from equipoise.training.head_cuts import cut_jobs
-from equipoise.training.head_inputs import Features, Scale
-from equipoise.training.head_jobs import HeadJob, HeadSettings, Progress, Rows, check_jobs
-from equipoise.training.head_network import make_network
-from equipoise.training.head_stack import Stack, StackOutcome
+from equipoise.training.heads.jobs import HeadJob, HeadSettings, Progress, Rows, check_jobs
+from equipoise.training.heads.network import make_network
+from equipoise.training.heads.rows import Features, Scale
+from equipoise.training.heads.stack import Stack, StackOutcome, cut_jobs
 from equipoise.training.remedy import Remedy
 from equipoise.training.selection import METRIC_NAMES, realised_histogram
 from equipoise.training.targets import with_ids
