@@ -138,7 +138,7 @@ def test_the_decision_side_loads_no_torch(name: str, loaded_by: Loaded) -> None:
 
 
 def test_losses_and_samplers_load_no_lightning(loaded_by: Loaded) -> None:
-    code = "import equipoise.losses, equipoise.sampling.rows, equipoise.data, equipoise.models"
+    code = "import equipoise.losses, equipoise.sampling.samplers, equipoise.data, equipoise.models"
     assert not loaded_by(code, ("lightning", "keras"), TORCH)
 
 

@@ -14,8 +14,7 @@ from equipoise.cli.main import main
 from equipoise.errors import DataWarning, LeakageError
 from equipoise.splits import audit_split, feature_contents, find_copies, row_hashes
 from equipoise.studies.load import load_data
-from equipoise.studies.partition import split_findings, splitter
-from equipoise.studies.row_contents import dataset_contents, file_contents
+from equipoise.studies.rows import dataset_contents, file_contents, split_findings, splitter
 
 
 def run(*arguments: str) -> int:

@@ -4,11 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from equipoise.sampling.batches import (
-        BalancedBatchSampler,
-        PKBatchSampler,
-        StratifiedBatchSampler,
-    )
     from equipoise.sampling.effect import (
         effective_sample_size,
         implied_pos_weight,
@@ -37,12 +32,16 @@ if TYPE_CHECKING:
         smote,
         undersample_majority_rows,
     )
-    from equipoise.sampling.rows import ClassBalancedSampler, WeightedSampler
     from equipoise.sampling.rules import ROW_RULES, RowRule, row_weights
-    from equipoise.sampling.varying import (
+    from equipoise.sampling.samplers import (
+        BalancedBatchSampler,
+        ClassBalancedSampler,
         ListedRowsSampler,
+        PKBatchSampler,
         ProgressiveSampler,
         RepeatFactorSampler,
+        StratifiedBatchSampler,
+        WeightedSampler,
     )
     from equipoise.sampling.weights import (
         class_balanced_weights,
@@ -98,18 +97,18 @@ __all__ = [
 ]
 
 _HOME = {
-    "BalancedBatchSampler": "batches",
-    "ClassBalancedSampler": "rows",
-    "ListedRowsSampler": "varying",
-    "PKBatchSampler": "batches",
-    "ProgressiveSampler": "varying",
+    "BalancedBatchSampler": "samplers",
+    "ClassBalancedSampler": "samplers",
+    "ListedRowsSampler": "samplers",
+    "PKBatchSampler": "samplers",
+    "ProgressiveSampler": "samplers",
     "ROW_RULES": "rules",
     "Raking": "raking",
-    "RepeatFactorSampler": "varying",
+    "RepeatFactorSampler": "samplers",
     "RowRule": "rules",
     "SamplingReport": "report",
-    "StratifiedBatchSampler": "batches",
-    "WeightedSampler": "rows",
+    "StratifiedBatchSampler": "samplers",
+    "WeightedSampler": "samplers",
     "class_balanced_weights": "weights",
     "effective_number_weights": "weights",
     "effective_sample_size": "effect",
@@ -141,7 +140,6 @@ _HOME = {
     "target_rates": "raking",
     "undersample_majority_rows": "resample",
 }
-_NEEDS_TORCH = frozenset({"batches", "rows", "varying"})
 
 
 def __getattr__(name: str) -> object:
@@ -151,7 +149,7 @@ def __getattr__(name: str) -> object:
     try:
         found = import_module(f"equipoise.sampling.{module}")
     except (ImportError, RuntimeError) as error:
-        if module not in _NEEDS_TORCH:
+        if module != "samplers":
             raise
         from equipoise.errors import MissingExtraError
 

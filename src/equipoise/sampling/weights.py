@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -14,7 +15,29 @@ from equipoise._core.words import one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.labels.weights import class_weights
-from equipoise.sampling._presence import by_presence
+
+
+def presence_classes(labels: Labels) -> Labels | None:
+    """Return one label as classes 0 (without, or unknown) and 1; None for several, or classes."""
+    if labels.kind != "multilabel" or labels.num_classes != 1:
+        return None
+    values = (labels.values[:, 0] == 1).astype(np.int64)
+    return Labels.from_array(values, kind="multiclass", names=["without", "with"])
+
+
+def by_presence(
+    labels: Labels, weigh: Callable[[Labels], Floats], empty_weight: float
+) -> Floats | None:
+    """Weigh rows of one label as two classes, those without it times ``empty_weight``."""
+    classes = presence_classes(labels)
+    if classes is None:
+        return None
+    empty = to_positive("empty_weight", empty_weight, zero=True)
+    rows = weigh(classes) * np.where(classes.values == 0, empty, 1.0)
+    if not rows.any():
+        raise DataError(say("empty_weight", "leave a row with a weight", empty_weight))
+    return np.asarray(rows / rows.mean())
+
 
 Join = Literal["max", "mean", "sum"]
 JOINS: tuple[Join, ...] = ("max", "mean", "sum")

@@ -11,7 +11,7 @@ from equipoise._core.rng import generator
 from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
-from equipoise.studies.source import StudyData
+from equipoise.studies.rows import StudyData
 
 Floats = NDArray[np.float32]
 # Positives of four labels among 224,000 images.

@@ -22,8 +22,8 @@ from equipoise.studies.baselines import (
     estimator_baseline,
     require_settings,
 )
+from equipoise.studies.rows import StudyData
 from equipoise.studies.schema import REFERENCES, StudyArm
-from equipoise.studies.source import StudyData
 
 
 def known_settings(arm: StudyArm) -> Mapping[str, Any] | None:

@@ -10,9 +10,8 @@ from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
 from equipoise.io import feature_table
 from equipoise.studies.digits import digit_mosaics, digits
+from equipoise.studies.rows import StudyData, join_tables
 from equipoise.studies.schema import DigitsData, MosaicData, Study, TableData
-from equipoise.studies.source import StudyData
-from equipoise.studies.tables import join_tables
 
 
 def load_data(

@@ -17,9 +17,8 @@ from equipoise.methods import get_method
 from equipoise.studies.fitted_arms import check_fitted, code_of, fit_arm
 from equipoise.studies.grid import settings_of
 from equipoise.studies.load import load_data
-from equipoise.studies.partition import splitter
+from equipoise.studies.rows import StudyData, splitter
 from equipoise.studies.schema import Setting, Study, StudyArm, Training
-from equipoise.studies.source import StudyData
 
 if TYPE_CHECKING:
     from equipoise.training import HeadJob, HeadSettings

@@ -10,8 +10,8 @@ import numpy as np
 from equipoise._core.progress import Progress
 from equipoise.diagnosis import diagnose
 from equipoise.studies.outcome import Outcome, judge
-from equipoise.studies.partition import split_findings
 from equipoise.studies.plan import make_plan
+from equipoise.studies.rows import split_findings
 from equipoise.studies.schema import Study
 from equipoise.studies.screening import screen
 

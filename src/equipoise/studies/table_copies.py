@@ -11,7 +11,7 @@ from equipoise.artifacts import Finding, Labels, Split
 from equipoise.io import as_numbers, read_table
 from equipoise.io.tables import is_table_path
 from equipoise.splits import Copies, audit_split, copies_finding, feature_contents, find_copies
-from equipoise.studies.row_contents import file_contents
+from equipoise.studies.rows import file_contents
 
 
 def table_copies(source: Path, labels: Labels, named: Sequence[str | None]) -> Copies | None:

@@ -32,7 +32,7 @@ from equipoise.errors import DataError
 from equipoise.io.coding import LabelCoding
 from equipoise.io.labels import read_labels
 from equipoise.io.tables import read_table
-from equipoise.studies.row_contents import dataset_contents
+from equipoise.studies.rows import dataset_contents, join_labels
 from equipoise.studies.schema import (
     ArrayData,
     CifarData,
@@ -43,7 +43,6 @@ from equipoise.studies.schema import (
     SequenceData,
     TableData,
 )
-from equipoise.studies.tables import join_labels
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,9 +20,8 @@ from equipoise.data import Augmentation
 from equipoise.diagnosis import diagnose
 from equipoise.errors import DataError, UsageError
 from equipoise.methods import get_method
-from equipoise.studies.partition import copies_of, split_findings, splitter
+from equipoise.studies.rows import StudyData, copies_of, split_findings, splitter
 from equipoise.studies.schema import DATA_PATHS, TrainStudy
-from equipoise.studies.source import StudyData
 from equipoise.studies.train_data import TrainRows, load_rows
 from equipoise.studies.train_model import Scales, input_scales, network_maker
 from equipoise.training import Remedy, TrainingOptions, fit

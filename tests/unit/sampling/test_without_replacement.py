@@ -17,7 +17,7 @@ from equipoise.sampling import (
     inclusion_probabilities,
     sampler_correction,
 )
-from equipoise.sampling._row_draws import WeightedRows
+from equipoise.sampling.draws import WeightedRows
 from equipoise.training import add_sampler
 
 

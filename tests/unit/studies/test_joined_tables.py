@@ -7,7 +7,7 @@ import pytest
 
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError
-from equipoise.studies.tables import join_tables
+from equipoise.studies.rows import join_tables
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
 HOT = np.array([[1, 0], [0, 1], [0, 0], [1, 1]])

@@ -2,9 +2,16 @@
 
 from equipoise.keras.data.batches import RowBatches, row_sample_weights
 from equipoise.keras.data.sequences import RaggedSequences
-from equipoise.sampling._batch_draws import BalancedBatches, PKBatches, StratifiedBatches
-from equipoise.sampling._row_draws import ClassBalancedRows, WeightedRows
-from equipoise.sampling._varying_draws import ListedRows, ProgressiveRows, RepeatFactorRows
+from equipoise.sampling.draws import (
+    BalancedBatches,
+    ClassBalancedRows,
+    ListedRows,
+    PKBatches,
+    ProgressiveRows,
+    RepeatFactorRows,
+    StratifiedBatches,
+    WeightedRows,
+)
 
 __all__ = [
     "BalancedBatches",

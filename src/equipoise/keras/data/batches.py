@@ -17,10 +17,7 @@ from equipoise.artifacts.labels import Labels
 from equipoise.errors import ShapeError, UsageError
 from equipoise.keras._keras import keras
 from equipoise.keras.data.sequences import RaggedSequences
-from equipoise.sampling._batch_base import BatchDraw
-from equipoise.sampling._place import positive_int
-from equipoise.sampling._row_draws import RowDraw, WeightedRows
-from equipoise.sampling._varying_draws import ListedRows
+from equipoise.sampling.draws import BatchDraw, ListedRows, RowDraw, WeightedRows, positive_int
 from equipoise.sampling.effect import sampler_correction
 from equipoise.sampling.rules import row_weights
 from equipoise.sampling.weights import class_balanced_weights, to_labels

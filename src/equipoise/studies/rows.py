@@ -1,0 +1,323 @@
+"""The rows of a study: what they hold, which are copies, how tables join, how they are split."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.identity import loose_match
+from equipoise._core.words import say
+from equipoise.artifacts import Finding, Labels, Split
+from equipoise.errors import DataError, DataWarning, InfeasibleSplitError, LeakageError, UsageError
+from equipoise.splits import (
+    Copies,
+    audit_split,
+    copies_finding,
+    feature_contents,
+    find_copies,
+    long_tail_split,
+    stratified_split,
+)
+from equipoise.studies.schema import LongTailSpec, SplitFile, StratifiedSpec
+
+_ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyData:
+    """Features and labels of one study.
+
+    Args:
+        description: What the data are, in a few words.
+        features: (N, D) float32, in memory or as a memory map.
+        labels: The truth of the same rows.
+        test: Positions of the test rows where the source sets them apart itself, else None.
+        pending: About how many seconds it takes to compute the features, where they stand for
+            those of a network that has not run yet.
+        content_hashes: Hashes of the rows' own content, where features are not what tells it.
+    """
+
+    description: str
+    features: NDArray[Any]
+    labels: Labels
+    test: NDArray[np.int64] | None = None
+    pending: float | None = None
+    content_hashes: NDArray[np.uint64] | None = None
+
+    @property
+    def contents(self) -> NDArray[np.uint64] | None:
+        """(N,) hashes of what the rows hold; None where equal rows are no evidence of copies."""
+        if self.content_hashes is not None or self.pending is not None:
+            return self.content_hashes
+        return feature_contents(self.features)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that name features and labels."""
+        if not isinstance(self.features, np.memmap) and self.features.strides[0]:
+            return fingerprint_array(self.features, np.asarray([self.labels.fingerprint]))
+        # A map, or one row that stands for all, may be larger than memory: some rows at a time.
+        step = range(0, len(self.features), _ROWS_AT_ONCE)
+        parts = [fingerprint_array(self.features[i : i + _ROWS_AT_ONCE]) for i in step]
+        return fingerprint_array(np.asarray([*parts, self.labels.fingerprint]))
+
+
+_CHUNK = 1 << 20
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest, "little")
+
+
+def file_contents(paths: Sequence[str | Path]) -> NDArray[np.uint64]:
+    """Return (N,) hashes of files; only files of the same size are read.
+
+    A file that cannot be read, or is empty, equals no other.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = [Path(folder, name) for name in ("a", "b", "c")]
+        ...     _ = [p.write_text(t) for p, t in zip(paths, ("one", "one", "two"), strict=True)]
+        ...     found = file_contents(paths)
+        >>> bool(found[0] == found[1]), bool(found[0] == found[2])
+        (True, False)
+    """
+    files = [Path(p) for p in paths]
+    sizes = [f.stat().st_size if f.is_file() else 0 for f in files]
+    often = Counter(sizes)
+    found = np.empty(len(files), dtype=np.uint64)
+    for row, (file, size) in enumerate(zip(files, sizes, strict=True)):
+        alone = _number(blake2b(f"row {row}".encode(), digest_size=8).digest())
+        found[row] = alone if size == 0 or often[size] == 1 else _of_file(file, alone)
+    return found
+
+
+def _of_file(file: Path, otherwise: int) -> int:
+    state = blake2b(digest_size=8)
+    try:
+        with file.open("rb") as opened:
+            while part := opened.read(_CHUNK):
+                state.update(part)
+    except OSError:
+        return otherwise
+    return _number(state.digest())
+
+
+def dataset_contents(dataset: Any) -> NDArray[np.uint64] | None:
+    """Return (N,) hashes of what the items of a data set hold, or None where that is not known.
+
+    Args:
+        dataset: Arrays, tables, images in files or as bytes, sequences, or several of them joined.
+    """
+    from torch.utils.data import ConcatDataset
+
+    from equipoise.data import ArrayDataset, CifarBinary, ImageBytes, ImageFiles, Sequences
+
+    if isinstance(dataset, ConcatDataset):
+        return _joined(list(dataset.datasets))
+    if isinstance(dataset, ArrayDataset):
+        return feature_contents(dataset.features)
+    if isinstance(dataset, CifarBinary):
+        return feature_contents(dataset.pixels)
+    if isinstance(dataset, ImageFiles):
+        return file_contents([dataset.paths[row] for row in dataset.rows])
+    if isinstance(dataset, ImageBytes):
+        parts = [dataset.source_of(int(row)) for row in dataset.rows]
+    elif isinstance(dataset, Sequences):
+        ends = zip(dataset.offsets[:-1], dataset.offsets[1:], strict=True)
+        parts = [np.ascontiguousarray(dataset.steps[a:b]).tobytes() for a, b in ends]
+    else:
+        return None
+    return np.asarray([_number(blake2b(p, digest_size=8).digest()) for p in parts], np.uint64)
+
+
+def _joined(parts: list[Any]) -> NDArray[np.uint64] | None:
+    from equipoise.data import ArrayDataset, ImageFiles
+
+    arrays = [part for part in parts if isinstance(part, ArrayDataset)]
+    if len(arrays) == len(parts):
+        return feature_contents(np.concatenate([np.asarray(a.features) for a in arrays]))
+    files = [part for part in parts if isinstance(part, ImageFiles)]
+    if len(files) == len(parts):
+        return file_contents([part.paths[row] for part in files for row in part.rows])
+    found = [dataset_contents(part) for part in parts]
+    return (
+        None
+        if any(f is None for f in found)
+        else np.concatenate([f for f in found if f is not None])
+    )
+
+
+Table = tuple[NDArray[np.float32], Labels, tuple[str, ...]]
+
+
+def join_tables(name: str, train: Table, test: Table) -> StudyData:
+    """Return one table whose last rows are the test rows.
+
+    Raises:
+        DataError: the columns or labels differ.
+        LeakageError: an id or a group stands in both tables.
+    """
+    (x, labels, columns), (more, more_labels, more_columns) = train, test
+    if set(columns) != set(more_columns):
+        odd = sorted(set(columns) ^ set(more_columns))
+        raise DataError(say("test table", "have the same feature columns", f"{odd} in one only"))
+    # Names bind: a test table may hold its columns in another order.
+    more = more[:, [more_columns.index(name) for name in columns]]
+    joined = join_labels(labels, more_labels)
+    rows = np.arange(x.shape[0], x.shape[0] + more.shape[0])
+    return StudyData(name, np.concatenate([x, more]), joined, rows)
+
+
+def join_labels(labels: Labels, more_labels: Labels) -> Labels:
+    """Return the labels of training rows and, behind them, test rows.
+
+    Raises:
+        DataError: the labels differ.
+        LeakageError: an id or a group stands on both sides.
+    """
+    if labels.kind == more_labels.kind and set(labels.names) == set(more_labels.names):
+        more_labels = more_labels.in_order(labels.names)
+    else:
+        raise DataError(
+            say("test table", f"have the labels {list(labels.names)}", list(more_labels.names))
+        )
+    sides: dict[str, Any] = {}
+    for key in ("ids", "groups"):
+        left, right = getattr(labels, key), getattr(more_labels, key)
+        sides[key] = None
+        if left is None or right is None:
+            continue
+        shared = np.intersect1d(left, right)
+        if shared.size:
+            raise LeakageError(
+                say(
+                    "test table",
+                    f"share no {key} with the training table",
+                    f"{shared.size} in common (first: {shared[0]})",
+                    "Remove them from one of the two.",
+                )
+            )
+        near = loose_match(left, right)
+        if near is not None:
+            n, (one, other) = near
+            warnings.warn(
+                f"No {key[:-1]} of the test table stands in the training table as it is written, "
+                f"but {n} would, trimmed or as numbers (first: {one!r} and {other!r}). They are "
+                "taken for different: write them alike on both sides if they are the same.",
+                DataWarning,
+                stacklevel=2,
+            )
+        sides[key] = np.concatenate([left, right])
+    return Labels.from_array(
+        np.concatenate([labels.values, more_labels.values]),
+        kind=labels.kind,
+        names=labels.names,
+        **sides,
+    )
+
+
+Spec = StratifiedSpec | LongTailSpec
+
+
+def copies_of(data: StudyData) -> Copies | None:
+    """Return which rows are copies of another, joined with the groups; None if nobody knows."""
+    return find_copies(data.contents, data.labels.groups)
+
+
+def fixed_test(spec: Spec, data: StudyData, copies: Copies | None = None) -> NDArray[np.int64]:
+    """Return the test rows, which no seed changes; copies stay on one side."""
+    if data.test is not None:
+        return data.test
+    if isinstance(spec, LongTailSpec):
+        if spec.test_per_class is None:
+            raise UsageError(say("split.test_per_class", "be given: there is no test part", None))
+        first = long_tail_split(
+            data.labels, test_per_class=spec.test_per_class, seed=spec.seed, **spec.tail
+        )
+        return first.test
+    units = None if copies is None else copies.units
+    return _stratified(data.labels, (1 - spec.test, 0.0, spec.test), units, spec.seed).test
+
+
+def splitter(
+    spec: Spec | SplitFile, data: StudyData
+) -> tuple[NDArray[np.int64], Callable[[int], Split]]:
+    """Return the test rows and a function from seed to split; its proof tells of copies.
+
+    Raises:
+        DataError: a split file of other rows.
+        UsageError: a long tail without test rows.
+    """
+    if isinstance(spec, SplitFile):
+        written = Split.load(spec.path)
+        if written.n_rows != len(data.labels):
+            do = "Split the table that is trained on."
+            expected = f"be of the data's {len(data.labels)} rows"
+            raise DataError(say(spec.path, expected, written.n_rows, do))
+        return written.test, lambda _: written
+    copies = copies_of(data)
+    test = np.sort(fixed_test(spec, data, copies))
+    rest = np.setdiff1d(np.arange(len(data.labels)), test)
+    labels = data.labels[rest]
+    units = None if copies is None or copies.units is None else copies.units[rest]
+
+    def draw(seed: int) -> Split:
+        inner = _inner(spec, labels, units, seed)
+        told = {} if copies is None else {"copies": copies.to_dict()}
+        return Split.from_parts(
+            rest[inner.train],
+            rest[inner.val],
+            test,
+            n_rows=len(data.labels),
+            seed=seed,
+            method=inner.method,
+            proof={**inner.proof, **told},
+        )
+
+    return test, draw
+
+
+def _inner(spec: Spec, labels: Labels, units: NDArray[np.int64] | None, seed: int) -> Split:
+    if isinstance(spec, LongTailSpec):
+        return long_tail_split(labels, val_per_class=spec.val_per_class, seed=seed, **spec.tail)
+    return _stratified(labels, (1 - spec.val, spec.val, 0.0), units, seed)
+
+
+def _stratified(
+    labels: Labels,
+    fractions: tuple[float, float, float],
+    units: NDArray[np.int64] | None,
+    seed: int,
+) -> Split:
+    """Draw a split; a label whose rows are copies of one may be missing from a part."""
+    try:
+        return stratified_split(labels, fractions=fractions, groups=units, seed=seed)
+    except InfeasibleSplitError:
+        if units is None:
+            raise
+        return stratified_split(
+            labels, fractions=fractions, groups=units, seed=seed, min_per_part=0
+        )
+
+
+def split_findings(data: StudyData, split: Split) -> list[Finding]:
+    """Return what is to be said of copies: kept together, or on both sides of a given test part."""
+    copies = split.proof.get("copies")
+    if not copies or not copies["rows"]:
+        return []
+    contents = data.contents
+    leaks = [] if contents is None else [
+        found for found in audit_split(split, data.labels, hashes=contents) if found.code == "EQ202"
+    ]  # fmt: skip
+    return leaks or [copies_finding(copies, data.labels)]
