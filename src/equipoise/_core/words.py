@@ -29,10 +29,21 @@ def closest(name: str, known: Iterable[str]) -> str:
     return "Known: " + ", ".join(options) + "."
 
 
+def listed(items: Sequence[object], most: int = 5, mark: str = ", ") -> str:
+    """Return "a, b, c and 4 more".
+
+    Example:
+        >>> listed(["a", "b", "c"], 2), listed(["a"], 2)
+        ('a, b and 1 more', 'a')
+    """
+    rest = len(items) - most
+    return mark.join(str(i) for i in items[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
 def one_of(name: str, value: str, known: Sequence[Word]) -> Word:
     """Return the one of ``known`` that equals ``value``."""
     for word in known:
         if word == value:
             return word
-    listed = ", ".join(f"'{k}'" for k in known)
-    raise UsageError(say(name, f"be one of {listed}", repr(value), closest(str(value), known)))
+    every = ", ".join(f"'{k}'" for k in known)
+    raise UsageError(say(name, f"be one of {every}", repr(value), closest(str(value), known)))

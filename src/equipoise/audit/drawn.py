@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_finite, require_shape, to_array
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.audit.probe import finding
-from equipoise.diagnosis._registry import listed
 from equipoise.sampling.report import SamplingReport
 
 _FEW_SHARE, _MANY_DRAWS, _PAIRS = 0.2, 20.0, 50

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._core.targets import IGNORE_INDEX, require_classes, require_labels
-from equipoise._core.words import say
+from equipoise._core.words import listed, say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Kind
 from equipoise.audit.outputs import TWICE, Ending, find_ending
@@ -117,10 +117,9 @@ def _frozen_norms(model: nn.Module) -> list[Finding]:
     ]
     if not names:
         return []
-    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
     message = (
         f"{len(names)} batch norm layers have frozen weights, but would go on updating their means "
-        f"and variances after model.train(): {', '.join(names[:_MOST])}{more}."
+        f"and variances after model.train(): {listed(names, _MOST)}."
     )
     todo = (
         "Freeze with equipoise.models.freeze(model, patterns), which holds them in eval mode.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from equipoise._core.words import say
 from equipoise.artifacts.labels import Kind, Labels
@@ -101,9 +101,3 @@ def read_parquet_columns(
     if frame.height == 0:
         raise DataError(say("source", "have at least one row", "none"))
     return frame
-
-
-def first_of(items: Sequence[Any], count: int = 10) -> str:
-    """List the first items, and say how many more there are."""
-    more = f" and {len(items) - count} more" if len(items) > count else ""
-    return "; ".join(str(i) for i in items[:count]) + more

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise._core.words import one_of, say
+from equipoise._core.words import listed, one_of, say
 from equipoise.artifacts import Labels
-from equipoise.data._columns import first_of
 from equipoise.data._pillow import formats
 from equipoise.data._rows import Rows
 from equipoise.data.decoding import ImageSettings, decode_image, probe_image
@@ -77,10 +76,12 @@ class ImageRows(Rows):
         broken = check_images(self, decode=check == "decode", num_threads=num_threads)
         if broken and on_broken == "error":
             do = 'Repair them, or leave them out by on_broken="leave_out".'
-            found = f"{len(broken)} of {size} that cannot be read ({first_of(broken)})"
+            found = f"{len(broken)} of {size} that cannot be read ({listed(broken, 10, '; ')})"
             raise DataError(say("images", "be whole", found, do))
         if len(broken) == size:
-            raise DataError(say("images", "be readable", f"none of {size} ({first_of(broken)})"))
+            raise DataError(
+                say("images", "be readable", f"none of {size} ({listed(broken, 10, '; ')})")
+            )
         self._leave_out(broken)
 
     def _leave_out(self, broken: tuple[BrokenImage, ...]) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import say
+from equipoise._core.words import listed, say
 from equipoise.artifacts.labels import Kind
-from equipoise.data._columns import LabelColumns, first_of
+from equipoise.data._columns import LabelColumns
 from equipoise.data.arrays import ArrayDataset
 from equipoise.errors import DataError
 from equipoise.io.coding import DEFAULT, LabelCoding
@@ -90,18 +90,18 @@ def _numbers(frame: pl.DataFrame) -> NDArray[np.float32]:
     other = [f"{c} ({t})" for c, t in types.items() if not (t.is_numeric() or t == pl.Boolean)]
     if other:
         do = "Drop or encode them (for example polars to_dummies)."
-        found = f"{len(other)} that are not: {first_of(other)}"
+        found = f"{len(other)} that are not: {listed(other, 10, '; ')}"
         raise DataError(say("features", "be numeric columns", found, do))
     with np.errstate(over="ignore"):  # what overflows float32 is named below
         wide = frame.select(pl.all().cast(pl.Float64)).to_numpy()
         numbers: NDArray[np.float32] = np.ascontiguousarray(wide, dtype=np.float32)
     bad = ~np.isfinite(numbers)
     if bad.any():
-        listed = [
+        shown = [
             f"{frame.columns[i]} ({int(bad[:, i].sum())}, first in row {int(bad[:, i].argmax())})"
             for i in np.flatnonzero(bad.any(axis=0))
         ]
-        found = f"missing or infinite values in {first_of(listed)}"
+        found = f"missing or infinite values in {listed(shown, 10, '; ')}"
         do = "Fill them in (for example by the median of the training part) or drop the column."
         raise DataError(say("features", "be finite numbers in every row", found, do))
     return numbers

@@ -102,9 +102,3 @@ def check(code: str) -> Callable[[Check], Check]:
 def finding(code: str, message: str, evidence: dict[str, Any], *suggests: str) -> Finding:
     """Make a finding with the severity and title of its code."""
     return Finding(code, *CODES[code], message, evidence, suggests)
-
-
-def listed(items: Sequence[str], most: int = 5) -> str:
-    """Return "a, b, c and 4 more"."""
-    rest = len(items) - most
-    return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")

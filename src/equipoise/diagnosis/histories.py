@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis._course import Course, Row, noise, read_course
-from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis._registry import Facts, check, finding
 from equipoise.diagnosis.course_end import overfit_course
 from equipoise.diagnosis.recipe_checks import collapsing
 

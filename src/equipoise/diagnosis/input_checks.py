@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise._core.checks import to_array, to_floats
-from equipoise._core.words import one_of
+from equipoise._core.words import listed, one_of
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.artifacts.scores import SCORE_KINDS, Scores
-from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis._registry import Facts, check, finding
 
 ROUNDING, SUM_ROUNDING = 1e-6, 1e-3
 ENOUGH = 20

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis._power import half_width, positives_needed
-from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis._registry import Facts, check, finding
 from equipoise.io.coding import NONE_WORDS
 from equipoise.io.columns import alike
 from equipoise.labels.statistics import Statistics

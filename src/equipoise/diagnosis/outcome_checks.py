@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from equipoise._core.logistic import one_vs_rest
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.row_marks import RowMarks, Shared
 from equipoise.artifacts.rule import DecisionRule
 from equipoise.artifacts.scores import Scores
-from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis._registry import Facts, check, finding
 from equipoise.metrics.influence import Influence, average_precision_influence, macro_influence
 
 _SAME, _FLOOD = 0.02, 1.5

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
-from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis._registry import Facts, check, finding
 from equipoise.diagnosis.setup import Setup, Weights
 
 _OF_CLASSES = ("categorical_accuracy", "accuracy", "acc", "sparse_categorical_accuracy",

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import chi2_contingency
 
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
-from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis._registry import Facts, check, finding
 from equipoise.labels.pairs import cooccurrence, pack_rows
 from equipoise.splits.leakage import row_hashes
 from equipoise.splits.near import near_pairs

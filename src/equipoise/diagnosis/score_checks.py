@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from equipoise._core.logistic import one_vs_rest
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.artifacts.scores import Scores
-from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis._registry import Facts, check, finding
 from equipoise.metrics import average_precision
 
 _SHARE = 0.01

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.decisions.deployment import estimate_prior
-from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis._registry import Facts, check, finding
 
 _SEEDS = 5
 

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.stats import norm
 
 from equipoise._core.arrays import Floats
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
-from equipoise.diagnosis._registry import Facts, check, finding, listed
+from equipoise.diagnosis._registry import Facts, check, finding
 from equipoise.diagnosis.class_table import ClassTable, is_count, predicted_counts
 
 _LEARNED, _MISSED, _SURE = 0.9, 0.5, 0.7

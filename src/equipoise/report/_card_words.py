@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from equipoise._core.words import listed
 from equipoise.artifacts import Correction, DecisionRule, Evaluation, Scores, Trial
 
 FEW = 10
@@ -37,18 +38,18 @@ def limits(
         few = [f"{name} ({n})" for name, n in counts.items() if 0 < n < FEW]
         none = [name for name, n in counts.items() if n == 0]
         if few:
-            lines.append(f"Fewer than {FEW} validation positives: {_listed(few)}.")
+            lines.append(f"Fewer than {FEW} validation positives: {listed(few, 20)}.")
         if none:
-            lines.append(f"No validation positives, so nothing tuned: {_listed(none)}.")
+            lines.append(f"No validation positives, so nothing tuned: {listed(none, 20)}.")
     unseen = [name for name, n in trial.train_counts.items() if n == 0]
     if unseen:
-        lines.append(f"Without training positives: {_listed(unseen)}.")
+        lines.append(f"Without training positives: {listed(unseen, 20)}.")
     if evaluation is None:
         lines.append("No test rows were judged: nothing here says how it does on new rows.")
     else:
         left_out = [f"{name} ({why})" for name, why in evaluation.not_evaluable.items()]
         if left_out:
-            lines.append(f"Not evaluable on test rows, and not in macro: {_listed(left_out)}.")
+            lines.append(f"Not evaluable on test rows, and not in macro: {listed(left_out, 20)}.")
         if "ids fine" not in evaluation.overlap and "contents fine" not in evaluation.overlap:
             lines.append(
                 "Whether test rows are among the validation rows is not known: "
@@ -95,8 +96,3 @@ def usage(val: Scores, rule: DecisionRule | None, model_file: str | None) -> str
     if rule is not None:
         words += "\nThe rule needs NumPy alone, no torch.\n"
     return words
-
-
-def _listed(items: list[str], most: int = 20) -> str:
-    rest = len(items) - most
-    return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -13,7 +13,7 @@ from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_shape
 from equipoise._core.codes import CODES
 from equipoise._core.identity import as_text, hashable_ids
-from equipoise._core.words import say
+from equipoise._core.words import listed, say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split
@@ -76,10 +76,10 @@ def _identical_rows(member: Ints, codes: Ints) -> Iterator[Finding]:
     if crossing.size:
         shared = np.isin(codes, crossing)
         rows = {part: int((shared & (member == c)).sum()) for c, part in enumerate(PARTS)}
-        listed = ", ".join(f"{n} in {part}" for part, n in rows.items() if n)
+        where = ", ".join(f"{n} in {part}" for part, n in rows.items() if n)
         yield _finding(
             "EQ202",
-            f"{crossing.size} different rows occur in more than one part ({listed}).",
+            f"{crossing.size} different rows occur in more than one part ({where}).",
             {"contents": int(crossing.size), "rows": rows},
             "Remove duplicates before splitting.",
             "Or pass the row hashes as groups=, so that copies stay together.",
@@ -128,13 +128,10 @@ def _missing_labels(member: Ints, labels: Labels, codes: Ints | None) -> Iterato
     }
     missing = {part: names for part, names in missing.items() if names}
     if missing:
-        listed = "; ".join(
-            f"{part}: {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if names[5:] else "")
-            for part, names in missing.items()
-        )
+        where = "; ".join(f"{part}: {listed(names)}" for part, names in missing.items())
         yield _finding(
             "EQ203",
-            f"Labels with enough rows for every part are missing from some ({listed}). "
+            f"Labels with enough rows for every part are missing from some ({where}). "
             "What is missing from train cannot be learned, from val not tuned, from test not "
             "measured.",
             {"missing": missing},

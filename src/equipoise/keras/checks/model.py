@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.words import listed
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.diagnosis import diagnose
-from equipoise.diagnosis._registry import finding, listed
+from equipoise.diagnosis._registry import finding
 from equipoise.keras.checks._compiled import (
     LossFacts,
     changed_layers,
