@@ -5,7 +5,6 @@ Run: python -m benchmarks.trial_overhead [--out FILE]
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
@@ -70,10 +69,9 @@ def overhead() -> Iterator[Row]:
     outside = []
     with tempfile.TemporaryDirectory() as place, mock.patch.object(train_run, "fit", timed):
         whole = study(Path(place))
-        text = json.dumps(whole.model_dump(mode="json"))
         for job in jobs_of(whole):
             begin = time.perf_counter()
-            train_job(text, job, place, torch.get_num_threads(), False)
+            train_job(whole, job, Path(place), torch.get_num_threads(), False)
             outside.append(time.perf_counter() - begin - inside)
     for name, values in (("the first one, data read", outside[:1]), ("the others", outside[1:])):
         yield Row(name, statistics.median(values), min(values), max(values))
