@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -43,6 +44,18 @@ def input_scales(rows: TrainRows, train: NDArray[np.int64], how: str) -> Scales 
         return ((0.0,) * width, (1.0,) * width) if first.dtype == torch.uint8 else None
     if how == "imagenet":
         return IMAGENET
+    # Every arm of a seed has the same rows, and each would read them once more.
+    known = _KNOWN.setdefault(rows, {})
+    key = train.tobytes()
+    if key not in known:
+        known[key] = _measured(rows, train)
+    return known[key]
+
+
+_KNOWN: WeakKeyDictionary[TrainRows, dict[bytes, Scales]] = WeakKeyDictionary()
+
+
+def _measured(rows: TrainRows, train: NDArray[np.int64]) -> Scales:
     if train.size > _SAMPLE:
         train = generator(0, "input scales").choice(train, _SAMPLE, replace=False)
     count, total, square = 0, 0.0, 0.0
