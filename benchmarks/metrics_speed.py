@@ -20,12 +20,12 @@ import numpy as np
 
 from benchmarks.machine import Column, print_setup, run_parts
 from equipoise.metrics import (
-    Ranks,
     boyd_interval,
     gap_bootstrap,
     influence_interval,
     macro_influence,
     measure_labels,
+    rank_labels,
     rank_positives,
     ranking_influences,
     ratio_influence,
@@ -122,7 +122,6 @@ def _intervals(y: np.ndarray, p: np.ndarray, cuts: np.ndarray) -> None:
     for column in range(y.shape[1]):
         truth, score = y[:, column], p[:, column].astype(np.float64)
         ranks = rank_positives(truth, score)
-        assert isinstance(ranks, Ranks)
         ap, auroc = ranking_influences(truth, ranks, ranks.cells(score))
         flag, yes = score >= cuts[column], truth == 1
         f1 = ratio_influence(2.0 * (yes & flag), 1.0 * yes + flag)
@@ -146,7 +145,7 @@ def wide() -> Iterator[Row]:
     cuts = measure_labels(y, p, probabilities=True).threshold
     found = seconds({"": partial(_intervals, y, p, cuts)}, times=3)
     yield row("wide", "intervals of all, and macro", "", found[""], "s")
-    ranks = [r for r in rank_positives(y, p) if 10 <= r.n_positive <= 200]  # type: ignore[union-attr]
+    ranks = [r for r in rank_labels(y, p) if 10 <= r.n_positive <= 200]
     found = seconds({"": lambda: [gap_bootstrap(r, n_resamples=1000) for r in ranks]}, times=2)
     case = f"gap bootstrap, B = 1,000, {len(ranks)} labels of 10-200"
     yield row("wide", case, "", found[""], "s")
@@ -163,7 +162,7 @@ def bootstrap() -> Iterator[Row]:
         score = rng.normal(size=y.size) + 1.5 * y
 
         def ours(y: np.ndarray = y, score: np.ndarray = score) -> object:
-            return gap_bootstrap(rank_positives(y, score), n_resamples=1000)  # type: ignore[arg-type]
+            return gap_bootstrap(rank_positives(y, score), n_resamples=1000)
 
         def loop(y: np.ndarray = y, score: np.ndarray = score) -> object:
             rows = np.random.default_rng(1).integers(0, y.size, (1000, y.size))

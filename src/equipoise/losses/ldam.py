@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import softplus
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, softplus
 
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise._core.words import say
@@ -163,3 +163,32 @@ class LDAMLoss(ClassLoss):
         """Name the settings."""
         shape = tuple(self.margin.shape)
         return f"margin={shape}, scale={self.scale:g}, {super().extra_repr()}"
+
+
+class ClassWeighted(nn.Module):
+    """A softmax loss with one weight per class, for losses that take none themselves.
+
+    Args:
+        loss: Linear in its target: the weights go into the targets. Its mean still divides by
+            rows.
+        weight: (C,), >= 0.
+    """
+
+    linear_in_target = True
+    weight: Tensor
+
+    def __init__(self, loss: nn.Module, weight: Tensor) -> None:
+        super().__init__()
+        self.loss = loss
+        self.register_buffer("weight", weight)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits (N, C) and class indices (N,), or class shares (N, C)."""
+        if not target.is_floating_point():
+            target = one_hot(target, len(self.weight))
+        value: Tensor = self.loss(logits, target * self.weight)
+        return value
+
+    def divisor(self, target: Tensor) -> Tensor:
+        """Return what the mean divides by: rows."""
+        return torch.tensor(len(target))

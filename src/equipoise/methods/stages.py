@@ -118,7 +118,7 @@ def ldam_drw(
     """Train with LDAM on cosines, then with LDAM and class weights by effective numbers."""
     import torch
 
-    from equipoise.losses.class_weighted import ClassWeighted
+    from equipoise.losses.ldam import ClassWeighted
 
     early = ldam.make(labels, max_margin=max_margin, scale=scale)
     weight = effective_weights(labels, beta)
@@ -169,10 +169,6 @@ def crt(labels: Labels, *, epochs: int = 10, lr: float | None = None) -> Remedy:
     return _retrained(labels, "crt", undo, epochs, lr)
 
 
-def _lost(labels: Labels) -> Correction:
-    return Correction(labels.kind, exactness="none", prior=plain(labels).correction.prior)
-
-
 @by_stage(CLASSES, exactness="none")
 def lws(labels: Labels, *, epochs: int = 10, lr: float | None = None) -> Remedy:
     """Train plainly, then learn one scale per class, on rows drawn for balance."""
@@ -183,7 +179,8 @@ def lws(labels: Labels, *, epochs: int = 10, lr: float | None = None) -> Remedy:
 
 def _computed(labels: Labels, kind: Literal["tau_norm", "ncm"], **settings: Any) -> Remedy:
     first = plain(labels)
-    stage = training.SecondStage(kind, replace(first, correction=_lost(labels)), **settings)
+    lost = Correction(labels.kind, exactness="none", prior=first.correction.prior)
+    stage = training.SecondStage(kind, replace(first, correction=lost), **settings)
     return replace(first, second_stage=stage)
 
 

@@ -551,7 +551,8 @@ def _explain(error: ValidationError, name: str, form: type[BaseModel]) -> str:
     if problem["type"] == "missing":
         return f"{name}: `{where}` is missing. Add it, or start from `equipoise init`."
     got = repr(problem.get("input"))
-    return f"{name}: `{where}`: {problem['msg'].lower()}, got {got[:60]}."
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: `{where}`: {said[:1].lower()}{said[1:]}, got {got[:60]}."
 
 
 def set_value(content: dict[str, Any], assignment: str) -> None:

@@ -29,7 +29,7 @@ from equipoise.data import ArrayDataset
 from equipoise.errors import NotRecoverableError, UsageError
 from equipoise.labels import class_weights
 from equipoise.losses import LDAMLoss, PosWeightBCELoss, WeightedCrossEntropyLoss, recover_posterior
-from equipoise.losses.class_weighted import ClassWeighted
+from equipoise.losses.ldam import ClassWeighted
 from equipoise.methods import METHODS, defer
 from equipoise.models import CosineHead
 from equipoise.sampling import ClassBalancedSampler, WeightedSampler
