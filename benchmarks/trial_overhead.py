@@ -1,4 +1,4 @@
-"""Seconds that a trial of a full comparison takes outside `fit`: plan, hash, locks, folder.
+"""Seconds that a trial of a full comparison takes outside `fit`: rows, plan, hash, locks.
 
 Run: python -m benchmarks.trial_overhead [--out FILE]
 """
@@ -16,12 +16,12 @@ from unittest import mock
 
 import numpy as np
 import polars as pl
-import torch
 
 from benchmarks.machine import Column, print_conditions, run_parts
-from equipoise.studies import train_run
-from equipoise.studies.full_jobs import jobs_of, train_job
-from equipoise.studies.schema import FullStudy, parse_full_study
+from equipoise.studies import network
+from equipoise.studies.plan import make_plan
+from equipoise.studies.run import train_batch
+from equipoise.studies.schema import Study, parse_study
 
 COLUMNS = (Column("trial", 44), Column("median s", 9, True), Column("range", 15, True))
 ROWS, FEATURES, SEEDS = 20_000, 50, 5
@@ -37,14 +37,14 @@ class Row:
     high: float
 
 
-def study(folder: Path) -> FullStudy:
+def study(folder: Path) -> Study:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, FEATURES)).astype(np.float32)
     hot = (x[:, :4] + rng.normal(size=(ROWS, 4)) > 1.5).astype(int)
     columns = {f"x{i}": x[:, i] for i in range(FEATURES)}
     columns |= {name: hot[:, i] for i, name in enumerate("abcd")}
     pl.DataFrame(columns).write_parquet(folder / "rows.parquet")
-    return parse_full_study(
+    return parse_study(
         {
             "data": {"path": str(folder / "rows.parquet"), "labels": list("abcd")},
             "model": "mlp",
@@ -56,8 +56,8 @@ def study(folder: Path) -> FullStudy:
 
 
 def overhead() -> Iterator[Row]:
-    """Every trial in this process; the first one reads the table for all."""
-    inside, real = 0.0, train_run.fit
+    """Every trial in this process; the plan, which reads the table, shared by all."""
+    inside, real = 0.0, network.fit
 
     def timed(*given: Any, **named: Any) -> Any:
         nonlocal inside
@@ -67,13 +67,18 @@ def overhead() -> Iterator[Row]:
         return made
 
     outside = []
-    with tempfile.TemporaryDirectory() as place, mock.patch.object(train_run, "fit", timed):
+    with tempfile.TemporaryDirectory() as place, mock.patch.object(network, "fit", timed):
         whole = study(Path(place))
-        for job in jobs_of(whole):
+        begin = time.perf_counter()
+        plan = make_plan(whole)
+        jobs = plan.missing(place)
+        planned = time.perf_counter() - begin
+        for batch in plan.batches(jobs, place):
             begin = time.perf_counter()
-            train_job(whole, job, Path(place), torch.get_num_threads(), False)
+            train_batch(plan, batch, Path(place))
             outside.append(time.perf_counter() - begin - inside)
-    for name, values in (("the first one, data read", outside[:1]), ("the others", outside[1:])):
+    parts = {"the plan of all, the table read": [planned], "each trial": outside}
+    for name, values in parts.items():
         yield Row(name, statistics.median(values), min(values), max(values))
 
 

@@ -23,7 +23,7 @@ FORKED.set_forkserver_preload(
         "sklearn.linear_model",
         "equipoise.data",
         "equipoise.decisions",
-        "equipoise.studies.full_run",
+        "equipoise.studies.network",
         "equipoise.studies.run",
         "equipoise.losses",
         "equipoise.mining.rounds",

@@ -36,7 +36,7 @@ def test_the_picture_is_of_this_house() -> None:
 
 def test_what_the_page_names_exists() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    steps = page.partition("in ten functions")[2].partition("A study with")[0]
+    steps = page.partition("in ten functions")[2].partition("What trains")[0]
     lines = re.findall(r"^\d+\. (.*?)$", steps, re.MULTILINE)
     assert len(lines) == 10
     for name in re.findall(r"`([a-z_]+(?:\.\w+)+)(?:\(name\)\.build)?`", page):

@@ -11,7 +11,7 @@ import yaml
 
 from equipoise.comparison.verdict import VERDICTS
 from equipoise.studies.grid import settings_of
-from equipoise.studies.schema import REFERENCES, parse_full_study, parse_study
+from equipoise.studies.schema import REFERENCES, parse_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -31,7 +31,7 @@ def test_the_studies_are_studies() -> None:
     counts = {arm: len(found) for arm, found in settings_of(study).items()}
     assert counts.pop("logistic_regression") == 1
     assert set(counts.values()) == {6}
-    assert {len(v) for v in settings_of(parse_full_study(full)).values()} == {2}
+    assert {len(v) for v in settings_of(parse_study(full)).values()} == {2}
 
 
 def test_verdicts_and_references_are_all_named() -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from equipoise.mining import MiningOptions
-from equipoise.studies.schema import parse_mine_study
+from equipoise.studies.schema import parse_study
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "mining.md"
@@ -35,7 +35,7 @@ def test_blocks_print_what_the_page_says(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_yaml_is_a_study() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
-    study = parse_mine_study(yaml.safe_load(block))
+    study = parse_study(yaml.safe_load(block), verb="mine")
     assert MiningOptions.from_mapping(study.mining).cap == 3
 
 

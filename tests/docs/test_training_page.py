@@ -12,7 +12,7 @@ import yaml
 
 from equipoise import TrainingOptions
 from equipoise.methods import METHODS
-from equipoise.studies.schema import parse_train_study
+from equipoise.studies.schema import parse_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def test_blocks_print_what_the_page_says(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_yaml_is_a_study() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
-    study = parse_train_study(yaml.safe_load(block))
+    study = parse_study(yaml.safe_load(block), verb="train")
     TrainingOptions.from_mapping(study.training)
     sources = {"images", "image_bytes", "image_folder", "cifar", "sequences", "arrays", "table"}
     for source in sources:

@@ -22,15 +22,16 @@ from visible_gpus import visible
 from equipoise import Trial
 from equipoise.cli.main import main
 from equipoise.errors import NoEffectWarning, TrainingError, UsageError
-from equipoise.studies.cluster import run_on_ray
-from equipoise.studies.full_run import plan_full, run_full, threads_of
-from equipoise.studies.pools import gpu_slots, in_processes
+from equipoise.studies.network import Networks
+from equipoise.studies.plan import make_plan, shared_threads
+from equipoise.studies.pools import gpu_slots, in_processes, on_ray
 from equipoise.studies.predict import predict_scores
-from equipoise.studies.schema import FullStudy, parse_full_study
+from equipoise.studies.run import run_study
+from equipoise.studies.schema import ComputeSpec, Study, parse_study
 from forked import FORKED
 
 
-def make_study(folder: Path, **more: Any) -> FullStudy:
+def make_study(folder: Path, **more: Any) -> Study:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(240, 4))
     hot = (x[:, :2] + 0.7 * rng.normal(size=(240, 2)) > [0.6, 1.3]).astype(int)
@@ -38,7 +39,7 @@ def make_study(folder: Path, **more: Any) -> FullStudy:
         pl.Series("A", hot[:, 0]), pl.Series("B", hot[:, 1]), pl.Series("row", np.arange(240))
     )
     frame.write_parquet(folder / "table.parquet")
-    return parse_full_study(
+    return parse_study(
         {
             "title": "two arms",
             "data": {"path": str(folder / "table.parquet"), "labels": ["A", "B"], "id": "row"},
@@ -61,16 +62,16 @@ def to_json(comparison: Any, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FullStudy, str]:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study, str]:
     folder = tmp_path_factory.mktemp("alone")
     study = make_study(folder)
-    outcome = run_full(study, out=folder / "out")
+    outcome = run_study(study, out=folder / "out")
     assert (outcome.trained, outcome.reused) == (4, 0)
     assert {arm.method for arm in outcome.comparison.arms} >= {"none", "pos_weight"}
     return folder, study, to_json(outcome.comparison, folder)
 
 
-def test_arms_share_rows_and_seeds_do_not(alone: tuple[Path, FullStudy, str]) -> None:
+def test_arms_share_rows_and_seeds_do_not(alone: tuple[Path, Study, str]) -> None:
     folder, _, _ = alone
     trials = [Trial.load(p.parent) for p in (folder / "out").rglob("trial.json")]
     rows = {(t.method, t.seed): tuple(t.scores["val"].ids) for t in trials}
@@ -79,35 +80,45 @@ def test_arms_share_rows_and_seeds_do_not(alone: tuple[Path, FullStudy, str]) ->
     assert len(tests) == 1
 
 
-def test_finished_trials_are_used_again(alone: tuple[Path, FullStudy, str]) -> None:
+def test_finished_trials_are_used_again(alone: tuple[Path, Study, str]) -> None:
     folder, study, before = alone
-    outcome = run_full(study, out=folder / "out")
+    outcome = run_study(study, out=folder / "out")
     assert (outcome.trained, outcome.reused) == (0, 4)
     assert to_json(outcome.comparison, folder) == before
 
 
 @pytest.mark.slow
 def test_two_processes_come_to_the_same_and_a_trial_that_fails_is_named(
-    alone: tuple[Path, FullStudy, str], tmp_path: Path
+    alone: tuple[Path, Study, str], tmp_path: Path
 ) -> None:
     _, study, want = alone
-    arms = [*study.model_dump()["arms"], {"method": "focal", "settings": {"gamma": -1.0}}]
-    failing = parse_full_study({**study.model_dump(mode="json", exclude_none=True), "arms": arms})
-    # Both of its trials fail, in either order.
-    with pytest.raises((TrainingError, UsageError), match=r"focal, seed [01].*2 trials failed"):
-        run_full(failing, out=tmp_path / "out", processes=2)
+    arms = [*study.model_dump()["arms"], {"method": "poly1", "settings": {"epsilon": 1e39}}]
+    failing = parse_study({**study.model_dump(mode="json", exclude_none=True), "arms": arms})
+    # Both of its trials fail once they are trained, in either order.
+    with pytest.raises(TrainingError, match=r"poly1, seed [01].*2 trials failed"):
+        run_study(failing, out=tmp_path / "out", processes=2)
     kept = [Trial.load(p.parent) for p in (tmp_path / "out").rglob("trial.json")]
     assert sorted((t.method, t.seed) for t in kept) == [
         ("none", 0), ("none", 1), ("pos_weight", 0), ("pos_weight", 1),
     ]  # fmt: skip
-    outcome = run_full(study, out=tmp_path / "out", processes=2)
+    outcome = run_study(study, out=tmp_path / "out", processes=2)
     assert (outcome.trained, outcome.reused) == (0, 4)
     assert to_json(outcome.comparison, tmp_path) == want
 
 
+def test_an_arm_that_cannot_be_built_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    study = make_study(tmp_path, arms=["none", {"method": "focal", "settings": {"gamma": -1.0}}])
+    with pytest.raises(UsageError, match=r"^arm focal: `gamma` must be finite and >= 0, got -1.0"):
+        run_study(study, out=tmp_path / "out")
+    assert not (tmp_path / "out" / "trials").exists()
+    heads = parse_study({"data": {"source": "digits"}, "arms": ["none"]})
+    with pytest.raises(UsageError, match="`processes` must be for studies with a model, got 2"):
+        run_study(heads, out=tmp_path / "out", processes=2)
+
+
 def test_processes_do_all_and_a_job_that_fails_is_named() -> None:
     calls = {"one": (6, 3), "two": (1, 0), "three": (8, 2)}
-    answers = in_processes(operator.truediv, calls, 2, {"accelerator": "cpu"}, [*calls])
+    answers = in_processes(operator.truediv, calls, 2, {"accelerator": "cpu"})
     done: dict[str, Any] = {}
     with pytest.raises(TrainingError, match=r"^two: ZeroDivisionError: division by zero$"):
         done.update(answers)
@@ -118,17 +129,17 @@ def test_ray_does_all_and_a_job_that_fails_is_named() -> None:
     def divide(a: int, b: int) -> float:
         return a / b
 
-    calls = [("one", (6, 3)), ("two", (1, 0)), ("three", (8, 2))]
+    calls = {"one": (6, 3), "two": (1, 0), "three": (8, 2)}
     done: dict[str, Any] = {}
     with pytest.raises(TrainingError, match=r"^two: .*division by zero"):
-        done.update(run_on_ray("local", divide, calls))
+        done.update(on_ray("local", divide, calls))
     assert done == {"one": 2, "three": 4}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_a_local_ray_cluster_comes_to_the_same(
-    cpus: int, alone: tuple[Path, FullStudy, str], tmp_path: Path
+    cpus: int, alone: tuple[Path, Study, str], tmp_path: Path
 ) -> None:
     import ray
 
@@ -136,7 +147,7 @@ def test_a_local_ray_cluster_comes_to_the_same(
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     ray.init(num_cpus=cpus, **quiet)
     try:
-        outcome = run_full(study, out=tmp_path, cluster="local")
+        outcome = run_study(study, out=tmp_path, cluster="local")
     finally:
         ray.shutdown()
     assert outcome.trained == 4
@@ -146,7 +157,7 @@ def test_a_local_ray_cluster_comes_to_the_same(
 def test_settings_are_chosen_on_validation_rows_and_test_rows_scored_once(tmp_path: Path) -> None:
     arms = ["none", {"method": "focal", "grid": {"gamma": [1.0, 2.0]}}]
     study = make_study(tmp_path, arms=arms, tuning={"lr": [0.001, 0.02]}, seeds=2)
-    outcome = run_full(study, out=tmp_path / "out")
+    outcome = run_study(study, out=tmp_path / "out")
     assert (outcome.trained, outcome.reused) == (8, 0)
     candidates = [Trial.load(p) for p in (tmp_path / "out" / "candidates").iterdir()]
     assert all(set(t.scores) == {"val"} for t in candidates)
@@ -167,18 +178,21 @@ def test_settings_are_chosen_on_validation_rows_and_test_rows_scored_once(tmp_pa
         place = {row: i for i, row in enumerate(again.ids.tolist())}
         rows = [place[row] for row in trial.scores["test"].ids.tolist()]
         np.testing.assert_allclose(again.values[rows], trial.scores["test"].values, atol=1e-6)
-    repeated = run_full(study, out=tmp_path / "out")
+    repeated = run_study(study, out=tmp_path / "out")
     assert (repeated.trained, repeated.reused) == (0, 8)
     assert repeated.comparison.provenance["settings_per_arm"] == 2
     with pytest.raises(UsageError, match=r"`tuning.settings` must be at least 2"):
-        run_full(make_study(tmp_path, arms=arms), out=tmp_path / "out")
+        run_study(make_study(tmp_path, arms=arms), out=tmp_path / "out")
 
 
 def test_an_arm_that_trains_as_none_does_is_not_trained_again(tmp_path: Path) -> None:
     arms = ["none", {"method": "focal", "settings": {"gamma": 0.0}}]
     study = make_study(tmp_path, arms=arms, tuning={"lr": [0.001, 0.02]}, seeds=1)
-    with pytest.warns(NoEffectWarning, match="'focal' is `none` on these rows"):
-        outcome = run_full(study, out=tmp_path / "out")
+    with pytest.warns(NoEffectWarning) as told:
+        outcome = run_study(study, out=tmp_path / "out")
+    assert {str(w.message).partition(" on ")[0].partition(",")[0] for w in told} == {
+        "'focal' is `none`", "'focal' trains as 'none' does",
+    }  # fmt: skip
     assert (outcome.trained, outcome.reused) == (2, 2)
     found = {t.method: t for t in map(Trial.load, (tmp_path / "out" / "trials").iterdir())}
     none, focal = found["none"], found["focal"]
@@ -191,10 +205,10 @@ def test_an_arm_that_trains_as_none_does_is_not_trained_again(tmp_path: Path) ->
     assert len(again) == 240
 
 
-def test_two_runners_train_each_once(alone: tuple[Path, FullStudy, str], tmp_path: Path) -> None:
+def test_two_runners_train_each_once(alone: tuple[Path, Study, str], tmp_path: Path) -> None:
     _, study, want = alone
     found: list[Any] = []
-    other = threading.Thread(target=lambda: found.append(run_full(study, out=tmp_path)))
+    other = threading.Thread(target=lambda: found.append(run_study(study, out=tmp_path)))
     with ProcessPoolExecutor(1, mp_context=FORKED) as pool:
         theirs = pool.submit(trained_by, study.model_dump(mode="json"), str(tmp_path))
         other.start()
@@ -206,12 +220,12 @@ def test_two_runners_train_each_once(alone: tuple[Path, FullStudy, str], tmp_pat
 
 def trained_by(content: dict[str, Any], out: str) -> int:
     """How many trials another process trained."""
-    return run_full(parse_full_study(content), out=out).trained
+    return run_study(parse_study(content), out=out).trained
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_killed_at_any_point_and_gone_on_with_it_comes_to_the_same(
-    kills: int, alone: tuple[Path, FullStudy, str], tmp_path: Path
+    kills: int, alone: tuple[Path, Study, str], tmp_path: Path
 ) -> None:
     _, study, want = alone
     for seconds in np.random.default_rng(11).uniform(0.5, 3.5, kills):
@@ -221,24 +235,26 @@ def test_killed_at_any_point_and_gone_on_with_it_comes_to_the_same(
         child.start()
         child.join()
         assert child.exitcode in (-signal.SIGALRM, 0)
-    assert to_json(run_full(study, out=tmp_path).comparison, tmp_path) == want
+    assert to_json(run_study(study, out=tmp_path).comparison, tmp_path) == want
 
 
 def killed_after(content: dict[str, Any], out: str, seconds: float) -> None:
     """Run the study; the system ends this process after some time, wherever it is."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
-    run_full(parse_full_study(content), out=out)
+    run_study(parse_study(content), out=out)
 
 
-def test_threads_are_part_of_a_trial(alone: tuple[Path, FullStudy, str]) -> None:
+def test_threads_are_part_of_a_trial(alone: tuple[Path, Study, str]) -> None:
     folder, study, _ = alone
-    (job, plan, done), *_ = plan_full(study, folder / "out", threads=1)
-    assert (job.arm, job.seed, done) == ("none", 0, True)
-    assert plan.facts["compute"] == {"threads": 1}
-    assert not plan_full(study, folder / "out", threads=2)[0][2]
-    free = study.model_copy(update={"threads": None})
-    assert threads_of(free, processes=1000) == threads_of(free, cluster="local") == 1
+    plan = make_plan(study)
+    job = plan.jobs[0]
+    assert (job.arm.label, job.seed, plan.missing(folder / "out")) == ("none", 0, [])
+    assert isinstance(plan.engine, Networks)
+    assert plan.engine.config(job)["compute"] == {"threads": 1}
+    free = study.model_copy(update={"compute": ComputeSpec()})
+    assert len(make_plan(free, threads=2).missing(folder / "out")) == len(plan.jobs)
+    assert shared_threads(1000, None) == shared_threads(1, "local") == 1
 
 
 def test_each_process_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +269,7 @@ def test_each_process_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     assert gpu_slots(2, {}) == ["5", "7"]
     with pytest.raises(UsageError, match=r"`processes` must be at most 1: 2 GPUs, 2 for each"):
         gpu_slots(2, {"devices": 2})
-    seen = {k for k, _ in in_processes(visible, {"a": ("5",), "b": ("7",)}, 2, {}, ["a", "b"])}
+    seen = {k for k, _ in in_processes(visible, {"a": ("5",), "b": ("7",)}, 2, {})}
     assert seen == {"a", "b"}
 
 
@@ -263,7 +279,7 @@ def test_arms_that_scikit_learn_fits_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_verb_takes_a_study_with_a_model(
-    alone: tuple[Path, FullStudy, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    alone: tuple[Path, Study, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, study, want = alone
     file = tmp_path / "study.yaml"

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.comparing import compare_full, finish, names_a_model
 from equipoise.cli.console import note, print_json, progress, table
 from equipoise.cli.reading import coding_of
+from equipoise.cli.training_lines import short_findings
+from equipoise.cli.verdict import comparison_lines
 
 EXAMPLE = (
     "Examples: equipoise compare study.yaml --set seeds=10; equipoise compare train.csv --label y"
@@ -36,24 +37,38 @@ def run(
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Train every arm over all seeds and say what each remedy bought."""
-    from equipoise.studies.entry import clear_trials, plan_rows, study_from
-    from equipoise.studies.run import run_study
+    from equipoise.report import write_report
+    from equipoise.studies.default_study import study_from
+    from equipoise.studies.plan import plan_rows
+    from equipoise.studies.run import clear_trials, run_study
 
     folder = out or Path("equipoise_runs") / source.stem
-    if names_a_model(source):
-        return compare_full(source, settings, folder, dry_run=dry_run, resume=resume,
-                            processes=processes, cluster=cluster, allow_code=allow_code,
-                            as_json=as_json)  # fmt: skip
     coding = coding_of(positive, negative, unknown, empty_token)
     study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings,
                        coding)  # fmt: skip
     if dry_run:
-        head, rows, summary = plan_rows(study, folder, allow_code=allow_code)
-        print_json(rows) if as_json else typer.echo(table(head, rows))
+        head, rows, summary = plan_rows(
+            study, folder, processes=processes, cluster=cluster, allow_code=allow_code
+        )
+        bodies = [dict(zip(head, row, strict=True)) for row in rows]
+        print_json(bodies) if as_json else typer.echo(table(head, rows))
         return note(summary)
     if not resume:
         clear_trials(folder)
     with progress() as show:
-        outcome = run_study(study, out=folder, allow_code=allow_code, progress=show,
+        outcome = run_study(study, out=folder, processes=processes, cluster=cluster,
+                            allow_code=allow_code, progress=show,
                             command=f"equipoise compare {source}")  # fmt: skip
-    return finish(outcome, folder, as_json)
+    result = outcome.comparison
+    result.save(folder / "comparison.json")
+    path = write_report(result, outcome.findings, path=folder / "report.html")
+    note(f"{outcome.trained} trials trained, {outcome.reused} re-used")
+    copied = [found for found in outcome.findings if found.code in ("EQ202", "EQ208")]
+    if copied:
+        note("\n".join(short_findings(copied)))
+    if as_json:
+        verdicts = {a.method: a.gain.verdict if a.gain else "baseline" for a in result.arms}
+        print_json({"recommended": result.recommended, "report": path, "arms": verdicts})
+    else:
+        typer.echo("\n".join([*comparison_lines(result), f"Report: {path}"]))
+    return None

@@ -33,7 +33,7 @@ def run(
     from equipoise.diagnosis import diagnose
     from equipoise.errors import UsageError
     from equipoise.io import feature_table
-    from equipoise.studies.template import study_template, table_spec
+    from equipoise.studies.default_study import study_template, table_spec
 
     if out.exists() and not force:
         raise UsageError(say("--out", "name a new file", f"{out}, which exists", "Use --force."))

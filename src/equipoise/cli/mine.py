@@ -37,8 +37,8 @@ def run(
     at_least: o.FailOn = None,
 ) -> None:
     """Train on few negatives, add those the model wrongly believes in, and train again."""
+    from equipoise.studies.default_study import mine_study_from
     from equipoise.studies.mine_run import plan_mining, run_mining
-    from equipoise.studies.schema import mine_study_from
 
     study = mine_study_from(source, label=label, labels=labels, id_column=id_column, group=group,
                             negative=negative, ratio=ratio, assignments=settings)  # fmt: skip

@@ -42,7 +42,7 @@ def mining_lines(plan: MinePlan) -> list[str]:
         f"{training.rows.description}: {parts} rows",
         f"{pool.positives().size:,} positives, {pool.n_negative:,} negatives ({plan.negative})",
         f"{plan.n_first:,} negatives to begin with, {how}{cut} per round, {most}",
-        f"{training.study.model.name}, {training.study.arm.label}, {size} in each round",
+        f"{training.model.name}, {training.job.arm.label}, {size} in each round",
         *(findings_lines(wrong) if wrong else ()),
     ]  # fmt: skip
 

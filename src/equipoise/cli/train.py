@@ -31,10 +31,12 @@ def run(
     at_least: o.FailOn = None,
 ) -> None:
     """Train, and write weights, scores, a decision rule, curves and a model card."""
-    from equipoise.studies.schema import load_train_study
-    from equipoise.studies.train_run import plan_training, run_training, trained_findings
+    from equipoise.studies.network import plan_training, run_training, trained_findings
+    from equipoise.studies.schema import load_study
 
-    plan = plan_training(load_train_study(study, tuple(settings or ())), allow_code=allow_code)
+    plan = plan_training(
+        load_study(study, tuple(settings or ()), verb="train"), allow_code=allow_code
+    )
     first = all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
     if first:
         grave = [f for f in plan.findings if f.severity != "tip"]

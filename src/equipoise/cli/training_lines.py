@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Finding, Trial
-    from equipoise.studies.train_run import TrainPlan
+    from equipoise.studies.network import TrainPlan
 
 
 def plan_lines(plan: TrainPlan) -> list[str]:
     """Return what will be trained, on what, for how long."""
-    split, study, options = plan.split, plan.study, plan.options
+    split, options = plan.split, plan.options
     parts = (
         f"{split.train.size:,} training, {split.val.size:,} validation, {split.test.size:,} test"
     )
     lines = [
         f"{plan.rows.description}: {parts} rows",
         (
-            f"{study.model.name}, {study.arm.label}, {options.epochs} epochs of batches of "
+            f"{plan.model.name}, {plan.job.arm.label}, {options.epochs} epochs of batches of "
             f"{options.batch_size}, {options.optimizer} at {options.lr:g}"
         ),
     ]

@@ -92,12 +92,15 @@ def nearest_positives(
         raise DataError(say("pool", "hold at least two positives", positives.size, do))
     negatives, _ = draw_rows(pool.is_negative, len(pool), np.unique(asked), most, rng)
     use = _flat if embed is None else embed
-    a, others = _features(pool, positives, use), _features(pool, negatives, use)
+    a = _features(pool, positives, use)
+    # None are left where every negative was asked for.
+    others = _features(pool, negatives, use) if negatives.size else a[:0]
     scale = np.concatenate([a, others]).std(axis=0)
     scale[scale <= 1e-12] = 1.0
     a = a / scale
     typical = float(np.median(_nearest(a, a, skip_self=True)[0]))
-    distance, at = _nearest(_features(pool, asked, use) / scale, a)
+    wanted = _features(pool, asked, use) if asked.size else a[:0]
+    distance, at = _nearest(wanted / scale, a)
     random = _nearest(others / scale, a)[0]
     return Nearest(
         asked,
@@ -122,7 +125,7 @@ def _flat(x: Any) -> Floats:
 
 def _features(pool: Pool, rows: Ints, embed: Embed) -> Floats:
     parts = [np.asarray(embed(x), dtype=np.float64) for x in pool.batches(rows, _BLOCK)]
-    return np.concatenate(parts) if parts else np.zeros((0, 1))
+    return np.concatenate(parts)
 
 
 def _nearest(a: Floats, b: Floats, *, skip_self: bool = False) -> tuple[Floats, Ints]:

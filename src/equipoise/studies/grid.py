@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 from equipoise._core.fingerprint import canonical_json
 from equipoise._core.rng import generator
 from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.methods import get_method
-from equipoise.studies.fitted_arms import known_settings
-from equipoise.studies.schema import Setting, StudyArm, TuningSpec
+from equipoise.studies.baselines import BASELINES
+from equipoise.studies.schema import Setting, Study, StudyArm
 
 
-class Tuned(Protocol):
-    """A study with arms that are tuned: on features, or of full trainings."""
-
-    @property
-    def tuning(self) -> TuningSpec:
-        """What is chosen from."""
-
-    @property
-    def rates(self) -> tuple[float, float]:
-        """Learning rate and weight decay where they are not tuned."""
-
-    def trained_arms(self) -> list[StudyArm]:
-        """Return the arms, the baseline first."""
-
-
-def settings_of(study: Tuned) -> dict[str, list[Setting]]:
+def settings_of(study: Study) -> dict[str, list[Setting]]:
     """Return the settings of each trained arm by its label, equally many for all.
 
     All arms meet the learning rates and weight decays in the same order, and more settings begin
@@ -87,7 +72,10 @@ def _distinct(name: str, values: list[Any]) -> list[Any]:
 
 def _own_grid(arm: StudyArm) -> list[dict[str, Any]]:
     """Return every combination of an arm's own values; one empty one without a grid."""
-    known = known_settings(arm) if arm.is_fitted else get_method(arm.method).settings
+    if ":" in arm.method:
+        known = None  # its callable takes what it takes
+    else:
+        known = (BASELINES.get(arm.method) or get_method(arm.method)).settings
     for key, values in arm.grid.items():
         name = f"grid.{key} of {arm.label}"
         if known is not None and key not in known:

@@ -34,9 +34,9 @@ from equipoise.mining.pools import Pool
 from equipoise.mining.review import Review
 from equipoise.mining.scoring import place
 from equipoise.report.review import growth_picture
-from equipoise.studies.schema import MIN_EPOCHS, STEPS, MineStudy
+from equipoise.studies.network import TrainPlan, make_augmentation, plan_training
+from equipoise.studies.schema import MIN_EPOCHS, STEPS, Study
 from equipoise.studies.train_data import TrainRows, load_rows
-from equipoise.studies.train_run import TrainPlan, make_augmentation, plan_training
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +66,11 @@ class MinePlan:
         return max(1, min(wanted, self.pool.n_negative))
 
 
-def plan_mining(study: MineStudy, *, allow_code: bool = False) -> MinePlan:
+def plan_mining(study: Study, *, allow_code: bool = False) -> MinePlan:
     """Return the plan of a study: data read, rows split, network and remedy tried on one batch.
 
     Args:
-        study: From :func:`equipoise.studies.schema.mine_study_from`.
+        study: From :func:`equipoise.studies.default_study.mine_study_from`.
         allow_code: Whether a network given as "module:callable" may run.
 
     Raises:
@@ -79,7 +79,7 @@ def plan_mining(study: MineStudy, *, allow_code: bool = False) -> MinePlan:
         LeakageError: rows or groups that stand on both sides.
     """
     options = MiningOptions.from_mapping(study.mining)
-    rows, background, negative = _one_sided(load_rows(study.data), study.negative)
+    rows, background, negative = _one_sided(load_rows(study.files), study.negative)
     plan = plan_training(study, allow_code=allow_code, rows=rows)
     whole = _pool(plan, background)
     split = plan.split
@@ -202,10 +202,10 @@ def run_mining(
         config=training.facts,
         progress=False,
     )
-    arm = training.study.arm
+    job = training.job
     config = {
         "training": training.options.decisive,
-        "arm": [arm.method, dict(arm.settings)],
+        "arm": [job.arm.method, job.setting.settings],
         "facts": training.facts,
     }
     with _ranks() as is_first:
@@ -214,7 +214,7 @@ def run_mining(
             plan.pool,
             plan.validation,
             options=plan.options,
-            seed=training.study.seed,
+            seed=training.job.seed,
             out=out,
             resume=resume,
             config=config,

@@ -1,36 +1,28 @@
-"""Trainings one after the other, or several at once in processes with GPUs of their own."""
+"""Several trainings at once: in processes with GPUs of their own, or on a Ray cluster."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
 from equipoise._core.words import say
-from equipoise.errors import EquipoiseError, TrainingError, UsageError
+from equipoise.errors import EquipoiseError, MissingExtraError, TrainingError, UsageError
 
-Answer = tuple[str, bool]
-Key = TypeVar("Key")
+Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result")
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def in_turn(
-    call: Callable[..., Answer | None], jobs: Mapping[Key, tuple[Any, ...]]
-) -> Iterator[tuple[Key, Answer | None]]:
-    """Yield each job with what ``call`` returned for it; an error names its job."""
-    for job, given in jobs.items():
-        yield job, _named(job, call, *given)
-
-
 def in_processes(
-    call: Callable[..., Answer | None],
+    call: Callable[..., Result],
     calls: Mapping[Key, tuple[Any, ...]],
     processes: int,
     training: Mapping[str, Any],
-    jobs: Sequence[Key],
-) -> Iterator[tuple[Key, Answer | None]]:
+) -> Iterator[tuple[Key, Result]]:
     """Yield each job as soon as it is done, so many at once.
 
     Args:
@@ -38,7 +30,6 @@ def in_processes(
         calls: Its arguments for each job.
         processes: At once.
         training: Options of the study: on which device, on how many.
-        jobs: Which are to be done.
 
     Raises:
         UsageError: fewer GPUs than the processes need.
@@ -54,10 +45,10 @@ def in_processes(
     with ProcessPoolExecutor(
         processes, mp_context=context, initializer=_take_slot, initargs=(free if slots else None,)
     ) as pool:
-        waiting = {pool.submit(call, *calls[job]): job for job in jobs}
+        waiting = {pool.submit(call, *given): job for job, given in calls.items()}
         for future in as_completed(waiting):
             try:
-                yield waiting[future], _named(waiting[future], future.result)
+                yield waiting[future], named(waiting[future], future.result)
             except EquipoiseError as error:
                 failed.append(error)
     if failed:
@@ -98,11 +89,80 @@ def _take_slot(free: Any) -> None:
         os.environ[_VISIBLE] = free.get()
 
 
-def _named(job: object, call: Callable[..., Answer | None], *given: Any) -> Answer | None:
+def named(job: object, call: Callable[..., Result], *given: Any, **more: Any) -> Result:
+    """Return what a call returns; an error names its job, once."""
     try:
-        return call(*given)
+        return call(*given, **more)
     except EquipoiseError as error:
+        if str(error).startswith(f"{job}: "):
+            raise
         raise type(error)(f"{job}: {error}") from error
     except Exception as error:
         words = " ".join(str(error).split())[:200]
         raise TrainingError(f"{job}: {type(error).__name__}: {words}") from error
+
+
+def on_ray(
+    address: str,
+    call: Callable[..., Result],
+    calls: Mapping[Key, tuple[Any, ...]],
+    *,
+    threads: int = 1,
+) -> Iterator[tuple[Key, Result]]:
+    """Yield each job with what ``call`` returned for it, as soon as it is there.
+
+    Args:
+        address: "ray://HOST:PORT" of a cluster, "auto" for the one this machine belongs to, or
+            "local" to start one on this machine and end it afterwards.
+        call: A function that every machine can import.
+        calls: Its arguments for each job.
+        threads: Cores that each job takes.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        TrainingError: a job failed; the others have run to their end.
+    """
+    # Ray reports its usage over the network unless it is told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except (ImportError, RuntimeError) as error:
+        raise MissingExtraError("ray", "ray", "cluster=") from error
+    mine = not ray.is_initialized()
+    if mine:
+        where = None if address == "local" else address
+        ray.init(
+            address=where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+        )
+    try:
+        yield from _finished(ray, call, calls, threads)
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _finished(
+    ray: Any, call: Callable[..., Result], calls: Mapping[Key, tuple[Any, ...]], threads: int
+) -> Iterator[tuple[Key, Result]]:
+    gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    task = ray.remote(call).options(num_cpus=threads, num_gpus=gpus, max_retries=1)
+    waiting = {task.remote(*given): job for job, given in calls.items()}
+    failed: list[str] = []
+    while waiting:
+        (ready,), _ = ray.wait(list(waiting), num_returns=1)
+        job = waiting.pop(ready)
+        try:
+            yield job, ray.get(ready)
+        except ray.exceptions.RayError as error:
+            said = _reason(error)
+            failed.append(said if said.startswith(f"{job}: ") else f"{job}: {said}")
+    if failed:
+        more = f" ({len(failed)} trials failed)" if len(failed) > 1 else ""
+        raise TrainingError(f"{failed[0]}{more}")
+
+
+def _reason(error: Any) -> str:
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, EquipoiseError):
+        return str(cause)
+    return " ".join(str(cause or error).split())[:200]

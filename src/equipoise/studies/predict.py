@@ -21,7 +21,7 @@ from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.models import export_onnx, load_weights
 from equipoise.studies.apply_file import Applied, apply_file
-from equipoise.studies.schema import parse_train_study
+from equipoise.studies.schema import parse_study
 from equipoise.studies.train_data import TrainRows, open_rows
 from equipoise.studies.train_model import build_again
 
@@ -157,8 +157,10 @@ def _rows(
     data = dict(facts["data"])
     if table is not None:
         data["offsets"] = table
-    draft = parse_train_study(
-        {"data": {**data, "path": paths[0], **_unread(data)}, "model": facts["model"]}, "trial"
+    draft = parse_study(
+        {"data": {**data, "path": paths[0], **_unread(data)}, "model": facts["model"]},
+        "trial",
+        verb="train",
     )
     parts: list[TrainRows] = [
         open_rows(draft.data, path, labelled=False, columns=facts["columns"]) for path in paths

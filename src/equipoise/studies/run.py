@@ -1,25 +1,64 @@
-"""Run a study: data, splits, trials that are not done yet, comparison."""
+"""Run a study: train what its plan lacks, under locks, choose settings, and compare all arms."""
 
 from __future__ import annotations
 
+import platform
+import shutil
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from equipoise._core.fingerprint import fingerprint_config
+from equipoise._core.locks import Locks
 from equipoise._core.progress import Progress
+from equipoise._core.words import say
+from equipoise.artifacts import Comparison, Finding, Trial
+from equipoise.comparison import compare
 from equipoise.diagnosis import diagnose
-from equipoise.studies.outcome import Outcome, judge
-from equipoise.studies.plan import make_plan
+from equipoise.errors import UsageError
+from equipoise.studies.choose import best_of, metric_name
+from equipoise.studies.engine import Batch, Plan, Report, is_done
+from equipoise.studies.plan import make_plan, shared_threads
+from equipoise.studies.pools import in_processes, on_ray
 from equipoise.studies.rows import split_findings
-from equipoise.studies.schema import Study
-from equipoise.studies.screening import screen
+from equipoise.studies.schema import Job, Study
+from equipoise.studies.threads import using_threads
+
+POLL_SECONDS = 0.5
+# How many trainings of a batch were done; None where another runner is at it.
+Answers = Iterator[tuple[Batch, int | None]]
+Runner = Callable[[Sequence[Batch]], Answers]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What came of a study.
+
+    Args:
+        comparison: Arms side by side.
+        findings: On the labels.
+        trained: Trainings that were done here.
+        reused: Trainings that were found done.
+    """
+
+    comparison: Comparison
+    findings: tuple[Finding, ...]
+    trained: int
+    reused: int
 
 
 def run_study(
     study: Study,
     *,
     out: str | Path,
+    processes: int = 1,
+    cluster: str | None = None,
     allow_code: bool = False,
     progress: Progress | None = None,
     command: str = "",
@@ -27,13 +66,20 @@ def run_study(
     """Train what is not trained yet and compare all arms.
 
     Several processes may run the same study in one folder: each trial is trained by one of them,
-    and all return the same comparison.
+    and all return the same comparison. Without tuning, trials are trained and scored on test rows
+    at once and stand in ``out/trials``. With tuning, every setting is trained without test rows and
+    stands in ``out/candidates``; the best on validation rows is then scored on the test rows and
+    stands in ``out/trials``.
 
     Args:
         study: From :func:`equipoise.load_study`.
-        out: Folder of the results; finished trials in ``out/trials``, and with tuning every
-            setting's in ``out/candidates``, are used again.
-        allow_code: Whether arms given as "module:callable" may run.
+        out: Folder of the results; what is finished there is used again, and a network that was
+            stopped is gone on with.
+        processes: Whole networks that are trained at once on this machine; each has GPUs of its own
+            where there are any.
+        cluster: "ray://HOST:PORT", "auto" or "local" to train whole networks on Ray; the folder
+            must be one that all machines see.
+        allow_code: Whether arms and networks given as "module:callable" may run.
         progress: Called with (what, done, in all).
         command: How the study was started, for the provenance.
 
@@ -42,8 +88,11 @@ def run_study(
         and how many were found finished.
 
     Raises:
-        UsageError: a grid that does not fit its method, or more settings than an arm has.
-        TrainingError: a loss is no longer finite; the message names arm, seed and epoch.
+        UsageError: a grid that does not fit its method, more settings than an arm has, several
+            processes for heads, or more than there are GPUs for.
+        TrainingError: a loss is no longer finite; the message names arm, seed and epoch. With
+            several processes the others are finished and kept.
+        MissingExtraError: ``cluster`` without Ray.
 
     Example:
         >>> import tempfile
@@ -58,24 +107,41 @@ def run_study(
         >>> (first.trained, first.reused), (again.trained, again.reused)
         ((8, 0), (0, 8))
     """
-    started = time.perf_counter()
-    plan = make_plan(study, cache=Path(out) / "features", allow_code=allow_code, progress=progress)
-    done = screen(plan, out, progress)
+    _require_places(study, processes, cluster)
+    started, place = time.perf_counter(), Path(out)
+    plan = make_plan(study, cache=place / "features", allow_code=allow_code, progress=progress,
+                     threads=shared_threads(processes, cluster))  # fmt: skip
+    elsewhere = None
+    if processes > 1 or cluster is not None:
+        elsewhere = _elsewhere(plan, place.resolve(), processes, cluster, allow_code)
+    trials, trained = train_missing(plan, place, progress, elsewhere)
     if progress is not None:
         progress("comparing", 0, 1)
     provenance = {
         "study": study.model_dump(mode="json", exclude_none=True),
-        "training": plan.training.model_dump(),
+        "training": plan.engine.budget,
         "settings_per_arm": plan.per_trial,
         "threads": plan.threads,
-        "device": plan.device,
+        **plan.engine.provenance,
         "data": plan.data.description,
-        "data_fingerprint": plan.data.fingerprint,
         "split_fingerprints": {s: split.fingerprint for s, split in plan.splits.items()},
         "command": command,
         "seconds": round(time.perf_counter() - started, 1),
+        **_chosen(trials),
+        "versions": _versions(),
     }
-    result = judge(done.trials, study.comparison, study.title, provenance, study.references)
+    settings = study.comparison
+    result = compare(
+        trials,
+        references=study.references,
+        primary=settings.primary,
+        objective=settings.objective,
+        target_prior=settings.target_prior,
+        rope=settings.rope,
+        confidence_level=settings.confidence_level,
+        title=study.title,
+        provenance=provenance,
+    )
     if progress is not None:
         progress("comparing", 1, 1)
     rows = np.concatenate([plan.splits[0].train, plan.splits[0].val])
@@ -83,4 +149,196 @@ def run_study(
         *split_findings(plan.data, plan.splits[0]),
         *diagnose(plan.data.labels[rows]),
     ]
-    return Outcome(result, tuple(findings), done.trained, done.reused)
+    return Outcome(result, tuple(findings), trained, len(plan.jobs) - trained)
+
+
+def _require_places(study: Study, processes: int, cluster: str | None) -> None:
+    if processes < 1:
+        raise UsageError(say("processes", "be >= 1", processes))
+    if study.model is None and (processes > 1 or cluster is not None):
+        name, got = ("processes", processes) if cluster is None else ("cluster", cluster)
+        do = "Leave it out: heads are trained many at a time, on all threads (compute.threads)."
+        raise UsageError(say(name, "be for studies with a model", got, do))
+
+
+def train_missing(
+    plan: Plan,
+    out: str | Path,
+    progress: Progress | None = None,
+    elsewhere: Runner | None = None,
+) -> tuple[list[Trial], int]:
+    """Train what is missing and return the trial of each arm and seed, and how many were trained.
+
+    Args:
+        plan: What to do.
+        out: Folder of the results; several runners may work on it at once.
+        progress: Called with (what, done, in all).
+        elsewhere: What trains batches in other processes; None trains them here, one by one.
+    """
+    place = Path(out)
+    with using_threads(plan.threads):
+        trained = _train(plan, place, progress, elsewhere)
+        return [_final(plan, jobs, place) for jobs in plan.choices()], trained
+
+
+def _train(plan: Plan, out: Path, progress: Progress | None, elsewhere: Runner | None) -> int:
+    """Train until nothing is missing, and return how many were trained here."""
+    todo = plan.missing(out)
+    total, trained = len(todo), 0
+    run = elsewhere or partial(_here, plan, out, total, progress)
+    while todo:
+        moved = _take_over(plan, todo, out)
+        for _, new in run(plan.batches([job for job in todo if job not in plan.twins], out)):
+            moved |= new is not None
+            trained += new or 0
+            if progress is not None:
+                progress("training", total - len(plan.missing(out)), total)
+        todo = plan.missing(out)
+        if todo and not moved:
+            if progress is not None:
+                progress("waiting for another runner", total - len(todo), total)
+            time.sleep(POLL_SECONDS)
+    return trained
+
+
+def _take_over(plan: Plan, todo: Sequence[Job], out: Path) -> bool:
+    """Write the trials of jobs whose twins are trained: the twin's, under their own names."""
+    root, locks, moved = plan.root(out), Locks(out / "locks"), False
+    for job in todo:
+        twin = plan.twins.get(job)
+        if twin is None or not is_done(root / plan.folder(twin)):
+            continue
+        with locks.released():
+            if not locks.claim(plan.folder(job)):
+                continue
+            moved = True
+            if is_done(root / plan.folder(job)):
+                continue
+            source = root / plan.folder(twin)
+            trial = Trial.load(source)
+            own = replace(
+                trial,
+                method=job.arm.label,
+                config=plan.engine.config(job),
+                selection={**trial.selection, "trained_as": twin.arm.label},
+            )
+            plan.engine.copy(own, source, root)
+    return moved
+
+
+def _here(
+    plan: Plan, out: Path, total: int, progress: Progress | None, batches: Sequence[Batch]
+) -> Answers:
+    """Train batches one after the other in this process."""
+    for batch in batches:
+        # Read once more: others may have finished some since.
+        done, own, first = total - len(plan.missing(out)), len(batch.jobs), batch.jobs[0].arm
+
+        def report(steps: int, of: int, done: int = done, own: int = own) -> None:
+            if progress is not None:
+                progress("training", done * of + own * steps, total * of)
+
+        if progress is not None and first.is_fitted:
+            progress(f"fitting {first.label}", done, total)
+        yield batch, train_batch(plan, batch, out, report)
+
+
+def train_batch(plan: Plan, batch: Batch, out: Path, report: Report | None = None) -> int | None:
+    """Train a batch in whatever process this is, unless somebody else is at it.
+
+    Args:
+        plan: What is done.
+        batch: Of its jobs.
+        out: Folder of the results.
+        report: Called with steps done and steps in all.
+
+    Returns:
+        How many of its jobs were trained here; None while another runner trains them.
+    """
+    root, locks = plan.root(out), Locks(out / "locks")
+    with using_threads(plan.threads), locks.released(), locks.kept():
+        if not locks.claim(batch.name):
+            return None
+        if all(is_done(root / plan.folder(job)) for job in batch.jobs):
+            return 0
+        engine = plan.engine_of(batch.jobs[0])
+        return engine.train(batch, plan, root, report)
+
+
+def _elsewhere(
+    plan: Plan, out: Path, processes: int, cluster: str | None, allow_code: bool
+) -> Runner:
+    """Return what trains batches in processes of this machine, or on a cluster."""
+
+    def run(batches: Sequence[Batch]) -> Answers:
+        calls = {
+            batch: (plan.study, plan.jobs.index(batch.jobs[0]), out, plan.threads, allow_code)
+            for batch in batches
+        }
+        if cluster is not None:
+            return on_ray(cluster, train_job, calls, threads=plan.threads)
+        return in_processes(train_job, calls, processes, plan.study.training)
+
+    return run
+
+
+def train_job(study: Study, number: int, out: Path, threads: int, allow_code: bool) -> int | None:
+    """Do one training of a study in a process of its own: its number among the plan's jobs."""
+    global _PLANNED
+    asked = (study, threads, allow_code)
+    if _PLANNED is None or _PLANNED[0] != asked:
+        made = make_plan(study, threads=threads, allow_code=allow_code, check=False)
+        _PLANNED = (asked, made)
+    plan = _PLANNED[1]
+    (batch,) = plan.batches([plan.jobs[number]], out)
+    return train_batch(plan, batch, out)
+
+
+# A process does many jobs of one study, and reads its rows for the first.
+_PLANNED: tuple[tuple[Study, int, bool], Plan] | None = None
+
+
+def _final(plan: Plan, jobs: Sequence[Job], out: Path) -> Trial:
+    """Return the trial of an arm and seed; where it was tuned, score its test rows once."""
+    if not plan.is_tuned:
+        return Trial.load(out / "trials" / plan.folder(jobs[0]))
+    spec = plan.study.comparison
+    tried = [Trial.load(out / "candidates" / plan.folder(job)) for job in jobs]
+    best = best_of(tried, spec)
+    names = fingerprint_config([fingerprint_config(t.config) for t in tried])
+    by = metric_name(tried[best], spec)
+    tuning = {"chosen_among": len(tried), "by": by, "candidates": names}
+    chosen = replace(tried[best], config={**tried[best].config, "tuning": tuning})
+    folder, locks = out / "trials" / chosen.folder_name, Locks(out / "locks")
+    with locks.released():
+        while not is_done(folder):
+            if locks.claim(chosen.folder_name):
+                source = out / "candidates" / plan.folder(jobs[best])
+                if not is_done(folder):
+                    plan.engine_of(jobs[best]).score(jobs[best], chosen, source, out / "trials")
+            else:
+                time.sleep(POLL_SECONDS)
+    return Trial.load(folder)
+
+
+def _chosen(trials: Sequence[Trial]) -> dict[str, Any]:
+    """Return what was chosen on validation rows, arm -> one setting per seed; none if untuned."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for trial in trials:
+        config = trial.config
+        if "tuning" in config:
+            training = config.get("training", {})
+            rates = {key: training[key] for key in ("lr", "weight_decay") if key in training}
+            found.setdefault(trial.method, []).append({**rates, **config.get("settings", {})})
+    return {"chosen": found} if found else {}
+
+
+def _versions() -> dict[str, str]:
+    names = ("equipoise", "numpy", "scikit-learn", "torch")
+    return {"python": platform.python_version()} | {n: version(n) for n in names}
+
+
+def clear_trials(out: Path) -> None:
+    """Remove the finished trials of a folder."""
+    for part in ("trials", "candidates", "stacks"):
+        shutil.rmtree(out / part, ignore_errors=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -278,8 +278,8 @@ REFERENCES = ("prevalence", "all_negative", "nearest_neighbours", "logistic_regr
 STEPS, MIN_EPOCHS = 2000, 20
 
 
-class Training(Strict):
-    """The budget, the same for every arm; without ``epochs``, enough for 2,000 optimizer steps."""
+class HeadTraining(Strict):
+    """The budget of heads, one for all arms; without ``epochs``, enough for 2,000 steps."""
 
     hidden: int = Field(64, ge=0)
     epochs: int | None = Field(None, ge=1)
@@ -287,7 +287,7 @@ class Training(Strict):
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
 
-    def resolved(self, n_train: int) -> Training:
+    def resolved(self, n_train: int) -> HeadTraining:
         """Return the budget with its number of epochs for ``n_train`` rows."""
         if self.epochs is not None:
             return self
@@ -339,6 +339,18 @@ class Setting:
     settings: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One training: an arm with one of its settings and one seed."""
+
+    arm: StudyArm
+    seed: int
+    setting: Setting
+
+    def __str__(self) -> str:
+        return f"{self.arm.label}, seed {self.seed}"
+
+
 class TuningSpec(Strict):
     """What is chosen on validation rows, from equally many settings for every arm.
 
@@ -371,13 +383,51 @@ class ModelSpec(Strict):
     prior_bias: bool = False
 
 
-class _Study(Strict):
-    """What every study says: which rows, how they are split, and what is done with them."""
+class Study(Strict):
+    """Everything that decides a comparison, one training, or one run of mining.
+
+    With ``model`` whole networks are trained, and ``training`` holds the settings of
+    :class:`equipoise.TrainingOptions`; without it heads on features are, with those of
+    `HeadTraining`, and what scikit-learn fits. A comparison takes ``seeds``, ``tuning`` and
+    ``comparison``; one training a ``seed`` and perhaps ``folds``; mining a ``seed``, ``mining``
+    (settings of :class:`equipoise.mining.MiningOptions`) and ``negative``, the class whose rows are
+    the negatives: that with the most rows if it is None.
+    """
 
     title: str = "Comparison"
     data: FileData | DigitsData | MosaicData = Field(discriminator="source")
+    features: FeatureSpec | None = None
     split: SplitSpec = StratifiedSpec()
-    arms: tuple[StudyArm, ...]
+    model: ModelSpec | None = None
+    augmentation: str | dict[str, Any] = "none"
+    arms: tuple[StudyArm, ...] = (StudyArm(method="none"),)
+    training: dict[str, Any] = Field(default_factory=dict)
+    compute: ComputeSpec = ComputeSpec()
+    seeds: int = Field(5, ge=1, le=1000)
+    tuning: TuningSpec = TuningSpec()
+    comparison: ComparisonSpec = ComparisonSpec()
+    seed: int = 0
+    folds: int | None = Field(None, ge=2)
+    mining: dict[str, Any] = Field(default_factory=dict)
+    negative: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, content: Any) -> Any:
+        """Write out what short words stand for."""
+        if not isinstance(content, dict):
+            return content
+        content = dict(content)
+        for part, key, default in (("data", "source", "table"), ("split", "how", "stratified")):
+            if isinstance(content.get(part), dict):
+                content[part] = {key: default, **content[part]}
+        if isinstance(content.get("model"), str):
+            content["model"] = {"name": content["model"]}
+        if content.get("model") is not None:
+            content.setdefault("title", "Training")
+            if "threads" in content:  # where studies of networks had them once
+                content["compute"] = {"threads": content.pop("threads")}
+        return content
 
     @field_validator("arms", mode="before")
     @classmethod
@@ -388,6 +438,14 @@ class _Study(Strict):
         if not isinstance(arms, (list, tuple)):
             return arms
         return [{"method": arm} if isinstance(arm, str) else arm for arm in arms]
+
+    @property
+    def files(self) -> FileData:
+        """The data part where it names rows in files, as networks need."""
+        if isinstance(self.data, (DigitsData, MosaicData)):
+            do = "Write its rows to a file, or leave `model` out: heads are trained on it."
+            raise UsageError(say("data.source", "name rows in files", self.data.source, do))
+        return self.data
 
     @property
     def references(self) -> list[str]:
@@ -401,75 +459,22 @@ class _Study(Strict):
             arms.insert(0, StudyArm(method="none"))
         return sorted(arms, key=lambda a: a.label != "none")
 
-
-class Study(_Study):
-    """A comparison of heads on features, and of what scikit-learn fits."""
-
-    features: FeatureSpec | None = None
-    seeds: int = Field(5, ge=1, le=1000)
-    training: Training = Training()
-    tuning: TuningSpec = TuningSpec()
-    compute: ComputeSpec = ComputeSpec()
-    comparison: ComparisonSpec = ComparisonSpec()
-
     @property
     def rates(self) -> tuple[float, float]:
         """Learning rate and weight decay where they are not tuned."""
-        return self.training.lr, self.training.weight_decay
-
-
-class _NetworkStudy(_Study):
-    """What studies that train whole networks have in common."""
-
-    title: str = "Training"
-    data: FileData = Field(discriminator="source")
-    model: ModelSpec
-    augmentation: str | dict[str, Any] = "none"
-    training: dict[str, Any] = Field(default_factory=dict)
-
-
-class TrainStudy(_NetworkStudy):
-    """Everything that decides one training."""
-
-    arms: tuple[StudyArm, ...] = (StudyArm(method="none"),)
-    seed: int = 0
-    folds: int | None = Field(None, ge=2)
-
-    @property
-    def arm(self) -> StudyArm:
-        """The one method that is trained."""
-        return self.arms[0]
-
-
-class FullStudy(_NetworkStudy):
-    """Everything that decides a comparison of full trainings.
-
-    ``threads`` of torch per training decide rounding, so they are part of a trial; without them,
-    those of the machine are shared by the trainings that run at once.
-    """
-
-    seeds: int = Field(5, ge=1, le=1000)
-    tuning: TuningSpec = TuningSpec()
-    threads: int | None = Field(None, ge=1)
-    comparison: ComparisonSpec = ComparisonSpec()
-
-    @property
-    def rates(self) -> tuple[float, float]:
-        """Learning rate and weight decay where they are not tuned."""
+        if self.model is None:
+            heads = HeadTraining.model_validate(self.training)
+            return heads.lr, heads.weight_decay
         from equipoise.training.options import TrainingOptions  # late: a study needs no torch
 
         options = TrainingOptions.from_mapping(self.training)
         return options.lr, options.weight_decay
 
-    def one(self, arm: StudyArm, seed: int, setting: Setting | None = None) -> TrainStudy:
-        """Return the training of one arm with one seed, and with one setting where it is tuned."""
-        shared = {key: getattr(self, key) for key in _NetworkStudy.model_fields if key != "arms"}
-        own = arm.settings if setting is None else setting.settings
-        if setting is not None:
-            rates = {"lr": setting.lr, "weight_decay": setting.weight_decay}
-            shared["training"] = {**self.training, **rates}
-        plain = StudyArm(method=arm.method, name=arm.name, settings=own)
-        return TrainStudy(**shared, arms=(plain,), seed=seed)
+    @property
+    def only_job(self) -> Job:
+        """The training of a study that has one arm and one seed."""
+        (arm,) = self.arms
+        return Job(arm, self.seed, Setting(*self.rates, dict(arm.settings)))
 
 
 def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
@@ -489,6 +494,100 @@ def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
+Verb = Literal["compare", "train", "mine"]
+# What serves some verbs alone, and would be passed over by the others without a word.
+_SERVES: dict[str, tuple[Verb, ...]] = {
+    "features": ("compare",),
+    "seeds": ("compare",),
+    "tuning": ("compare",),
+    "comparison": ("compare",),
+    "seed": ("train", "mine"),
+    "folds": ("train",),
+    "mining": ("mine",),
+    "negative": ("mine",),
+}
+
+_STUDY_OF = {
+    "compare": "a comparison", "train": "a study of one training", "mine": "a study of mining",
+}  # fmt: skip
+
+
+def parse_study(content: Any, name: str = "study", *, verb: Verb = "compare") -> Study:
+    """Check the content of a study file.
+
+    Args:
+        content: As YAML holds it.
+        name: What messages call it.
+        verb: What is done with it: arms are compared, one is trained, or negatives are mined.
+
+    Raises:
+        UsageError: one line that names the key, what was expected, and the closest known key; or
+            what the verb has no use for.
+    """
+    if not isinstance(content, dict):
+        raise UsageError(say(name, "be a YAML mapping", type(content).__name__))
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(_explain(error, name, Study)) from None
+    for key, verbs in _SERVES.items():
+        if verb not in verbs and not _is_default(study, key):
+            expected = f"be left out of {_STUDY_OF[verb]}"
+            do = f"It is for `equipoise {verbs[0]}`."
+            raise UsageError(f"{name}: {say(key, expected, repr(getattr(study, key))[:60], do)}")
+    if study.model is not None:
+        _check_networks(study)
+    elif verb != "compare":
+        raise UsageError(f"{name}: `model` is missing. Add it, or start from `equipoise init`.")
+    else:
+        try:
+            HeadTraining.model_validate(study.training)
+        except ValidationError as error:
+            raise UsageError(_explain(error, name, HeadTraining, "training")) from None
+        if study.augmentation != "none":
+            do = "Add a `model`."
+            raise UsageError(f"{name}: `augmentation` is of no use to heads on features. {do}")
+    if verb == "compare":
+        _check_arms(study, name)
+    else:
+        _check_one_arm(study)
+    return study
+
+
+def _is_default(part: BaseModel, key: str) -> bool:
+    known = type(part).model_fields[key].get_default(call_default_factory=True)
+    return bool(getattr(part, key) == known)
+
+
+def _check_networks(study: Study) -> None:
+    """Raise for what does not go with whole networks."""
+    _ = study.files  # raises for others
+    if study.features is not None:
+        do = "Leave `model` out to train heads on features, or `features` to train networks."
+        raise UsageError(say("features", "be left out of a study with a model", "both", do))
+    for key in ("device", "memory_gb"):
+        if _is_default(study.compute, key):
+            continue
+        do = "Say where networks are trained by training.accelerator and training.devices."
+        raise UsageError(say(f"compute.{key}", "be left out of a study with a model",
+                             getattr(study.compute, key), do))  # fmt: skip
+
+
+def _check_arms(study: Study, name: str) -> None:
+    """Raise unless every arm can be compared, and they have names of their own."""
+    if "arms" not in study.model_fields_set:
+        raise UsageError(f"{name}: `arms` is missing. Add it, or start from `equipoise init`.")
+    for arm in study.trained_arms():
+        if study.model is not None and arm.is_fitted:
+            do = "It stands in studies on tables and on features of a frozen network."
+            raise UsageError(say("arms", "train a network", arm.method, do))
+        if not arm.is_fitted:
+            _check_method(arm.method)
+    labels = [arm.label for arm in study.trained_arms()]
+    if len(set(labels)) < len(labels):
+        raise UsageError(say("arms", "have distinct names", labels, "Give each its own `name:`."))
+
+
 def _check_method(name: str) -> None:
     try:
         get_method(name)
@@ -499,50 +598,28 @@ def _check_method(name: str) -> None:
         raise
 
 
-AnyStudy = TypeVar("AnyStudy", bound=_Study)
+def _check_one_arm(study: Study) -> None:
+    """Raise unless the study has one arm, of a method that is trained."""
+    if len(study.arms) != 1:
+        do = "Several are for `equipoise compare`."
+        raise UsageError(say("arms", "hold one method", len(study.arms), do))
+    (arm,) = study.arms
+    if arm.method == THRESHOLDS:
+        do = "Train 'none': the trial's rule holds tuned thresholds in any case."
+        raise UsageError(say("arms", "name a method that is trained", f"'{THRESHOLDS}'", do))
+    if arm.grid:
+        do = "Values to choose from are for `equipoise compare`."
+        raise UsageError(say("arms", "hold settings", "a grid", do))
+    get_method(arm.method)
 
 
-def parse_as(content: Any, name: str, form: type[AnyStudy]) -> AnyStudy:
-    """Check the content of a study file against a form, with short words written out."""
-    if not isinstance(content, dict):
-        raise UsageError(say(name, "be a YAML mapping", type(content).__name__))
-    content = dict(content)
-    for part, key, default in (("data", "source", "table"), ("split", "how", "stratified")):
-        if isinstance(content.get(part), dict):
-            content[part] = {key: default, **content[part]}
-    if isinstance(content.get("model"), str):
-        content["model"] = {"name": content["model"]}
-    try:
-        return form.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(_explain(error, name, form)) from None
-
-
-def _require_distinct(study: _Study) -> None:
-    labels = [arm.label for arm in study.trained_arms()]
-    if len(set(labels)) < len(labels):
-        raise UsageError(say("arms", "have distinct names", labels, "Give each its own `name:`."))
-
-
-def parse_study(content: Any, name: str = "study") -> Study:
-    """Check the content of a study file.
-
-    Raises:
-        UsageError: one line that names the key, what was expected, and the closest known key.
-    """
-    study = parse_as(content, name, Study)
-    for arm in study.arms:
-        if arm.method != THRESHOLDS and not arm.is_fitted:
-            _check_method(arm.method)
-    _require_distinct(study)
-    return study
-
-
-def _explain(error: ValidationError, name: str, form: type[BaseModel]) -> str:
-    """Return the first problem of a study as one line."""
+def _explain(
+    error: ValidationError, name: str, form: type[BaseModel], part: str | None = None
+) -> str:
+    """Return the first problem of a study, or of a part of it, as one line."""
     # A misspelt key also looks like a missing one: the misspelling says more.
     problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    path = [p for p in problem["loc"] if p not in _TAGGED]
+    path = [p for p in (part, *problem["loc"]) if p is not None and p not in _TAGGED]
     where = ".".join(str(p) for p in path) or name
     if problem["type"] == "extra_forbidden":
         known = _known_keys(form, problem["loc"][:-1])
@@ -599,141 +676,8 @@ def read_relative(path: str | Path, assignments: tuple[str, ...]) -> Any:
     return content
 
 
-def load_study(path: str | Path, assignments: tuple[str, ...] = ()) -> Study:
+def load_study(
+    path: str | Path, assignments: tuple[str, ...] = (), *, verb: Verb = "compare"
+) -> Study:
     """Read and check a study file; relative paths are seen from its folder."""
-    return parse_study(read_relative(path, assignments), str(path))
-
-
-def parse_train_study(content: Any, name: str = "study") -> TrainStudy:
-    """Check the content of a study file.
-
-    Raises:
-        UsageError: one line that names the key, what was expected, and the closest known key; or
-            other than one arm.
-    """
-    study = parse_as(content, name, TrainStudy)
-    _check_one_arm(study)
-    return study
-
-
-def _check_one_arm(study: TrainStudy) -> None:
-    """Raise unless the study has one arm, of a method that is trained."""
-    if len(study.arms) != 1:
-        do = "Several are for `equipoise compare`."
-        raise UsageError(say("arms", "hold one method", len(study.arms), do))
-    if study.arm.method == THRESHOLDS:
-        do = "Train 'none': the trial's rule holds tuned thresholds in any case."
-        raise UsageError(say("arms", "name a method that is trained", f"'{THRESHOLDS}'", do))
-    if study.arm.grid:
-        do = "Values to choose from are for `equipoise compare`."
-        raise UsageError(say("arms", "hold settings", "a grid", do))
-    get_method(study.arm.method)
-
-
-def parse_full_study(content: Any, name: str = "study") -> FullStudy:
-    """Check the content of a study of several full trainings.
-
-    Raises:
-        UsageError: as :func:`parse_train_study`; or two arms of one name.
-    """
-    study = parse_as(content, name, FullStudy)
-    for arm in study.trained_arms():
-        if arm.is_fitted:
-            do = "It stands in studies on tables and on features of a frozen network."
-            raise UsageError(say("arms", "train a network", arm.method, do))
-        get_method(arm.method)
-    _require_distinct(study)
-    return study
-
-
-def load_train_study(path: str | Path, assignments: tuple[str, ...] = ()) -> TrainStudy:
-    """Read and check a study file; relative paths are seen from its folder."""
-    return parse_train_study(read_relative(path, assignments), str(path))
-
-
-def load_full_study(path: str | Path, assignments: tuple[str, ...] = ()) -> FullStudy:
-    """Read and check a study of several full trainings; paths are seen from its folder."""
-    return parse_full_study(read_relative(path, assignments), str(path))
-
-
-class MineStudy(TrainStudy):
-    """Everything that decides one run of mining.
-
-    ``mining`` holds the settings of :class:`equipoise.mining.MiningOptions`; ``negative`` names the
-    class whose rows are the negatives, that with the most rows if it is None. Without
-    ``training.epochs`` the first round takes 2,000 steps, and later ones as many epochs.
-    """
-
-    mining: dict[str, Any] = Field(default_factory=dict)
-    negative: str | None = None
-
-
-def parse_mine_study(content: Any, name: str = "study") -> MineStudy:
-    """Check the content of a study file.
-
-    Raises:
-        UsageError: as :func:`equipoise.studies.schema.parse_train_study`; or folds.
-    """
-    study = parse_as(content, name, MineStudy)
-    _check_one_arm(study)
-    if study.folds is not None:
-        do = "Validation rows must stay unmined: they are one part."
-        raise UsageError(say("folds", "be left out of a study of mining", study.folds, do))
-    return study
-
-
-def mine_study_from(
-    source: Path,
-    *,
-    label: str | None = None,
-    labels: str | None = None,
-    id_column: str | None = None,
-    group: str | None = None,
-    negative: str | None = None,
-    ratio: float | None = None,
-    assignments: Sequence[str] | None = None,
-) -> MineStudy:
-    """Return the study of a YAML file, or the default study of a feature table.
-
-    Args:
-        source: A study (.yaml), or a CSV or Parquet table.
-        label: Of a table: column of the label or class.
-        labels: Of a table: column of one binary label.
-        id_column: Of a table: column of row ids.
-        group: Of a table: column of groups.
-        negative: Class whose rows are the negatives, in place of the study's.
-        ratio: First negatives per positive, in place of the study's.
-        assignments: ``a.b=c``, each.
-
-    Raises:
-        UsageError: a study that is wrong, options of a table beside a study, or no label.
-    """
-    changes = list(assignments or ())
-    if ratio is not None:
-        changes.append(f"mining.ratio={ratio}")
-    columns = {"label": label, "labels": labels, "id": id_column, "group": group}
-    named = {key: value for key, value in columns.items() if value is not None}
-    if source.suffix in (".yaml", ".yml"):
-        if named:
-            raise UsageError(
-                "--label, --labels, --id and --group describe a table; a study names them under "
-                "`data:`. Change them there, or with --set data.label=y."
-            )
-        content = read_relative(source, tuple(changes))
-    else:
-        if label is None and labels is None:
-            do = "Name the label column: --label y."
-            raise UsageError(
-                say(str(source), "be a study (.yaml), or come with --label", "neither", do)
-            )
-        if labels is not None:
-            named["labels"] = labels.split(",")  # type: ignore[assignment]
-        data = {"source": "table", "path": str(source), **named}
-        training = {"lr": 2e-3, "weight_decay": 0.01}  # as `equipoise compare` trains tables
-        content = {"title": source.stem, "data": data, "model": "mlp", "training": training}
-        for change in changes:
-            set_value(content, change)
-        content = yaml.safe_load(yaml.safe_dump(content))
-    if negative is not None and isinstance(content, dict):
-        content["negative"] = negative
-    return parse_mine_study(content, str(source))
+    return parse_study(read_relative(path, assignments), str(path), verb=verb)

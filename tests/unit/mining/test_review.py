@@ -175,3 +175,13 @@ def test_books_are_saved_and_read(book: MistakeBook, tmp_path: Path) -> None:
     assert MistakeBook.load(named.save(tmp_path / "named.parquet")).ids.dtype.kind == "U"
     with pytest.raises(DataError, match="must be a Parquet file, got nothing there"):
         MistakeBook.load(tmp_path / "none.parquet")
+
+
+def test_every_negative_may_be_asked_for() -> None:
+    labels = Labels.from_array([1, 1, 0, 0], kind="multilabel")
+    pool = ArrayPool(np.array([[0.0, 0.0], [1.0, 1.0], [0.9, 1.0], [5.0, 5.0]]), labels)
+    found = nearest_positives(pool, [2, 3])
+    assert found.nearest.tolist() == [1, 1]
+    assert np.isnan(found.share_of_random)
+    none = nearest_positives(pool, [])
+    assert none.nearest.tolist() == []

@@ -8,8 +8,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from equipoise.studies import heads
 from equipoise.studies import run as running
-from equipoise.studies import screening
 from equipoise.studies.schema import Study, parse_study
 
 CONTENT: dict[str, Any] = {
@@ -31,7 +31,7 @@ def study(**changes: Any) -> Study:
 
 def run(out: Path, after: float) -> None:
     """Run the study; die before trial number ``after`` is written, or after a part of a second."""
-    written, write = 0, screening._write
+    written, write = 0, heads.write_head
     if isinstance(after, float):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, after)
@@ -43,7 +43,7 @@ def run(out: Path, after: float) -> None:
         written += 1
         return write(*arguments)
 
-    screening._write, screening.HEADS_AT_ONCE = mortal, 5
+    heads.write_head, heads.HEADS_AT_ONCE = mortal, 5
     outcome = running.run_study(study(), out=out)
     counts = {"trained": outcome.trained, "written": written}
     (out / f"counts-{os.getpid()}.json").write_text(json.dumps(counts))

@@ -10,10 +10,10 @@ import pytest
 
 from equipoise.artifacts import Trial
 from equipoise.errors import TrainingError, UsageError
-from equipoise.studies import entry
 from equipoise.studies import run as running
-from equipoise.studies.fitted_arms import code_of
+from equipoise.studies.fitted import code_of
 from equipoise.studies.grid import settings_of
+from equipoise.studies.plan import plan_rows
 from equipoise.studies.schema import Study, StudyArm, parse_study
 
 MINE = "unit.studies.my_arms"
@@ -78,7 +78,7 @@ def test_classifiers_of_the_user_are_arms(tmp_path: Path) -> None:
     assert all(t.config["tuning"]["chosen_among"] == 2 for t in trials)
     candidates = [Trial.load(p) for p in (tmp_path / "candidates").iterdir()]
     assert all("test" not in t.scores for t in candidates)
-    _, rows, summary = entry.plan_rows(own, tmp_path, allow_code=True)
+    _, rows, summary = plan_rows(own, tmp_path, allow_code=True)
     assert {row[-1] for row in rows} == {"finished"}
     assert "strength=0.1" in {row[1] for row in rows}
     assert summary.endswith("Nothing to train.")

@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 from equipoise.errors import DataError, UsageError
-from equipoise.studies import entry, features
+from equipoise.studies import features
 from equipoise.studies import run as running
 from equipoise.studies.load import load_data
-from equipoise.studies.schema import load_study, parse_study, parse_train_study
-from equipoise.studies.train_run import plan_training, run_training
+from equipoise.studies.network import plan_training, run_training
+from equipoise.studies.plan import plan_rows
+from equipoise.studies.schema import load_study, parse_study
 from unit.studies.my_networks import tiny
 
 ROWS = 240
@@ -125,19 +126,19 @@ def test_what_was_computed_before_an_interruption_is_kept(
 
 def test_a_dry_run_computes_nothing_and_says_how_long(place: Path, tmp_path: Path) -> None:
     study = load_study(place / "study.yaml")
-    _, rows, summary = entry.plan_rows(study, tmp_path, allow_code=True)
+    _, rows, summary = plan_rows(study, tmp_path, allow_code=True)
     assert len(rows) == 4
     assert summary.startswith("One setting per arm, 3 epochs each. First the features, 240 x 10")
     assert not list(tmp_path.iterdir())
     running.run_study(study, out=tmp_path, allow_code=True)
-    assert "Nothing to train" in entry.plan_rows(study, tmp_path, allow_code=True)[2]
+    assert "Nothing to train" in plan_rows(study, tmp_path, allow_code=True)[2]
 
 
 def test_a_trial_of_train_gives_features_with_its_own_scaling(place: Path, tmp_path: Path) -> None:
     data = {"source": "image_bytes", "path": str(place / "rows.parquet"), "label": "label",
             "mode": "grey"}  # fmt: skip
     content = {"data": data, "model": NETWORK, "training": {"epochs": 1, "accelerator": "cpu"}}
-    plan = plan_training(parse_train_study(content), allow_code=True, check=False)
+    plan = plan_training(parse_study(content, verb="train"), allow_code=True, check=False)
     trial = run_training(plan, out=tmp_path, progress=False)
     study = parse_study(
         {"data": data, "features": {"trial": str(tmp_path / trial.folder_name)}, "arms": ["none"]}

@@ -108,8 +108,8 @@ def trials_of(root: Path) -> dict[tuple[str, int], Trial]:
 
 def test_an_arm_that_trains_as_another_is_not_trained_again(tmp_path: Path) -> None:
     from equipoise.studies.plan import make_plan
+    from equipoise.studies.run import train_missing
     from equipoise.studies.schema import load_study
-    from equipoise.studies.screening import screen
 
     arms = "[none, pos_weight, {method: focal, settings: {gamma: 0.0}}]"
     study = load_study(table(tmp_path, arms))
@@ -119,10 +119,10 @@ def test_an_arm_that_trains_as_another_is_not_trained_again(tmp_path: Path) -> N
         "'focal' is `none` on these rows: its settings weigh nothing here.",
         "'focal' trains as 'none' does",
     ]
-    assert len(plan.trials) == 6
+    assert len(plan.jobs) == 6
     assert len(plan.twins) == 2
-    done = screen(plan, tmp_path / "out")
-    assert (done.trained, done.reused, len(done.trials)) == (4, 2, 6)
+    trials, trained = train_missing(plan, tmp_path / "out")
+    assert (trained, len(trials)) == (4, 6)
     found = trials_of(tmp_path / "out" / "trials")
     names = {method for method, _ in found}
     (focal,) = names - {"none", "pos_weight"}
@@ -133,8 +133,8 @@ def test_an_arm_that_trains_as_another_is_not_trained_again(tmp_path: Path) -> N
         np.testing.assert_array_equal(own.scores["test"].values, other.scores["test"].values)
         assert own.history == other.history
         assert "trained_as" not in found["pos_weight", seed].selection
-    again = screen(plan, tmp_path / "out")
-    assert (again.trained, again.reused) == (0, 6)
+    trials, trained = train_missing(plan, tmp_path / "out")
+    assert (trained, len(trials)) == (0, 6)
 
 
 def pairs(batch_size: int, labels: Labels = RARE) -> Trial:

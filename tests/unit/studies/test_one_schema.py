@@ -12,9 +12,9 @@ import pytest
 from equipoise import Split
 from equipoise.errors import DataError, UsageError
 from equipoise.studies.load import load_data
+from equipoise.studies.network import plan_training
 from equipoise.studies.plan import make_plan
-from equipoise.studies.schema import parse_full_study, parse_study, parse_train_study
-from equipoise.studies.train_run import plan_training
+from equipoise.studies.schema import parse_study
 
 SIZES = [19, 11, 5, 1]
 CPU = {"accelerator": "cpu", "epochs": 1}
@@ -33,12 +33,10 @@ def splits_of(table: Path, split: dict[str, Any]) -> list[Split]:
     """The split of a comparison of heads, of one training, and of one of a full comparison."""
     rows = {"data": {"path": str(table), "label": "y"}, "split": split}
     network = {**rows, "model": "mlp", "training": CPU}
-    full = parse_full_study({**network, "arms": ["none"]})
-    (arm,) = full.trained_arms()
     return [
         make_plan(parse_study({**rows, "arms": ["none"], "seeds": 1})).splits[0],
-        plan_training(parse_train_study(network), check=False).split,
-        plan_training(full.one(arm, 0), check=False).split,
+        plan_training(parse_study(network, verb="train"), check=False).split,
+        make_plan(parse_study({**network, "arms": ["none"], "seeds": 1})).splits[0],
     ]
 
 
@@ -94,9 +92,9 @@ def test_features_can_be_named(table: Path) -> None:
 )
 def test_wrong_splits_are_named(split: dict[str, Any], message: str) -> None:
     content = {"data": {"path": "t.csv", "label": "y"}, "split": split, "arms": ["none"]}
-    for parse, more in ((parse_study, {}), (parse_train_study, {"model": "mlp"})):
+    for verb, more in (("compare", {}), ("train", {"model": "mlp"})):
         with pytest.raises(UsageError, match=message):
-            parse({**content, **more})
+            parse_study({**content, **more}, verb=verb)
 
 
 def test_a_long_tail_needs_test_rows_from_somewhere(table: Path) -> None:
@@ -109,4 +107,4 @@ def test_one_training_chooses_among_nothing() -> None:
     arm = {"method": "focal", "grid": {"gamma": [1.0, 2.0]}}
     content = {"data": {"path": "t.csv", "label": "y"}, "model": "mlp", "arms": [arm]}
     with pytest.raises(UsageError, match=r"`arms` must hold settings, got a grid.*compare"):
-        parse_train_study(content)
+        parse_study(content, verb="train")

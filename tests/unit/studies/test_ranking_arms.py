@@ -10,8 +10,7 @@ import pytest
 from equipoise import evaluate, tune, write_report
 from equipoise.artifacts import Comparison, Trial
 from equipoise.methods import METHODS
-from equipoise.studies.outcome import Outcome
-from equipoise.studies.run import run_study
+from equipoise.studies.run import Outcome, run_study
 from equipoise.studies.schema import parse_study
 
 # The engine of a study refuses to mix and to treat late: test_mixing_methods.py and

@@ -19,13 +19,13 @@ import pytest
 from equipoise._core import locks
 from equipoise.artifacts import Trial
 from equipoise.errors import UsageError
-from equipoise.studies import entry, screening
+from equipoise.studies import heads
 from equipoise.studies.choose import best_of, setting_value
 from equipoise.studies.grid import settings_of
-from equipoise.studies.plan import Plan, make_plan
+from equipoise.studies.heads import Heads, Stacks
+from equipoise.studies.plan import make_plan, plan_rows
 from equipoise.studies.run import run_study
 from equipoise.studies.schema import ComparisonSpec, parse_study
-from equipoise.studies.stack_records import Records
 from equipoise.studies.threads import using_threads
 from forked import statuses
 from unit.studies.killed_study import CONTENT, TRAININGS, TRIALS, run, study
@@ -82,11 +82,12 @@ def test_test_scores_of_the_chosen_are_those_of_training_with_test_rows(whole: P
     from equipoise.training import train_heads
 
     plan = make_plan(study())
-    jobs = [plan.job(c) for c in plan.trials]
-    data = plan.data
+    engine, data = plan.engine, plan.data
+    assert isinstance(engine, Heads)
+    jobs = [engine.head_job(job) for job in plan.jobs]
     with using_threads(1):
         found = list(
-            train_heads(data.features, data.labels, plan.test, jobs, settings=plan.settings())
+            train_heads(data.features, data.labels, plan.test, jobs, settings=engine.settings)
         )
     trained = {r.trial.folder_name: r.trial for r in found}
     for path in (whole / "trials").iterdir():
@@ -146,28 +147,28 @@ def test_a_stack_that_was_cut_short_is_trained_as_it_was(
 ) -> None:
     assert statuses(run, (tmp_path, 3)) == [-9]
     plan = make_plan(study())
-    records = Records(tmp_path / "stacks" / "candidates")
-    missing = screening.missing_jobs(plan, tmp_path)
+    records = Stacks(tmp_path / "candidates")
+    missing = plan.missing(tmp_path)
     assert len(missing) == TRAININGS - 3
-    stacks = records.stacks(plan.trials, missing, 5)
+    stacks = records.cut(plan, missing, 5)
     # The first five as they were, the rest as an undisturbed run would cut it.
-    expected = [plan.trials[:5], plan.trials[5:10], plan.trials[10:]]
-    assert [[c.folder for c in s] for s in stacks] == [[c.folder for c in e] for e in expected]
+    expected = [plan.jobs[:5], plan.jobs[5:10], plan.jobs[10:]]
+    assert [tuple(s) for s in stacks] == expected
     seen: list[int] = []
-    jobs_of = Plan.job
-    monkeypatch.setattr(screening, "HEADS_AT_ONCE", 5)
-    monkeypatch.setattr(Plan, "job", lambda p, c: seen.append(c.seed) or jobs_of(p, c))
+    head_job = Heads.head_job
+    monkeypatch.setattr(heads, "HEADS_AT_ONCE", 5)
+    monkeypatch.setattr(Heads, "head_job", lambda e, j: seen.append(j.seed) or head_job(e, j))
     done = run_study(study(), out=tmp_path)
     assert (done.trained, done.reused, len(seen)) == (TRAININGS - 3, 3, TRAININGS)
 
 
 def test_stacks_of_another_plan_are_left_alone(tmp_path: Path) -> None:
     plan = make_plan(study())
-    records = Records(tmp_path)
-    assert records.stacks(plan.trials, [], 5) == []
-    records.write(plan.trials[:2])
+    records = Stacks(tmp_path)
+    assert records.cut(plan, [], 5) == []
+    records.write([plan.folder(job) for job in plan.jobs[:2]])
     other = make_plan(study(training={"hidden": 0, "epochs": 3}))
-    found = records.stacks(other.trials, other.trials, 8)
+    found = records.cut(other, other.jobs, 8)
     assert [len(s) for s in found] == [8, 4]
 
 
@@ -243,7 +244,7 @@ def test_settings_are_chosen_by_the_declared_metric(primary: str, whole: Path) -
 
 
 def test_the_plan_says_budget_state_and_time(tmp_path: Path) -> None:
-    head, rows, summary = entry.plan_rows(study(), tmp_path)
+    head, rows, summary = plan_rows(study(), tmp_path)
     assert head == ["arm", "setting", "seed", "train", "val", "state"]
     assert len(rows) == TRAININGS
     assert "2 settings for every arm, 2 epochs each" in summary
@@ -255,7 +256,7 @@ def test_threads_are_part_of_a_trial_and_restored() -> None:
     import torch
 
     one, two = (make_plan(study(compute={"threads": n})) for n in (1, 2))
-    assert one.trials[0].folder != two.trials[0].folder
+    assert one.folder(one.jobs[0]) != two.folder(two.jobs[0])
     before = torch.get_num_threads()
     with using_threads(before + 1):
         assert torch.get_num_threads() == before + 1

@@ -17,7 +17,7 @@ from equipoise.methods import METHODS
 from equipoise.studies.load import load_data
 from equipoise.studies.plan import make_plan
 from equipoise.studies.run import run_study
-from equipoise.studies.schema import Study, load_study, parse_study, set_value
+from equipoise.studies.schema import HeadTraining, Study, load_study, parse_study, set_value
 
 RECIPES = sorted((files("equipoise.studies") / "recipes").iterdir(), key=lambda p: p.name)
 SMALL = {
@@ -73,10 +73,10 @@ def test_baseline_is_trained_even_if_not_listed() -> None:
 
 
 def test_budget_without_epochs_is_enough_steps() -> None:
-    training = study(training={"hidden": 0}).training
+    training = HeadTraining.model_validate(study(training={"hidden": 0}).training)
     assert training.resolved(640).epochs == 200
     assert training.resolved(640_000).epochs == 20
-    assert study().training.resolved(640).epochs == 2
+    assert HeadTraining.model_validate(study().training).resolved(640).epochs == 2
 
 
 def test_arms_of_a_seed_share_rows_and_test_rows_never_change(tmp_path: Path) -> None:

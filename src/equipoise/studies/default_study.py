@@ -1,4 +1,4 @@
-"""The commented study that ``equipoise init`` writes."""
+"""The study that a table gets by default: for `compare` and `mine`, and commented for `init`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ from typing import Any
 
 import yaml
 
+from equipoise._core.words import say
 from equipoise.artifacts import Labels
+from equipoise.errors import UsageError
 from equipoise.methods import THRESHOLDS, methods_for
-from equipoise.studies.schema import TableData, parse_study
+from equipoise.studies.load import load_data
+from equipoise.studies.schema import (
+    Study,
+    TableData,
+    load_study,
+    parse_study,
+    read_relative,
+    set_value,
+)
 
+# Features times labels up to which logistic regressions take seconds.
+_QUICK_TO_FIT = 30_000_000
 # Quick ones that every table can bear.
 DEFAULT_REFERENCES = ("prevalence", "logistic_regression")
 _REFERENCES = {
@@ -48,6 +60,106 @@ def table_spec(
     if not isinstance(spec, TableData):
         raise TypeError(type(spec).__name__)
     return spec
+
+
+def study_from(
+    source: Path,
+    label: str | None,
+    labels: str | None,
+    delimiter: str,
+    kind: str | None,
+    id_column: str | None,
+    group: str | None,
+    test: Path | None,
+    assignments: Sequence[str] | None,
+    coding: Mapping[str, Sequence[str] | None] | None = None,
+) -> Study:
+    """Return the study of a YAML file, or the default study of a feature table."""
+    if source.suffix in (".yaml", ".yml"):
+        described = (label, labels, kind, id_column, group, test)
+        if any(v is not None for v in described) or any((coding or {}).values()):
+            raise UsageError(
+                "--label, --labels, --kind, --id, --group, --test and how labels are coded "
+                "describe a table; a study names them under `data:`. Change them there, or with "
+                "--set data.label=y."
+            )
+        return load_study(source, tuple(assignments or ()))
+    if label is None and labels is None:
+        do = "Name the label column: --label y, or --labels A,B,C."
+        raise UsageError(
+            say(str(source), "be a study (.yaml), or come with --label", "neither", do)
+        )
+    spec = table_spec(source, label, labels, delimiter, kind, id_column, group, coding)
+    data = spec.model_dump(exclude_none=True)
+    if test is not None:
+        data["test_path"] = str(test)
+    draft = parse_study({"data": data, "arms": ["none"]}, str(source))
+    loaded = load_data(draft)
+    found = loaded.labels
+    chosen = [m.name for m in methods_for(found.kind) if m.first_choice and m.name != "none"]
+    small = loaded.features.size * found.num_classes <= _QUICK_TO_FIT
+    arms = ["none", THRESHOLDS, *chosen, *DEFAULT_REFERENCES[: None if small else 1]]
+    content = {"title": source.stem, "data": data, "arms": arms}
+    for assignment in assignments or ():
+        set_value(content, assignment)
+    return parse_study(yaml.safe_load(yaml.safe_dump(content)), str(source))
+
+
+def mine_study_from(
+    source: Path,
+    *,
+    label: str | None = None,
+    labels: str | None = None,
+    id_column: str | None = None,
+    group: str | None = None,
+    negative: str | None = None,
+    ratio: float | None = None,
+    assignments: Sequence[str] | None = None,
+) -> Study:
+    """Return the study of a YAML file, or the default study of a feature table.
+
+    Args:
+        source: A study (.yaml), or a CSV or Parquet table.
+        label: Of a table: column of the label or class.
+        labels: Of a table: column of one binary label.
+        id_column: Of a table: column of row ids.
+        group: Of a table: column of groups.
+        negative: Class whose rows are the negatives, in place of the study's.
+        ratio: First negatives per positive, in place of the study's.
+        assignments: ``a.b=c``, each.
+
+    Raises:
+        UsageError: a study that is wrong, options of a table beside a study, or no label.
+    """
+    changes = list(assignments or ())
+    if ratio is not None:
+        changes.append(f"mining.ratio={ratio}")
+    columns = {"label": label, "labels": labels, "id": id_column, "group": group}
+    named = {key: value for key, value in columns.items() if value is not None}
+    if source.suffix in (".yaml", ".yml"):
+        if named:
+            raise UsageError(
+                "--label, --labels, --id and --group describe a table; a study names them under "
+                "`data:`. Change them there, or with --set data.label=y."
+            )
+        content = read_relative(source, tuple(changes))
+    else:
+        if label is None and labels is None:
+            do = "Name the label column: --label y."
+            raise UsageError(
+                say(str(source), "be a study (.yaml), or come with --label", "neither", do)
+            )
+        if labels is not None:
+            named["labels"] = labels.split(",")  # type: ignore[assignment]
+        data = {"source": "table", "path": str(source), **named}
+        training = {"lr": 2e-3, "weight_decay": 0.01}  # as `equipoise compare` trains tables
+        content = {"title": source.stem, "data": data, "model": "mlp", "training": training}
+        for change in changes:
+            set_value(content, change)
+        content = yaml.safe_load(yaml.safe_dump(content))
+    if negative is not None and isinstance(content, dict):
+        content["negative"] = negative
+    return parse_study(content, str(source), verb="mine")
 
 
 def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) -> str:
