@@ -9,8 +9,7 @@ from scipy.stats import norm
 from test_interval_coverage import DELTA, POPULATION_AUC, draw, population_ap
 
 from equipoise.artifacts import Estimate, Labels
-from equipoise.comparison._judge import Judge
-from equipoise.comparison._label_row import label_row
+from equipoise.comparison.evaluate import Judge, label_row
 from equipoise.metrics import (
     half_row_interval,
     influence_interval,

@@ -17,9 +17,9 @@ from torch import nn
 from equipoise._core.words import one_of, say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Kind, Labels
+from equipoise.audit.draws import build_sampler
 from equipoise.audit.loss import audit_loss
 from equipoise.audit.sampler import SamplerAudit, audit_sampler
-from equipoise.audit.source import build_sampler
 from equipoise.errors import UsageError
 from equipoise.io import read_labels
 

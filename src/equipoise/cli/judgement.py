@@ -56,7 +56,7 @@ def draw_figure(path: Path | None, rule: DecisionRule, scores: Scores) -> None:
     if path is None:
         return
     from equipoise.comparison import count_confusions
-    from equipoise.report.confusion import draw_confusion
+    from equipoise.report.pictures import draw_confusion
 
     seen = count_confusions(rule, scores)
     draw_confusion(path, seen.truth, seen.said, seen.counts)

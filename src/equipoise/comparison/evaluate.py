@@ -1,33 +1,467 @@
-"""From a decision rule and test scores to estimates with intervals."""
+"""From a decision rule and test scores to estimates with intervals, per label and above."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
-from equipoise._core.arrays import Floats
+from equipoise._core.arrays import Bools, Floats
 from equipoise._core.checks import require_shape, to_array, to_fraction
 from equipoise._core.logistic import one_vs_rest
 from equipoise._core.words import one_of, say
 from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Labels, Scores
-from equipoise.comparison._judge import Judge
-from equipoise.comparison._label_row import LabelRow, label_row
-from equipoise.comparison._totals import (
-    MacroSums,
-    by_label_count,
-    class_overall,
-    micro,
-    samples,
+from equipoise.comparison._influences import (
+    class_log_loss,
+    f1,
+    log_loss,
+    nan_of,
+    ranked,
+    squared_errors,
 )
-from equipoise.comparison._worth import Worth
 from equipoise.comparison.overlap import check_overlap
 from equipoise.errors import UsageError
 from equipoise.labels.groups import frequency_groups
+from equipoise.metrics import (
+    Influence,
+    Ranks,
+    balanced_accuracy_influence,
+    bootstrap_interval,
+    boyd_interval,
+    calibration_line,
+    gap_bootstrap,
+    half_row_interval,
+    influence_interval,
+    matthews_influence,
+    rank_positives,
+    ratio_influence,
+    region_influences,
+    share_interval,
+    wilson_interval,
+)
+from equipoise.metrics.averages import row_f_beta
+from equipoise.metrics.intervals import ENOUGH, Scale, average_precision_way
+
+RESAMPLES = 1000
+
+
+class Judge:
+    """Interval rules shared by all metrics of one evaluation."""
+
+    def __init__(self, labels: Labels, confidence_level: float, seed: int = 0) -> None:
+        self.level = confidence_level
+        self.seed = seed
+        self.groups: NDArray[np.int64] | None = None
+        if labels.groups is not None:
+            self.groups = np.unique(labels.groups, return_inverse=True)[1].astype(np.int64)
+
+    def influence(
+        self,
+        value: Influence,
+        *,
+        n_positive: int | None = None,
+        scale: Scale = "logit",
+        why: str = "",
+    ) -> Estimate:
+        """Return the interval from influence values; ``why`` says why a value is missing."""
+        missing = np.isnan(value.value)
+        return influence_interval(
+            value,
+            confidence_level=self.level,
+            groups=self.groups,
+            scale=scale,
+            n_positive=n_positive,
+            reason=why if missing and why else None,
+        )
+
+    def average_precision(self, value: Influence, ranks: Ranks, why: str) -> Estimate:
+        """Return Boyd's interval below 50 positives, the percentile one up to 200, then influence.
+
+        In groups, influence values throughout: the other two know rows only.
+        """
+        n_pos, n = ranks.n_positive, value.rows.size
+        way = average_precision_way(n_pos, resampled=True, grouped=self.groups is not None)
+        if np.isnan(value.value) or way == "influence":
+            return self.influence(value, n_positive=n_pos, why=why)
+        if way == "boyd":
+            return boyd_interval(value.value, n_pos, n=n, confidence_level=self.level)
+        drawn = gap_bootstrap(ranks, n_resamples=RESAMPLES, seed=self.seed)
+        return bootstrap_interval(
+            value.value,
+            drawn.average_precision,
+            n=n,
+            n_positive=n_pos,
+            confidence_level=self.level,
+        )
+
+    def auroc(self, value: Influence, truth: NDArray[np.int8], ranks: Ranks, why: str) -> Estimate:
+        """Return the half-row interval below 50 positives or negatives, else influence values."""
+        few = min(ranks.n_positive, ranks.n_negative) < ENOUGH
+        if np.isnan(value.value) or not few or self.groups is not None:
+            return self.influence(value, n_positive=ranks.n_positive, why=why)
+        return half_row_interval(value, truth, confidence_level=self.level)
+
+    def found_share(self, value: Influence, n: int, n_positive: int, why: str) -> Estimate:
+        """Return Wilson's interval of a share of n rows whose cut was found on the same rows."""
+        if self.groups is not None:
+            return self.influence(value, n_positive=n_positive, why=why)
+        return share_interval(
+            value, n, confidence_level=self.level, n_positive=n_positive, reason=why or None
+        )
+
+    def share(self, hit: Bools, base: Bools, why: str, n_positive: int) -> Estimate:
+        """Return Wilson's interval of the share of ``base`` with ``hit``; in groups influence."""
+        if not base.any():
+            return Estimate.missing(why, n_positive=n_positive)
+        if self.groups is not None:
+            return self.influence(ratio_influence(hit & base, base), n_positive=n_positive)
+        return wilson_interval(
+            int((hit & base).sum()),
+            int(base.sum()),
+            confidence_level=self.level,
+            n_positive=n_positive,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Worth:
+    """What a label is judged by beside rank, rule and probability.
+
+    Args:
+        max_fpr: False positive rate of the partial area and of the recall.
+        top_fraction: Share of rows that are looked at for precision at the top.
+        break_even: (L,) probability at which acting breaks even, or None: no net benefit.
+        costs: (L, 2) of a false alarm and of a miss, or None: no cost per label.
+        matrix: (C, C) cost of classes, truth in rows, or None.
+    """
+
+    max_fpr: float
+    top_fraction: float
+    break_even: Floats | None
+    costs: Floats | None
+    matrix: Floats | None
+
+    @classmethod
+    def of(
+        cls, rule: DecisionRule, max_fpr: float, top_fraction: float, net_benefit_at: float | None
+    ) -> Worth:
+        """Take costs from the rule, and the break-even too where it is not given."""
+        to_fraction("max_fpr", max_fpr)
+        to_fraction("top_fraction", top_fraction)
+        width, costs, matrix, at = len(rule.names), None, None, net_benefit_at
+        stored = rule.parameters.get("costs")
+        if stored is not None and rule.kind == "multiclass":
+            matrix = np.asarray(stored, dtype=np.float64)
+        elif stored is not None:
+            costs = np.broadcast_to(np.asarray(stored, dtype=np.float64), (width, 2))
+        if at is not None:
+            to_fraction("net_benefit_at", at)
+        else:
+            at = rule.parameters.get("threshold_probability")
+        limits = None if at is None else np.full(width, float(at))
+        if limits is None and costs is not None:
+            limits = costs[:, 0] / costs.sum(axis=1)
+        return cls(max_fpr, top_fraction, limits, costs, matrix)
+
+    def parts(
+        self, column: int, truth: NDArray[np.int8], flag: Bools, log_odds: Floats
+    ) -> dict[str, Influence]:
+        """Return expected cost and net benefit of one label, as far as they are asked for."""
+        yes, no, known = truth == 1, truth == 0, truth >= 0
+        out = {}
+        if self.costs is not None:
+            alarm, miss = self.costs[column].tolist()
+            out["expected_cost"] = ratio_influence(
+                alarm * (no & flag) + miss * (yes & ~flag), known
+            )
+        if self.break_even is not None:
+            t = float(self.break_even[column])
+            acted, odds = log_odds >= np.log(t) - np.log1p(-t), t / (1 - t)
+            worth = 1.0 * yes - odds * no
+            out["net_benefit"] = ratio_influence(worth * acted, known)
+            out["net_benefit_all"] = ratio_influence(worth, known)
+        return out
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """Return the settings, as the evaluation keeps them."""
+        found = {"max_fpr": self.max_fpr, "top_fraction": self.top_fraction}
+        for name in ("break_even", "costs", "matrix"):
+            value = getattr(self, name)
+            if value is not None:
+                found[name] = value.tolist()
+        return found
+
+
+SCALES: dict[str, Scale] = {
+    "mcc": "atanh",
+    "log_loss": "log",
+    "brier_skill": "identity",
+    "expected_cost": "log",
+    "net_benefit": "identity",
+    "net_benefit_all": "identity",
+}
+PLAIN = Worth(0.1, 0.1, None, None, None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelRow:
+    """One label judged.
+
+    Args:
+        estimates: metric -> Estimate.
+        averaged: The metrics that enter macro averages, with their influence values.
+        counts: "tp", "fp", "fn", "tn".
+        reason: Why ranking metrics are missing; empty if they are not.
+    """
+
+    estimates: dict[str, Estimate]
+    averaged: dict[str, Influence]
+    counts: dict[str, int]
+    reason: str
+
+
+def label_row(
+    judge: Judge,
+    truth: NDArray[np.int8],
+    score: Floats,
+    flag: Bools,
+    log_odds: Floats,
+    worth: Worth = PLAIN,
+    column: int = 0,
+) -> LabelRow:
+    """Judge one label from its truth (-1 unknown), ranking scores, flags and log-odds."""
+    yes, no, known = truth == 1, truth == 0, truth >= 0
+    reason = "" if yes.any() and no.any() else ("no negatives" if yes.any() else "no positives")
+    ranking, by_rank = _ranking(judge, truth, score, reason, worth)
+    decided, averaged = _decisions(judge, truth, flag, reason)
+    probable, losses = _probabilities(judge, truth, log_odds, reason)
+    values = worth.parts(column, truth, flag, log_odds)
+    paid = {
+        m: judge.influence(part, n_positive=int(yes.sum()), scale=SCALES[m], why="no known rows")
+        for m, part in values.items()
+    }
+    hits, flagged, n_pos = int((yes & flag).sum()), int((known & flag).sum()), int(yes.sum())
+    counts = {"tp": hits, "fp": flagged - hits, "fn": n_pos - hits}
+    counts["tn"] = int(no.sum()) - counts["fp"]
+    averaged |= by_rank | losses | values
+    return LabelRow(ranking | decided | probable | paid, averaged, counts, reason)
+
+
+def _ranking(
+    judge: Judge, truth: NDArray[np.int8], score: Floats, reason: str, worth: Worth
+) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+    ranks = rank_positives(truth, score)
+    cells = ranks.cells(score)
+    ap, auroc = ranked(truth, ranks, cells)
+    top = worth.top_fraction
+    region = region_influences(truth, ranks, cells, max_fpr=worth.max_fpr, top_fraction=top)
+    n_pos = ranks.n_positive
+    looked = int(np.ceil(top * (n_pos + ranks.n_negative) - 1e-9))
+    estimates = {
+        "prevalence": judge.share(truth == 1, truth >= 0, "no known rows", n_pos),
+        "ap": judge.average_precision(ap, ranks, reason),
+        "auroc": judge.auroc(auroc, truth, ranks, reason),
+        "partial_auroc": judge.influence(region["partial_auroc"], n_positive=n_pos, why=reason),
+        "recall_at_fpr": judge.found_share(region["recall_at_fpr"], n_pos, n_pos, reason),
+        "precision_at_top": judge.found_share(region["precision_at_top"], looked, n_pos, reason),
+    }
+    return estimates, {"ap": ap, "auroc": auroc} | region
+
+
+def _decisions(
+    judge: Judge, truth: NDArray[np.int8], flag: Bools, reason: str
+) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+    yes, no, known = truth == 1, truth == 0, truth >= 0
+    n_pos = int(yes.sum())
+    shares = {
+        "precision": (yes, flag & known, "nothing flagged"),
+        "recall": (flag, yes, "no positives"),
+        "specificity": (~flag, no, "no negatives"),
+        "flagged": (flag, known, "no known rows"),
+    }
+    estimates = {m: judge.share(*parts, n_positive=n_pos) for m, parts in shares.items()}
+    averaged = {
+        m: ratio_influence(hit & base, base)
+        for m, (hit, base, _) in shares.items()
+        if m != "flagged"
+    }
+    both = averaged["recall"].rows + averaged["specificity"].rows
+    middle = (averaged["recall"].value + averaged["specificity"].value) / 2
+    other = {
+        "f1": f1(truth, flag),
+        "balanced_accuracy": Influence(middle, both / 2),
+        "mcc": matthews_influence(truth, flag),
+    }
+    for metric, value in other.items():
+        scale = SCALES.get(metric, "logit")
+        estimates[metric] = judge.influence(value, n_positive=n_pos, scale=scale, why=reason)
+    return estimates, averaged | other
+
+
+def _probabilities(
+    judge: Judge, truth: NDArray[np.int8], log_odds: Floats, reason: str
+) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+    yes, no, known = truth == 1, truth == 0, truth >= 0
+    prob = expit(log_odds)
+    squares = squared_errors(truth, prob)
+    brier = ratio_influence(squares, known)
+    averaged = {
+        "log_loss": log_loss(truth, log_odds),
+        "brier": brier,
+        "brier_positives": ratio_influence(squares * yes, yes),
+        "brier_negatives": ratio_influence(squares * no, no),
+        "brier_skill": _skill(brier, ratio_influence(yes, known), reason),
+    }
+    n_pos, why = int(yes.sum()), reason or "no known rows"
+    estimates = {
+        m: judge.influence(part, n_positive=n_pos, scale=SCALES.get(m, "logit"),
+                           why=why if known.any() else "no known rows")
+        for m, part in averaged.items()
+    }  # fmt: skip
+    ratio = ratio_influence(np.where(known, prob, 0.0), yes)
+    estimates["calibration_ratio"] = judge.influence(ratio, n_positive=n_pos, scale="log", why=why)
+    line = calibration_line(truth, log_odds, confidence_level=judge.level, groups=judge.groups)
+    estimates["calibration_slope"] = line.slope
+    estimates["calibration_intercept"] = line.intercept
+    return estimates, averaged
+
+
+def _skill(brier: Influence, share: Influence, reason: str) -> Influence:
+    """Return 1 - Brier / (share (1 - share)) by the chain rule."""
+    if reason:
+        return nan_of(brier)
+    noise = share.value * (1 - share.value)
+    lost = brier.value / noise
+    rows = brier.rows / noise - lost / noise * (1 - 2 * share.value) * share.rows
+    return Influence(1 - lost, -rows)
+
+
+MOST_LABELS = 3
+
+
+class MacroSums:
+    """Sums of influence values over labels, so that memory does not grow with their number."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Floats] = {}
+        self.values: dict[str, list[float]] = {}
+
+    def add(self, parts: dict[str, Influence]) -> None:
+        """Add one label; metrics that it does not define are left out."""
+        for metric, part in parts.items():
+            seen = self.values.setdefault(metric, [])
+            total = self.sums.setdefault(metric, np.zeros(part.rows.size))
+            if not np.isnan(part.value):
+                seen.append(part.value)
+                total += part.rows
+
+    @property
+    def n_evaluable(self) -> dict[str, int]:
+        """Metric -> labels in the average."""
+        return {metric: len(seen) for metric, seen in self.values.items()}
+
+    def means(self) -> dict[str, Influence]:
+        """Return the macro averages with their influence values; NaN where no label counts."""
+        out = {}
+        for metric, seen in self.values.items():
+            value = float(np.mean(seen)) if seen else float("nan")
+            out[metric] = Influence(value, self.sums[metric] / max(len(seen), 1))
+        return out
+
+    def estimates(self, judge: Judge) -> dict[str, Estimate]:
+        """Return the macro averages with their intervals."""
+        return {
+            metric: judge.influence(
+                mean, scale=SCALES.get(metric, "logit"), why="no label is evaluable"
+            )
+            for metric, mean in self.means().items()
+        }
+
+
+def micro(judge: Judge, hot: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
+    """Return precision, recall and F1 of all decisions together."""
+    return {
+        name: judge.influence(part, why="nothing to count")
+        for name, part in _micro_parts(hot, flags, np.ones(hot.shape[0], dtype=bool)).items()
+    }
+
+
+def _micro_parts(hot: NDArray[np.int8], flags: Bools, rows: Bools) -> dict[str, Influence]:
+    tp = ((hot == 1) & flags).sum(axis=1) * rows
+    flagged = (flags & (hot >= 0)).sum(axis=1) * rows
+    positive = (hot == 1).sum(axis=1) * rows
+    parts = {
+        "precision": ratio_influence(tp, flagged),
+        "recall": ratio_influence(tp, positive),
+        "f1": ratio_influence(2 * tp, flagged + positive),
+    }
+    if not positive.any():
+        parts["f1"] = Influence(float("nan"), parts["f1"].rows)
+    return parts
+
+
+def samples(judge: Judge, hot: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
+    """Return the mean F1 of rows, and the share of rows with every known label right."""
+    values = row_f_beta(hot, flags)
+    known = (hot >= 0).any(axis=1)
+    exact = known & (((hot == 1) == flags) | (hot < 0)).all(axis=1)
+    return {
+        "f1": judge.influence(
+            ratio_influence(np.nan_to_num(values), ~np.isnan(values)), why="no row has a label"
+        ),
+        "exact_match": judge.influence(ratio_influence(exact, known), why="no known rows"),
+    }
+
+
+def by_label_count(
+    judge: Judge, hot: NDArray[np.int8], flags: Bools
+) -> dict[str, dict[str, Estimate]]:
+    """Return micro metrics, row F1 and exact matches of rows with 0, 1, 2, 3 and more labels."""
+    count = np.minimum((hot == 1).sum(axis=1), MOST_LABELS)
+    known = (hot >= 0).any(axis=1)
+    values = row_f_beta(hot, flags)
+    exact = (((hot == 1) == flags) | (hot < 0)).all(axis=1)
+    out = {}
+    for number in np.unique(count[known]).tolist():
+        rows = known & (count == number)
+        seen = rows & ~np.isnan(values)
+        parts = _micro_parts(hot, flags, rows)
+        parts["samples_f1"] = ratio_influence(np.where(seen, values, 0.0), seen)
+        parts["exact_match"] = ratio_influence(exact & rows, rows)
+        n = int(rows.sum())
+        out[f"{number}+" if number == MOST_LABELS else str(number)] = {
+            name: replace(judge.influence(part, why="nothing to count"), n=n)
+            for name, part in parts.items()
+        }
+    return out
+
+
+def class_overall(
+    judge: Judge,
+    labels: Labels,
+    decided: NDArray[np.int64],
+    log_posterior: Floats,
+    worth: Worth,
+) -> dict[str, Estimate]:
+    """Return balanced accuracy, accuracy, log loss of classes, and the cost where it is known."""
+    ones = np.ones(len(labels))
+    recalls = balanced_accuracy_influence(labels.values, decided, labels.num_classes)
+    found = {
+        "balanced_accuracy": judge.influence(recalls),
+        "accuracy": judge.influence(ratio_influence(decided == labels.values, ones)),
+        "log_loss": judge.influence(class_log_loss(labels.values, log_posterior), scale="log"),
+    }
+    if worth.matrix is not None:
+        paid = ratio_influence(worth.matrix[labels.values, decided], ones)
+        found["expected_cost"] = judge.influence(paid, scale="log")
+    return found
+
 
 _Column = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 # Labels whose columns are copied and judged together; more would only hold more memory.

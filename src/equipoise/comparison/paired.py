@@ -16,8 +16,7 @@ from equipoise._core.logistic import one_vs_rest
 from equipoise._core.words import say
 from equipoise.artifacts import Estimate, Labels, Scores
 from equipoise.comparison._influences import log_loss, ranked, squared_errors
-from equipoise.comparison._judge import Judge
-from equipoise.comparison._totals import MacroSums
+from equipoise.comparison.evaluate import Judge, MacroSums
 from equipoise.errors import DataError
 from equipoise.metrics import Influence, rank_positives, ratio_influence
 

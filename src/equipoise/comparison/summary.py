@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.artifacts import ArmRecord, Gain, Trial
-from equipoise.comparison.gain import Arm, Design
-from equipoise.comparison.verdict import decide
+from equipoise.comparison.gain import Arm, Design, decide
 from equipoise.decisions.priors import TargetPrior
 from equipoise.metrics import holm
 from equipoise.metrics.paired import PairedDifference

@@ -13,19 +13,17 @@ if TYPE_CHECKING:
     from equipoise.data.decoding import ImageSettings, decode_image
     from equipoise.data.hashes import image_hashes
     from equipoise.data.hugging_face import HuggingFaceRows, from_hugging_face
-    from equipoise.data.image_rows import BrokenImage, check_images
-    from equipoise.data.images import ImageBytes, ImageFiles
-    from equipoise.data.loading import ImageLoader, make_loader
+    from equipoise.data.images import BrokenImage, ImageBytes, ImageFiles, check_images
+    from equipoise.data.loading import ImageLoader, make_loader, seed_worker
     from equipoise.data.sequences import Sequences, pad_batch, padding_mask
     from equipoise.data.tables import FeatureTable
-    from equipoise.data.workers import seed_worker
 
 _HOME = {
     "AUGMENTATIONS": "augmentation",
     "ArrayDataset": "arrays",
     "Augmentation": "augmentation",
     "Augmenter": "augmentation",
-    "BrokenImage": "image_rows",
+    "BrokenImage": "images",
     "CifarBinary": "cifar",
     "CopiesDataset": "copies",
     "FeatureTable": "tables",
@@ -35,14 +33,14 @@ _HOME = {
     "ImageLoader": "loading",
     "ImageSettings": "decoding",
     "Sequences": "sequences",
-    "check_images": "image_rows",
+    "check_images": "images",
     "decode_image": "decoding",
     "from_hugging_face": "hugging_face",
     "image_hashes": "hashes",
     "make_loader": "loading",
     "pad_batch": "sequences",
     "padding_mask": "sequences",
-    "seed_worker": "workers",
+    "seed_worker": "loading",
 }
 
 __all__ = [

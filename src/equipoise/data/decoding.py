@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.words import one_of, say
-from equipoise.data._pillow import formats, pillow
 from equipoise.errors import (
     DataError,
     EquipoiseError,
@@ -21,6 +21,27 @@ from equipoise.errors import (
     ShapeError,
     UsageError,
 )
+
+# EPS and the like are left out: Pillow hands them to other programs.
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "MPO", "JPEG2000")
+
+
+def pillow() -> Any:
+    """Return the module ``PIL.Image``."""
+    try:
+        from PIL import Image
+    except (ImportError, RuntimeError) as error:
+        raise MissingExtraError("pillow", "train", "Reading images") from error
+    return Image
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Return the formats that are opened, as far as this build of Pillow has them."""
+    image = pillow()
+    image.init()
+    return tuple(name for name in _FORMATS if name in image.OPEN)
+
 
 try:
     import torch

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.words import say
-from equipoise.data._pillow import formats, pillow
-from equipoise.data.decoding import ImageSettings, decode_image
+from equipoise.data.decoding import ImageSettings, decode_image, formats, pillow
 from equipoise.errors import DataError
 
 _SIDE = 8

@@ -1,7 +1,8 @@
-"""Batches of images from worker processes that write into shared memory used again and again."""
+"""Batches from worker processes that write into shared memory used again and again; their seeds."""
 
 from __future__ import annotations
 
+import random
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,7 +14,33 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, default_collate, get_worker_info
 
 from equipoise.data._rows import to_target_row
-from equipoise.data.image_rows import ImageRows
+from equipoise.data.images import ImageRows
+
+
+def seed_worker(worker_id: int) -> None:
+    """Seed Python's and NumPy's global generators from torch's, for libraries that use them.
+
+    Hand it to a DataLoader as ``worker_init_fn``, with ``generator=torch.Generator()
+    .manual_seed(seed)``: each worker and epoch then has its own numbers, the same in each run.
+
+    Args:
+        worker_id: Number of the worker; torch's seed depends on it already.
+
+    Note:
+        Changes the global state of the process that calls it, which is meant to be a worker.
+
+    Example:
+        >>> loader = torch.utils.data.DataLoader(
+        ...     [1, 2], worker_init_fn=seed_worker, generator=torch.Generator().manual_seed(0)
+        ... )
+        >>> len(loader)
+        2
+    """
+    del worker_id
+    seed = torch.initial_seed()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # the global state is what is to be seeded
+
 
 _PREFETCH = 2
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from equipoise._core.ragged import flat_sequences, join_sequences, require_numbers
 from equipoise._core.words import say
 from equipoise.artifacts import Labels
-from equipoise.data._maps import pack, unpack
-from equipoise.data._rows import Rows
+from equipoise.data._rows import Rows, pack, unpack
 from equipoise.errors import DataError, UsageError
 
 

@@ -13,7 +13,7 @@ from equipoise._core.arrays import Floats
 from equipoise._core.logistic import log_softmax
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Scores
-from equipoise.artifacts._choice import choose
+from equipoise.artifacts.rule import choose
 from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
 from equipoise.decisions._offsets import (
     class_values,

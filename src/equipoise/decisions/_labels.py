@@ -13,7 +13,7 @@ from equipoise._core.arrays import Floats
 from equipoise._core.logistic import expit
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Scores
-from equipoise.artifacts._choice import choose
+from equipoise.artifacts.rule import choose
 from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
 from equipoise.decisions._remarks import label_notes, weight_notes
 from equipoise.decisions.calibration import OFFSET_FROM, LabelMethod, fit_label_calibrator

@@ -12,8 +12,8 @@ from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.diagnosis._registry import Facts, check, finding
 from equipoise.labels.pairs import cooccurrence, pack_rows
+from equipoise.splits.copies import near_pairs
 from equipoise.splits.leakage import row_hashes
-from equipoise.splits.near import near_pairs
 
 _ALWAYS, _NEVER = 20, 10.0
 _PARTS = ("train", "val", "test")

@@ -9,7 +9,6 @@ from equipoise.metrics.averages import (
     samples_f_beta,
     worst_label,
 )
-from equipoise.metrics.bootstrap import Replicates, bootstrap_interval, gap_bootstrap
 from equipoise.metrics.calibration import (
     brier_score,
     brier_skill,
@@ -25,10 +24,14 @@ from equipoise.metrics.influence import (
     matthews_influence,
     ranking_influences,
     ratio_influence,
+    region_influences,
     roc_auc_influence,
 )
 from equipoise.metrics.intervals import (
+    Replicates,
+    bootstrap_interval,
     boyd_interval,
+    gap_bootstrap,
     half_row_interval,
     influence_interval,
     share_interval,
@@ -57,7 +60,6 @@ from equipoise.metrics.ranking import (
     roc_auc,
 )
 from equipoise.metrics.ranks import Ranks, rank_labels, rank_positives
-from equipoise.metrics.region import region_influences
 from equipoise.metrics.reliability import (
     CalibrationLine,
     Decomposition,

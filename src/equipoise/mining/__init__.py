@@ -6,25 +6,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from equipoise.mining.annotations import Annotations, read_box_table
+    from equipoise.mining.annotations import Annotations, read_box_table, read_coco
     from equipoise.mining.book import MistakeBook
     from equipoise.mining.boxes import best_cover, best_iou, box_areas, box_iou
-    from equipoise.mining.coco import read_coco
     from equipoise.mining.dataset_pool import DatasetPool
     from equipoise.mining.inclusion import MinedRows
     from equipoise.mining.nearest import Nearest, nearest_positives
     from equipoise.mining.options import MiningOptions
-    from equipoise.mining.parquet_pool import ParquetPool
     from equipoise.mining.patches import PatchDataset
-    from equipoise.mining.pools import ArrayPool, Pool
-    from equipoise.mining.proposals import BACKGROUND, IGNORED, Proposals, label_proposals
-    from equipoise.mining.result import Mined, MiningRound
+    from equipoise.mining.pools import ArrayPool, ParquetPool, Pool
+    from equipoise.mining.proposals import (
+        BACKGROUND,
+        IGNORED,
+        Proposals,
+        label_proposals,
+        random_boxes,
+        sliding_windows,
+    )
+    from equipoise.mining.result import Mined, MiningRound, MiningTask
     from equipoise.mining.review import write_review
     from equipoise.mining.rounds import mine_hard_negatives
     from equipoise.mining.scoring import PoolScores, score_pool
-    from equipoise.mining.task import MiningTask
     from equipoise.mining.trainer import FitTrainer
-    from equipoise.mining.windows import random_boxes, sliding_windows
 
 _HOME = {
     "BACKGROUND": "proposals",
@@ -37,10 +40,10 @@ _HOME = {
     "MinedRows": "inclusion",
     "MiningOptions": "options",
     "MiningRound": "result",
-    "MiningTask": "task",
+    "MiningTask": "result",
     "MistakeBook": "book",
     "Nearest": "nearest",
-    "ParquetPool": "parquet_pool",
+    "ParquetPool": "pools",
     "PatchDataset": "patches",
     "Pool": "pools",
     "PoolScores": "scoring",
@@ -52,11 +55,11 @@ _HOME = {
     "label_proposals": "proposals",
     "mine_hard_negatives": "rounds",
     "nearest_positives": "nearest",
-    "random_boxes": "windows",
+    "random_boxes": "proposals",
     "read_box_table": "annotations",
-    "read_coco": "coco",
+    "read_coco": "annotations",
     "score_pool": "scoring",
-    "sliding_windows": "windows",
+    "sliding_windows": "proposals",
     "write_review": "review",
 }
 

@@ -19,8 +19,8 @@ from equipoise.errors import MissingExtraError, UsageError
 from equipoise.metrics import average_precision
 from equipoise.mining.dataset_pool import DatasetPool
 from equipoise.mining.pools import Pool, PoolPart
+from equipoise.mining.result import MiningTask
 from equipoise.mining.scoring import barrier, foreground, place
-from equipoise.mining.task import MiningTask
 
 try:
     import torch

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from equipoise._core.words import say
 from equipoise.errors import UsageError
-from equipoise.models._head import require_sizes
 from equipoise.models._torch import cuda_devices
-from equipoise.models.cosine import CosineHead
+from equipoise.models.head import CosineHead, require_sizes
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from equipoise._core.words import say
 from equipoise.errors import DataError, ShapeError, UsageError
-from equipoise.models._head import Head, make_head, require_dropout, require_sizes
+from equipoise.models.head import Head, make_head, require_dropout, require_sizes
 
 Padded = Tensor | tuple[Tensor, Tensor] | list[Tensor]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from equipoise._core.words import say
 from equipoise.errors import UsageError
-from equipoise.models._head import Head, make_head, require_dropout, require_sizes
+from equipoise.models.head import Head, make_head, require_dropout, require_sizes
 
 
 class MLP(nn.Module):

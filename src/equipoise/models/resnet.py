@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from equipoise.models._head import Head, make_head, require_images, require_sizes
+from equipoise.models.head import Head, make_head, require_images, require_sizes
 
 _STAGES = ((16, 1), (32, 2), (64, 2))
 _BLOCKS = 5

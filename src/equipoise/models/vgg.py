@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from equipoise.models._head import (
+from equipoise.models.head import (
     Head,
     make_head,
     require_dropout,

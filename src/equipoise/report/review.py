@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from equipoise.report.training_curves import _svg
+from equipoise.report.pictures import _svg
 
 _PARTS = (
     ("positive", "positives", "#0072b2"),

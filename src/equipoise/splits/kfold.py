@@ -15,8 +15,8 @@ from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
+from equipoise.splits._allocate import Units, gather_units
 from equipoise.splits._proof import count_parts, crossing_groups, make_proof
-from equipoise.splits._units import Units, gather_units
 from equipoise.splits.stratified import allocate, group_codes
 
 

@@ -16,10 +16,15 @@ from equipoise.artifacts.labels import Labels, to_ids
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, InfeasibleSplitError, UsageError
-from equipoise.splits._allocate import allocate_classes, allocate_iteratively
+from equipoise.splits._allocate import (
+    Units,
+    allocate_classes,
+    allocate_iteratively,
+    gather_units,
+    repair,
+    shortfall,
+)
 from equipoise.splits._proof import count_parts, crossing_groups, make_proof
-from equipoise.splits._repair import repair, shortfall
-from equipoise.splits._units import Units, gather_units
 
 PARTS = ("train", "val", "test")
 _ATTEMPTS = 8

@@ -70,7 +70,7 @@ def _write_card(trial: Trial, folder: Path) -> None:
 
 def _pictures(trial: Trial) -> dict[str, str]:
     # matplotlib is slow to load, and only a trial with a folder needs it.
-    from equipoise.report.training_curves import recall_curves, training_curves
+    from equipoise.report.pictures import recall_curves, training_curves
 
     recalls = recall_curves(trial)
     return {"curves.svg": training_curves(trial)} | ({"recalls.svg": recalls} if recalls else {})

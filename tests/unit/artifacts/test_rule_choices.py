@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from equipoise.artifacts._choice import choose
+from equipoise.artifacts.rule import choose
 from equipoise.errors import DataError
 
 values = hnp.arrays(np.float64, (5, 3), elements=st.integers(-4, 4).map(float))

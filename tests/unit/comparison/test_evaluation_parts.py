@@ -20,7 +20,7 @@ from equipoise.metrics import (
     label_confusion,
     net_benefit,
 )
-from equipoise.report.confusion import draw_confusion
+from equipoise.report.pictures import draw_confusion
 
 
 @pytest.fixture(scope="module")

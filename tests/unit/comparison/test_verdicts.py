@@ -9,7 +9,7 @@ import pytest
 
 from equipoise.artifacts import Estimate
 from equipoise.comparison import decide
-from equipoise.comparison.verdict import VERDICTS, what_would_settle
+from equipoise.comparison.gain import VERDICTS, what_would_settle
 from equipoise.metrics.paired import PairedDifference
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from slow_metrics import slow_ap, slow_auc
 
 from equipoise.errors import DataError
-from equipoise.metrics import bootstrap, bootstrap_interval, gap_bootstrap, rank_positives
+from equipoise.metrics import bootstrap_interval, gap_bootstrap, intervals, rank_positives
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_one_draw_is_the_weighted_metric() -> None:
     weights = np.array([2.0, 0.0, 1.0, 3.0, 0.0, 1.0, 0.0])
     # Drawn: positives at 4 (0) and at 3 (3); negative above (2), tied with 4 (1), below (1).
     rng = Once([0, 3, 2, 1, 1])
-    ap, auc, best = bootstrap._replicate(rank_positives(y, s), 1, 1.0, rng)  # type: ignore[arg-type]
+    ap, auc, best = intervals._replicate(rank_positives(y, s), 1, 1.0, rng)  # type: ignore[arg-type]
     assert ap[0] == pytest.approx(slow_ap(y, s, weights))
     assert auc[0] == pytest.approx(slow_auc(y, s, weights))
     assert best[0] == pytest.approx(2 * 3 / (3 + 6))
@@ -73,7 +73,7 @@ def test_the_same_seed_draws_the_same_in_any_block(monkeypatch: pytest.MonkeyPat
     first, second = (gap_bootstrap(one, n_resamples=50, seed=3) for _ in range(2))
     assert np.array_equal(first.roc_auc, second.roc_auc)
     assert not np.array_equal(first.roc_auc, gap_bootstrap(one, n_resamples=50, seed=4).roc_auc)
-    monkeypatch.setattr(bootstrap, "BLOCK", 1)
+    monkeypatch.setattr(intervals, "BLOCK", 1)
     assert np.array_equal(first.roc_auc, gap_bootstrap(one, n_resamples=50, seed=3).roc_auc)
 
 

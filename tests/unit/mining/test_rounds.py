@@ -24,8 +24,8 @@ from equipoise.mining import (
     MistakeBook,
     mine_hard_negatives,
 )
-from equipoise.mining import run as run_module
-from equipoise.mining.judging import calibrated_loss, judge
+from equipoise.mining import rounds as run_module
+from equipoise.mining.rounds import calibrated_loss, judge
 
 
 def mine(

@@ -10,7 +10,7 @@ from torch import nn
 from equipoise.artifacts import Labels
 from equipoise.errors import ShapeError
 from equipoise.labels.loss_settings import prior_bias
-from equipoise.models.bias import initialise_prior_bias
+from equipoise.models.head import initialise_prior_bias
 
 
 def test_labels_start_from_their_smoothed_log_odds_over_known_rows() -> None:

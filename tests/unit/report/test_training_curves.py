@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 
 from equipoise.artifacts import Trial
-from equipoise.report.training_curves import recall_curves, training_curves
+from equipoise.report.pictures import recall_curves, training_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -9,11 +9,12 @@ from equipoise.artifacts import Labels, Split
 from equipoise.errors import DataError, UsageError
 from equipoise.splits import redraw_validation, stratified_kfold, stratified_split
 from equipoise.splits._allocate import (
+    _types,
     allocate_classes,
     allocate_iteratively,
+    gather_units,
     lifted_demand,
 )
-from equipoise.splits._units import _types, gather_units
 
 
 def slow_fill(fractions: list[float], m: int) -> list[int]:
@@ -113,7 +114,7 @@ def test_equal_keys_of_different_units_are_told_apart(monkeypatch: pytest.Monkey
         def integers(self, *_: object, size: int, **__: object) -> np.ndarray:
             return np.zeros(size, dtype=np.uint64)
 
-    monkeypatch.setattr("equipoise.splits._units.generator", lambda *_: Zeros())
+    monkeypatch.setattr("equipoise.splits._allocate.generator", lambda *_: Zeros())
     kinds, first = _types([np.array([0, 1, 0]), np.array([1, 1, 1])], 3)
     assert kinds[0] == kinds[2] != kinds[1]
     assert first.size == 2
