@@ -25,7 +25,10 @@ def test_blocks_print_what_the_page_says() -> None:
 
 
 def test_codes_and_options_on_the_page_exist() -> None:
-    from equipoise.cli.wording import OPTIONS
+    from equipoise.cli.exits import options_of
+    from equipoise.cli.main import app
 
     assert set(re.findall(r"EQ\d{3}", TEXT)) <= set(CODES)
-    assert set(re.findall(r"`(--[a-z-]+)`", TEXT)) <= set(OPTIONS.values())
+    assert set(re.findall(r"`(--[a-z-]+)`", TEXT)) <= set(options_of(app, "split").values()) | set(
+        options_of(app, "tune").values()
+    )

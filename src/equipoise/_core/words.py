@@ -3,17 +3,81 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Self, TypeVar
 
 from equipoise.errors import UsageError
 
 Word = TypeVar("Word", bound=str)
 
 
-def say(name: str, expected: str, got: object, do: str = "") -> str:
+class Argument(NamedTuple):
+    """An argument in a message, which whoever shows the message spells: in Python ``name=value``.
+
+    Args:
+        name: One name, or several as "a and b".
+        value: What it should be, or None.
+        quoted: As the subject of the message, in backquotes and without value.
+    """
+
+    name: str
+    value: str | None = None
+    quoted: bool = False
+
+    def __str__(self) -> str:
+        if self.quoted:
+            return f"`{self.name}`"
+        if self.value is None or self.value in ("True", "False"):
+            return f"{self.name}={self.value or ''}"
+        return f'{self.name}="{self.value}"'
+
+
+class Message(str):  # noqa: SLOT000  # errors that hold one travel between processes
+    """Text that knows which of its words are arguments, so that the command line can say options.
+
+    Example:
+        >>> text = Message("Pass ", Argument("id_column", "row"), ".")
+        >>> text, text.spelt(lambda argument: f"--id {argument.value}")
+        ('Pass id_column="row".', 'Pass --id row.')
+    """
+
+    parts: tuple[str | Argument, ...]
+
+    def __new__(cls, *parts: str | Argument) -> Self:
+        made = super().__new__(cls, "".join(map(str, parts)))
+        flat: list[str | Argument] = []
+        for part in parts:
+            flat += part.parts if isinstance(part, Message) else [part]
+        made.parts = tuple(flat)
+        return made
+
+    def spelt(self, spell: Callable[[Argument], str]) -> str:
+        """Return the text with every argument as ``spell`` has it."""
+        return "".join(spell(p) if isinstance(p, Argument) else p for p in self.parts)
+
+
+def hint(text: str) -> Message:
+    """Return a text in which ``{name=}`` and ``{name=value}`` are arguments.
+
+    Example:
+        >>> hint("Say {label=y}, or {labels=}.")
+        'Say label="y", or labels=.'
+    """
+    plain = _ARGUMENT.split(text)  # words, name, value, words, ...
+    parts: list[str | Argument] = [plain[0]]
+    for name, value, words in zip(plain[1::3], plain[2::3], plain[3::3], strict=True):
+        parts += [Argument(name, value or None), words]
+    return Message(*parts)
+
+
+_ARGUMENT = re.compile(r"\{(\w+)=([^{}]*)\}")
+
+
+def say(name: str, expected: str, got: object, do: str = "") -> Message:
     """Compose the one form of message: "`name` must ..., got .... Next step."."""
-    return f"`{name}` must {expected}, got {got}." + (f" {do}" if do else "")
+    subject = Argument(name, quoted=True)
+    return Message(subject, " must ", expected, f", got {got}.", *((" ", do) if do else ()))
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.checks import require_shape, to_array
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text, hashable_ids
-from equipoise._core.words import one_of, say
+from equipoise._core.words import hint, one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.errors import DataError, DataWarning, ShapeError
 
@@ -217,7 +217,8 @@ class Labels:
             raise ShapeError(say("names", expected, len(self.names), do))
         if self.kind == "multiclass":
             if len(self.names) < 2:
-                got, do = f"only {list(self.names)}", 'Yes-or-no labels are kind="multilabel".'
+                got = f"only {list(self.names)}"
+                do = hint("Yes-or-no labels are {kind=multilabel}.")
                 raise DataError(say("values", "hold at least two classes", got, do))
             if self.values.size and int(self.values.max()) >= width:
                 expected = f"be below the number of names = {width}"

@@ -59,7 +59,7 @@ def build_sampler(maker: Callable[..., Any], labels: Labels, settings: Mapping[s
         except Exception as error:
             failure = failure or error
     name = getattr(maker, "__name__", "sampler")
-    do = "Give its settings with --arg, or a function of the labels that returns it."
+    do = "Give its settings, or a function of the labels that returns it."
     raise UsageError(say(name, "be built from the labels", repr(failure), do)) from failure
 
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import nn
 
-from equipoise._core.words import one_of, say
+from equipoise._core.words import hint, one_of, say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.audit.draws import build_sampler
@@ -32,12 +32,12 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            do = "Write --arg alpha=[1.0,2.0] or --arg gamma=1.5."
-            raise UsageError(say("--arg", "be NAME=VALUE", repr(text), do))
+            do = "Write alpha=[1.0,2.0] or gamma=1.5."
+            raise UsageError(say("arg", "be NAME=VALUE", repr(text), do))
         try:
             found[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UsageError(say("--arg", "hold a YAML value", repr(text))) from error
+            raise UsageError(say("arg", "hold a YAML value", repr(text))) from error
     return found
 
 
@@ -86,8 +86,8 @@ def read_label_names(
     if path.suffix.lower() in _TABLES or path.is_dir():
         return read_labels(path, label=label, labels=columns, kind=kind, **(coding or {}))
     if columns is not None or label is not None:
-        do = "For example --labels labels.csv --columns A,B,C,D."
-        raise UsageError(say("--labels", "be a table where columns are named", repr(text), do))
+        do = hint("For example {table=labels.csv} {columns=A,B,C,D}.")
+        raise UsageError(say("table", "be a table where columns are named", repr(text), do))
     names = [part.strip() for part in text.split(",") if part.strip()]
     return int(names[0]) if len(names) == 1 and names[0].isdigit() else names
 
@@ -117,14 +117,15 @@ def audit_path(
     made, _ = load_object(path)
     if what is None:
         what = "sampler" if looks_like_sampler(made, settings) else "loss"
-    if one_of("--as", what, ("loss", "sampler")) == "loss":
+    if one_of("what", what, ("loss", "sampler")) == "loss":
         if weight is not None:
-            raise UsageError("--loss-weight belongs to a sampler. Leave it out for a loss.")
+            do = "It belongs to a sampler."
+            raise UsageError(say("weight", "be left out for a loss", list(weight), do))
         return audit_loss(load_loss(path, settings), labels=labels, kind=kind)
     if not isinstance(labels, Labels):
-        do = "E.g. --labels labels.csv --columns A,B,C,D, or --as loss if it is no sampler."
+        do = hint("E.g. {table=labels.csv} {columns=A,B,C,D}, or {what=loss} if it is no sampler.")
         got = "nothing" if labels is None else repr(labels)
-        raise UsageError(say("--labels", "name a table of all rows for a sampler", got, do))
+        raise UsageError(say("table", "name a table of all rows for a sampler", got, do))
     if not isinstance(made, type) and isinstance(made, Iterable):
         return audit_sampler(made, labels, weight=weight)
     return audit_sampler(lambda: build_sampler(made, labels, settings), labels, weight=weight)
@@ -174,7 +175,7 @@ def load_loss(path: str, settings: Mapping[str, Any] | None = None) -> Callable[
             return made(**values)  # type: ignore[no-any-return]
         except Exception as error:
             failure = failure or error
-    raise UsageError(say(name, "be built with these --arg", repr(failure))) from failure
+    raise UsageError(say(name, hint("be built with these {arg=}"), repr(failure))) from failure
 
 
 def as_tensors(settings: Mapping[str, Any]) -> dict[str, Any]:

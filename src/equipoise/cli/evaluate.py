@@ -39,7 +39,7 @@ def run(
     everything: Annotated[bool, typer.Option("--all", help="Print every metric.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON to write.")] = None,
     as_json: o.Json = False,
-    at_least: o.FailOn = None,
+    fail: o.FailOn = None,
 ) -> None:
     """Judge a rule on rows that neither training nor tuning has seen."""
     from equipoise.artifacts import DecisionRule
@@ -71,4 +71,4 @@ def run(
         typer.echo("\n".join(evaluation_lines(result, everything)))
         typer.echo("\n" + decided_lines(loaded, *shares))
         note("\n".join(findings_lines(findings)))
-    fail_on(findings, at_least)
+    fail_on(findings, fail)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from shlex import quote
 from typing import Any
 
 import typer
 
-from equipoise.cli.wording import in_options
+from equipoise._core.words import Argument, Message
 from equipoise.errors import EquipoiseError
 
 INTERRUPTED = 130
@@ -29,30 +30,110 @@ def _wrong_use(error: Exception) -> int:
     return _stop(f"{message} See `equipoise --help`.", 2)
 
 
-def _notes_of(verb: str) -> Callable[..., None]:
-    """Return what prints a warning as a note, in the options of the verb."""
-
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        said = in_options(" ".join(str(message).split()), verb)
-        typer.echo(f"equipoise: note: {said}", err=True)
-
-    return show
-
-
 @cache
 def _command(app: typer.Typer) -> Any:
     """Read the verbs' signatures once, however often they are called in a process."""
     return typer.main.get_command(app)
 
 
+# Arguments of the library that a verb calls otherwise; the rest have the names of its parameters.
+CALLED = {
+    "assignments": "settings",
+    "confidence_level": "confidence",
+    "counts": "positives",
+    "group_column": "group",
+    "imbalance_ratio": "ratio",
+    "level": "fail",
+    "n_max": "total",
+    "n_rows": "rows",
+    "top_fraction": "top",
+    "weight": "loss_weight",
+}
+# `audit` names the table with --labels and its columns with --columns.
+OF_VERB = {"audit": {"labels": "columns", "table": "labels"}}
+# Verbs whose tables are described in a study: how labels are coded stands there.
+OF_STUDIES = ("train", "mine")
+CODING = ("positive", "negative", "unknown", "empty_token")
+
+
+def options_of(app: typer.Typer, verb: str) -> dict[str, str]:
+    """Return how a verb spells arguments of the library.
+
+    Example:
+        >>> from equipoise.cli.main import app
+        >>> found = options_of(app, "split")
+        >>> found["id_column"], found["imbalance_ratio"]
+        ('--id', '--ratio')
+    """
+    command = _command(app).commands.get(verb)
+    own = {} if command is None else {
+        p.name: p.opts[0] for p in command.params if p.opts[0].startswith("--")
+    }  # fmt: skip
+    # What a study calls settings is no option, but for the one that changes it.
+    known = {name: option for name, option in own.items() if name != "settings"}
+    for name, parameter in (CALLED | OF_VERB.get(verb, {})).items():
+        if parameter in own:
+            known[name] = own[parameter]
+    if verb in OF_STUDIES:
+        known |= {name: f"data.{name}" for name in CODING if name not in own}
+    return known
+
+
+def spell(message: str, options: Mapping[str, str]) -> str:
+    """Return a message of the library with its arguments as options.
+
+    Example:
+        >>> from equipoise._core.words import say
+        >>> spell(say("id_column", "name a column", "'x'"), {"id_column": "--id"})
+        "`--id` must name a column, got 'x'."
+        >>> text = Message("Say ", Argument("empty_token", "No Finding"), ".")
+        >>> spell(text, {"empty_token": "--empty-token"})
+        "Say --empty-token 'No Finding'."
+        >>> spell(text, {"empty_token": "data.empty_token"})
+        'Say data.empty_token: "No Finding".'
+    """
+    if not isinstance(message, Message):
+        return message
+
+    def option(argument: Argument) -> str:
+        names = argument.name.split(" and ")
+        if argument.quoted:
+            return "`" + " and ".join(options.get(name, name) for name in names) + "`"
+        if argument.name not in options:
+            return str(argument)
+        known, value = options[argument.name], argument.value
+        if value is None or value == "True":
+            return known
+        return f"{known} {quote(value)}" if known.startswith("--") else f'{known}: "{value}"'
+
+    return message.spelt(option)
+
+
+def _said(error: Warning | Exception | str) -> str:
+    """Return what an error or a warning was made with, which may know its arguments."""
+    given = getattr(error, "args", ())
+    return given[0] if given and isinstance(given[0], Message) else str(error)
+
+
+def _notes(app: typer.Typer, verb: str) -> Callable[..., None]:
+    """Return what prints a warning as a note, in the options of the verb."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        said = spell(_said(message), options_of(app, verb))
+        typer.echo(f"equipoise: note: {' '.join(said.split())}", err=True)
+
+    return show
+
+
 def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
+    verb = "".join(arguments[:1])
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _notes_of("".join(arguments[:1]))
+            warnings.showwarning = _notes(app, verb)
             code = _command(app)(arguments, standalone_mode=False, prog_name="equipoise")
     except EquipoiseError as error:
-        return _stop(in_options(str(error), "".join(arguments[:1])), error.exit_code)
+        return _stop(spell(_said(error), options_of(app, verb)), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:

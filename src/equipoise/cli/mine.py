@@ -34,7 +34,7 @@ def run(
     ] = True,
     allow_code: o.AllowCode = False,
     as_json: o.Json = False,
-    at_least: o.FailOn = None,
+    fail: o.FailOn = None,
 ) -> None:
     """Train on few negatives, add those the model wrongly believes in, and train again."""
     from equipoise.studies.default_study import mine_study_from
@@ -56,4 +56,4 @@ def run(
         print_json(mined_dict(mined, review))
     else:
         typer.echo("\n".join(mined_lines(mined, review)))
-    fail_on([*plan.training.findings, *mined.findings], at_least)
+    fail_on([*plan.training.findings, *mined.findings], fail)

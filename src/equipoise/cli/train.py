@@ -28,7 +28,7 @@ def run(
     onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx, too.")] = False,
     allow_code: o.AllowCode = False,
     as_json: o.Json = False,
-    at_least: o.FailOn = None,
+    fail: o.FailOn = None,
 ) -> None:
     """Train, and write weights, scores, a decision rule, curves and a model card."""
     from equipoise.studies.network import plan_training, run_training, trained_findings
@@ -59,4 +59,4 @@ def run(
         print_json({"trial": place, "method": trial.method, **trial.selection})
     else:
         typer.echo("\n".join(trial_lines(trial, place)))
-    fail_on([*plan.findings, *seen], at_least)
+    fail_on([*plan.findings, *seen], fail)

@@ -14,7 +14,7 @@ from scipy.stats import chi2, norm
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array, to_floats, to_fraction, to_positive
 from equipoise._core.logistic import log_softmax
-from equipoise._core.words import one_of, say
+from equipoise._core.words import hint, one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.decisions.calibration import LABEL_METHODS, fit_label_calibrator
@@ -112,7 +112,7 @@ def _probabilities(
         return scores.kind, expit(log_odds) if scores.kind == "multilabel" else np.exp(log_odds)
     if kind is None or rule is not None:
         do = "Wrap the array in Scores to apply a rule to it."
-        raise UsageError(say("scores", "be Scores, or an array with kind=", "an array", do))
+        raise UsageError(say("scores", hint("be Scores, or an array with {kind=}"), "an array", do))
     p = to_floats("scores", to_array("scores", scores, ndim=2))
     if p.shape[0] == 0 or not ((p >= 0) & (p <= 1)).all():
         raise UsageError(say("scores", "hold probabilities of at least one row", f"{p.shape}"))
@@ -180,13 +180,14 @@ def deployment_prior(
     estimated = isinstance(target_prior, str) and target_prior == "em"
     if not estimated:
         if deployment is not None:
-            do = "Pass target_prior='em' to estimate the prior from them."
-            raise UsageError(say("deployment", "come with target_prior='em'", target_prior, do))
+            do = hint("Pass {target_prior=em} to estimate the prior from them.")
+            expected = hint("come with {target_prior=em}")
+            raise UsageError(say("deployment", expected, target_prior, do))
         return target_prior, silent
     if deployment is None or deployment.split != "new":
         got = None if deployment is None else f"scores of split '{deployment.split}'"
         do = "Pass unlabelled scores of the rows that the rule will decide on."
-        expected = "be scores of split 'new' for target_prior='em'"
+        expected: str = hint("be scores of split 'new' for {target_prior=em}")
         raise UsageError(say("deployment", expected, got, do))
     if deployment.kind == scores.kind and set(deployment.names) == set(scores.names):
         deployment = deployment.in_order(scores.names)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.identity import loose_key
-from equipoise._core.words import say
+from equipoise._core.words import Message, hint, say
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.errors import DataError, DataWarning
 from equipoise.io.coding import DEFAULT, LabelCoding, entry_text
@@ -42,7 +42,8 @@ def binary_columns(
     for column, name in zip(columns, what, strict=True):
         codes, texts = _coded(column, name, coding)
         if not coding.fits(texts):
-            got, do = sorted(coding.recognised(texts)), "Declare them: positive=, negative=."
+            got = sorted(coding.recognised(texts))
+            do = hint("Declare them: {positive=}, {negative=}.")
             raise DataError(say(name, "hold words of one pair, such as yes and no", got, do))
         words |= coding.recognised(texts)
         for value in seen:
@@ -56,7 +57,7 @@ def binary_columns(
                 what[0] if len(what) == 1 else "labels",
                 "hold a 0 (absent) where -1 is to mean unknown",
                 f"1 and -1 alone ({undeclared} times -1)",
-                'Say what -1 means: negative="-1" if absent, unknown="-1" if nobody knows.',
+                hint("Say what -1 means: {negative=-1} if absent, {unknown=-1} if nobody knows."),
             )
         )
     if words:
@@ -102,16 +103,17 @@ def _coded(
     return np.asarray(coded.fill_null(empty).to_numpy(), dtype=np.int8), texts
 
 
-def _outside(column: pl.Series, what: str, row: int, coding: LabelCoding) -> str:
+def _outside(column: pl.Series, what: str, row: int, coding: LabelCoding) -> Message:
     some = {entry_text(v) for v in column.drop_nulls().unique().head(_LISTED + 1).to_list()}
-    do = "One column of class names is label=, not labels=."
+    do = hint("One column of class names is {label=}, not {labels=}.")
     if coding.is_binary or coding.unknown is not None:
         expected = "hold the declared entries"
-        do = "Declare it too: positive=, negative= or unknown=."
+        do = hint("Declare it too: {positive=}, {negative=} or {unknown=}.")
     else:
         expected = "hold 0, 1, -1 or empty (unknown)"
         if {loose_key(t) for t in some} <= {"0", "255", ""}:
-            do = 'A mask is read with positive="255" and negative="0".'
+            do = hint("A mask is read with {positive=255} and {negative=0}.")
         elif len(some) <= _LISTED:
-            do = f"If they are codes, declare them: positive=, negative=, unknown=. {do}"
+            codes = hint("If they are codes, declare them: {positive=}, {negative=}, {unknown=}. ")
+            do = Message(codes, do)
     return say(what, expected, f"{column[row]!r} in row {row}", do)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.identity import class_order, loose_key
-from equipoise._core.words import closest, say
+from equipoise._core.words import Argument, Message, closest, say
 from equipoise.artifacts.labels import UNKNOWN, Kind
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io.binary import binary_column
@@ -192,8 +192,13 @@ def _say_none(what: str, rows: Sequence[Sequence[str]]) -> None:
     for name in sorted({part for row in rows for part in row} - together):
         if name.casefold() in NONE_WORDS:
             _warn(
-                f"`{what}` holds {name!r}, which never stands beside another label and is read as "
-                f'a label of its own. Say empty_token="{name}" if it means that there is none.'
+                Message(
+                    Argument(what, quoted=True),
+                    f" holds {name!r}, which never stands beside another label and is read as a "
+                    "label of its own. Say ",
+                    Argument("empty_token", name),
+                    " if it means that there is none.",
+                )
             )
 
 

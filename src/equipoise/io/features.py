@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import say
+from equipoise._core.words import hint, say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import DataError
 from equipoise.io.coding import DEFAULT, LabelCoding
@@ -31,8 +31,10 @@ def _check_features(frame: pl.DataFrame) -> None:
                 "features",
                 "be numeric columns",
                 f"{len(other)} that are not: {', '.join(listed[:10])}",
-                "Drop or encode them (for example polars to_dummies), or name them as id_column= "
-                "or group_column=.",
+                hint(
+                    "Drop or encode them (for example polars to_dummies), or name them as "
+                    "{id_column=} or {group_column=}."
+                ),
             )
         )
     if not frame.columns:

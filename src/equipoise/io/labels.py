@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.identity import as_text
-from equipoise._core.words import closest, one_of, say
+from equipoise._core.words import Argument, Message, closest, hint, one_of, say
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, EquipoiseError, UsageError
 from equipoise.io.binary import binary_columns
@@ -62,8 +62,12 @@ def labels_from_table(
                 "label and labels",
                 "be given, exactly one of the two",
                 "neither" if label is None else "both",
-                "label= names one column (classes, or 'A|D'); labels= one column per label. "
-                f"Columns: {', '.join(frame.columns[:20])}.",
+                Message(
+                    Argument("label"),
+                    " names one column (classes, or 'A|D'); ",
+                    Argument("labels"),
+                    f" one column per label. Columns: {', '.join(frame.columns[:20])}.",
+                ),
             )
         )
     ids = _side_column(frame, "id_column", id_column)
@@ -76,11 +80,16 @@ def labels_from_table(
     require_columns(frame, "labels", columns)
     if kind == "multiclass" or not columns:
         raise UsageError(
-            say("labels", 'be columns of kind="multilabel"', f"kind={kind!r}, {columns}")
+            say(
+                "labels",
+                hint("be columns of {kind=multilabel}"),
+                f"kind={kind!r}, {columns}",
+            )
         )
     if coding.empty_token is not None:
-        do = "An empty entry of a column means what negative= or unknown= says."
-        raise UsageError(say("empty_token", "go with label=, one column", f"columns {columns}", do))
+        do = hint("An empty entry of a column means what {negative=} or {unknown=} says.")
+        expected = hint("go with {label=}, one column")
+        raise UsageError(say("empty_token", expected, f"columns {columns}", do))
     hot = binary_columns([frame[c] for c in columns], [f"column {c}" for c in columns], coding)
     return Labels.from_array(hot, kind="multilabel", names=names or columns, ids=ids, groups=groups)
 
@@ -167,7 +176,14 @@ def _from_numpy_file(
             key = loaded.files[0] if key is None and len(loaded.files) == 1 else key
             if key is None or key not in loaded:
                 known = closest(str(key), loaded.files)
-                raise DataError(say(str(path), "hold the array named by label=", key, known))
+                raise DataError(
+                    say(
+                        str(path),
+                        hint("hold the array named by {label=}"),
+                        key,
+                        known,
+                    )
+                )
             found = _from_values(loaded[key], kind, names, coding)
             extra = {k: loaded.get(k) for k in ("ids", "groups")}
             return Labels.from_array(found.values, kind=found.kind, names=found.names, **extra)

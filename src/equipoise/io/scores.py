@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.words import one_of, say
+from equipoise._core.words import Argument, Message, hint, one_of, say
 from equipoise.artifacts import DecisionRule, Labels, Scores
 from equipoise.artifacts.scores import SCORE_KINDS, Part
 from equipoise.errors import DataError, UsageError
@@ -26,9 +26,9 @@ def counts_from_text(text: str) -> dict[str, int]:
     for part in text.split(","):
         name, found, number = part.partition("=")
         if not found or not number.strip().isdigit() or not name.strip():
-            raise UsageError(say("--positives", "look like A=19000,B=65000", repr(part)))
+            raise UsageError(say("counts", "look like A=19000,B=65000", repr(part)))
         if name.strip() in counts:
-            raise UsageError(say("--positives", "name each label once", repr(name.strip())))
+            raise UsageError(say("counts", "name each label once", repr(name.strip())))
         counts[name.strip()] = int(number)
     return counts
 
@@ -41,7 +41,7 @@ def parse_prior(text: str) -> str | list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(
-            say("--target-prior", "be validation, uniform or shares as 0.1,0.9", repr(text))
+            say("target_prior", "be validation, uniform or shares as 0.1,0.9", repr(text))
         ) from None
 
 
@@ -162,14 +162,12 @@ def read_named_scores(
         raise UsageError(
             say(
                 str(path),
-                "be a file that equipoise wrote, or come with --score-kind and --scores",
+                hint("be a file that equipoise wrote, or come with {score_kind=} and {columns=}"),
                 "a table",
-                "Say what the arrays are: --score-kind logits --scores z --labels y."
-                if file.suffix == ".npz"
-                else "Say what the columns are: --score-kind logits --scores zA,zB --labels A,B.",
+                _say_what(file.suffix == ".npz"),
             )
         )
-    one_of("--score-kind", score_kind, SCORE_KINDS)
+    one_of("score_kind", score_kind, SCORE_KINDS)
     missing = [c for c in columns if c not in frame.columns]
     if missing:
         raise DataError(say(str(path), f"hold the score columns {list(columns)}", f"no {missing}"))
@@ -191,6 +189,14 @@ def read_named_scores(
     values = as_numbers(frame, [columns[i] for i in order]).to_numpy()
     given: dict[str, Any] = {score_kind: np.asarray(values)}
     return Scores.from_arrays(truth, split=split, **given), tuple(called[i] for i in order)
+
+
+def _say_what(arrays: bool) -> Message:
+    words = ("arrays", "z", "y") if arrays else ("columns", "zA,zB", "A,B")
+    return Message(
+        f"Say what the {words[0]} are: ", Argument("score_kind", "logits"), " ",
+        Argument("columns", words[1]), " ", Argument("labels", words[2]), ".",
+    )  # fmt: skip
 
 
 def array_names(columns: Sequence[str], arrays: Mapping[str, Sequence[str]]) -> Sequence[str]:
@@ -230,12 +236,12 @@ def bind_columns(
         do = "Each column once."
         if len(names) == 1 and len(given) == 2:
             do = "Two classes are one label here: give the column of the positive one alone."
-        raise DataError(say("--scores", expected, list(given), do))
+        raise DataError(say("columns", expected, list(given), do))
     common = sorted(set(given) & (set(names) | set(stored)))
     if common:
         expected = f"name the columns of {list(stored or names)}, all or none of them"
         do = "Names are matched, not positions: rename the columns that differ."
-        raise DataError(say("--scores", expected, f"{list(given)}, of which {common} are", do))
+        raise DataError(say("columns", expected, f"{list(given)}, of which {common} are", do))
     found = next(filter(None, (_by_affix(given, w) for w in (names, stored) if w)), None)
     if found is not None:
         if found != sorted(found):

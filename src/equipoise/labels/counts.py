@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import one_of, say
+from equipoise._core.words import hint, one_of, say
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, UsageError
 
@@ -82,7 +82,12 @@ def _from_mapping(counts: Mapping[str, int], n_rows: int | None, kind: Kind) -> 
         if n_rows not in (None, total):
             what = f"equal the sum of the class counts = {total}"
             raise DataError(
-                say("n_rows", what, n_rows, 'Labels that can coincide are kind="multilabel".')
+                say(
+                    "n_rows",
+                    what,
+                    n_rows,
+                    hint("Labels that can coincide are {kind=multilabel}."),
+                )
             )
         n_rows = total
     elif n_rows is not None and n_rows < largest:

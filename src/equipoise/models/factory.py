@@ -14,7 +14,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.words import closest, one_of, say
+from equipoise._core.words import closest, hint, one_of, say
 from equipoise.errors import DataError, MissingExtraError, UsageError
 from equipoise.models._torch import cuda_devices
 from equipoise.models.head import Head, require_sizes
@@ -289,7 +289,7 @@ def _build(
         model = build_from_library(library, rest, num_outputs, shape, settings)
     else:
         if not allow_code:
-            do = "Pass allow_code=True (--allow-code) if you trust it."
+            do = hint("Pass {allow_code=True} if you trust it.")
             raise UsageError(say("name", "not run code", repr(name), do))
         model = build_from_callable(name, num_outputs, settings)
     return _finished(name, model, num_outputs, shape, last)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.arrays import Ints
 from equipoise._core.rng import generator
-from equipoise._core.words import closest, one_of, say
+from equipoise._core.words import closest, hint, one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
@@ -145,7 +145,7 @@ def _require_rows(labels: Labels, have: Ints, need: Ints, what: str) -> None:
                 f"class {labels.names[k]}",
                 f"have {need[k]} rows for {what}",
                 have[k],
-                "Lower the sizes asked for, or put a class with more rows there (order=).",
+                hint("Lower the sizes asked for, or put a class with more rows there ({order=})."),
             )
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from equipoise._core.arrays import Floats
 from equipoise._core.files import atomic_path
-from equipoise._core.words import one_of, say
+from equipoise._core.words import hint, one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS
@@ -152,10 +152,10 @@ def _table(
     held: pl.DataFrame | None,
 ) -> _Source:
     if score_kind is None or not columns or not called:
-        do = "Say what the columns are: --score-kind logits --scores zA,zB."
-        expected = "be scores that equipoise wrote, or come with --score-kind and --scores"
+        do = hint("Say what the columns are: {score_kind=logits} {columns=zA,zB}.")
+        expected = hint("be scores that equipoise wrote, or come with {score_kind=} and {columns=}")
         raise UsageError(say(str(path), expected, "a table", do))
-    one_of("--score-kind", score_kind, SCORE_KINDS)
+    one_of("score_kind", score_kind, SCORE_KINDS)
     missing = [c for c in [*columns, *([id_column] if id_column else [])] if c not in found]
     if missing:
         raise DataError(say(str(path), f"hold the columns {missing}", f"{list(found)[:20]}"))
@@ -278,7 +278,7 @@ def apply_file(
 
     target = Path(out)
     if target.suffix not in (".parquet", ".csv"):
-        raise UsageError(say("--out", "end in .parquet or .csv", target.suffix or "no ending"))
+        raise UsageError(say("out", "end in .parquet or .csv", target.suffix or "no ending"))
     source = _source(rule, Path(path), score_kind, columns, id_column, batch_rows)
     source.check(rule)
     n_rows, decided = source.rows(), dict.fromkeys(rule.names, 0)

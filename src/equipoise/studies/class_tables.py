@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import say
+from equipoise._core.words import hint, say
 from equipoise.diagnosis import ClassTable
 from equipoise.errors import DataError
 from equipoise.io import as_numbers, read_table
@@ -61,7 +61,7 @@ def read_class_table(path: str | Path, support: int | None = None) -> ClassTable
         if rows.dtype.kind not in "fiu":
             raise DataError(say(f"{path}, column support", "hold numbers", table["support"][0]))
     else:
-        do = "Give it: --support 50, or a column `support`."
+        do = hint("Give it: {support=50}, or a column `support`.")
         raise DataError(say(str(path), "say how many test rows each class has", "nothing", do))
     names = tuple(str(v) for v in table[table.columns[0]].to_list())
     return ClassTable.from_columns(

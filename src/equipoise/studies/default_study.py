@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from equipoise._core.words import say
+from equipoise._core.words import Argument, Message, hint, say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.methods import THRESHOLDS, methods_for
@@ -62,6 +62,20 @@ def table_spec(
     return spec
 
 
+_STUDY_OR_TABLE = hint("be a study (.yaml), or come with {label=}")
+
+
+def _in_the_study(*names: str) -> Message:
+    """Return why arguments that describe a table do not go with a study."""
+    first: list[str | Argument] = []
+    for name in names:
+        first += [Argument(name, quoted=True), ", "]
+    return Message(
+        *first, "and how labels are coded, describe a table; a study names them under `data:`. "
+        "Change them there, or with ", Argument("assignments", "data.label=y"), ".",
+    )  # fmt: skip
+
+
 def study_from(
     source: Path,
     label: str | None,
@@ -78,17 +92,11 @@ def study_from(
     if source.suffix in (".yaml", ".yml"):
         described = (label, labels, kind, id_column, group, test)
         if any(v is not None for v in described) or any((coding or {}).values()):
-            raise UsageError(
-                "--label, --labels, --kind, --id, --group, --test and how labels are coded "
-                "describe a table; a study names them under `data:`. Change them there, or with "
-                "--set data.label=y."
-            )
+            raise UsageError(_in_the_study("label", "labels", "kind", "id_column", "group", "test"))
         return load_study(source, tuple(assignments or ()))
     if label is None and labels is None:
-        do = "Name the label column: --label y, or --labels A,B,C."
-        raise UsageError(
-            say(str(source), "be a study (.yaml), or come with --label", "neither", do)
-        )
+        do = hint("Name the label column: {label=y}, or {labels=A,B,C}.")
+        raise UsageError(say(str(source), _STUDY_OR_TABLE, "neither", do))
     spec = table_spec(source, label, labels, delimiter, kind, id_column, group, coding)
     data = spec.model_dump(exclude_none=True)
     if test is not None:
@@ -138,17 +146,12 @@ def mine_study_from(
     named = {key: value for key, value in columns.items() if value is not None}
     if source.suffix in (".yaml", ".yml"):
         if named:
-            raise UsageError(
-                "--label, --labels, --id and --group describe a table; a study names them under "
-                "`data:`. Change them there, or with --set data.label=y."
-            )
+            raise UsageError(_in_the_study("label", "labels", "id_column", "group"))
         content = read_relative(source, tuple(changes))
     else:
         if label is None and labels is None:
-            do = "Name the label column: --label y."
-            raise UsageError(
-                say(str(source), "be a study (.yaml), or come with --label", "neither", do)
-            )
+            do = hint("Name the label column: {label=y}.")
+            raise UsageError(say(str(source), _STUDY_OR_TABLE, "neither", do))
         if labels is not None:
             named["labels"] = labels.split(",")  # type: ignore[assignment]
         data = {"source": "table", "path": str(source), **named}

@@ -75,7 +75,7 @@ class Sources:
         rows = [read_log(p) for p in logs if not (p / "trial.json").is_file()]
         if len(rows) > 1:
             do = "Several trials of `equipoise train` may be given."
-            raise UsageError(say("--log", "be one log of another framework", len(rows), do))
+            raise UsageError(say("log", "be one log of another framework", len(rows), do))
         self.trial = trials[0] if len(trials) == 1 else None
         self.material = Material(
             setups=() if setup is None else read_setups(setup),
@@ -100,7 +100,7 @@ class Sources:
             from equipoise.io.tables import read_table, require_columns
 
             frame = read_table(self.table)
-            require_columns(frame, "--images", [self.images])
+            require_columns(frame, "images", [self.images])
             paths = [self.table.parent / str(p) for p in frame[self.images].to_list()]
         else:
             return None
@@ -117,7 +117,7 @@ class Sources:
         frame = as_numbers(read_table(self.table))
         rest = [c for c in frame.columns if c not in named and frame[c].dtype.is_numeric()]
         if not rest:
-            raise DataError(say("--features", "find numeric columns beside the labels", "none"))
+            raise DataError(say("features", "find numeric columns beside the labels", "none"))
         return frame.select(rest).to_numpy().astype(np.float64)
 
 
@@ -156,7 +156,7 @@ def write_results(
         subject: What was looked at.
         out: A file, or None.
     """
-    one_of("--format", form, FORMATS)
+    one_of("form", form, FORMATS)
     if form == "html":
         text = findings_page(results, subject)
     elif form == "sarif":

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from equipoise._core.files import write_text
 from equipoise._core.progress import Progress
-from equipoise._core.words import closest, say
+from equipoise._core.words import Argument, Message, closest, say
 from equipoise.artifacts import Labels
 from equipoise.data import ArrayDataset
 from equipoise.errors import DataError, UsageError
@@ -124,7 +124,7 @@ def _one_sided(rows: TrainRows, negative: str | None) -> tuple[TrainRows, int, s
         raise DataError(say("data", "name its labels", None))
     if labels.kind == "multilabel":
         if len(labels.names) != 1:
-            do = f"Mine one at a time: --labels {labels.names[0]}."
+            do: str = Message("Mine one at a time: ", Argument("labels", labels.names[0]), ".")
             raise DataError(say("labels", "be one label or classes", list(labels.names), do))
         if negative is not None:
             do = "They are the rows where it is 0."

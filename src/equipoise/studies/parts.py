@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.files import atomic_path, write_text
-from equipoise._core.words import one_of, say
+from equipoise._core.words import hint, one_of, say
 from equipoise.artifacts import Labels, Split
 from equipoise.errors import DataError, UsageError
 from equipoise.io import read_table
@@ -42,7 +42,7 @@ def draw_splits(
     copies: Copies | None = None,
 ) -> list[Split]:
     """Return the split, or one per fold, that the command line asks for; copies stay together."""
-    asked = {"--fractions": fractions, "--folds": folds, "--long-tail": long_tail}
+    asked = {"fractions": fractions, "folds": folds, "long_tail": long_tail}
     both = [name for name, value in asked.items() if value is not None]
     if len(both) > 1:
         raise UsageError(say(" and ".join(both), "not be given together", "both", "Choose one."))
@@ -53,7 +53,7 @@ def draw_splits(
         settings["groups"] = copies.units
     if folds is not None:
         if folds < 2:
-            raise UsageError(say("--folds", "be at least 2", folds))
+            raise UsageError(say("folds", "be at least 2", folds))
         made = stratified_kfold(labels, n_splits=folds, **settings)
     else:
         shares = DEFAULT if fractions is None else fractions
@@ -94,19 +94,19 @@ class LongTail:
         per_class: tuple[int | None, int | None],
         order: Sequence[str] | None,
     ) -> LongTail | None:
-        """Return the settings, or None without --long-tail; then none of the rest may be given."""
+        """Return the settings, or None where no tail is wanted, nor the rest given."""
         rest = (ratios, shape, total, *per_class, order)
         if not wanted:
             if any(value is not None for value in rest):
-                raise UsageError(
-                    "--ratio, --shape, --total, --test-per-class, --val-per-class and --order "
-                    "belong to --long-tail. Add --long-tail, or leave them out."
-                )
+                names = "ratio and shape and total and test_per_class and val_per_class and order"
+                do = hint("They belong to a tail. Add {long_tail=True}, or leave them out.")
+                raise UsageError(say(names, "go with a long tail", "none", do))
             return None
         if ratios is None:
-            raise UsageError(say("--ratio", "be given with --long-tail", None, "E.g. --ratio 20."))
+            do = hint("E.g. {ratio=20}.")
+            raise UsageError(say("ratio", "be given with a long tail", None, do))
         known: tuple[Shape, ...] = ("exp", "step")
-        form = one_of("--shape", shape or "exp", known)
+        form = one_of("shape", shape or "exp", known)
         return cls(ratios, form, total, *per_class, order)
 
     def draw(self, labels: Labels, seed: int) -> Split:
@@ -147,11 +147,11 @@ def write_splits(
         return write_parts(splits[0], labels, source, out, copy)
     if copy is not None:
         do = "Write the folds, and copy what fold_0.json names."
-        raise UsageError(say("--copy", "go with one split", "folds", do))
+        raise UsageError(say("copy", "go with one split", "folds", do))
     stale = out / f"fold_{len(splits)}.json"
     if stale.exists():
-        do = "Give another --out: folds of two runs do not mix."
-        raise DataError(say("--out", f"hold no more than {len(splits)} folds", stale.name, do))
+        do = "Give another: folds of two runs do not mix."
+        raise DataError(say("out", f"hold no more than {len(splits)} folds", stale.name, do))
     fold = np.empty(len(labels), dtype=np.int64)
     for k, split in enumerate(splits):
         fold[split.val] = k
@@ -229,9 +229,9 @@ def _copy_files(split: Split, labels: Labels, source: Path, copy: Path) -> None:
     The folder appears when it is complete.
     """
     if not source.is_dir() or labels.ids is None:
-        raise DataError(say("--copy", "go with a class folder", f"{source}", "Leave --copy out."))
+        raise DataError(say("copy", "go with a class folder", f"{source}", "Leave it out."))
     if copy.exists():
-        raise DataError(say("--copy", "name a new folder", f"{copy}, which exists"))
+        raise DataError(say("copy", "name a new folder", f"{copy}, which exists"))
     copy.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{copy.name}-", dir=copy.parent) as temporary:
         whole = Path(temporary) / "whole"
@@ -243,7 +243,7 @@ def _copy_files(split: Split, labels: Labels, source: Path, copy: Path) -> None:
                 if target.exists():  # where upper and lower case are the same to the disk
                     taken = target.resolve().relative_to((whole / part).resolve()).as_posix()
                     got, do = f"{name} and {taken}", "Rename one of the two."
-                    raise DataError(say("--copy", "find a free name for each", got, do))
+                    raise DataError(say("copy", "find a free name for each", got, do))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source / name, target)
         whole.replace(copy)

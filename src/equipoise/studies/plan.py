@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise._core.fingerprint import canonical_json
 from equipoise._core.progress import Progress
-from equipoise._core.words import say
+from equipoise._core.words import hint, say
 from equipoise.artifacts import Split
 from equipoise.errors import EquipoiseError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
@@ -127,7 +127,7 @@ def _require_code(study: Study, allow_code: bool) -> None:
     """Raise if a study names code of the user's that may not run."""
     for arm in study.arms:
         if ":" in arm.method and not allow_code:
-            do = "Give --allow-code if you trust it."
+            do = hint("Give {allow_code=True} if you trust it.")
             raise UsageError(say(f"arm {arm.label}", "run no foreign code", arm.method, do))
 
 

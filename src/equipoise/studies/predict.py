@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset
 
 from equipoise._core.identity import as_text
-from equipoise._core.words import say
+from equipoise._core.words import hint, say
 from equipoise.artifacts import DecisionRule, Scores, Trial
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, DataWarning, UsageError
@@ -65,7 +65,9 @@ def predict_files(
         raise DataError(say(str(folder), "be the folder of a trial", "nothing there"))
     chosen = folder / "rule.json" if rule is None else Path(rule)
     if not chosen.is_file():
-        do = "Tune one: equipoise tune TRIAL/val.parquet -o rule.json, and pass --rule rule.json."
+        do = hint(
+            "Tune one: equipoise tune TRIAL/val.parquet -o rule.json, and pass {rule=rule.json}."
+        )
         raise DataError(say(str(chosen), "be a rule", "nothing there", do))
     loaded = DecisionRule.load(chosen)
     scores = predict_scores(
@@ -131,7 +133,7 @@ def export_trial(trial: str | Path, *, allow_code: bool = False) -> Path:
     network, facts, _ = load_network(folder, allow_code)
     if facts["data"]["source"] == "sequences":
         do = "Predict with `equipoise predict`."
-        raise UsageError(say("--onnx", "be for images and tables", "packed sequences", do))
+        raise UsageError(say("onnx", "be for images and tables", "packed sequences", do))
     x = torch.zeros(2, *facts["input_shape"])
     return export_onnx(network, x, folder / "model.onnx", names=facts["names"])
 

@@ -636,21 +636,21 @@ def set_value(content: dict[str, Any], assignment: str) -> None:
     """Apply one ``a.b=c`` of the command line; the value is read as YAML."""
     path, found, raw = assignment.partition("=")
     if not found or not path:
-        raise UsageError(say("--set", "look like a.b=value", repr(assignment)))
+        raise UsageError(say("assignments", "look like a.b=value", repr(assignment)))
     *parents, last = path.split(".")
     place = content
     for key in parents:
         place = place.setdefault(key, {})
         if not isinstance(place, dict):
-            raise UsageError(say("--set", f"name a mapping before `{last}`", repr(path)))
+            raise UsageError(say("assignments", f"name a mapping before `{last}`", repr(path)))
     try:
         place[last] = yaml.safe_load(raw)
     except yaml.YAMLError as error:
-        raise UsageError(say("--set", "hold a YAML value", repr(raw))) from error
+        raise UsageError(say("assignments", "hold a YAML value", repr(raw))) from error
 
 
 def read_study(file: Path, assignments: tuple[str, ...]) -> Any:
-    """Return the content of a study file with ``--set`` applied, not checked yet."""
+    """Return the content of a study file with assignments applied, not checked yet."""
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -666,7 +666,7 @@ def read_study(file: Path, assignments: tuple[str, ...]) -> Any:
 
 
 def read_relative(path: str | Path, assignments: tuple[str, ...]) -> Any:
-    """Return the content of a study file with ``--set`` applied and paths seen from its folder."""
+    """Return the content of a study file with changes applied, paths seen from its folder."""
     file = Path(path)
     content = read_study(file, assignments)
     if isinstance(content, dict):

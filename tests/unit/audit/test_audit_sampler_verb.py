@@ -73,7 +73,7 @@ def test_settings_rules_and_classes(capsys: pytest.CaptureFixture[str]) -> None:
         (["foreign_samplers:product_sampler", *HOT, "--as", "samplr"], 2, "Did you mean"),
         (["torch.utils.data:WeightedRandomSampler", *HOT, "--arg", "weights=maxx"], 2, "`max`"),
         (["foreign_samplers:ready", *HOT, "--loss-weight", "1,b"], 2, "numbers separated"),
-        (["foreign_samplers:ready", *HOT, "--loss-weight", "1"], 3, "`weight` must have shape"),
+        (["foreign_samplers:ready", *HOT, "--loss-weight", "1"], 3, "-weight` must have shape"),
         (["foreign_losses:clamped", "--loss-weight", "1"], 2, "belongs to a sampler"),
     ],
 )

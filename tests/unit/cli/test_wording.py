@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import pickle
+import re
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from equipoise.cli.exits import run_app
+import equipoise
+from equipoise._core.words import Argument, Message, say
+from equipoise.cli.exits import CALLED, OF_VERB, options_of, run_app, spell
 from equipoise.cli.main import app
-from equipoise.cli.wording import OF_VERB, OPTIONS, in_options
+from equipoise.errors import UsageError
 
 SCORES = ["--score-kind", "logits", "--scores", "zA,zB"]
 SAMPLER = ["audit", "equipoise.sampling:ClassBalancedSampler", "--allow-code", "--labels", "t.csv"]
@@ -58,14 +63,46 @@ def test_verbs_speak_of_options(
 def test_every_option_exists() -> None:
     from typer.main import get_command
 
-    group = get_command(app)
-    verbs = group.commands  # type: ignore[attr-defined]
-    known = {option for verb in verbs.values() for p in verb.params for option in p.opts}
-    assert set(OPTIONS.values()) <= known
+    verbs = get_command(app).commands  # type: ignore[attr-defined]
+    parameters = {p.name for verb in verbs.values() for p in verb.params}
+    assert set(CALLED.values()) <= parameters
     for verb, own in OF_VERB.items():
-        assert set(own.values()) <= {option for p in verbs[verb].params for option in p.opts}
+        assert set(own.values()) <= {p.name for p in verbs[verb].params}
+    for verb, command in verbs.items():
+        options = {option for p in command.params for option in p.opts}
+        known = set(options_of(app, verb).values())
+        assert {o for o in known if o.startswith("--")} <= options
 
 
 def test_other_words_stay() -> None:
     text = "`weights` must be 3, got 4. Did you mean `label`? Pass probabilities=False."
-    assert in_options(text, "split") == text
+    assert spell(text, options_of(app, "split")) == text
+    told = say("weights", "be 3", 4, "Did you mean `label`? Pass probabilities=False.")
+    assert told == text
+    assert spell(told, options_of(app, "split")) == text
+
+
+def test_a_message_keeps_its_arguments_in_an_error_and_through_a_pickle() -> None:
+    error = UsageError(say("kind", "be known", "x", Message("Give ", Argument("kind", "a b"), ".")))
+    assert str(error) == '`kind` must be known, got x. Give kind="a b".'
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (
+        spell(again.args[0], {"kind": "--kind"})
+        == "`--kind` must be known, got x. Give --kind 'a b'."
+    )
+
+
+def test_the_library_names_no_options() -> None:
+    root, found = Path(equipoise.__file__).parent, []
+    for path in root.rglob("*.py"):
+        if path.parent.name in ("cli", "report"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Constant) or id(node) in docs:
+                continue
+            text = node.value if isinstance(node.value, str) else ""
+            if re.search(r"(?<![\w-])--[a-z]", text) and "equipoise " not in text:
+                found.append(f"{path.name}: {text}")
+    assert found == []

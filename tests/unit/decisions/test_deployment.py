@@ -115,7 +115,7 @@ VAL, NEW = rows(0.1, "val", 4, n=200), rows(0.1, "new", 5, labelled=False, n=200
     [
         (lambda: tune(VAL, target_prior="em"), UsageError, "split 'new' .*got None"),
         (lambda: tune(VAL, target_prior="em", deployment=VAL), UsageError, "of split 'val'"),
-        (lambda: tune(VAL, deployment=NEW), UsageError, "come with target_prior='em'"),
+        (lambda: tune(VAL, deployment=NEW), UsageError, 'come with target_prior="em"'),
         (
             lambda: tune(
                 VAL,

@@ -65,7 +65,7 @@ def test_classifiers_of_the_user_are_arms(tmp_path: Path) -> None:
         {"method": f"{MINE}:resampled", "name": "oversampled LR"},
     ]
     own = study(arms, tuning={"lr": [1e-3, 1e-2]})
-    with pytest.raises(UsageError, match=r"run no foreign code.*--allow-code"):
+    with pytest.raises(UsageError, match=r"run no foreign code.*allow_code=True"):
         running.run_study(own, out=tmp_path)
     assert {k: len(v) for k, v in settings_of(own).items()} == {
         "none": 2, "weighted LR": 2, "oversampled LR": 1,

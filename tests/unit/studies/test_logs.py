@@ -92,7 +92,7 @@ def test_class_tables_of_one_run_and_of_several(tmp_path: Path) -> None:
         "none": [0.9, 0.4], "focal": [0.8, 0.5],
     }  # fmt: skip
     assert two.recall_train["none"].tolist() == [1.0, 0.9]
-    with pytest.raises(DataError, match="--support 50"):
+    with pytest.raises(DataError, match='support="50"'):
         read_class_table(tmp_path / "two.csv")
     (tmp_path / "odd.csv").write_text("class,f1\ncat,0.9\n")
     with pytest.raises(DataError, match="hold a column with recall"):

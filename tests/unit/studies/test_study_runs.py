@@ -63,7 +63,7 @@ def test_set_changes_nested_values_and_reads_yaml() -> None:
     set_value(content, "comparison.target_prior=[0.2, 0.8]")
     assert content == {"training": {"epochs": 7}, "comparison": {"target_prior": [0.2, 0.8]}}
     for wrong in ("training.epochs", "=3", "training.epochs.x=1", "a=[1"):
-        with pytest.raises(UsageError, match="--set"):
+        with pytest.raises(UsageError, match="`assignments`"):
             set_value(content, wrong)
 
 
