@@ -47,11 +47,12 @@ def run(
 ) -> None:
     """Calibrate and choose thresholds on validation rows; write them as JSON."""
     from equipoise.artifacts import Scores
-    from equipoise.cli.goal import (
+    from equipoise.cli.objective import (
         in_names_order,
         parse_costs,
         parse_shares,
         parse_target,
+        read_objective,
         rule_table,
     )
     from equipoise.decisions import tune
@@ -65,12 +66,25 @@ def run(
     new = None if deployment is None else Scores.load(deployment)
     target = in_names_order("--target-prior", parse_target(target_prior), found.names)
     train = in_names_order("--train-prior", parse_shares("--train-prior", train_prior), found.names)
-    rule = tune(found, objective=objective, target_prior=target,
-                calibration=calibration, costs=parse_costs(costs), at_least=at_least,
-                confidence_level=confidence, threshold_probability=threshold_probability,
-                budget=budget, k=k, train_prior=train,
-                free_offsets=free_offsets, score_names=called, deployment=new,
-                seed=seed)  # fmt: skip
+    parameters = {
+        "costs": parse_costs(costs),
+        "at_least": at_least,
+        "confidence_level": confidence,
+        "threshold_probability": threshold_probability,
+        "flags_per_row": budget,
+        "k": k,
+        "train_prior": train,
+        "free_offsets": free_offsets,
+    }
+    rule = tune(
+        found,
+        objective=read_objective(objective, found.kind, parameters),
+        target_prior=target,
+        calibration=calibration,
+        score_names=called,
+        deployment=new,
+        seed=seed,
+    )
     rule.save(out)
     # What is odd about the scores decides what the rule is worth, so it is said here.
     findings = [f for f in diagnose(scores=found) if f.code in SCORE_CHECKS]

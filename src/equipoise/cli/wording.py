@@ -7,7 +7,7 @@ from shlex import quote
 
 # Arguments whose option is spelt in the same way; `scores` is left out: it is mostly a file.
 SAME = (
-    "at_least", "budget", "by", "calibration", "costs", "deployment", "delimiter", "empty_token",
+    "at_least", "by", "calibration", "costs", "deployment", "delimiter", "empty_token",
     "figure", "fractions", "free_offsets", "k", "kind", "label", "labels", "max_fpr",
     "min_per_part", "negative", "net_benefit_at", "objective", "order", "positive", "target_prior",
     "threshold_probability", "total", "train_counts", "train_prior", "unknown",
@@ -15,6 +15,7 @@ SAME = (
 OTHER = {
     "columns": "--scores",
     "confidence_level": "--confidence",
+    "flags_per_row": "--budget",
     "group_column": "--group",
     "id_column": "--id",
     "imbalance_ratio": "--ratio",

@@ -1,19 +1,57 @@
-"""What ``equipoise tune`` reads as text, costs and shares, and the table it prints."""
+"""The objective of ``equipoise tune`` from its options, and the table of the rule it makes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, cast
 
 from equipoise._core.words import say
 from equipoise.cli.console import table
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from equipoise.artifacts import DecisionRule
+    from equipoise.artifacts.labels import Kind
+    from equipoise.decisions import Objective
 
 Named = list[float] | dict[str, float]
+
+
+def read_objective(
+    name: str | None, kind: Kind, options: Mapping[str, Any]
+) -> str | Objective | None:
+    """Return the record that a name and the options for its parameters make.
+
+    Args:
+        name: Of ``--objective``, or None for the default of the kind.
+        kind: Of the scores.
+        options: Parameter -> what was given for it, None for nothing.
+
+    Raises:
+        UsageError: a parameter that is missing, out of range or of another objective.
+    """
+    from equipoise._core.checks import to_fraction
+    from equipoise.decisions.objectives import DEFAULTS, find_objective
+
+    called = name or DEFAULTS[kind]
+    record = find_objective(called)
+    if record is None or kind not in record.kinds:
+        return name  # tune says what it may be
+    takes = {f.name: f.default is MISSING for f in fields(record)}
+    for option in (o for o, is_needed in takes.items() if is_needed and options[o] is None):
+        raise UsageError(say(option, f"be given for the objective '{called}'", None))
+    # A confidence has a default, so that it says nothing about the objective.
+    to_fraction("confidence_level", options["confidence_level"])
+    given = {option: value for option, value in options.items() if value is not None}
+    for option, value in given.items():
+        if option not in takes and option != "confidence_level":
+            do = "Leave it out, or choose the objective that takes it."
+            expected = f"be left out for the objective '{called}'"
+            raise UsageError(say(option, expected, value, do))
+    given = {option: value for option, value in given.items() if option in takes}
+    return cast("Objective", cast(Any, record)(**given)) if given else called
 
 
 def parse_shares(name: str, text: str | None) -> Named | None:
