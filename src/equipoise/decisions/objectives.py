@@ -398,14 +398,11 @@ class Cost(Objective):
 class _CostOfClasses(Objective):
     """Costs of classes, checked, as an array: they are looked up row by row."""
 
-    matrix: Floats
+    costs: Floats
     kinds = ("multiclass",)
     _name = "cost"
     _class_measure = "cost"
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        return {"costs": self.matrix.tolist()}
+    _stored = ("costs",)
 
     @property
     def choice(self) -> Mapping[str, Any]:
@@ -413,7 +410,7 @@ class _CostOfClasses(Objective):
 
     def class_values(self, y: Classes, decided: Classes, width: int) -> Floats:
         """Return the mean cost of the rows of each class."""
-        paid = np.bincount(y, self.matrix[y, decided], minlength=width)
+        paid = np.bincount(y, self.costs[y, decided], minlength=width)
         counts = np.bincount(y, minlength=width)
         return _over(paid, counts)
 
@@ -425,7 +422,7 @@ class _CostOfClasses(Objective):
         weights: Floats | None = None,
     ) -> float:
         """Return the mean cost of a row, negated."""
-        return -float(np.average(self.matrix[y, decided], weights=weights))
+        return -float(np.average(self.costs[y, decided], weights=weights))
 
 
 @dataclass(frozen=True, slots=True)
