@@ -65,12 +65,15 @@ def plug_in_threshold(
 
     Args:
         log_odds: (N,) calibrated log-odds at the prior that the decisions are for, N >= 1.
-        objective: As for :func:`equipoise.tune`, for labels; one that is searched, or has a
-            formula: not "precision", "recall", "prevalence" or a stated policy.
+        objective: As for :func:`equipoise.tune`, for labels; no budget and no "top_k", which look
+            at several labels, and no "rescale", which tunes nothing.
         weights: Share of positives and of negatives at that prior over their share in these rows.
 
     Returns:
         A cut between distinct log-odds; rows at or above it are flagged.
+
+    Raises:
+        UsageError: an objective that gives no threshold of one label, or lacks its parameters.
 
     Example:
         >>> z = np.log(np.array([0.8, 0.3, 0.1]) / np.array([0.2, 0.7, 0.9]))
