@@ -1,57 +1,108 @@
-"""The objective of ``equipoise tune`` from its options, and the table of the rule it makes."""
+"""The objective of ``equipoise tune``: its options, and how their text is read."""
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
 
 from equipoise._core.words import say
-from equipoise.cli.console import table
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from equipoise.artifacts import DecisionRule
     from equipoise.artifacts.labels import Kind
     from equipoise.decisions import Objective
 
 Named = list[float] | dict[str, float]
 
 
-def read_objective(
-    name: str | None, kind: Kind, options: Mapping[str, Any]
-) -> str | Objective | None:
-    """Return the record that a name and the options for its parameters make.
+@dataclass(frozen=True, slots=True)
+class ObjectiveOptions:
+    """What decisions are for; the parameters are called as those of the records."""
 
-    Args:
-        name: Of ``--objective``, or None for the default of the kind.
-        kind: Of the scores.
-        options: Parameter -> what was given for it, None for nothing.
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="f1, f2, cost, balanced_accuracy, mcc, precision, recall, net_benefit, "
+            "prevalence, budget, top_k, rescale; for classes balanced_accuracy, accuracy, "
+            "macro_f1, cost, rescale."
+        ),
+    ] = None
+    at_least: Annotated[
+        float | None, typer.Option(help="For precision and recall: what must be reached.")
+    ] = None
+    confidence_level: Annotated[
+        float, typer.Option("--confidence", help="At which a precision is certified.")
+    ] = 0.95
+    costs: Annotated[
+        str | None,
+        typer.Option(
+            help="For cost: FALSE_ALARM,MISS, or a matrix 0,1;5,0 (row truth, column choice)."
+        ),
+    ] = None
+    threshold_probability: Annotated[
+        float | None,
+        typer.Option(help="For net_benefit: the probability at which acting breaks even."),
+    ] = None
+    flags_per_row: Annotated[
+        float | None,
+        typer.Option("--budget", help="For budget: flags per row, over all labels."),
+    ] = None
+    k: Annotated[int | None, typer.Option("--k", help="For top_k: labels per row.")] = None
+    train_prior: Annotated[
+        str | None,
+        typer.Option(
+            help="For rescale: training shares, 0.1,0.9 or A=.1,B=.9; else the rows' own."
+        ),
+    ] = None
+    free_offsets: Annotated[
+        bool | None,
+        typer.Option(
+            "--free-offsets/--no-free-offsets",
+            help="For classes: one offset each, or one strength for all; else what wins "
+            "cross-fitted.",
+        ),
+    ] = None
 
-    Raises:
-        UsageError: a parameter that is missing, out of range or of another objective.
-    """
-    from equipoise._core.checks import to_fraction
-    from equipoise.decisions.objectives import DEFAULTS, find_objective
+    def read(self, kind: Kind, names: Sequence[str]) -> str | Objective | None:
+        """Return the name, or the record that it makes with its parameters.
 
-    called = name or DEFAULTS[kind]
-    record = find_objective(called)
-    if record is None or kind not in record.kinds:
-        return name  # tune says what it may be
-    takes = {f.name: f.default is MISSING for f in fields(record)}
-    for option in (o for o, is_needed in takes.items() if is_needed and options[o] is None):
-        raise UsageError(say(option, f"be given for the objective '{called}'", None))
-    # A confidence has a default, so that it says nothing about the objective.
-    to_fraction("confidence_level", options["confidence_level"])
-    given = {option: value for option, value in options.items() if value is not None}
-    for option, value in given.items():
-        if option not in takes and option != "confidence_level":
-            do = "Leave it out, or choose the objective that takes it."
-            expected = f"be left out for the objective '{called}'"
-            raise UsageError(say(option, expected, value, do))
-    given = {option: value for option, value in given.items() if option in takes}
-    return cast("Objective", cast(Any, record)(**given)) if given else called
+        Args:
+            kind: Of the scores.
+            names: Of their labels or classes.
+
+        Raises:
+            UsageError: a parameter that is missing, out of range or of another objective.
+        """
+        from equipoise._core.checks import to_fraction
+        from equipoise.decisions.objectives import DEFAULTS, find_objective
+
+        shares = parse_shares("--train-prior", self.train_prior)
+        read = {
+            "costs": parse_costs(self.costs),
+            "train_prior": in_names_order("--train-prior", shares, names),
+        }
+        called = self.objective or DEFAULTS[kind]
+        record = find_objective(called)
+        if record is None or kind not in record.kinds:
+            return called  # tune says what it may be
+        # A confidence has a default, so that it says nothing about the objective.
+        to_fraction("confidence_level", self.confidence_level)
+        given = {f.name: read.get(f.name, getattr(self, f.name)) for f in fields(self)}
+        takes = {f.name: f.default is MISSING for f in fields(record)}
+        for name, value in given.items():
+            if takes.get(name) and value is None:
+                raise UsageError(say(name, f"be given for the objective '{called}'", value))
+            aside = name in ("objective", "confidence_level", *takes)
+            if not aside and value is not None:
+                do = "Leave it out, or choose the objective that takes it."
+                expected = f"be left out for the objective '{called}'"
+                raise UsageError(say(name, expected, value, do))
+        own = {name: given[name] for name in takes if given.get(name) is not None}
+        return cast("Objective", cast(Any, record)(**own)) if own else called
 
 
 def parse_shares(name: str, text: str | None) -> Named | None:
@@ -100,39 +151,3 @@ def parse_costs(text: str | None) -> list[float] | list[list[float]] | None:
     if text is None or ";" not in text:
         return plain[0] if plain else None
     return plain
-
-
-def rule_table(rule: DecisionRule) -> str:
-    """Return one line per label: evidence, calibration, threshold, claimed and cross-fitted."""
-    from scipy.special import expit
-
-    from equipoise.artifacts.rule import GRADES
-
-    cuts = [""] * len(rule.names)
-    if rule.thresholds is not None:
-        cuts = [f"{p:.4f}" for p in expit(rule.thresholds)]
-    notes, shared = _apart(rule.notes)
-    columns = (rule.names, rule.grades, rule.calibrator.method, cuts, rule.claimed,
-               rule.cross_fitted, notes)  # fmt: skip
-    rows = [
-        [n, g, m, c, f"{a:.3f}", f"{b:.3f}", note]
-        for n, g, m, c, a, b, note in zip(*columns, strict=True)
-    ]
-    measure = f"{rule.measure} claimed"
-    head = ["label", "grade", "calibration", "threshold", measure, "cross-fitted", ""]
-    grades = "; ".join(f"{g} {GRADES[g]}" for g in sorted(set(rule.grades)))
-    bound = [
-        f"score columns: {', '.join(f'{c} for {n}' for c, n in pairs)}"
-        for pairs in [list(zip(rule.score_names, rule.names, strict=False))]
-        if rule.score_names and rule.score_names != rule.names
-    ]
-    return "\n".join([table(head, rows), *shared, f"grade: {grades}", *bound])
-
-
-def _apart(notes: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the notes of each label, and apart from them what all labels have in common."""
-    split = [note.split("; ") if note else [] for note in notes]
-    if len(split) < 2:
-        return list(notes), []
-    shared = [part for part in split[0] if all(part in other for other in split[1:])]
-    return ["; ".join(p for p in parts if p not in shared) for parts in split], shared
