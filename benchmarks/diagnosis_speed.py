@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.machine import Column, print_conditions, run_parts
 from equipoise import Labels, Split
-from equipoise.diagnosis import run_checks
+from equipoise.diagnosis import Material, run_checks
 
 COLUMNS = (Column("what", 40), Column("seconds", 9, True), Column("peak GiB", 9, True),
            Column("found", 30))  # fmt: skip
@@ -52,7 +52,7 @@ def labels_alone() -> Iterator[Row]:
                              method="hand")  # fmt: skip
     for what, given in (("labels", {}), ("labels and a grouped split", {"split": split})):
         begin = time.perf_counter()
-        results = run_checks(labels, **given)
+        results = run_checks(Material(labels, **given))
         seconds = time.perf_counter() - begin
         found = " ".join(r.code for r in results if r.status == "found")
         yield Row(f"{what}, {ROWS:,} x {LABELS}", round(seconds, 2), round(peak(), 2), found)

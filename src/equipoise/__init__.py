@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     )
     from equipoise.audit import audit_loss, audit_sampler, check_model
     from equipoise.comparison import compare, evaluate
-    from equipoise.decisions import tune
+    from equipoise.decisions import (
+        BalancedAccuracy,
+        Budget,
+        Cost,
+        FBeta,
+        MacroF1,
+        NetBenefit,
+        Precision,
+        Recall,
+        Rescale,
+        TopK,
+        tune,
+    )
     from equipoise.diagnosis import diagnose, explain
     from equipoise.io import read_labels
     from equipoise.methods import remedy
@@ -63,6 +75,16 @@ _HOME = {
     "Correction": "artifacts",
     "Scores": "artifacts",
     "DecisionRule": "artifacts",
+    "FBeta": "decisions",
+    "BalancedAccuracy": "decisions",
+    "MacroF1": "decisions",
+    "Precision": "decisions",
+    "Recall": "decisions",
+    "Cost": "decisions",
+    "NetBenefit": "decisions",
+    "Budget": "decisions",
+    "TopK": "decisions",
+    "Rescale": "decisions",
     "tune": "decisions",
     "DecisionRuleClassifier": "studies",
     "Estimate": "artifacts",
@@ -76,17 +98,27 @@ _HOME = {
 }
 
 __all__ = [
+    "BalancedAccuracy",
+    "Budget",
     "Comparison",
     "Correction",
+    "Cost",
     "DecisionRule",
     "DecisionRuleClassifier",
     "Estimate",
     "Evaluation",
+    "FBeta",
     "Finding",
     "Labels",
+    "MacroF1",
+    "NetBenefit",
+    "Precision",
+    "Recall",
     "Remedy",
+    "Rescale",
     "Scores",
     "Split",
+    "TopK",
     "TrainingOptions",
     "Trial",
     "add_sampler",

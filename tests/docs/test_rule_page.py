@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from equipoise.artifacts import Correction, Labels, Scores
-from equipoise.decisions import tune
+from equipoise.decisions import Budget, Cost, MacroF1, Precision, TopK, tune
 
 PAGE = Path(__file__).parents[2] / "docs" / "rule_format.md"
 (CODE,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -28,19 +28,19 @@ CLASS_OPS: list[tuple[dict[str, Any], ...]] = [
     ({"op": "ldam", "margin": [0.1, 0.2, 0.3], "scale": 2.0},),
     ({"op": "unmix", "smoothing": [0.01, 0.02, 0.01]},),
 ]
-LABEL_GOALS: list[dict[str, Any]] = [
+FOR_LABELS: list[dict[str, Any]] = [
     {},
-    {"objective": "precision", "at_least": 0.9},
-    {"objective": "cost", "costs": (1, 9), "target_prior": "uniform"},
-    {"objective": "budget", "budget": 0.3},
-    {"objective": "budget", "budget": 3},
-    {"objective": "top_k", "k": 2},
+    {"objective": Precision(at_least=0.9)},
+    {"objective": Cost((1, 9)), "target_prior": "uniform"},
+    {"objective": Budget(0.3)},
+    {"objective": Budget(3)},
+    {"objective": TopK(2)},
     {"objective": "f2", "calibration": "isotonic"},
 ]
-CLASS_GOALS: list[dict[str, Any]] = [
+FOR_CLASSES: list[dict[str, Any]] = [
     {},
-    {"objective": "cost", "costs": [[0, 1, 2], [5, 0, 1], [9, 9, 0]]},
-    {"objective": "macro_f1", "free_offsets": True, "calibration": "vector"},
+    {"objective": Cost([[0, 1, 2], [5, 0, 1], [9, 9, 0]])},
+    {"objective": MacroF1(free_offsets=True), "calibration": "vector"},
 ]
 
 
@@ -66,15 +66,15 @@ def page_decides(rule_path: Path, z: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 @pytest.mark.parametrize(
-    ("kind", "ops", "goal"),
-    [("multilabel", ops, goal) for ops in LABEL_OPS for goal in LABEL_GOALS]
-    + [("multiclass", ops, goal) for ops in CLASS_OPS for goal in CLASS_GOALS],
+    ("kind", "ops", "settings"),
+    [("multilabel", ops, settings) for ops in LABEL_OPS for settings in FOR_LABELS]
+    + [("multiclass", ops, settings) for ops in CLASS_OPS for settings in FOR_CLASSES],
 )
 def test_the_page_decides_as_the_rule(
-    kind: str, ops: tuple[dict[str, Any], ...], goal: dict[str, Any], tmp_path: Path
+    kind: str, ops: tuple[dict[str, Any], ...], settings: dict[str, Any], tmp_path: Path
 ) -> None:
     val = scores(kind, ops)
-    rule = tune(val, **goal)
+    rule = tune(val, **settings)
     p, made = page_decides(rule.save(tmp_path / "rule.json"), val.values)
     want = rule.apply(val)
     np.testing.assert_allclose(p, want.probabilities, rtol=1e-6, atol=1e-12)

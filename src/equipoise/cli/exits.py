@@ -41,6 +41,7 @@ CALLED = {
     "assignments": "settings",
     "confidence_level": "confidence",
     "counts": "positives",
+    "flags_per_row": "budget",
     "group_column": "group",
     "imbalance_ratio": "ratio",
     "level": "fail",

@@ -81,13 +81,6 @@ CopyFiles = Annotated[
     Path | None, typer.Option("--copy", help="Copy a class folder's files into DIR/part/class.")
 ]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
-Objective = Annotated[
-    str | None,
-    typer.Option(
-        help="f1, f2, cost, balanced_accuracy, mcc, precision, recall, net_benefit, prevalence, "
-        "budget, top_k, rescale; for classes balanced_accuracy, accuracy, macro_f1, cost, rescale."
-    ),
-]
 TargetPriorOption = Annotated[
     str,
     typer.Option("--target-prior", help="validation, uniform, em, shares: 0.1,0.9 or A=.1,B=.9."),
@@ -99,32 +92,6 @@ Calibration = Annotated[
     str,
     typer.Option(
         help="Highest rung: auto, formula, offset, platt; for labels isotonic, for classes vector."
-    ),
-]
-Costs = Annotated[
-    str | None,
-    typer.Option(
-        help="For cost: FALSE_ALARM,MISS, or a matrix 0,1;5,0 (row truth, column choice)."
-    ),
-]
-AtLeast = Annotated[
-    float | None, typer.Option(help="For precision and recall: what must be reached.")
-]
-Confidence = Annotated[float, typer.Option(help="At which a precision is certified.")]
-ThresholdProbability = Annotated[
-    float | None, typer.Option(help="For net_benefit: the probability at which acting breaks even.")
-]
-Budget = Annotated[float | None, typer.Option(help="For budget: flags per row, over all labels.")]
-TopK = Annotated[int | None, typer.Option("--k", help="For top_k: labels per row.")]
-TrainPrior = Annotated[
-    str | None,
-    typer.Option(help="For rescale: training shares, 0.1,0.9 or A=.1,B=.9; else the rows' own."),
-]
-FreeOffsets = Annotated[
-    bool | None,
-    typer.Option(
-        "--free-offsets/--no-free-offsets",
-        help="For classes: one offset each, or one strength for all; else what wins cross-fitted.",
     ),
 ]
 ScoreKind = Annotated[

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from equipoise.cli import options as o
 from equipoise.cli.console import kind_of, split_list
 
 if TYPE_CHECKING:
@@ -46,3 +48,38 @@ def labels_of(
         group_column=group,
         **coding,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """Where labels stand in a table, and how they are coded; for ``with_groups``."""
+
+    label: o.LabelColumn = None
+    labels: o.LabelColumns = None
+    delimiter: o.Delimiter = "|"
+    kind: o.KindOption = None
+    id_column: o.IdColumn = None
+    group: o.GroupColumn = None
+    positive: o.Positive = None
+    negative: o.Negative = None
+    unknown: o.Unknown = None
+    empty_token: o.EmptyTokens = None
+
+    @property
+    def named(self) -> list[str | None]:
+        """The columns that are labels, ids or groups."""
+        return [self.label, *(split_list(self.labels) or ()), self.id_column, self.group]
+
+    def read(self, source: Path) -> Labels:
+        """Read the labels of a table or a class folder."""
+        coding = coding_of(self.positive, self.negative, self.unknown, self.empty_token)
+        return labels_of(
+            source,
+            self.label,
+            self.labels,
+            self.delimiter,
+            self.kind,
+            self.id_column,
+            self.group,
+            coding,
+        )

@@ -18,6 +18,7 @@ from equipoise.comparison.evaluate import evaluate
 from equipoise.comparison.gain import Arm, Design, gains
 from equipoise.comparison.record import METRICS, SeedRecord, seed_record
 from equipoise.comparison.summary import describe_data, recommend
+from equipoise.decisions.objectives import Objective
 from equipoise.decisions.priors import TargetPrior
 from equipoise.errors import DataError, UsageError
 
@@ -30,7 +31,7 @@ def compare(
     baseline: str = "none",
     references: Collection[str] = (),
     primary: str | None = None,
-    objective: str | None = None,
+    objective: str | Objective | None = None,
     target_prior: TargetPrior = "validation",
     rope: float = 0.01,
     confidence_level: float = 0.95,

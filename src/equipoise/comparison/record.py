@@ -18,7 +18,7 @@ from equipoise._core.logistic import log_softmax, one_vs_rest
 from equipoise.artifacts import DecisionRule, Labels, Scores, Trial
 from equipoise.comparison._influences import class_log_loss, f1, log_loss, ranked
 from equipoise.comparison.overlap import check_overlap
-from equipoise.decisions import shift_prior, to_target_prior, tune
+from equipoise.decisions import Objective, shift_prior, to_target_prior, tune
 from equipoise.decisions.priors import TargetPrior, smoothed_prior
 from equipoise.metrics import (
     Influence,
@@ -57,7 +57,9 @@ class SeedRecord:
     recall: Floats
 
 
-def seed_record(trial: Trial, *, objective: str | None, target_prior: TargetPrior) -> SeedRecord:
+def seed_record(
+    trial: Trial, *, objective: str | Objective | None, target_prior: TargetPrior
+) -> SeedRecord:
     """Tune on the trial's validation scores and judge on its test scores.
 
     Args:

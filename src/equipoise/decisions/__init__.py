@@ -5,15 +5,37 @@ from equipoise.decisions.certify import certified_cut, precision_lower_bound
 from equipoise.decisions.class_calibration import fit_class_calibrator
 from equipoise.decisions.deployment import PriorEstimate, estimate_prior
 from equipoise.decisions.isotonic import fit_isotonic
-from equipoise.decisions.measures import Measure
+from equipoise.decisions.objectives import (
+    BalancedAccuracy,
+    Budget,
+    Cost,
+    FBeta,
+    MacroF1,
+    NetBenefit,
+    Objective,
+    Precision,
+    Recall,
+    Rescale,
+    TopK,
+)
 from equipoise.decisions.priors import shift_prior, to_target_prior
 from equipoise.decisions.shares import count_decided, parted_shares
 from equipoise.decisions.thresholds import plug_in_threshold, tune_threshold
 from equipoise.decisions.tune import tune
 
 __all__ = [
-    "Measure",
+    "BalancedAccuracy",
+    "Budget",
+    "Cost",
+    "FBeta",
+    "MacroF1",
+    "NetBenefit",
+    "Objective",
+    "Precision",
     "PriorEstimate",
+    "Recall",
+    "Rescale",
+    "TopK",
     "certified_cut",
     "count_decided",
     "estimate_prior",

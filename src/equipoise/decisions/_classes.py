@@ -16,7 +16,6 @@ from equipoise.artifacts import Calibrator, Correction, Scores
 from equipoise.artifacts.rule import choose
 from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
 from equipoise.decisions._offsets import (
-    class_values,
     free_offsets,
     pick_strength,
     shared_offset,
@@ -24,7 +23,7 @@ from equipoise.decisions._offsets import (
 )
 from equipoise.decisions.calibration import OFFSET_FROM
 from equipoise.decisions.class_calibration import ClassMethod, fit_class_calibrator
-from equipoise.decisions.objectives import Goal
+from equipoise.decisions.objectives import BalancedAccuracy, MacroF1, Objective, Rescale
 from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
 
 Classes = NDArray[np.int64]
@@ -50,7 +49,7 @@ class _Task:
 
     natural: Floats
     y: Classes
-    goal: Goal
+    objective: Objective
     train: Floats
     target: Floats
     prior_shift: Floats
@@ -63,7 +62,7 @@ class _Task:
         self, rows: NDArray[np.int64], method: ClassMethod, start: Calibrator | None = None
     ) -> Calibrator:
         """Fit the calibrator on some rows; the textbook cut fits nothing."""
-        if self.goal.name == "rescale":
+        if isinstance(self.objective, Rescale):
             return Calibrator.identity(self.target.size)
         return fit_class_calibrator(
             self.natural[rows],
@@ -83,12 +82,12 @@ class _Task:
         sweeps: int = SWEEPS,
     ) -> Floats:
         """Return offsets before the argmax, with the strength given or best on these rows."""
-        if self.goal.name == "rescale":
+        if isinstance(self.objective, Rescale):
             return np.asarray(-np.log(self.train) - self.prior_shift)
         if how == "none":
             return np.zeros(self.target.size)
         values = calibrator.apply(self.natural[rows]) + self.prior_shift
-        measure = self.goal.shown
+        measure = self.objective.measure("multiclass")
         offset = shared_offset(values, self.y[rows], self.target, measure, strength)
         if how == "shared":
             return offset
@@ -97,35 +96,17 @@ class _Task:
     def decide(self, rows: NDArray[np.int64], calibrator: Calibrator, offset: Floats) -> Classes:
         """Decide as the rule will."""
         values = log_softmax(calibrator.apply(self.natural[rows]) + self.prior_shift)
-        if self.goal.choice is not None:
-            return np.asarray(choose(values, self.goal.choice), dtype=np.int64)
+        if self.objective.choice is not None:
+            return np.asarray(choose(values, self.objective.choice), dtype=np.int64)
         return np.asarray(np.argmax(values + offset, axis=1))
 
     def reached(self, decided: Classes) -> Floats:
         """Return the measure per class, (C,); NaN for a class without rows."""
-        width = self.target.size
-        if self.goal.costs is None:
-            return class_values(self.goal.shown, self.y, decided, width)
-        paid = np.bincount(self.y, self.goal.costs[self.y, decided], minlength=width)
-        out = np.full(width, np.nan)
-        counts = np.bincount(self.y, minlength=width)
-        np.divide(paid, counts, out=out, where=counts > 0)
-        return out
+        return self.objective.class_values(self.y, decided, self.target.size)
 
     def worth(self, decided: Classes, weights: Floats | None = None) -> float:
         """Return what the objective maximises, on all rows, each ``weights`` times where given."""
-        if self.goal.name == "accuracy":
-            return float(np.average(decided == self.y, weights=weights))
-        if self.goal.costs is not None:
-            return -float(np.average(self.goal.costs[self.y, decided], weights=weights))
-        right, width = decided == self.y, self.target.size
-        hits = np.bincount(self.y, right if weights is None else right * weights, minlength=width)
-        below = np.bincount(self.y, weights, minlength=width)
-        present = below > 0
-        if self.goal.shown == "recall":
-            return float((hits[present] / below[present]).mean())
-        below = below + np.bincount(decided, weights, minlength=width)
-        return float((2 * hits[present] / below[present]).mean())
+        return self.objective.class_worth(self.y, decided, self.target.size, weights)
 
     def beats(self, one: Classes, other: Classes) -> bool:
         """Whether the first decisions are worth more, at a one-sided level of 5 %.
@@ -151,8 +132,7 @@ class _Task:
     @property
     def has_strength(self) -> bool:
         """Whether a strength of the prior shift is to be chosen."""
-        fixed = self.goal.name in ("accuracy", "cost", "rescale")
-        return not fixed and bool(np.ptp(self.target) >= 1e-12)
+        return _offsets_matter(self.objective) and bool(np.ptp(self.target) >= 1e-12)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,17 +182,16 @@ class _Folds:
             more = strength_counts(values, task.y[fold], task.target)
             hits, flagged = hits + more[0], flagged + more[1]
         positives = np.bincount(task.y, minlength=task.target.size)
-        return pick_strength(hits, flagged, positives, task.goal.shown)
+        return pick_strength(hits, flagged, positives, task.objective.measure("multiclass"))
 
 
 def tune_classes(
     scores: Scores,
     correction: Correction | None,
     natural: Floats,
-    goal: Goal,
+    objective: Objective,
     target_prior: TargetPrior,
     method: ClassMethod,
-    free: bool | None,
     seed: int,
 ) -> Tuned:
     """Fit calibration and class offsets; ``claimed`` holds the measure of each class."""
@@ -227,12 +206,14 @@ def tune_classes(
     target = to_target_prior(target_prior, validation, "multiclass")
     source = None if correction is None or correction.prior is None else np.maximum(
         np.asarray(correction.prior), 1e-12)  # fmt: skip
-    known = goal.train_prior if goal.train_prior is not None else source
+    given = objective.shares if isinstance(objective, Rescale) else None
+    known = source if given is None else given
+    free = objective.free_offsets if isinstance(objective, BalancedAccuracy | MacroF1) else None
     every = np.arange(len(scores))
     task = _Task(
         natural=natural,
         y=labels.values,
-        goal=goal,
+        objective=objective,
         train=shares if known is None else known,
         target=target,
         prior_shift=shift_prior(validation, target, "multiclass"),
@@ -242,14 +223,15 @@ def tune_classes(
         seed=seed,
     )
     folds = deal_folds(labels, seed)
-    common = [_UNBIASED] if goal.name == "rescale" else []
-    if goal.name == "rescale" or not folds:
+    is_textbook = isinstance(objective, Rescale)
+    common = [_UNBIASED] if is_textbook else []
+    if is_textbook or not folds:
         calibrator = task.calibrate(every, method)
         how: Offsets = "free" if free else "shared" if task.has_strength else "none"
         offset = task.offsets(every, calibrator, how, None)
         decided = task.decide(every, calibrator, offset)
         claimed = task.reached(decided)
-        crossed = claimed if goal.name == "rescale" else np.full(target.size, np.nan)
+        crossed = claimed if is_textbook else np.full(target.size, np.nan)
         behind = 0
     else:
         tried = _pick_calibration(task, folds, method, common)
@@ -271,7 +253,8 @@ def tune_classes(
         offset = task.offsets(every, calibrator, how, tried.strength())
         claimed, crossed = task.reached(task.decide(every, calibrator, offset)), by[how]
         largest = np.argmax(natural, axis=1)
-        if free is None and goal.choice is None and _behind(task, crossed, largest) == CLEARLY:
+        may_give_way = free is None and objective.choice is None
+        if may_give_way and _behind(task, crossed, largest) == CLEARLY:
             said = _against(task, crossed, largest)
             common.append(
                 f"all that is tuned decides worse than the largest score {said}: that decides"
@@ -299,7 +282,7 @@ def tune_classes(
             "; ".join(filter(None, [note, *common]))
             for note in _class_notes(task, scores, labels.counts)
         ),
-        choice=goal.choice,
+        choice=objective.choice,
         prior=target,
         decided=_share_decided(decided, task.y, target / validation),
         behind=np.full(target.size, behind, dtype=np.int8),
@@ -326,7 +309,7 @@ def _pick_calibration(
 
 def _decide_in_ways(tried: _Folds, free: bool | None) -> dict[Offsets, Classes]:
     """Return the cross-fitted decisions of the ways of setting offsets, the usual one first."""
-    if tried.task.goal.name in ("accuracy", "cost"):
+    if not _offsets_matter(tried.task.objective):
         return {"none": tried.decide("none")}
     # Without a prior to move away from, one strength for all moves nothing.
     usual: Offsets = "shared" if tried.task.has_strength else "none"
@@ -335,10 +318,16 @@ def _decide_in_ways(tried: _Folds, free: bool | None) -> dict[Offsets, Classes]:
     return {way: tried.decide(way) for way in dict.fromkeys((usual, "none", "free"))}
 
 
+def _offsets_matter(objective: Objective) -> bool:
+    """Whether offsets before the argmax are searched; else probability or cost alone decides."""
+    return isinstance(objective, BalancedAccuracy | MacroF1)
+
+
 def _behind(task: _Task, decided: Classes, other: Classes) -> int:
     """Return whether decisions are worth less than others: within the noise, or clearly."""
     # Measures on these rows are those at the target prior only for recalls, or without a shift.
-    comparable = task.goal.name == "balanced_accuracy" or not task.prior_shift.any()
+    is_recall = isinstance(task.objective, BalancedAccuracy)
+    comparable = is_recall or not task.prior_shift.any()
     if not comparable or task.worth(decided) >= task.worth(other) - 1e-12:
         return 0
     return CLEARLY if task.beats(other, decided) else WITHIN_NOISE

@@ -17,16 +17,13 @@ from equipoise.artifacts.rule import choose
 from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
 from equipoise.decisions._remarks import label_notes, weight_notes
 from equipoise.decisions.calibration import OFFSET_FROM, LabelMethod, fit_label_calibrator
-from equipoise.decisions.certify import certified_cut
-from equipoise.decisions.measures import Measure
-from equipoise.decisions.objectives import Goal
+from equipoise.decisions.objectives import FBeta, Mcc, Objective, Rescale
 from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
 from equipoise.decisions.thresholds import Cut, sorted_cut
 from equipoise.metrics.sweep import Sweep, halfway
 
 Rows = NDArray[np.bool_]
 ROUNDS, FOLD_ROUNDS, ROUNDS_BEHIND = 100, 25, 200
-F1 = Measure("f_beta")
 # Below so many positives a cut may flag no more than so many times as many rows.
 FEW, MOST_TIMES = 10, 3.0
 
@@ -39,7 +36,7 @@ class _Task:
     y: NDArray[np.int8]
     truth: NDArray[np.int8]
     order: NDArray[np.int64]
-    goal: Goal
+    objective: Objective
     train: Floats
     target: Floats
     prior_shift: Floats
@@ -52,7 +49,7 @@ class _Task:
 
     def calibrate(self, rows: Rows, start: Calibrator | None) -> Calibrator:
         """Fit the calibrator on some rows; the textbook cut fits nothing."""
-        if self.goal.name == "rescale":
+        if isinstance(self.objective, Rescale):
             return Calibrator.identity(self.y.shape[1])
         natural, y = (self.natural, self.y) if rows.all() else (self.natural[rows], self.y[rows])
         return fit_label_calibrator(
@@ -66,14 +63,14 @@ class _Task:
 
     def cuts(self, values: Floats, rows: Rows, rounds: int, stream: int) -> list[Cut]:
         """Choose one threshold per label on some rows of ``values``, (N, L)."""
-        if self.goal.choice is not None:
-            cut = _shared_cut(values[rows], self.goal.choice)
+        if self.objective.choice is not None:
+            cut = _shared_cut(values[rows], self.objective.choice)
             return [Cut(cut)] * values.shape[1]
         columns = np.ascontiguousarray(values.T)
         return [self._cut(z, rows, column, rounds, stream) for column, z in enumerate(columns)]
 
     def _cut(self, z: Floats, rows: Rows, column: int, rounds: int, stream: int) -> Cut:
-        if self.goal.name == "rescale":
+        if isinstance(self.objective, Rescale):
             cut = np.log(self.train[column]) - np.log1p(-self.train[column])
             return Cut(float(cut + self.prior_shift[column]))
         order, truth = self.order[column], self.truth[column]
@@ -82,19 +79,16 @@ class _Task:
             return Cut(np.inf)
         falling, positive = z[order], truth[order] == 1
         n_positive = int(positive.sum())
-        if n_positive == 0 and self.goal.is_fitted:
+        if n_positive == 0 and self.objective.is_fitted:
             # Without a positive there is nothing to fit to: any cut would be a guess that floods.
             return Cut(np.inf)
         weights = (float(self.weights[0, column]), float(self.weights[1, column]))
-        if self.goal.name == "precision":
-            points, wanted = Sweep.from_sorted(falling, positive), self.goal.measure.at_least
-            level = self.goal.confidence_level
-            return Cut(certified_cut(points, wanted, confidence_level=level, weights=weights))
         rng = generator(self.seed, "thresholds", column, stream)
-        measure, prior_ = self.goal.measure.at(column), float(self.target[column])
-        cut = sorted_cut(falling, positive, rng, measure, weights, prior_, rounds)
-        if n_positive < FEW and measure.name in ("f_beta", "mcc"):
-            strictest = _flood_limit(Sweep.from_sorted(falling, positive), weights, measure.beta)
+        objective, prior = self.objective.at(column), float(self.target[column])
+        cut = sorted_cut(falling, positive, rng, objective, weights, prior, rounds)
+        if n_positive < FEW and isinstance(objective, FBeta | Mcc):
+            beta = objective.beta if isinstance(objective, FBeta) else 1.0
+            strictest = _flood_limit(Sweep.from_sorted(falling, positive), weights, beta)
             cut = cut._replace(threshold=max(cut.threshold, strictest))
         return cut
 
@@ -111,9 +105,9 @@ class _Task:
         default flag. Without cross-fitted flags, or where the objective does not compare, 0.
         """
         found = np.zeros(self.y.shape[1], dtype=np.int8)
-        if flags is None or not self.goal.is_compared:
+        if flags is None or not self.objective.is_compared:
             return found
-        sign = -1.0 if self.goal.measure.name == "cost" else 1.0
+        sign = self.objective.sign
         with np.errstate(invalid="ignore"):
             less = sign * self.reached(flags) < sign * self.reached(default) - 1e-12
         for column in np.flatnonzero(less).tolist():
@@ -130,14 +124,13 @@ class _Task:
         return found
 
     def _value(self, cells: NDArray[np.int64], column: int, bit: int) -> Floats:
-        """Return the measure of one label from counts of the eight cells, (..., 8)."""
+        """Return the value of one label from counts of the eight cells, (..., 8)."""
         flagged = (np.arange(4) & bit) > 0
         positive, negative = (
             w * cells[..., part]
             for w, part in zip(self.weights[:, column], (slice(4, 8), slice(0, 4)), strict=True)
         )
-        measure = self.goal.measure.at(column)
-        return measure.value(
+        return self.objective.at(column).value(
             positive[..., flagged].sum(-1),
             negative[..., flagged].sum(-1),
             positive.sum(-1),
@@ -146,8 +139,8 @@ class _Task:
 
     def decide(self, values: Floats, cuts: Floats) -> NDArray[np.bool_]:
         """Flag as the rule will."""
-        if self.goal.choice is not None:
-            return np.asarray(choose(values, self.goal.choice) == 1)
+        if self.objective.choice is not None:
+            return np.asarray(choose(values, self.objective.choice) == 1)
         return np.asarray(values >= cuts)
 
     def reached(self, flags: NDArray[np.bool_] | None) -> Floats:
@@ -157,17 +150,14 @@ class _Task:
         yes, no = self.y == 1, self.y == 0
         tp, positives = (self.weights[0] * m.sum(axis=0) for m in (yes & flags, yes))
         fp, negatives = (self.weights[1] * m.sum(axis=0) for m in (no & flags, no))
-        measure = self.goal.measure
-        if self.goal.shown == "f1":
-            measure = F1
-        return measure.value(tp, fp, positives, negatives)
+        return self.objective.value(tp, fp, positives, negatives)
 
 
 def tune_labels(
     scores: Scores,
     correction: Correction | None,
     natural: Floats,
-    goal: Goal,
+    objective: Objective,
     target_prior: TargetPrior,
     calibration: LabelMethod,
     seed: int,
@@ -184,13 +174,13 @@ def tune_labels(
     validation = np.where(trusted, _mean_probability(natural, y >= 0), shares)
     target = to_target_prior(target_prior, validation, "multilabel")
     nominal = correction.nominal_weight if correction is not None else None
-    train = goal.train_prior
+    train = objective.shares if isinstance(objective, Rescale) else None
     task = _Task(
         natural=natural,
         y=y,
         truth=np.ascontiguousarray(y.T),
         order=np.argsort(-natural.T, axis=1, kind="stable"),
-        goal=goal,
+        objective=objective,
         train=shares if train is None else train,
         target=target,
         prior_shift=shift_prior(validation, target, "multilabel"),
@@ -210,7 +200,7 @@ def tune_labels(
     flags_crossed = _cross_fit(task, calibrator, deal_folds(labels, seed))
     crossed = task.reached(flags_crossed)
     at_half = natural >= default_at
-    kept = (task.behind(flags_crossed, at_half) == CLEARLY) & goal.is_fitted
+    kept = (task.behind(flags_crossed, at_half) == CLEARLY) & objective.is_fitted
     remarks = [
         f"a tuned cut decides worse than 0.5 ({c:.3f} against {d:.3f}, cross-fitted): 0.5 is kept"
         if k else "" for k, c, d in zip(kept, crossed, task.reached(at_half), strict=True)
@@ -230,7 +220,7 @@ def tune_labels(
         )
     flags = task.decide(values, cuts)
     notes = label_notes(
-        labels, goal, flags, cuts - task.prior_shift, task.weights, claimed - crossed
+        labels, objective, flags, cuts - task.prior_shift, task.weights, claimed - crossed
     )
     expressed = weight_notes(task.nominal, calibrator.effective_weight)
     return Tuned(
@@ -239,13 +229,13 @@ def tune_labels(
         thresholds=cuts,
         class_offset=None,
         claimed=claimed,
-        cross_fitted=claimed if goal.name == "rescale" else crossed,
+        cross_fitted=claimed if isinstance(objective, Rescale) else crossed,
         notes=tuple(
             "; ".join(filter(None, n)) for n in zip(notes, expressed, remarks, strict=True)
         ),
         low=np.where(kept, np.nan, [cut.low for cut in found]),
         high=np.where(kept, np.nan, [cut.high for cut in found]),
-        choice=goal.choice,
+        choice=objective.choice,
         prior=target,
         decided=_share_decided(task, flags),
         behind=behind,

@@ -10,7 +10,14 @@ from equipoise._core.arrays import Floats
 from equipoise.artifacts import Labels
 from equipoise.decisions.calibration import OFFSET_FROM
 from equipoise.decisions.certify import least_flagged
-from equipoise.decisions.objectives import Goal
+from equipoise.decisions.objectives import (
+    Cost,
+    NetBenefit,
+    Objective,
+    Precision,
+    Recall,
+    Rescale,
+)
 
 # A flood of flags, and a claim that other folds do not confirm.
 FLOOD, OPTIMISM = 3.0, 0.05
@@ -21,7 +28,7 @@ _UNBIASED = "no tuning: assumes that training rows are an unbiased sample and sc
 
 def label_notes(
     labels: Labels,
-    goal: Goal,
+    objective: Objective,
     flags: NDArray[np.bool_],
     natural_cuts: Floats,
     weights: Floats,
@@ -31,7 +38,7 @@ def label_notes(
 
     Args:
         labels: The truth of the rows tuned on.
-        goal: The objective.
+        objective: What the rule is for.
         flags: (N, L) what the rule flags there.
         natural_cuts: (L,) thresholds at the validation prior.
         weights: (2, L) what a positive and a negative count for at the target prior.
@@ -44,16 +51,17 @@ def label_notes(
             notes.append("no known validation rows: never flagged")
             continue
         n_positive, n_known = int(labels.counts[column]), int(known.sum())
-        remarks = _on_evidence(goal, n_positive, float(cut))
-        if n_positive and goal.choice is None:
+        remarks = _on_evidence(objective, n_positive, float(cut))
+        if n_positive and objective.choice is None:
             times = _flags_per_positive(
                 labels.values[:, column], flags[:, column], weights[:, column]
             )
-            if expit(cut) < n_positive / n_known and goal.name != "rescale":
+            if expit(cut) < n_positive / n_known and not isinstance(objective, Rescale):
                 remarks.append("threshold below prevalence")
             if times > FLOOD:
                 remarks.append(f"flags {times:.1f} times as many rows as are positive")
-        if goal.shown not in ("cost", "net_benefit", "recall") and gap[column] > OPTIMISM:
+        is_rate = not isinstance(objective, Cost | NetBenefit | Recall)
+        if is_rate and gap[column] > OPTIMISM:
             remarks.append(f"claims {gap[column]:.2f} more than other folds confirm")
         notes.append("; ".join(remarks))
     return tuple(notes)
@@ -82,23 +90,25 @@ def _flags_per_positive(y: NDArray[np.int8], flags: NDArray[np.bool_], weights: 
     return float((weights[0] * tp + weights[1] * fp) / (weights[0] * (y == 1).sum()))
 
 
-def _on_evidence(goal: Goal, n_positive: int, cut: float) -> list[str]:
-    remarks = [_UNBIASED] if goal.name == "rescale" else []
-    if goal.name == "precision" and np.isinf(cut):
-        wanted = goal.measure.at_least
-        least = least_flagged(wanted, confidence_level=goal.confidence_level)
+def _on_evidence(objective: Objective, n_positive: int, cut: float) -> list[str]:
+    if isinstance(objective, Rescale):
+        return [_UNBIASED]
+    remarks = []
+    if isinstance(objective, Precision) and np.isinf(cut):
+        wanted = objective.at_least
+        least = least_flagged(wanted, confidence_level=objective.confidence_level)
         remarks.append(
             f"precision {wanted:g} is not certified: never flagged (at least {least} rows flagged, "
             "all rightly, are needed)"
         )
-    elif n_positive == 0 and goal.name == "recall":
-        wanted = goal.measure.at_least
+    elif n_positive == 0 and isinstance(objective, Recall):
+        wanted = objective.at_least
         remarks.append(f"no validation positives: recall {wanted:g} is not promised, never flagged")
-    elif n_positive == 0 and goal.is_fitted:
+    elif n_positive == 0 and objective.is_fitted:
         remarks.append("no validation positives: never flagged")
-    elif n_positive == 0 and goal.name != "rescale":
-        by = "the cut follows from the formula alone" if goal.choice is None else "no evidence"
+    elif n_positive == 0:
+        by = "the cut follows from the formula alone" if objective.choice is None else "no evidence"
         remarks.append(f"no validation positives: unverified, {by}")
-    elif n_positive < OFFSET_FROM and goal.name != "rescale":
+    elif n_positive < OFFSET_FROM:
         remarks.append("fewer than 3 validation positives: probabilities unverified")
     return remarks

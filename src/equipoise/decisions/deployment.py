@@ -180,14 +180,14 @@ def deployment_prior(
     estimated = isinstance(target_prior, str) and target_prior == "em"
     if not estimated:
         if deployment is not None:
-            do = hint("Pass {target_prior=em} to estimate the prior from them.")
-            expected = hint("come with {target_prior=em}")
+            do: str = hint("Pass {target_prior=em} to estimate the prior from them.")
+            expected: str = hint("come with {target_prior=em}")
             raise UsageError(say("deployment", expected, target_prior, do))
         return target_prior, silent
     if deployment is None or deployment.split != "new":
         got = None if deployment is None else f"scores of split '{deployment.split}'"
         do = "Pass unlabelled scores of the rows that the rule will decide on."
-        expected: str = hint("be scores of split 'new' for {target_prior=em}")
+        expected = hint("be scores of split 'new' for {target_prior=em}")
         raise UsageError(say("deployment", expected, got, do))
     if deployment.kind == scores.kind and set(deployment.names) == set(scores.names):
         deployment = deployment.in_order(scores.names)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from equipoise._core.words import one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Evidence, Labels, Scores
@@ -18,7 +18,7 @@ from equipoise.decisions.calibration import LABEL_METHODS
 from equipoise.decisions.class_calibration import CLASS_METHODS
 from equipoise.decisions.deployment import deployment_prior
 from equipoise.decisions.evidence import measure_evidence
-from equipoise.decisions.objectives import Goal, parse_goal
+from equipoise.decisions.objectives import Objective, Rescale, to_objective
 from equipoise.decisions.priors import TargetPrior
 from equipoise.errors import DataError, LeakageError, UsageError
 
@@ -28,17 +28,9 @@ GRADES = ((100, "A"), (50, "B"), (10, "C"), (0, "D"))
 def tune(
     scores: Scores,
     *,
-    objective: str | None = None,
+    objective: str | Objective | None = None,
     target_prior: TargetPrior = "validation",
     calibration: str = "auto",
-    costs: ArrayLike | None = None,
-    at_least: float | None = None,
-    confidence_level: float = 0.95,
-    threshold_probability: float | None = None,
-    budget: float | None = None,
-    k: int | None = None,
-    train_prior: ArrayLike | None = None,
-    free_offsets: bool | None = None,
     score_names: Sequence[str] | None = None,
     deployment: Scores | None = None,
     seed: int = 0,
@@ -47,28 +39,19 @@ def tune(
 
     Args:
         scores: With labels, of split "val" or "oof"; anything else is refused.
-        objective: For labels "f1" (default), "f2", "f0.5", ...; "cost"; "balanced_accuracy";
-            "mcc"; "precision" (certified) or "recall" of ``at_least``; "net_benefit"; "prevalence"
-            (as many flags as positives); "budget"; "top_k"; "rescale" (the textbook cut at the
-            training share, nothing tuned). For classes "balanced_accuracy" (default), "accuracy",
-            "macro_f1", "cost" or "rescale".
+        objective: What the decisions are for: a name, or a record with parameters. For labels
+            "f1" (default), "f2", "f0.5", ...; "balanced_accuracy"; "mcc"; "prevalence" (as many
+            flags as positives); "rescale" (the textbook cut at the training share, nothing tuned)
+            or ``Rescale(train_prior)``; ``Cost((false alarm, miss))``; ``Precision(at_least)``
+            (certified); ``Recall(at_least)``; ``NetBenefit(threshold_probability)``;
+            ``Budget(flags_per_row)``; ``TopK(k)``. For classes "balanced_accuracy" (default) or
+            "macro_f1", as records with ``free_offsets``; "accuracy"; ``Cost(matrix)``; "rescale".
         target_prior: What share of each class or label the decisions are for: "validation",
             "uniform", one share each, or "em": estimated from ``deployment``.
         calibration: The highest rung: "auto" (slope and offset; for classes a temperature, or a
             slope and an offset each where their cross-fitted log loss is lower), "formula",
             "offset", "platt"; "isotonic" for labels with 1,000 positives and negatives; "vector"
             for classes.
-        costs: For "cost": (false alarm, miss), or (L, 2); for classes (C, C), row truth, column
-            decision.
-        at_least: For "precision" and "recall".
-        confidence_level: At which a precision is certified.
-        threshold_probability: For "net_benefit": the probability at which acting breaks even.
-        budget: For "budget": flags per row on average, over all labels.
-        k: For "top_k": labels per row.
-        train_prior: For "rescale": training shares; those of the validation rows if None.
-        free_offsets: For classes: True takes one offset per class by exact line search, False one
-            strength for all, None what decides best on cross-fitted rows: one of the two, or no
-            offset at all.
         score_names: What the score columns are called where they come from, in the order of the
             names; stored, so that columns are matched by name later. None takes the names.
         deployment: Unlabelled scores of split "new", for ``target_prior="em"``.
@@ -86,7 +69,8 @@ def tune(
     Raises:
         LeakageError: the scores are of training, test or new rows.
         DataError: the scores carry no labels, fewer than two rows, or no known label.
-        UsageError: an objective, a parameter or a target prior that does not fit.
+        UsageError: an objective, a calibration or a target prior that does not fit.
+        ShapeError: costs or shares of another number of labels or classes.
 
     Note:
         For classes the prior that the model was trained on has to be known to move away from it:
@@ -104,6 +88,11 @@ def tune(
         >>> rule = tune(Scores.from_arrays(labels, logits=logits, split="val"))
         >>> rule.grades, rule.calibrator.method
         (('C',), ('platt',))
+        >>> from equipoise.decisions import Recall
+        >>> rule = tune(Scores.from_arrays(labels, logits=logits, split="val"),
+        ...             objective=Recall(at_least=0.9))
+        >>> rule.objective, rule.parameters, rule.claimed.round(2).tolist()
+        ('recall', {'at_least': 0.9}, [0.91])
 
     References:
         Lipton, Elkan and Naryanaswamy (ECML 2014), theorem 1, for the cut; Menon et al. (ICLR
@@ -120,33 +109,21 @@ def tune(
             )
         )
     labels = scores.require_labels()
-    default = "f1" if scores.kind == "multilabel" else "balanced_accuracy"
-    goal = parse_goal(
-        default if objective is None else objective,
-        scores.kind,
-        labels.num_classes,
-        costs=costs,
-        at_least=at_least,
-        threshold_probability=threshold_probability,
-        budget=budget,
-        k=k,
-        train_prior=train_prior,
-        confidence_level=confidence_level,
-    )
+    wanted = to_objective(objective, scores.kind, labels.num_classes)
     _require_rows(labels)
     evidence = measure_evidence(scores)
     correction, natural = _natural(scores, evidence)
-    _check_fit(goal, correction, scores.kind, calibration, free_offsets)
+    _check_fit(wanted, correction, calibration)
     prior, remarks = deployment_prior(
         scores, correction, natural, target_prior, calibration, deployment
     )
     if scores.kind == "multiclass":
         method = one_of("calibration", calibration, CLASS_METHODS)
-        made = tune_classes(scores, correction, natural, goal, prior, method, free_offsets, seed)
+        made = tune_classes(scores, correction, natural, wanted, prior, method, seed)
     else:
         rung = one_of("calibration", calibration, LABEL_METHODS)
         at = _default_at(scores, evidence)
-        made = tune_labels(scores, correction, natural, goal, prior, rung, seed, at)
+        made = tune_labels(scores, correction, natural, wanted, prior, rung, seed, at)
     source = {"target_prior": "em"} if prior is not target_prior else {}
     named = prior if isinstance(prior, str) else tuple(float(p) for p in prior)
     return DecisionRule(
@@ -157,7 +134,7 @@ def tune(
         prior_shift=made.prior_shift,
         thresholds=made.thresholds,
         class_offset=made.class_offset,
-        objective=goal.name,
+        objective=wanted.name,
         target_prior=named,
         tuned_on={
             "split": scores.split,
@@ -175,8 +152,8 @@ def tune(
             "; ".join(filter(None, parts))
             for parts in zip(made.notes, remarks, _on_steps(evidence, scores.names), strict=True)
         ),
-        measure=goal.shown,
-        parameters=plain(dict(goal.parameters) | source),
+        measure=wanted.measure(scores.kind),
+        parameters=plain(wanted.parameters | source),
         threshold_low=made.low,
         threshold_high=made.high,
         choice=made.choice,
@@ -185,22 +162,16 @@ def tune(
     )
 
 
-def _check_fit(
-    goal: Goal, correction: Correction | None, kind: str, calibration: str,
-    free_offsets: bool | None,
-) -> None:  # fmt: skip
+def _check_fit(objective: Objective, correction: Correction | None, calibration: str) -> None:
     """Refuse combinations that would silently do something else than asked for."""
-    if goal.name == "rescale" and correction is None:
+    if not isinstance(objective, Rescale):
+        return
+    if correction is None:
         do = "Scores that only rank need a fitted threshold, for example objective='f1'."
         raise UsageError(say("objective", "be another one for ranking scores", "'rescale'", do))
-    if goal.name == "rescale" and calibration not in ("auto", "formula"):
+    if calibration not in ("auto", "formula"):
         do = "The textbook cut fits nothing: leave it out."
         raise UsageError(say("calibration", "be 'formula' for 'rescale'", repr(calibration), do))
-    if free_offsets and (
-        kind != "multiclass" or goal.name not in ("balanced_accuracy", "macro_f1")
-    ):
-        do = "They are for classes with objective balanced_accuracy or macro_f1."
-        raise UsageError(say("free_offsets", "be left out", f"{kind}, '{goal.name}'", do))
 
 
 def _require_rows(labels: Labels) -> None:

@@ -3,7 +3,8 @@
 from equipoise.diagnosis._registry import CheckResult
 from equipoise.diagnosis.class_table import ClassTable
 from equipoise.diagnosis.histories import check_history
-from equipoise.diagnosis.run import Material, diagnose, diagnose_scores, explain, run_checks
+from equipoise.diagnosis.material import Material
+from equipoise.diagnosis.run import diagnose, diagnose_scores, explain, run_checks
 from equipoise.diagnosis.setup import Setup, read_setup
 
 __all__ = [

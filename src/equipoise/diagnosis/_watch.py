@@ -11,11 +11,14 @@ from equipoise.diagnosis.setup import Setup
 WORDS: Mapping[str, str] = {
     "statistics": "labels or counts",
     "labels": "labels row by row",
+    "counts": "counts",
     "split": "split",
     "has_features": "features",
     "scores": "scores",
     "trial": "finished training",
     "course": "training log",
+    "history": "training log",
+    "label_history": "training log",
     "features": "features",
     "image_hashes": "images",
     "setups": "set-up",
@@ -56,14 +59,14 @@ class Watched:
         return value
 
 
-def lacking(facts: Watched, found_nothing: bool) -> str | None:
+def lacking(material: Watched, found_nothing: bool) -> str | None:
     """Return why a check was not made, or None where it looked at what it is about.
 
     Args:
-        facts: The facts that a check has read.
+        material: What a check has read.
         found_nothing: Whether it came back with an empty list; else it came back with None.
     """
-    parts = facts._parts
+    parts = material._parts
     silent = [
         name
         for name in dict.fromkeys(n for part in parts for n in part._read)
@@ -74,7 +77,7 @@ def lacking(facts: Watched, found_nothing: bool) -> str | None:
         # Every field that it asked the set-ups for was empty: there was nothing to look at.
         return f"no set-up says {_listed(silent)}" if parts and silent and not said else None
     reasons = [
-        f"no {w}" for w in dict.fromkeys(WORDS[n] for n, on in facts._read.items() if not on)
+        f"no {w}" for w in dict.fromkeys(WORDS[n] for n, on in material._read.items() if not on)
     ]
     if parts and silent:
         reasons.append(f"no set-up says {_listed(silent)}")

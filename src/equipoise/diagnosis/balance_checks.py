@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 from equipoise.labels.statistics import Statistics
 
 _BALANCED, _MILD, _MODERATE = 2.0, 20.0, 100.0
@@ -52,9 +53,9 @@ def _within_labels(statistics: Statistics) -> tuple[float, int]:
 
 
 @check("EQ104")
-def degree(facts: Facts) -> list[Finding] | None:
+def degree(material: Material) -> list[Finding] | None:
     """Say in words how imbalanced the labels are, by the measure that fits their kind."""
-    statistics = facts.statistics
+    statistics = material.statistics
     if statistics is None or not statistics.positives.any():
         return None
     present = statistics.positives[statistics.positives > 0]
@@ -88,9 +89,9 @@ def degree(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ105")
-def effortless_accuracy(facts: Facts) -> list[Finding] | None:
+def effortless_accuracy(material: Material) -> list[Finding] | None:
     """Say what accuracy an answer reaches that ignores the input."""
-    statistics = facts.statistics
+    statistics = material.statistics
     if statistics is None or not statistics.positives.any():
         return None
     if statistics.kind == "multiclass":
@@ -145,9 +146,9 @@ def _class_cuts(positives: NDArray[np.int64], names: tuple[str, ...]) -> dict[st
 
 
 @check("EQ106")
-def moved_cut(facts: Facts) -> list[Finding] | None:
+def moved_cut(material: Material) -> list[Finding] | None:
     """Say which true probability a weighted model calls 0.5."""
-    statistics = facts.statistics
+    statistics = material.statistics
     if statistics is None or not statistics.positives.any():
         return None
     undo = "Undo the weight before the cut (the loss's correction), or tune thresholds."

@@ -6,7 +6,8 @@ import numpy as np
 
 from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._course import Course, noise
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 
 RISEN = 0.05  # of the lowest validation loss
 SINCE = 3  # epochs since the lowest validation loss
@@ -89,12 +90,12 @@ def _still_falling(course: Course) -> list[Finding] | None:
 
 
 @check("EQ311")
-def overfit(facts: Facts) -> list[Finding] | None:
+def overfit(material: Material) -> list[Finding] | None:
     """Find a validation loss that rises while the training loss falls."""
-    return None if facts.course is None else overfit_course(facts.course)
+    return None if material.course is None else overfit_course(material.course)
 
 
 @check("EQ338")
-def still_falling(facts: Facts) -> list[Finding] | None:
+def still_falling(material: Material) -> list[Finding] | None:
     """Find a training that was stopped while its loss still fell."""
-    return None if facts.course is None else _still_falling(facts.course)
+    return None if material.course is None else _still_falling(material.course)

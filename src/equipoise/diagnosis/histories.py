@@ -13,8 +13,9 @@ from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis._course import Course, Row, noise, read_course
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
 from equipoise.diagnosis.course_end import overfit_course
+from equipoise.diagnosis.material import Material
 from equipoise.diagnosis.recipe_checks import collapsing
 
 FALLEN = 100.0  # the rate counts as gone below its height divided by this
@@ -36,7 +37,8 @@ def check_history(
 ) -> list[Finding]:
     """Find what the epochs of a training say about its settings, while it runs or afterwards.
 
-    Use during training with what there is so far. For a finished trial prefer
+    Use during training, epoch after epoch, with what there is so far: these four checks alone, and
+    the outputs of the last epoch, which no record holds. For a finished trial or a log prefer
     ``diagnose(trial=trial)``.
 
     Args:
@@ -221,22 +223,22 @@ def _counted(course: Course, name: str) -> str:
 
 
 @check("EQ308")
-def rate_too_early(facts: Facts) -> list[Finding] | None:
+def rate_too_early(material: Material) -> list[Finding] | None:
     """Find a learning rate that was gone before the loss had settled."""
-    planned = [f for setup in facts.setups if setup.rates.size for f in collapsing(setup)]
-    if facts.course is None:
-        return planned if any(setup.rates.size for setup in facts.setups) else None
-    seen = _early_rate(facts.course)
+    planned = [f for setup in material.setups if setup.rates.size for f in collapsing(setup)]
+    if material.course is None:
+        return planned if any(setup.rates.size for setup in material.setups) else None
+    seen = _early_rate(material.course)
     return seen if seen is None and not planned else [*(seen or ()), *planned]
 
 
 @check("EQ309")
-def flat_loss(facts: Facts) -> list[Finding] | None:
+def flat_loss(material: Material) -> list[Finding] | None:
     """Find a flat loss beside a metric that moves."""
-    return None if facts.course is None else _flat_loss(facts.course)
+    return None if material.course is None else _flat_loss(material.course)
 
 
 @check("EQ310")
-def one_sided(facts: Facts) -> list[Finding] | None:
+def one_sided(material: Material) -> list[Finding] | None:
     """Find labels of which nothing, or everything, is flagged epoch after epoch."""
-    return None if facts.course is None else _one_sided(facts.course)
+    return None if material.course is None else _one_sided(material.course)

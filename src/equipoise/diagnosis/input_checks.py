@@ -10,7 +10,8 @@ from equipoise._core.words import listed, one_of
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.artifacts.scores import SCORE_KINDS, Scores
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 
 ROUNDING, SUM_ROUNDING = 1e-6, 1e-3
 ENOUGH = 20
@@ -26,9 +27,9 @@ def wrap_unchecked(values: ArrayLike, score_kind: str, kind: Kind) -> Scores:
 
 
 @check("EQ403")
-def constant(facts: Facts) -> list[Finding] | None:
+def constant(material: Material) -> list[Finding] | None:
     """Find columns that hold one value throughout."""
-    scores = facts.scores
+    scores = material.scores
     if scores is None:
         return None
     first = scores.values[0]
@@ -51,9 +52,9 @@ def constant(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ404")
-def misdeclared(facts: Facts) -> list[Finding] | None:
+def misdeclared(material: Material) -> list[Finding] | None:
     """Find scores that contradict their declared kind."""
-    scores = facts.scores
+    scores = material.scores
     if scores is None or scores.score_kind == "ranking":
         return None
     values = scores.values[np.isfinite(scores.values).all(axis=1)]
@@ -86,9 +87,9 @@ def misdeclared(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ405")
-def not_finite(facts: Facts) -> list[Finding] | None:
+def not_finite(material: Material) -> list[Finding] | None:
     """Find NaN and infinite scores."""
-    scores = facts.scores
+    scores = material.scores
     if scores is None:
         return None
     nan, infinite = np.isnan(scores.values), np.isinf(scores.values)

@@ -9,7 +9,8 @@ from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis._power import half_width, positives_needed
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 from equipoise.io.coding import NONE_WORDS
 from equipoise.io.columns import alike
 from equipoise.labels.statistics import Statistics
@@ -32,9 +33,9 @@ def _known(statistics: Statistics) -> NDArray[np.int64] | None:
 
 
 @check("EQ101")
-def unlearnable(facts: Facts) -> list[Finding] | None:
+def unlearnable(material: Material) -> list[Finding] | None:
     """Find labels without any positive, or without any negative."""
-    statistics = facts.statistics
+    statistics = material.statistics
     if statistics is None:
         return None
     names, positives, known = statistics.names, statistics.positives, _known(statistics)
@@ -63,9 +64,9 @@ def unlearnable(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ102")
-def anecdotal(facts: Facts) -> list[Finding] | None:
+def anecdotal(material: Material) -> list[Finding] | None:
     """Find labels with 1 to 9 positives."""
-    statistics = facts.statistics
+    statistics = material.statistics
     if statistics is None:
         return None
     few = {
@@ -93,15 +94,15 @@ def anecdotal(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ103")
-def low_power(facts: Facts) -> list[Finding] | None:
+def low_power(material: Material) -> list[Finding] | None:
     """Find labels whose recall will be known to no better than plus or minus 0.1."""
-    statistics = facts.statistics
+    statistics = material.statistics
     if statistics is None:
         return None
     test = statistics.positives * _TEST_SHARE
     where = f"a test part of {_TEST_SHARE:.0%}"
-    if facts.split is not None and facts.labels is not None and facts.split.test.size:
-        test = facts.labels[facts.split.test].counts.astype(float)
+    if material.split is not None and material.labels is not None and material.split.test.size:
+        test = material.labels[material.split.test].counts.astype(float)
         where = "the test part"
     rows = {}
     for name, n, part in zip(statistics.names, statistics.positives, test, strict=True):
@@ -134,10 +135,10 @@ def low_power(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ107")
-def rows_unknown(facts: Facts) -> list[Finding] | None:
+def rows_unknown(material: Material) -> list[Finding] | None:
     """Say what follows when only occurrences of labels were counted."""
-    statistics = facts.statistics
-    if statistics is None or facts.labels is not None:
+    statistics = material.statistics
+    if statistics is None or material.labels is not None:
         return None
     if statistics.counts.n_rows is not None:
         return []
@@ -181,9 +182,9 @@ def _unknown(labels: Labels) -> dict[str, dict[str, float]]:
 
 
 @check("EQ111")
-def unknown_entries(facts: Facts) -> list[Finding] | None:
+def unknown_entries(material: Material) -> list[Finding] | None:
     """Say how many entries are unknown, and what they would be worth as absent ones."""
-    labels = facts.labels
+    labels = material.labels
     if labels is None or labels.kind != "multilabel":
         return None
     found = _unknown(labels)
@@ -208,9 +209,9 @@ def unknown_entries(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ112")
-def unknown_or_absent(facts: Facts) -> list[Finding] | None:
+def unknown_or_absent(material: Material) -> list[Finding] | None:
     """Find labels with more unknown entries than absent ones: -1 may be absent, and 0 not."""
-    labels = facts.labels
+    labels = material.labels
     if labels is None or labels.kind != "multilabel":
         return None
     found = {k: row for k, row in _unknown(labels).items() if row["unknown"] > row["absent"]}
@@ -237,9 +238,9 @@ def unknown_or_absent(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ113")
-def names_alike(facts: Facts) -> list[Finding] | None:
+def names_alike(material: Material) -> list[Finding] | None:
     """Find classes or labels whose names differ only by spaces or in how a number is written."""
-    statistics = facts.statistics
+    statistics = material.statistics
     if statistics is None:
         return None
     pairs = alike(statistics.names)
@@ -258,9 +259,9 @@ def names_alike(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ115")
-def labels_of_none(facts: Facts) -> list[Finding] | None:
+def labels_of_none(material: Material) -> list[Finding] | None:
     """Find a label that says that there is none: it never stands beside another."""
-    labels = facts.labels
+    labels = material.labels
     if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
         return None
     present = labels.values == 1
@@ -288,9 +289,9 @@ def labels_of_none(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ116")
-def rows_without_label(facts: Facts) -> list[Finding] | None:
+def rows_without_label(material: Material) -> list[Finding] | None:
     """Say how many rows have none of the labels: an empty cell of "A|B" is read so."""
-    labels = facts.labels
+    labels = material.labels
     if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
         return None
     rows = int((labels.values == 0).all(axis=1).sum())

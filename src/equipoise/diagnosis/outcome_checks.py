@@ -14,7 +14,8 @@ from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.row_marks import RowMarks, Shared
 from equipoise.artifacts.rule import DecisionRule
 from equipoise.artifacts.scores import Scores
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 from equipoise.metrics.influence import Influence, average_precision_influence, macro_influence
 
 _SAME, _FLOOD = 0.02, 1.5
@@ -40,9 +41,9 @@ def _flagged(scores: Scores) -> NDArray[np.float64]:
 
 
 @check("EQ406")
-def only_the_cut(facts: Facts) -> list[Finding] | None:
+def only_the_cut(material: Material) -> list[Finding] | None:
     """Find two runs that rank alike and differ in how much they flag."""
-    one, two = facts.scores, facts.other
+    one, two = material.scores, material.other
     if one is None or two is None or one.labels is None or two.labels is None:
         return None
     if len(one) != len(two) or set(one.names) != set(two.names):
@@ -89,13 +90,13 @@ def only_the_cut(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ207")
-def tuned_on_test(facts: Facts) -> list[Finding] | None:
+def tuned_on_test(material: Material) -> list[Finding] | None:
     """Find rows that a rule was tuned on among those it is judged on, or among test rows."""
-    rule = facts.rule
+    rule = material.rule
     if rule is None:
         return None
     found = []
-    scores = facts.scores
+    scores = material.scores
     if scores is not None and scores.split in ("test", "new"):
         made = rule.rows.compare(scores.marks)
         named = scores.ids is not None or made["contents"].outcome != "not made"
@@ -103,11 +104,11 @@ def tuned_on_test(facts: Facts) -> list[Finding] | None:
             found.append((len(scores), len(scores), "rows it is judged on, the very same"))
         else:
             found += _shared(made, len(scores), "it is judged on")
-    if facts.split is not None and facts.labels is not None:
-        test = facts.labels[facts.split.test]
+    if material.split is not None and material.labels is not None:
+        test = material.labels[material.split.test]
         marks = RowMarks.of(ids=test.ids, groups=test.groups, contents=None)
         found += _shared(rule.rows.compare(marks), len(test), "of the split's test part")
-    if not found and not _was_looked_at(facts, rule):
+    if not found and not _was_looked_at(material, rule):
         # Nothing here can be compared with what the rule was tuned on.
         return None
     return [
@@ -132,26 +133,26 @@ def _shared(made: Mapping[str, Shared], n: int, where: str) -> list[tuple[int, i
     ]
 
 
-def _was_looked_at(facts: Facts, rule: DecisionRule) -> bool:
+def _was_looked_at(material: Material, rule: DecisionRule) -> bool:
     """Whether ids or scores, which say what rows are, stand on both sides."""
-    scores = facts.scores
+    scores = material.scores
     if scores is not None and scores.split in ("test", "new"):
         made = rule.rows.compare(scores.marks)
         return "fine" in (made["ids"].outcome, made["contents"].outcome)
-    ids = facts.labels is not None and facts.labels.ids is not None
-    return facts.split is not None and ids and rule.rows.ids is not None
+    ids = material.labels is not None and material.labels.ids is not None
+    return material.split is not None and ids and rule.rows.ids is not None
 
 
 @check("EQ407")
-def anecdotal_headline(facts: Facts) -> list[Finding] | None:
+def anecdotal_headline(material: Material) -> list[Finding] | None:
     """Find averages that rest on labels with under ten test positives."""
     positives: dict[str, int] = {}
-    if facts.comparison is not None:
-        known = facts.comparison.data.get("positives", {})
+    if material.comparison is not None:
+        known = material.comparison.data.get("positives", {})
         positives = {name: int(row["test"] or 0) for name, row in known.items()}
-    elif facts.scores is not None and facts.scores.labels is not None:
-        counts = facts.scores.labels.counts
-        positives = {n: int(c) for n, c in zip(facts.scores.names, counts, strict=True)}
+    elif material.scores is not None and material.scores.labels is not None:
+        counts = material.scores.labels.counts
+        positives = {n: int(c) for n, c in zip(material.scores.names, counts, strict=True)}
     if not positives:
         return None
     usable = {n: c for n, c in positives.items() if c > 0}
@@ -173,9 +174,9 @@ def anecdotal_headline(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ409")
-def optimistic(facts: Facts) -> list[Finding] | None:
+def optimistic(material: Material) -> list[Finding] | None:
     """Find rules whose claim lies far above what cross-fitting says."""
-    rule = facts.rule
+    rule = material.rule
     if rule is None or not rule.claimed.size or not rule.cross_fitted.size:
         return None
     gap = rule.claimed - rule.cross_fitted

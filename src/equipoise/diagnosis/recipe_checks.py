@@ -8,7 +8,8 @@ import numpy as np
 
 from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 from equipoise.diagnosis.setup import Setup, Weights
 
 _OF_CLASSES = ("categorical_accuracy", "accuracy", "acc", "sparse_categorical_accuracy",
@@ -21,29 +22,29 @@ def _called(setup: Setup) -> str:
     return "" if setup.name == "setup" else f"{setup.name}: "
 
 
-def _several(facts: Facts, setup: Setup) -> bool | None:
+def _several(material: Material, setup: Setup) -> bool | None:
     """Return whether rows have several labels; None where nobody says."""
     if setup.kind is not None:
         return setup.kind == "multilabel"
-    if facts.statistics is not None:
-        return facts.statistics.kind == "multilabel"
+    if material.statistics is not None:
+        return material.statistics.kind == "multilabel"
     return None
 
 
 def _each(
-    facts: Facts, knows: Callable[[Setup], bool], look: Callable[[Setup], Sequence[Finding]]
+    material: Material, knows: Callable[[Setup], bool], look: Callable[[Setup], Sequence[Finding]]
 ) -> list[Finding] | None:
     """Return what is found in the set-ups that say enough; None where none does."""
-    able = [setup for setup in facts.setups if knows(setup)]
+    able = [setup for setup in material.setups if knows(setup)]
     return [item for setup in able for item in look(setup)] if able else None
 
 
 @check("EQ312")
-def class_weight_on_labels(facts: Facts) -> list[Finding] | None:
+def class_weight_on_labels(material: Material) -> list[Finding] | None:
     """Find one weight per row's class where rows have several labels."""
 
     def look(setup: Setup) -> list[Finding]:
-        if not _several(facts, setup):
+        if not _several(material, setup):
             return []
         return [
             finding(
@@ -60,17 +61,17 @@ def class_weight_on_labels(facts: Facts) -> list[Finding] | None:
         ]
 
     return _each(
-        facts, lambda s: s.class_weight is not None and _several(facts, s) is not None, look
+        material, lambda s: s.class_weight is not None and _several(material, s) is not None, look
     )
 
 
 @check("EQ313")
-def metric_of_classes(facts: Facts) -> list[Finding] | None:
+def metric_of_classes(material: Material) -> list[Finding] | None:
     """Find metrics for one class per row where rows have several labels."""
 
     def look(setup: Setup) -> list[Finding]:
         wrong = [m for m in setup.metrics if m.lower() in _OF_CLASSES]
-        if not wrong or not _several(facts, setup):
+        if not wrong or not _several(material, setup):
             return []
         return [
             finding(
@@ -83,11 +84,11 @@ def metric_of_classes(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, lambda s: bool(s.metrics) and _several(facts, s) is not None, look)
+    return _each(material, lambda s: bool(s.metrics) and _several(material, s) is not None, look)
 
 
 @check("EQ301")
-def sigmoid_before_logits(facts: Facts) -> list[Finding] | None:
+def sigmoid_before_logits(material: Material) -> list[Finding] | None:
     """Find outputs that are squashed before a loss on logits."""
 
     def look(setup: Setup) -> list[Finding]:
@@ -104,11 +105,11 @@ def sigmoid_before_logits(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, lambda s: s.from_logits is not None and s.activation is not None, look)
+    return _each(material, lambda s: s.from_logits is not None and s.activation is not None, look)
 
 
 @check("EQ302")
-def logits_into_probabilities(facts: Facts) -> list[Finding] | None:
+def logits_into_probabilities(material: Material) -> list[Finding] | None:
     """Find logits that go into a loss on probabilities."""
 
     def look(setup: Setup) -> list[Finding]:
@@ -124,18 +125,18 @@ def logits_into_probabilities(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, lambda s: s.from_logits is not None and s.activation is not None, look)
+    return _each(material, lambda s: s.from_logits is not None and s.activation is not None, look)
 
 
 @check("EQ303")
-def double_sigmoid(facts: Facts) -> list[Finding] | None:
+def double_sigmoid(material: Material) -> list[Finding] | None:
     """Find a sigmoid that is applied twice, in a set-up or in scores."""
     found = _each(
-        facts,
+        material,
         lambda s: s.applied is not None and s.activation is not None,
         lambda s: [_squashed_twice(s)] if "none" not in (s.applied, s.activation) else [],
     )
-    scores = facts.scores
+    scores = material.scores
     if scores is None or scores.score_kind != "probabilities" or scores.kind != "multilabel":
         return found
     low, high = float(np.nanmin(scores.values)), float(np.nanmax(scores.values))
@@ -167,12 +168,12 @@ def _squashed_twice(setup: Setup) -> Finding:
 
 
 @check("EQ504")
-def only_scales(facts: Facts) -> list[Finding] | None:
+def only_scales(material: Material) -> list[Finding] | None:
     """Find an alpha per label that weighs positives and negatives alike."""
 
     def look(setup: Setup) -> list[Finding]:
         alpha = setup.alpha
-        if setup.alpha_on != "both" or not _several(facts, setup) or alpha is None:
+        if setup.alpha_on != "both" or not _several(material, setup) or alpha is None:
             return []
         values = _values(alpha)
         spread = max(values) / min(values) if min(values) > 0 else float("inf")
@@ -189,7 +190,9 @@ def only_scales(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, lambda s: s.alpha_on is not None and _several(facts, s) is not None, look)
+    return _each(
+        material, lambda s: s.alpha_on is not None and _several(material, s) is not None, look
+    )
 
 
 def _values(alpha: float | Weights) -> list[float]:
@@ -199,7 +202,7 @@ def _values(alpha: float | Weights) -> list[float]:
 
 
 @check("EQ336")
-def test_chooses(facts: Facts) -> list[Finding] | None:
+def test_chooses(material: Material) -> list[Finding] | None:
     """Find an epoch that is chosen on test rows."""
 
     def look(setup: Setup) -> list[Finding]:
@@ -216,7 +219,7 @@ def test_chooses(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, lambda s: s.monitor is not None, look)
+    return _each(material, lambda s: s.monitor is not None, look)
 
 
 def collapsing(setup: Setup) -> list[Finding]:

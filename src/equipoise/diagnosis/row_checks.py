@@ -10,7 +10,8 @@ from scipy.stats import chi2_contingency
 from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 from equipoise.labels.pairs import cooccurrence, pack_rows
 from equipoise.splits.copies import near_pairs
 from equipoise.splits.leakage import row_hashes
@@ -22,12 +23,12 @@ _DISTANCE = 3
 
 
 @check("EQ108")
-def contradicting(facts: Facts) -> list[Finding] | None:
+def contradicting(material: Material) -> list[Finding] | None:
     """Find rows with the same inputs and other labels."""
-    labels = facts.labels
-    if labels is None or facts.features is None:
+    labels = material.labels
+    if labels is None or material.features is None:
         return None
-    hashes = row_hashes(facts.features)
+    hashes = row_hashes(material.features)
     _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
     several = sizes[group] > 1
     if not several.any():
@@ -62,9 +63,9 @@ def _label_keys(labels: Labels) -> NDArray[np.generic]:
 
 
 @check("EQ109")
-def paired_labels(facts: Facts) -> list[Finding] | None:
+def paired_labels(material: Material) -> list[Finding] | None:
     """Find labels that always, or never, come together."""
-    labels = facts.labels
+    labels = material.labels
     if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
         return None
     both = cooccurrence(labels)
@@ -99,9 +100,9 @@ def paired_labels(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ110")
-def missing_labels(facts: Facts) -> list[Finding] | None:
+def missing_labels(material: Material) -> list[Finding] | None:
     """Find negatives that look like positives more than the positives do."""
-    scores = facts.scores
+    scores = material.scores
     if scores is None or scores.labels is None or not scores.has_probabilities:
         return None
     if scores.split not in ("val", "oof", "test") or scores.kind != "multilabel":
@@ -136,14 +137,14 @@ def missing_labels(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ205")
-def near_images(facts: Facts) -> list[Finding] | None:
+def near_images(material: Material) -> list[Finding] | None:
     """Find nearly the same images in several parts."""
-    if facts.split is None or facts.image_hashes is None:
+    if material.split is None or material.image_hashes is None:
         return None
-    member = np.full(facts.split.n_rows, -1)
+    member = np.full(material.split.n_rows, -1)
     for code, part in enumerate(_PARTS):
-        member[getattr(facts.split, part)] = code
-    pairs = near_pairs(facts.image_hashes, max_distance=_DISTANCE)
+        member[getattr(material.split, part)] = code
+    pairs = near_pairs(material.image_hashes, max_distance=_DISTANCE)
     left, right = member[pairs[:, 0]], member[pairs[:, 1]]
     bad = pairs[(left != right) & (left >= 0) & (right >= 0)]
     if not bad.size:
@@ -162,11 +163,11 @@ def near_images(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ206")
-def shifted_parts(facts: Facts) -> list[Finding] | None:
+def shifted_parts(material: Material) -> list[Finding] | None:
     """Find labels whose share differs between the parts of a split by more than chance."""
-    if facts.split is None or facts.labels is None:
+    if material.split is None or material.labels is None:
         return None
-    labels, split = facts.labels, facts.split
+    labels, split = material.labels, material.split
     parts = [p for p in _PARTS if getattr(split, p).size]
     if len(parts) < 2:
         return []

@@ -13,7 +13,8 @@ from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.artifacts.scores import Scores
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 from equipoise.metrics import average_precision
 
 _SHARE = 0.01
@@ -60,9 +61,9 @@ def _tied(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @check("EQ401")
-def saturated(facts: Facts) -> list[Finding] | None:
+def saturated(material: Material) -> list[Finding] | None:
     """Find scores that are saturated, or tied, in more than 1 % of rows."""
-    scores = facts.scores
+    scores = material.scores
     if scores is None:
         return None
     full, tied = _saturated(scores), _tied(scores.values)
@@ -88,9 +89,9 @@ def saturated(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ321")
-def no_better_than_chance(facts: Facts) -> list[Finding] | None:
+def no_better_than_chance(material: Material) -> list[Finding] | None:
     """Find scores that rank positives no better than chance."""
-    return None if facts.scores is None else chance_findings(facts.scores)
+    return None if material.scores is None else chance_findings(material.scores)
 
 
 def chance_findings(scores: Scores) -> list[Finding] | None:
@@ -140,9 +141,9 @@ def chance_finding(judged: Mapping[str, tuple[float, int, int]]) -> list[Finding
 
 
 @check("EQ402")
-def flood_or_drought(facts: Facts) -> list[Finding] | None:
+def flood_or_drought(material: Material) -> list[Finding] | None:
     """Find labels whose mean probability is far from how often they occur."""
-    scores = facts.scores
+    scores = material.scores
     if scores is None or scores.labels is None or not scores.has_probabilities:
         return None
     z = scores.log_odds()

@@ -9,7 +9,8 @@ import numpy as np
 
 from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 from equipoise.diagnosis.setup import Setup
 from equipoise.errors import NoEffectWarning
 from equipoise.labels.statistics import Statistics
@@ -23,11 +24,13 @@ _FLAT = 1.05  # weights closer than this do nothing that could be seen
 _OF_PAIRS = ("pairwise", "smoothap", "auc")
 
 
-def _each(facts: Facts, look: Callable[[Setup, Statistics], list[Finding]]) -> list[Finding] | None:
+def _each(
+    material: Material, look: Callable[[Setup, Statistics], list[Finding]]
+) -> list[Finding] | None:
     """Return what a check finds in every set-up; None without labels or set-ups."""
-    if facts.statistics is None or not facts.setups:
+    if material.statistics is None or not material.setups:
         return None
-    return [item for setup in facts.setups for item in look(setup, facts.statistics)]
+    return [item for setup in material.setups for item in look(setup, material.statistics)]
 
 
 def _called(setup: Setup) -> str:
@@ -47,7 +50,7 @@ def _listed(values: Mapping[str, float], most: int = 6) -> str:
 
 
 @check("EQ330")
-def moved_by_these(facts: Facts) -> list[Finding] | None:
+def moved_by_these(material: Material) -> list[Finding] | None:
     """Say which true probability a model trained with these weights calls 0.5."""
 
     def look(setup: Setup, statistics: Statistics) -> list[Finding]:
@@ -72,11 +75,11 @@ def moved_by_these(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, look)
+    return _each(material, look)
 
 
 @check("EQ331")
-def beyond_reason(facts: Facts) -> list[Finding] | None:
+def beyond_reason(material: Material) -> list[Finding] | None:
     """Find weights above 100 for labels with a handful of positives."""
 
     def look(setup: Setup, statistics: Statistics) -> list[Finding]:
@@ -101,11 +104,11 @@ def beyond_reason(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, look)
+    return _each(material, look)
 
 
 @check("EQ332")
-def alpha_against(facts: Facts) -> list[Finding] | None:
+def alpha_against(material: Material) -> list[Finding] | None:
     """Find a focal alpha below 0.5 where positives are the rare side."""
 
     def look(setup: Setup, statistics: Statistics) -> list[Finding]:
@@ -132,11 +135,11 @@ def alpha_against(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, look)
+    return _each(material, look)
 
 
 @check("EQ333")
-def inverse_after_all(facts: Facts) -> list[Finding] | None:
+def inverse_after_all(material: Material) -> list[Finding] | None:
     """Find class-balanced weights that are nearly inverse frequency."""
 
     def look(setup: Setup, statistics: Statistics) -> list[Finding]:
@@ -161,11 +164,11 @@ def inverse_after_all(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, look)
+    return _each(material, look)
 
 
 @check("EQ343")
-def idle(facts: Facts) -> list[Finding] | None:
+def idle(material: Material) -> list[Finding] | None:
     """Find settings that can do nothing on these labels."""
 
     def look(setup: Setup, statistics: Statistics) -> list[Finding]:
@@ -201,7 +204,7 @@ def idle(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, look)
+    return _each(material, look)
 
 
 def _by_effective_number(beta: float, statistics: Statistics) -> float | None:
@@ -223,7 +226,7 @@ def _by_effective_number(beta: float, statistics: Statistics) -> float | None:
 
 
 @check("EQ334")
-def from_occurrences(facts: Facts) -> list[Finding] | None:
+def from_occurrences(material: Material) -> list[Finding] | None:
     """Find weights made from occurrences of labels instead of rows."""
 
     def look(setup: Setup, statistics: Statistics) -> list[Finding]:
@@ -255,11 +258,11 @@ def from_occurrences(facts: Facts) -> list[Finding] | None:
             )
         return found
 
-    return _each(facts, look)
+    return _each(material, look)
 
 
 @check("EQ335")
-def small_batches(facts: Facts) -> list[Finding] | None:
+def small_batches(material: Material) -> list[Finding] | None:
     """Find batches that hold no positive of a label most of the time."""
 
     def look(setup: Setup, statistics: Statistics) -> list[Finding]:
@@ -289,11 +292,11 @@ def small_batches(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, look)
+    return _each(material, look)
 
 
 @check("EQ337")
-def twice(facts: Facts) -> list[Finding] | None:
+def twice(material: Material) -> list[Finding] | None:
     """Find a sampler and weights that both raise the rare labels."""
 
     def look(setup: Setup, statistics: Statistics) -> list[Finding]:
@@ -321,4 +324,4 @@ def twice(facts: Facts) -> list[Finding] | None:
             )
         ]
 
-    return _each(facts, look)
+    return _each(material, look)

@@ -8,19 +8,20 @@ from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.decisions.deployment import estimate_prior
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis.material import Material
 
 _SEEDS = 5
 
 
 @check("EQ408")
-def few_seeds(facts: Facts) -> list[Finding] | None:
+def few_seeds(material: Material) -> list[Finding] | None:
     """Find comparisons of fewer than five trainings per arm."""
-    if facts.comparison is not None:
-        seeds = {a.method: a.n_seeds for a in facts.comparison.arms}
-    elif facts.trials:
+    if material.comparison is not None:
+        seeds = {a.method: a.n_seeds for a in material.comparison.arms}
+    elif material.trials:
         counted: dict[str, set[int]] = {}
-        for trial in facts.trials:
+        for trial in material.trials:
             counted.setdefault(trial.method, set()).add(trial.seed)
         seeds = {method: len(found) for method, found in counted.items()}
     else:
@@ -41,9 +42,9 @@ def few_seeds(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ410")
-def no_better(facts: Facts) -> list[Finding] | None:
+def no_better(material: Material) -> list[Finding] | None:
     """Find remedies that buy nothing beyond tuned thresholds."""
-    result = facts.comparison
+    result = material.comparison
     if result is None:
         return None
     tuned = f"{result.baseline} + thresholds"
@@ -66,12 +67,12 @@ def no_better(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ411")
-def shifted_prior(facts: Facts) -> list[Finding] | None:
+def shifted_prior(material: Material) -> list[Finding] | None:
     """Find labels whose share at deployment differs from that of validation, by EM."""
-    new, val = facts.new, facts.scores
+    new, val = material.new, material.scores
     if new is None or val is None or val.labels is None or set(new.names) != set(val.names):
         return None
-    if facts.rule is None and not (new.has_probabilities and val.has_probabilities):
+    if material.rule is None and not (new.has_probabilities and val.has_probabilities):
         return None
     new = new.in_order(val.names)
     truth = val.labels.one_hot()
@@ -79,7 +80,7 @@ def shifted_prior(facts: Facts) -> list[Finding] | None:
     source = ((truth == 1).sum(0) + 0.5) / (known + 1)
     if val.kind == "multiclass":
         source = source / source.sum()
-    found = estimate_prior(new, source, rule=facts.rule)
+    found = estimate_prior(new, source, rule=material.rule)
     p_values = np.broadcast_to(found.p_value, source.shape)
     low, high = source / 1.5, source * 1.5
     bad = np.flatnonzero(
@@ -107,12 +108,12 @@ def shifted_prior(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ340")
-def differing_arms(facts: Facts) -> list[Finding] | None:
+def differing_arms(material: Material) -> list[Finding] | None:
     """Find arms that differ in data, length or budget."""
-    if len({t.method for t in facts.trials}) < 2:
+    if len({t.method for t in material.trials}) < 2:
         return None
     parts: dict[str, dict[str, set[str]]] = {}
-    for trial in facts.trials:
+    for trial in material.trials:
         training = trial.config.get("training", {})
         said = {
             "epochs": training.get("epochs", len(trial.history) or None),

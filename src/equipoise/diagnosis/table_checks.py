@@ -10,8 +10,9 @@ from scipy.stats import norm
 from equipoise._core.arrays import Floats
 from equipoise._core.words import listed
 from equipoise.artifacts.finding import Finding
-from equipoise.diagnosis._registry import Facts, check, finding
+from equipoise.diagnosis._registry import check, finding
 from equipoise.diagnosis.class_table import ClassTable, is_count, predicted_counts
+from equipoise.diagnosis.material import Material
 
 _LEARNED, _MISSED, _SURE = 0.9, 0.5, 0.7
 
@@ -33,9 +34,9 @@ def _swapped_runs(table: ClassTable) -> dict[str, dict[str, list[bool]]]:
 
 
 @check("EQ342")
-def swapped(facts: Facts) -> list[Finding] | None:
+def swapped(material: Material) -> list[Finding] | None:
     """Find runs whose recall and precision columns are swapped."""
-    table = facts.classes
+    table = material.classes
     if table is None or not table.precision:
         return None
     found = []
@@ -79,9 +80,9 @@ def _right(table: ClassTable) -> dict[str, Floats]:
 
 
 @check("EQ341")
-def inside_noise(facts: Facts) -> list[Finding] | None:
+def inside_noise(material: Material) -> list[Finding] | None:
     """Find differences between runs that the test rows cannot tell from chance."""
-    table = facts.classes
+    table = material.classes
     if table is None or len(table.recall) < 2:
         return None
     recalls, n = _right(table), table.support
@@ -109,9 +110,9 @@ def inside_noise(facts: Facts) -> list[Finding] | None:
 
 
 @check("EQ339")
-def tail_memorised(facts: Facts) -> list[Finding] | None:
+def tail_memorised(material: Material) -> list[Finding] | None:
     """Find classes learned by heart: training recall high, test recall low, precision high."""
-    table = facts.classes
+    table = material.classes
     if table is None or not table.recall_train:
         return None
     found = []

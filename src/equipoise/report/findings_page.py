@@ -30,8 +30,8 @@ def findings_page(results: Sequence[CheckResult], subject: str) -> str:
         subject: What was looked at, in words.
 
     Example:
-        >>> from equipoise.diagnosis import run_checks
-        >>> page = findings_page(run_checks(counts={"A": 0, "B": 9}), "two labels")
+        >>> from equipoise.diagnosis import Material, run_checks
+        >>> page = findings_page(run_checks(Material(counts={"A": 0, "B": 9})), "two labels")
         >>> "EQ101" in page, "http" in page.split("</style>")[0]
         (True, False)
     """
@@ -67,8 +67,8 @@ def findings_sarif(results: Sequence[CheckResult], source: str) -> dict[str, Any
         source: The file that was looked at, as its location.
 
     Example:
-        >>> from equipoise.diagnosis import run_checks
-        >>> log = findings_sarif(run_checks(counts={"A": 0, "B": 9}), "labels.csv")
+        >>> from equipoise.diagnosis import Material, run_checks
+        >>> log = findings_sarif(run_checks(Material(counts={"A": 0, "B": 9})), "labels.csv")
         >>> first = log["runs"][0]["results"][0]
         >>> first["ruleId"], first["level"]
         ('EQ101', 'error')

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from equipoise._core.arrays import Floats
 from equipoise._core.files import write_text
 from equipoise._core.words import one_of, say
 from equipoise.artifacts import Comparison, DecisionRule, Labels, Split, Trial
-from equipoise.diagnosis import CheckResult, Material, run_checks
+from equipoise.artifacts.labels import Kind
+from equipoise.diagnosis import CheckResult, Material
 from equipoise.errors import DataError, UsageError
 from equipoise.io.scores import read_scores
 from equipoise.report.findings_page import findings_page, findings_sarif
@@ -24,8 +26,28 @@ from equipoise.studies.set_ups import read_setups
 FORMATS = ("text", "json", "sarif", "html")
 
 
-class Sources:
-    """The files that a diagnosis is asked to look at, each read when it is needed.
+def read_material(
+    labels: Labels | None = None,
+    table: Path | None = None,
+    *,
+    counts: Mapping[str, int] | None = None,
+    n_rows: int | None = None,
+    kind: Kind | None = None,
+    named: Sequence[str | None] = (),
+    split: Path | None = None,
+    images: str | None = None,
+    features: bool = False,
+    scores: Path | None = None,
+    other: Path | None = None,
+    new: Path | None = None,
+    rule: Path | None = None,
+    comparison: Path | None = None,
+    log: Sequence[Path] | None = None,
+    setup: Path | None = None,
+    classes: Path | None = None,
+    support: int | None = None,
+) -> Material:
+    """Read the files that a diagnosis is asked to look at.
 
     Args:
         labels: Read already, or None.
@@ -33,116 +55,83 @@ class Sources:
         counts: Name -> positives, instead of labels.
         n_rows: Behind ``counts``.
         kind: Of ``counts``.
+        named: Columns of ``table`` that are no features.
         split: Of ``equipoise split``.
         images: Column of image paths in ``table``, to find near-duplicates; class folders need
             none.
         features: Whether other numeric columns of ``table`` are inputs.
         scores, other, new: Score files.
         rule, comparison: JSON files.
-        logs: Training logs, or folders of trials.
+        log: Training logs, or folders of trials.
         setup: YAML of set-ups, or a study.
         classes: CSV of recall and precision per class.
         support: Test rows per class, where it does not say.
+
+    Raises:
+        DataError: a file that does not hold what it should, or no numeric columns for features.
+        UsageError: several logs of other frameworks, labels and counts both, a split without
+            labels.
     """
-
-    def __init__(
-        self,
-        labels: Labels | None = None,
-        table: Path | None = None,
-        *,
-        counts: dict[str, int] | None = None,
-        n_rows: int | None = None,
-        kind: Any = None,
-        split: Path | None = None,
-        images: str | None = None,
-        features: bool = False,
-        scores: Path | None = None,
-        other: Path | None = None,
-        new: Path | None = None,
-        rule: Path | None = None,
-        comparison: Path | None = None,
-        logs: Sequence[Path] = (),
-        setup: Path | None = None,
-        classes: Path | None = None,
-        support: int | None = None,
-    ) -> None:
-        self.labels, self.table, self.counts = labels, table, counts
-        self.n_rows, self.kind = n_rows, kind
-        self.split = None if split is None else Split.load(split)
-        self.images, self.wants_features = images, features
-        self.scores = None if scores is None else read_scores(scores)
-        trials = [Trial.load(p) for p in logs if (p / "trial.json").is_file()]
-        rows = [read_log(p) for p in logs if not (p / "trial.json").is_file()]
-        if len(rows) > 1:
-            do = "Several trials of `equipoise train` may be given."
-            raise UsageError(say("log", "be one log of another framework", len(rows), do))
-        self.trial = trials[0] if len(trials) == 1 else None
-        self.material = Material(
-            setups=() if setup is None else read_setups(setup),
-            history=rows[0] if rows else (),
-            other=None if other is None else read_scores(other),
-            new=None if new is None else read_scores(new, split="new"),
-            rule=None if rule is None else DecisionRule.load(rule),
-            comparison=None if comparison is None else Comparison.load(comparison),
-            trials=tuple(trials) if len(trials) > 1 else (),
-            classes=None if classes is None else read_class_table(classes, support),
-            image_hashes=self._hashes(),
-        )
-
-    def _hashes(self) -> Any:
-        """Return perceptual hashes of all rows' images, where a split asks for them."""
-        labels = self.labels
-        if self.split is None or labels is None or self.table is None:
-            return None
-        if self.table.is_dir() and labels.ids is not None:
-            paths = [self.table / str(i) for i in labels.ids]
-        elif self.images is not None:
-            from equipoise.io.tables import read_table, require_columns
-
-            frame = read_table(self.table)
-            require_columns(frame, "images", [self.images])
-            paths = [self.table.parent / str(p) for p in frame[self.images].to_list()]
-        else:
-            return None
-        from equipoise.data import image_hashes
-
-        return image_hashes(paths)
-
-    def features(self, named: Sequence[str | None]) -> Any:
-        """Return the numeric columns that are neither labels, ids nor groups."""
-        if not self.wants_features or self.table is None or self.table.is_dir():
-            return None
-        from equipoise.io import as_numbers, read_table
-
-        frame = as_numbers(read_table(self.table))
-        rest = [c for c in frame.columns if c not in named and frame[c].dtype.is_numeric()]
-        if not rest:
-            raise DataError(say("features", "find numeric columns beside the labels", "none"))
-        return frame.select(rest).to_numpy().astype(np.float64)
-
-
-def check_sources(
-    sources: Sources, *, ignore: Sequence[str] = (), named: Sequence[str | None] = ()
-) -> list[CheckResult]:
-    """Run every check on the sources.
-
-    Args:
-        sources: What to look at.
-        ignore: Codes to mute.
-        named: Columns of the table that are no features.
-    """
-    return run_checks(
-        sources.labels,
-        counts=sources.counts,
-        n_rows=sources.n_rows,
-        kind=sources.kind,
-        split=sources.split,
-        scores=sources.scores,
-        features=sources.features(named),
-        trial=sources.trial,
-        more=sources.material,
-        ignore=ignore,
+    parts = None if split is None else Split.load(split)
+    scored = None if scores is None else read_scores(scores)
+    trials = [Trial.load(p) for p in log or () if (p / "trial.json").is_file()]
+    rows = [read_log(p) for p in log or () if not (p / "trial.json").is_file()]
+    if len(rows) > 1:
+        do = "Several trials of `equipoise train` may be given."
+        raise UsageError(say("log", "be one log of another framework", len(rows), do))
+    return Material(
+        labels=labels,
+        counts=counts,
+        n_rows=n_rows,
+        kind=kind,
+        split=parts,
+        scores=scored,
+        trial=trials[0] if len(trials) == 1 else None,
+        setups=() if setup is None else read_setups(setup),
+        history=rows[0] if rows else (),
+        other=None if other is None else read_scores(other),
+        new=None if new is None else read_scores(new, split="new"),
+        rule=None if rule is None else DecisionRule.load(rule),
+        comparison=None if comparison is None else Comparison.load(comparison),
+        trials=tuple(trials) if len(trials) > 1 else (),
+        classes=None if classes is None else read_class_table(classes, support),
+        image_hashes=None if parts is None else _hashes(labels, table, images),
+        features=_features(table, named) if features else None,
     )
+
+
+def _hashes(
+    labels: Labels | None, table: Path | None, images: str | None
+) -> NDArray[np.uint64] | None:
+    """Return perceptual hashes of all rows' images, where it is known which they are."""
+    if labels is None or table is None:
+        return None
+    if table.is_dir() and labels.ids is not None:
+        paths = [table / str(i) for i in labels.ids]
+    elif images is not None:
+        from equipoise.io.tables import read_table, require_columns
+
+        frame = read_table(table)
+        require_columns(frame, "images", [images])
+        paths = [table.parent / str(p) for p in frame[images].to_list()]
+    else:
+        return None
+    from equipoise.data import image_hashes
+
+    return image_hashes(paths)
+
+
+def _features(table: Path | None, named: Sequence[str | None]) -> Floats | None:
+    """Return the numeric columns that are neither labels, ids nor groups."""
+    if table is None or table.is_dir():
+        return None
+    from equipoise.io import as_numbers, read_table
+
+    frame = as_numbers(read_table(table))
+    rest = [c for c in frame.columns if c not in named and frame[c].dtype.is_numeric()]
+    if not rest:
+        raise DataError(say("features", "find numeric columns beside the labels", "none"))
+    return frame.select(rest).to_numpy().astype(np.float64)
 
 
 def write_results(
@@ -151,7 +140,7 @@ def write_results(
     """Return results as JSON, SARIF or HTML, or write them to a file; None if written.
 
     Args:
-        results: Of :func:`check_sources`.
+        results: Of :func:`equipoise.diagnosis.run_checks`.
         form: "json", "sarif" or "html".
         subject: What was looked at.
         out: A file, or None.

@@ -16,7 +16,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from equipoise._core.arrays import Floats
 from equipoise._core.words import say
 from equipoise.artifacts import Labels, Scores
-from equipoise.decisions import tune
+from equipoise.decisions import Objective, tune
 from equipoise.errors import DataError, InfeasibleSplitError, UsageError
 from equipoise.splits import feature_contents, find_copies, stratified_kfold
 
@@ -31,7 +31,8 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
         estimator: A classifier with ``predict_proba`` or ``decision_function``; None takes
             logistic regression.
         objective: As for :func:`equipoise.tune`; None is "f1" for labels and two classes (of the
-            second), and "balanced_accuracy" for several classes.
+            second), and "balanced_accuracy" for several classes. Two classes are one label:
+            ``Cost((false alarm, miss))`` of the second.
         target_prior: As for :func:`equipoise.tune`.
         cv: Folds of the out-of-fold scores, stratified by class or label, >= 2. "prefit" takes
             ``estimator`` as it is: ``fit`` then needs rows that it was not trained on.
@@ -53,13 +54,17 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
         >>> tuned = DecisionRuleClassifier(LogisticRegression()).fit(X, y)
         >>> int(plain.predict(X).sum()), int(tuned.predict(X).sum()), int(y.sum())
         (56, 95, 102)
+        >>> from equipoise import Recall
+        >>> found = DecisionRuleClassifier(LogisticRegression(), objective=Recall(at_least=0.9))
+        >>> int(found.fit(X, y).predict(X)[y == 1].sum())
+        95
     """
 
     def __init__(
         self,
         estimator: Any = None,
         *,
-        objective: str | None = None,
+        objective: str | Objective | None = None,
         target_prior: str | Sequence[float] = "validation",
         cv: int | str = 5,
         seed: int = 0,

@@ -11,6 +11,7 @@ from trial_factory import LONG_TAIL, class_trial, label_trial
 
 from equipoise.artifacts import Comparison, Correction, Scores, Trial
 from equipoise.comparison import compare, seed_record
+from equipoise.decisions import Cost
 from equipoise.errors import DataError, LeakageError, UsageError
 from equipoise.metrics import average_precision
 
@@ -147,6 +148,16 @@ def test_the_record_is_what_the_scores_say(labelled: Comparison) -> None:
     test = trials[0].scores["test"]
     np.testing.assert_allclose(record.flagged[:, 0], (test.values >= 0).mean(0))
     np.testing.assert_allclose(record.flagged[:, 2], test.require_labels().prevalence)
+
+
+def test_arms_are_tuned_for_any_objective() -> None:
+    trials = [label_trial(method, s) for method in ("none", "better") for s in SEEDS[:2]]
+    record = seed_record(trials[0], objective=Cost((1, 30)), target_prior="validation")
+    assert (record.rule.objective, record.rule.parameters) == ("cost", {"costs": [1.0, 30.0]})
+    dear = compare(trials, objective=Cost((1, 30))).arm("none").record["tuned"].value
+    assert dear < compare(trials, objective="f1").arm("none").record["tuned"].value
+    with pytest.raises(UsageError, match=r"Give Cost\(costs=...\)"):
+        compare(trials, objective="cost")
 
 
 def test_the_data_card(labelled: Comparison, classed: Comparison) -> None:

@@ -12,7 +12,7 @@ from trial_factory import class_trial, label_trial
 
 from equipoise.artifacts import Evaluation, Scores
 from equipoise.comparison import count_confusions, evaluate
-from equipoise.decisions import tune
+from equipoise.decisions import Cost, NetBenefit, tune
 from equipoise.errors import LeakageError, UsageError
 from equipoise.metrics import (
     expected_cost,
@@ -97,7 +97,7 @@ def test_worth_is_that_of_the_metrics(labelled: tuple[Scores, Scores]) -> None:
     val, test = labelled
     y = test.require_labels().values
     pairs = [[1, 9], [1, 4], [1, 1], [2, 1]]
-    rule = tune(val, objective="cost", costs=pairs)
+    rule = tune(val, objective=Cost(pairs))
     found, made = evaluate(rule, test), rule.apply(test)
     assert found.evaluated_on["settings"]["break_even"] == pytest.approx([0.1, 0.2, 0.5, 2 / 3])
     for i, (name, (alarm, miss)) in enumerate(zip(test.names, pairs, strict=True)):
@@ -116,7 +116,7 @@ def test_worth_is_that_of_the_metrics(labelled: tuple[Scores, Scores]) -> None:
     plain = evaluate(tune(val), test)
     assert "net_benefit" not in plain.per_label["L0"]
     assert "net_benefit" in evaluate(tune(val), test, net_benefit_at=0.2).per_label["L0"]
-    stated = tune(val, objective="net_benefit", threshold_probability=0.3)
+    stated = tune(val, objective=NetBenefit(threshold_probability=0.3))
     assert evaluate(stated, test).evaluated_on["settings"]["break_even"] == [0.3] * 4
     with pytest.raises(UsageError, match="net_benefit_at"):
         evaluate(tune(val), test, net_benefit_at=1.0)
@@ -127,7 +127,7 @@ def test_classes_with_costs_have_their_expected_cost() -> None:
     width = len(classes["test"].names)
     matrix = 3.0 * (1 - np.eye(width))
     matrix[0, 1] = 7
-    rule = tune(classes["val"], objective="cost", costs=matrix)
+    rule = tune(classes["val"], objective=Cost(matrix))
     found = evaluate(rule, classes["test"]).overall["overall"]["expected_cost"]
     truth = classes["test"].require_labels().values
     paid = expected_cost_of_classes(truth, rule.apply(classes["test"]).predictions, matrix)

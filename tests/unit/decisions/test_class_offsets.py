@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from equipoise.artifacts import Labels, Scores
-from equipoise.decisions import tune
+from equipoise.decisions import BalancedAccuracy, Cost, MacroF1, Rescale, tune
 from equipoise.decisions._offsets import (
     _means,
     class_values,
@@ -81,12 +81,14 @@ def class_scores(seed: int = 0, rows: int = 400) -> Scores:
     return Scores.from_arrays(Labels.from_array(y, kind="multiclass"), logits=z, split="val")
 
 
-@pytest.mark.parametrize("objective", ["balanced_accuracy", "macro_f1"])
-def test_free_offsets_claim_more_and_prove_less(objective: str) -> None:
+@pytest.mark.parametrize("objective", [BalancedAccuracy, MacroF1])
+def test_free_offsets_claim_more_and_prove_less(
+    objective: type[BalancedAccuracy] | type[MacroF1],
+) -> None:
     gaps = []
     for seed in range(6):
-        free = tune(class_scores(seed), objective=objective, free_offsets=True)
-        shared = tune(class_scores(seed), objective=objective, free_offsets=False)
+        free = tune(class_scores(seed), objective=objective(free_offsets=True))
+        shared = tune(class_scores(seed), objective=objective(free_offsets=False))
         assert np.mean(free.claimed) >= np.mean(shared.claimed) - 1e-9
         assert "cross-fitted" in free.notes[0]
         gaps.append(np.mean(free.claimed) - np.mean(free.cross_fitted))
@@ -96,7 +98,7 @@ def test_free_offsets_claim_more_and_prove_less(objective: str) -> None:
 def test_costs_decide_by_the_least_expected_cost() -> None:
     val = class_scores()
     costs = np.array([[0, 1, 1, 1], [2, 0, 2, 2], [5, 5, 0, 5], [20, 20, 20, 0]], dtype=float)
-    rule = tune(val, objective="cost", costs=costs)
+    rule = tune(val, objective=Cost(costs))
     made = rule.apply(val)
     for p, decided in zip(made.probabilities, made.predictions, strict=True):
         expected = [sum(p[y] * costs[y, k] for y in range(4)) for k in range(4)]
@@ -105,7 +107,7 @@ def test_costs_decide_by_the_least_expected_cost() -> None:
     for c in range(4):
         paid = costs[c, made.predictions[y == c]].mean()
         assert rule.claimed[c] == pytest.approx(paid)
-    equal = tune(val, objective="cost", costs=1 - np.eye(4))
+    equal = tune(val, objective=Cost(1 - np.eye(4)))
     assert np.array_equal(
         equal.apply(val).predictions, tune(val, objective="accuracy").apply(val).predictions
     )
@@ -113,7 +115,7 @@ def test_costs_decide_by_the_least_expected_cost() -> None:
 
 def test_rescale_divides_by_the_training_shares() -> None:
     val, shares = class_scores(), np.array([0.6, 0.25, 0.1, 0.05])
-    rule = tune(val, objective="rescale", train_prior=shares)
+    rule = tune(val, objective=Rescale(shares))
     want = (np.exp(val.values) / shares).argmax(1)
     assert np.array_equal(rule.apply(val).predictions, want)
     assert rule.calibrator.method == ("formula",) * 4
@@ -122,7 +124,7 @@ def test_rescale_divides_by_the_training_shares() -> None:
 
 def test_a_mistake_must_not_be_cheaper_than_being_right() -> None:
     with pytest.raises(UsageError, match="least where the decision is right"):
-        tune(class_scores(), objective="cost", costs=np.eye(4))
+        tune(class_scores(), objective=Cost(np.eye(4)))
 
 
 @pytest.mark.parametrize("measure", ["recall", "f1"])

@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 
 from equipoise.artifacts import Labels, Scores
-from equipoise.decisions import _labels, count_decided, parted_shares, tune
+from equipoise.decisions import (
+    Budget,
+    Cost,
+    NetBenefit,
+    Objective,
+    Precision,
+    Recall,
+    Rescale,
+    TopK,
+    _labels,
+    count_decided,
+    parted_shares,
+    tune,
+)
 from equipoise.decisions._labels import default_cut
 
 RNG = np.random.default_rng(0)
@@ -25,27 +38,27 @@ def scores(n_positive: int, rows: int = 825, seed: int = 0, split: Any = "val") 
     return Scores.from_arrays(labels, logits=z, split=split)
 
 
-FITTED: dict[str, dict[str, Any]] = {
-    "f1": {},
-    "f2": {},
-    "mcc": {},
-    "balanced_accuracy": {},
-    "prevalence": {},
-    "recall": {"at_least": 0.9},
-    "precision": {"at_least": 0.5},
+FITTED: dict[str, str | Objective] = {
+    "f1": "f1",
+    "f2": "f2",
+    "mcc": "mcc",
+    "balanced_accuracy": "balanced_accuracy",
+    "prevalence": "prevalence",
+    "recall": Recall(at_least=0.9),
+    "precision": Precision(at_least=0.5),
 }
-POLICIES: dict[str, dict[str, Any]] = {
-    "cost": {"costs": (1, 5)},
-    "net_benefit": {"threshold_probability": 0.2},
-    "top_k": {"k": 1},
-    "budget": {"budget": 0.3},
+POLICIES: dict[str, Objective] = {
+    "cost": Cost((1, 5)),
+    "net_benefit": NetBenefit(threshold_probability=0.2),
+    "top_k": TopK(k=1),
+    "budget": Budget(flags_per_row=0.3),
 }
 
 
 @pytest.mark.parametrize("objective", FITTED)
 def test_a_label_without_positives_is_never_flagged_by_a_fitted_cut(objective: str) -> None:
     val = scores(0)
-    rule = tune(val, objective=objective, **FITTED[objective])
+    rule = tune(val, objective=FITTED[objective])
     assert rule.thresholds is not None
     assert rule.thresholds[1] == np.inf
     assert np.isfinite(rule.thresholds[0])
@@ -57,14 +70,14 @@ def test_a_label_without_positives_is_never_flagged_by_a_fitted_cut(objective: s
 
 @pytest.mark.parametrize("objective", POLICIES)
 def test_stated_policies_go_on_without_positives_and_are_unverified(objective: str) -> None:
-    rule = tune(scores(0), objective=objective, **POLICIES[objective])
+    rule = tune(scores(0), objective=POLICIES[objective])
     assert "unverified" in rule.notes[1]
     assert rule.thresholds is not None
     assert rule.thresholds[1] < np.inf
 
 
 def test_the_textbook_cut_goes_on_without_positives() -> None:
-    rule = tune(scores(0), objective="rescale", train_prior=[0.2, 0.01])
+    rule = tune(scores(0), objective=Rescale([0.2, 0.01]))
     assert rule.thresholds is not None
     assert np.isfinite(rule.thresholds).all()
 
@@ -117,7 +130,7 @@ def test_a_policy_behind_the_default_loses_its_grade(
     flags = default_cut(val)[:, 0].copy()
     flags[np.flatnonzero(flags & (y == 1))[:missed]] = False
     cross_fitted_as(monkeypatch, flags)
-    rule = tune(val, objective="cost", costs=(1.0, 1.0))
+    rule = tune(val, objective=Cost((1.0, 1.0)))
     assert rule.grades == (grade,)
     assert f"decides {how} than 0.5 on the scores as they came" in rule.notes[0]
 
@@ -146,7 +159,7 @@ def test_decided_and_expected_shares_part() -> None:
 
 
 def test_what_flags_much_by_nature_is_held_against_its_validation_rows() -> None:
-    rule = tune(scores(60), objective="recall", at_least=0.99)
+    rule = tune(scores(60), objective=Recall(at_least=0.99))
     decided, expected, n = count_decided(rule, scores(60, seed=1, split="new"))
     assert decided["rare"] > 3 * expected["rare"]
     assert parted_shares(rule, decided, expected, n) == {}
@@ -154,8 +167,10 @@ def test_what_flags_much_by_nature_is_held_against_its_validation_rows() -> None
     assert rule.prior == pytest.approx([200.5 / 826, 60.5 / 826])
 
 
-@pytest.mark.parametrize("objective", ["f1", "cost"])
-def test_a_prior_is_not_counted_twice_for_a_label_without_positives(objective: str) -> None:
+@pytest.mark.parametrize("objective", ["f1", Cost((1, 5))], ids=["f1", "cost"])
+def test_a_prior_is_not_counted_twice_for_a_label_without_positives(
+    objective: str | Objective,
+) -> None:
     """The formula's probabilities have the prior of their model, not that of no row in 2000."""
     rng = np.random.default_rng(0)
     share = np.array([0.2, 0.01])
@@ -166,10 +181,9 @@ def test_a_prior_is_not_counted_twice_for_a_label_without_positives(objective: s
 
     y, z = drawn(np.array([0.2, 0.0]))
     val = Scores.from_arrays(Labels.from_array(y, kind="multilabel"), logits=z, split="val")
-    goal: dict[str, Any] = {"costs": (1, 5)} if objective == "cost" else {}
-    own = tune(val, objective=objective, **goal).apply(val).probabilities[:, 1].mean()
+    own = tune(val, objective=objective).apply(val).probabilities[:, 1].mean()
     for target in (0.01, 0.05):
-        rule = tune(val, objective=objective, target_prior=[0.2, target], **goal)
+        rule = tune(val, objective=objective, target_prior=[0.2, target])
         p = rule.apply(val).probabilities[:, 1]
         assert p.mean() == pytest.approx(target, rel=0.15)
         assert rule.prior_shift[1] == pytest.approx(

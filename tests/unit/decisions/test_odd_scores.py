@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equipoise.artifacts import Correction, Labels, Scores
-from equipoise.decisions import tune
+from equipoise.decisions import Budget, Cost, Objective, Precision, Recall, tune
 from equipoise.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -21,15 +21,15 @@ ODD = {
     "tiny": 1e-9 * RNG.normal(size=(200, 2)) - 1,
     "two values": np.where(RNG.random((200, 2)) < 0.5, -3.0, 2.0),
 }
-GOALS: dict[str, dict[str, Any]] = {
-    "f1": {},
-    "cost": {"costs": (1, 50)},
-    "mcc": {},
-    "balanced_accuracy": {},
-    "precision": {"at_least": 0.9},
-    "recall": {"at_least": 0.9},
-    "prevalence": {},
-    "budget": {"budget": 0.3},
+OBJECTIVES: dict[str, str | Objective] = {
+    "f1": "f1",
+    "cost": Cost((1, 50)),
+    "mcc": "mcc",
+    "balanced_accuracy": "balanced_accuracy",
+    "precision": Precision(at_least=0.9),
+    "recall": Recall(at_least=0.9),
+    "prevalence": "prevalence",
+    "budget": Budget(flags_per_row=0.3),
 }
 
 
@@ -37,7 +37,7 @@ GOALS: dict[str, dict[str, Any]] = {
 GRID = [
     pytest.param(name, objective, kind, marks=[pytest.mark.slow] * ((i + j + k) % 2))
     for i, name in enumerate(ODD)
-    for j, objective in enumerate(GOALS)
+    for j, objective in enumerate(OBJECTIVES)
     for k, kind in enumerate(("logits", "ranking"))
 ]
 
@@ -46,7 +46,7 @@ GRID = [
 def test_odd_scores_give_a_rule(name: str, objective: str, kind: str) -> None:
     labels = Labels.from_array(Y, kind="multilabel")
     val = Scores.from_arrays(labels, split="val", **{kind: ODD[name]})  # type: ignore[arg-type]
-    rule = tune(val, objective=objective, calibration="isotonic", **GOALS[objective])
+    rule = tune(val, objective=OBJECTIVES[objective], calibration="isotonic")
     made = rule.apply(val)
     assert np.isfinite(made.probabilities).all()
     order = np.argsort(val.values, axis=0)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
 
-from equipoise.decisions import plug_in_threshold, tune_threshold
-from equipoise.decisions.objectives import parse_f_beta, parse_goal
+from equipoise.decisions import FBeta, plug_in_threshold, tune_threshold
+from equipoise.decisions.objectives import to_objective
 from equipoise.decisions.thresholds import bagged_threshold
 from equipoise.errors import UsageError
 from equipoise.metrics import Sweep, sweep
@@ -26,7 +26,7 @@ def expected_f(p: np.ndarray, flag: np.ndarray, beta: float, w: tuple[float, flo
 @given(log_odds, st.sampled_from([0.5, 1.0, 2.0]))
 def test_plug_in_is_the_best_of_all_cuts(z: np.ndarray, beta: float) -> None:
     p = expit(z)
-    cut = plug_in_threshold(z, beta=beta)
+    cut = plug_in_threshold(z, objective=FBeta(beta))
     best = max(expected_f(p, z >= c, beta, (1, 1)) for c in set(z.tolist()))
     assert expected_f(p, z >= cut, beta, (1, 1)) == pytest.approx(best, abs=1e-12)
     assert cut == z.min() or cut not in z
@@ -45,7 +45,7 @@ def test_plug_in_at_another_prior_weighs_the_rows(z: np.ndarray, w1: float, w0: 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
 def test_the_cut_is_at_the_best_f_over_one_plus_beta_squared(beta: float) -> None:
     z = np.random.default_rng(0).normal(-2, 2, 20_000)
-    cut = plug_in_threshold(z, beta=beta)
+    cut = plug_in_threshold(z, objective=FBeta(beta))
     best = expected_f(expit(z), z >= cut, beta, (1, 1))
     assert expit(cut) == pytest.approx(best / (1 + beta**2), abs=2e-3)
 
@@ -92,7 +92,7 @@ def test_gap_bootstrap_is_the_naive_one(beta: float, decimals: int) -> None:
     z = (rng.normal(size=120) + 1.5 * y).round(decimals)
     points = sweep(y, z)
     assert isinstance(points, Sweep)
-    fast = bagged_threshold(points, rng, beta=beta, rounds=4000)
+    fast = bagged_threshold(points, rng, objective=FBeta(beta), rounds=4000)
     slow = naive_bagged(z, y, rng, 1000, beta)
     kept = fast[~np.isnan(fast)]
     options = np.unique(np.concatenate([kept, slow]))
@@ -136,8 +136,11 @@ def test_without_positives_it_is_the_plug_in_cut() -> None:
 @pytest.mark.parametrize("bad", ["f", "f0", "F1", "f-1", "accuracy", "f1.", "macro_f1"])
 def test_objectives_that_are_none(bad: str) -> None:
     with pytest.raises(UsageError, match=r"must be one of f1, .*or another F-beta for multi"):
-        parse_goal(bad, "multilabel", 3)
+        to_objective(bad, "multilabel", 3)
 
 
 def test_objectives() -> None:
-    assert [parse_f_beta(o) for o in ("f1", "f2", "f0.5", "cost")] == [1.0, 2.0, 0.5, None]
+    for name, beta in (("f1", 1.0), ("f2", 2.0), ("f0.5", 0.5)):
+        assert to_objective(name, "multilabel", 3) == FBeta(beta)
+        assert FBeta(beta).name == name
+    assert to_objective("mcc", "multilabel", 3) != FBeta()

@@ -425,8 +425,12 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
 }
 
 
+def material(more: Material | None = None, **given: Any) -> Material:
+    return replace(more or Material(), **given)
+
+
 def statuses(options: Options) -> dict[str, str]:
-    return {result.code: result.status for result in run_checks(**options)}
+    return {result.code: result.status for result in run_checks(material(**options))}
 
 
 def test_each_check_has_its_three_examples() -> None:
@@ -439,7 +443,7 @@ def test_a_check_fires_passes_and_steps_aside(code: str) -> None:
     assert statuses(fires)[code] == "found"
     assert statuses(passes)[code] == "fine"
     assert statuses(aside)[code] == "not made"
-    why = {result.code: result.reason for result in run_checks(**aside)}
+    why = {result.code: result.reason for result in run_checks(material(**aside))}
     assert why[code]
 
 
@@ -572,7 +576,7 @@ def test_errors_come_first_and_codes_can_be_muted() -> None:
     found = diagnose(**options)
     assert found[0].code == "EQ101"
     assert "EQ101" not in [f.code for f in diagnose(**options, ignore=["EQ101"])]
-    muted = run_checks(**options, ignore=["EQ101"])
+    muted = run_checks(material(**options), ignore=["EQ101"])
     assert (muted[0].code, muted[0].status) == ("EQ101", "muted")
 
 

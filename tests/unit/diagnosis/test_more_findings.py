@@ -193,7 +193,7 @@ def test_history_of_any_framework_is_looked_at() -> None:
 
 def test_a_check_that_cannot_be_made_is_skipped_and_the_others_are_not() -> None:
     results = run_checks(
-        counts={"A": 10, "B": 500}, n_rows=1000, more=Material(setups=(Setup(pos_weight=[1.0]),))
+        Material(counts={"A": 10, "B": 500}, n_rows=1000, setups=(Setup(pos_weight=[1.0]),))
     )
     why = "one weight per label, 2, got 1"
     assert {r.code for r in results if why in r.reason} == {"EQ330", "EQ331", "EQ334", "EQ343"}
@@ -205,7 +205,7 @@ def test_what_a_setup_does_not_say_is_not_called_fine() -> None:
     results = {
         r.code: r
         for r in run_checks(
-            counts={"A": 10, "B": 500}, n_rows=1000, more=Material(setups=(Setup(loss="bce"),))
+            Material(counts={"A": 10, "B": 500}, n_rows=1000, setups=(Setup(loss="bce"),))
         )
     }
     for code, said in (("EQ312", "class_weight"), ("EQ330", "pos_weight"), ("EQ308", "lr")):
@@ -227,7 +227,7 @@ def test_a_rule_beside_rows_that_cannot_be_compared_is_not_called_fine() -> None
     new = rng.normal(size=y.shape)
 
     def status(values: np.ndarray) -> str:
-        found = run_checks(scores=scores(values, "test"), more=Material(rule=rule))
+        found = run_checks(Material(scores=scores(values, "test"), rule=rule))
         return {r.code: r.status for r in found}["EQ207"]
 
     assert status(z[::-1]) == "found"

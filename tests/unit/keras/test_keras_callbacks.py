@@ -45,6 +45,13 @@ def net(activation: str | None = None, width: int = 2, **compiled: Any) -> Any:
     return model
 
 
+def test_a_rule_is_tuned_for_an_objective_with_parameters() -> None:
+    model = net(loss=PosWeightBCELoss([2.0, 4.0], from_logits=True))
+    decide = TuneThresholds(X, LABELS, objective=eq.Recall(at_least=0.9))
+    model.fit(X, TRUTH, verbose=0, callbacks=[decide])
+    assert (decide.rule.objective, decide.rule.parameters) == ("recall", {"at_least": 0.9})
+
+
 def test_a_rule_is_tuned_at_the_end_and_saved_beside_the_model(tmp_path: Path) -> None:
     file = tmp_path / "lstm.keras"
     model = net(loss=PosWeightBCELoss([2.0, 4.0], from_logits=True))

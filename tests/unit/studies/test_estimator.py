@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import make_classification, make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
@@ -88,6 +90,66 @@ def test_a_classifier_fitted_before_is_left_alone() -> None:
     assert tuned.estimator_ is base
     assert tuned.rule_.tuned_on["split"] == "val"
     assert tuned.rule_.objective == "f2"
+
+
+SEVERAL: list[Any] = [
+    "mcc",
+    eq.FBeta(2.0),
+    eq.BalancedAccuracy(),
+    eq.Precision(at_least=0.5),
+    eq.Recall(at_least=0.9),
+    eq.Cost((1, 9)),
+    eq.NetBenefit(threshold_probability=0.2),
+    eq.Budget(flags_per_row=0.5),
+    eq.TopK(k=2),
+    eq.Rescale(Y[TRAIN].mean(0)),
+]
+
+
+@pytest.mark.parametrize("objective", SEVERAL, ids=repr)
+def test_every_objective_is_taken_cloned_and_decided_by(objective: Any) -> None:
+    base = OneVsRestClassifier(LogisticRegression())
+    model = clone(DecisionRuleClassifier(base, cv=3, objective=objective))
+    assert model.get_params()["objective"] == objective
+    model.fit(X[TRAIN], Y[TRAIN])
+    assert model.rule_.objective == getattr(objective, "name", objective)
+    found = model.predict(X[TEST])
+    assert 0 < found.mean() < 1
+    if isinstance(objective, eq.TopK):
+        assert (found.sum(1) == 2).all()
+    if isinstance(objective, eq.Budget):
+        assert found.sum() == 300
+    plain = clone(model).set_params(objective=None).fit(X[TRAIN], Y[TRAIN])
+    assert plain.rule_.objective == "f1"
+
+
+def test_objectives_are_searched_as_other_parameters_are() -> None:
+    grid = {"objective": ["f1", eq.Recall(0.8), eq.Recall(0.95)]}
+    search = GridSearchCV(DecisionRuleClassifier(cv=2), grid, scoring="recall", cv=2)
+    assert search.fit(X[TRAIN], Y[TRAIN, 0]).best_params_ == {"objective": eq.Recall(0.95)}
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "accuracy",
+        eq.MacroF1(free_offsets=True),
+        eq.BalancedAccuracy(free_offsets=False),
+        eq.Cost(9.0 * (1 - np.eye(3))),
+        eq.Rescale([0.5, 0.3, 0.2]),
+    ],
+    ids=repr,
+)
+def test_every_objective_of_classes_is_taken(objective: Any) -> None:
+    x, y = make_classification(400, n_classes=3, n_informative=6, random_state=0)
+    model = clone(DecisionRuleClassifier(cv=2, objective=objective)).fit(x, y)
+    assert model.rule_.objective == getattr(objective, "name", objective)
+    assert set(model.predict(x)) == {0, 1, 2}
+
+
+def test_an_objective_without_its_parameters_says_how_to_give_them() -> None:
+    with pytest.raises(UsageError, match=r"Give Precision\(at_least=...\)"):
+        DecisionRuleClassifier(objective="precision", cv=2).fit(X, Y[:, 0])
 
 
 def test_groups_stay_in_one_fold() -> None:

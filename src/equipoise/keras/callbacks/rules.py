@@ -105,7 +105,7 @@ class TuneThresholds(WriteScores):
         correction: As for :class:`WriteScores`.
         outputs: As for :class:`WriteScores`.
         batch_size: For ``predict``.
-        **tuning: As for :func:`equipoise.tune`, for example ``objective="f2"``.
+        **tuning: As for :func:`equipoise.tune`, for example ``objective=Recall(at_least=0.9)``.
 
     Attributes:
         rule: The decision rule, after training.
