@@ -486,8 +486,8 @@ class NegativeRatioLoss(OnlineLoss):
     def __init__(
         self,
         loss: LossFunction,
-        ratio: float = 3.0,
         *,
+        ratio: float = 3.0,
         min_negatives: int = 1,
         per: Per = "batch",
         background: int = 0,
@@ -522,9 +522,9 @@ class SemiHardLoss(OnlineLoss):
     def __init__(
         self,
         loss: LossFunction,
+        *,
         low: float = 0.5,
         high: float = 0.95,
-        *,
         per: Per = "batch",
         background: int | None = 0,
         gather: bool = False,
@@ -639,8 +639,8 @@ class OHEMLoss(OnlineLoss):
     def __init__(
         self,
         loss: LossFunction,
-        ratio: float = 0.25,
         *,
+        ratio: float = 0.25,
         min_kept: int = 1,
         per: Per = "batch",
         gather: bool = False,
