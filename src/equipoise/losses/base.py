@@ -93,6 +93,7 @@ class Loss(LossSide, nn.Module, ABC):
 
     def _tables(self, num_classes: int | None) -> Any:
         """Return the closed form as a table; where there is none, what the gradients say."""
+        # Gradients are asked last: beyond a logit of 20 they have no digits for 1 - sigmoid(z).
         if self._log_odds(np.zeros((1, 1))) is None:
             return log_odds_tables(self, self._width(num_classes))
         return super()._tables(num_classes)

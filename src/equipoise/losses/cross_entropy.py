@@ -160,6 +160,7 @@ def _per_rank(own: Tensor, weight_total: float | Tensor | None) -> Tensor:
         given = torch.as_tensor(weight_total, dtype=own.dtype, device=own.device)
         total = given.detach().expand_as(own)
     if dist.is_available() and dist.is_initialized():
+        # Over the number of ranks, because DDP will take the mean of their gradients.
         total = total.clone()
         dist.all_reduce(total)
         total = total / dist.get_world_size()

@@ -108,6 +108,7 @@ def _rebalanced(truth: Tensor, *, counts: Tensor, settings: tuple[float, float, 
     alpha, beta, mu = settings
     inverse = 1.0 / counts.clamp_min(1.0)
     total = (truth * inverse).sum(-1, keepdim=True)
+    # A row without positives has r = 0 / 0: both parts of the exponent are 0 there, as at r = mu.
     empty = total == 0
     share = (beta / total).masked_fill(empty, 0.0)
     middle = torch.full_like(total, beta * mu).masked_fill(empty, 0.0)
@@ -123,6 +124,7 @@ def _shift(counts: Tensor, num_rows: float, kappa: float) -> Tensor:
 
 def _tolerant_terms(scale: float, gamma: float) -> tuple[Term, Term]:
     def zero(z: Tensor) -> tuple[Tensor, Tensor]:
+        # The chain rule's factor is the scale that the loss divides by.
         value, slope = focal_term(scale * z, gamma)
         return value * (1.0 / scale), slope
 

@@ -26,6 +26,7 @@ def log_one_minus(logits: Tensor, log_p: Tensor) -> Tensor:
     """Return log(1 - p) for p = softmax(logits), without cancellation where p is near 1."""
     top = logits.argmax(-1, keepdim=True)
     is_top = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, top, True)
+    # The top class leaves what the others share; from its p near 1 no digit of that would be left.
     others = logits.masked_fill(is_top, -torch.inf).logsumexp(-1, keepdim=True)
     rest = others - logits.logsumexp(-1, keepdim=True)
     small = torch.log1p(-torch.where(is_top, 0.0, log_p.exp()))
@@ -100,6 +101,7 @@ def _hard_focal(z: Tensor, target: Tensor, gamma: float) -> Tensor:
         return -pick(z.log_softmax(-1), target)
 
     def rule(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        # By the gap g, with p = sigmoid(-g): d/dg -q^gamma log p = q^gamma (q - gamma p log p).
         weight = (gamma * log_q).exp()
         return -log_p * weight, weight * (log_q.exp() - gamma * log_p.exp() * log_p)
 

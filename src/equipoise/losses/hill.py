@@ -158,6 +158,7 @@ def _doubting(gamma: float, shift: float, cut: float) -> Term:
     """Return the term of negatives that takes those above ``cut`` for positives."""
 
     def term(z: Tensor) -> tuple[Tensor, Tensor]:
+        # A doubted negative is taken for a positive, whose wrong answer has the logit -(z - shift).
         doubted = (z > cut).to(z.dtype)
         sign = 1.0 - 2.0 * doubted
         value, slope = focal_term(z * sign + shift * doubted, gamma)

@@ -86,6 +86,8 @@ class Selection:
         n, p = ranked.sum(-1), self._spread(positive, member).sum(-1)
         first, end = self.band(n, p)
         spread = self._spread(values, member).masked_fill(~ranked, -torch.inf)
+        # Stable: equal losses are picked by position, so that a slice alone, a stack of slices and
+        # every rank pick the same.
         order = spread.argsort(dim=-1, descending=True, stable=True)
         place = torch.arange(order.shape[-1], device=order.device).expand_as(order)
         rank = torch.zeros_like(order).scatter(-1, order, place)
@@ -169,6 +171,7 @@ def gather_rows(rows: Tensor, axis: int) -> tuple[Tensor, slice]:
     size = torch.tensor([rows.shape[0]], device=rows.device)
     sizes = [torch.zeros_like(size) for _ in range(dist.get_world_size())]
     dist.all_gather(sizes, size)
+    # all_gather wants one shape on all ranks, and the last batch may be shorter on some.
     counts = [int(count) for count in sizes]
     padded = rows.new_zeros((max(counts), *rows.shape[1:]))
     padded[: rows.shape[0]] = rows

@@ -79,6 +79,7 @@ def poly1_cross_entropy_loss(
 
 
 def _rule(log_p: Tensor, log_q: Tensor, *, epsilon: float) -> tuple[Tensor, Tensor]:
+    # By the gap g, with p = sigmoid(-g): d/dg (-log p + e q) = q (1 + e p).
     q = log_q.exp()
     return epsilon * q - log_p, q * (1.0 + epsilon * log_p.exp())
 

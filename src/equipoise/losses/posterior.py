@@ -24,7 +24,9 @@ from equipoise.losses._stationary import stationary_distribution
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 MAX_CLASSES = 100
+# Numbers in one chunk of class-by-class gradients, 16 MB in float64.
 _CELLS = 2_000_000
+# Rows on which it is looked at whether entries depend on one another.
 _PROBE = 64
 
 
@@ -149,6 +151,7 @@ def _solve_labels(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
     for_one = _gradient(loss, z, torch.ones_like(z), z.shape)
     for_zero = _gradient(loss, z, torch.zeros_like(z), z.shape)
     _require_elementwise(loss, z[:_PROBE], for_one[:_PROBE], for_zero[:_PROBE])
+    # At the logit 0 a slope of 0 is taken for a weight of 0; elsewhere it may come of a margin.
     probe = torch.zeros_like(z[:1])
     still = (_gradient(loss, probe, torch.ones_like(probe), probe.shape) == 0) | (
         _gradient(loss, probe, torch.zeros_like(probe), probe.shape) == 0
@@ -169,6 +172,9 @@ def _solve_labels(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
 
 def _require_elementwise(loss: LossFunction, z: Tensor, one: Tensor, zero: Tensor) -> None:
     """Raise if the loss of an entry depends on other logits or on other targets."""
+    # Targets and scales without a pattern, and the same in every call; no random state is touched.
+    # Mixed targets show a loss that looks at other targets. Scaled losses show one that looks at
+    # other logits: its gradient would gather the scales of other entries.
     pattern = torch.arange(z.numel(), dtype=z.dtype, device=z.device).reshape(z.shape)
     mixed = (torch.sin(12.9898 * pattern) > 0).to(z.dtype)
     scale = 1.5 + torch.sin(78.233 * pattern + 1.0)
@@ -249,6 +255,7 @@ def log_odds_tables(
         z = z.to(device)
         one = _gradient(function, z, torch.ones_like(z), z.shape)
         zero = _gradient(function, z, torch.zeros_like(z), z.shape)
+        # Not the log of a ratio: either slope may be too small for their quotient.
         return np.asarray((torch.log(zero) - torch.log(-one)).cpu().numpy())
 
     return sample_tables(log_odds, reach=reach, tolerance=tolerance, max_knots=max_knots)

@@ -106,7 +106,9 @@ def pairwise_auc_loss(
     value, order = torch.cat([z - gap, z], -2).sort(-2, descending=True)
     positive = torch.cat([one, none], -2).gather(-2, order)
     negative = torch.cat([none, zero], -2).gather(-2, order)
-    # Negatives so far lie above; a positive pays the square of its distance to each of them.
+    # In falling order the negatives so far are those a positive, lowered by the margin, has not
+    # passed; it pays the square of its distance to each, which their count, sum and sum of squares
+    # tell. Ties pay 0 whichever comes first. The three cancel, hence float64.
     count, first = negative.cumsum(-2), (negative * value).cumsum(-2)
     second = (negative * value * value).cumsum(-2)
     paid = positive * (second - 2.0 * value * first + value * value * count)

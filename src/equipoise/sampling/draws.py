@@ -112,7 +112,9 @@ class Placed:
             if not 0 <= rank < world:
                 raise UsageError(say("rank", f"lie in 0 to {world - 1}", rank))
             self._place = (rank, world)
+        # What of this epoch was used before this process began; the next iteration takes it up.
         self._total, self._pending = total, 0
+        # Of the iteration under way: items used before the block at hand, its length, its rest.
         self._live: tuple[int, int, Iterator[Any]] | None = None
         self._resolve()
 
@@ -124,11 +126,7 @@ class Placed:
 
     def _resolve(self) -> tuple[int, int]:
         """Find rank and world size now: samplers are often made before the process group."""
-        rank, world = 0, 1
-        if self._place is not None:
-            rank, world = self._place
-        else:
-            rank, world = _torch_place()
+        rank, world = self._place if self._place is not None else _torch_place()
         self.rank, self.num_replicas = rank, world
         return rank, world
 
@@ -145,12 +143,14 @@ class Placed:
 
     def _count(self, items: Sequence[Item], used: int) -> Iterator[Item]:
         """Yield the items, after ``used`` of the whole; `state_dict` can ask how many came."""
+        # How many came is asked of the iterator: no counter runs along with every row.
         live = iter(items)
         self._live = (used, len(items), live)
         yield from live
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; each has its own draw, and without this call all are alike."""
+        # Trainers that resume name the epoch once more; the place within it has to stay.
         if int(epoch) != self.epoch:
             self._pending, self._live = 0, None
         self.epoch = int(epoch)
@@ -209,6 +209,7 @@ class Turns:
         return found
 
 
+# Rows turned into Python numbers at a time: all at once would be 30 bytes and more for each.
 _BLOCK = 65_536
 Rows = NDArray[np.int64]
 
@@ -248,6 +249,8 @@ class RowDraw(Placed):
 
     def __iter__(self) -> Iterator[int]:
         rank, world, used, size = self._begin()
+        # Every rank draws the whole and takes its share, so no rank has to hear from another, and
+        # a rest can be dealt out to another number of ranks.
         drawn = self._draw(self.global_num_samples)
         share = np.resize(drawn[used:], size)[rank::world]
         for start in range(0, share.size, _BLOCK):
@@ -318,6 +321,8 @@ class WeightedRows(RowDraw):
         random = self._stream("rows")
         if self.replacement:
             return draw_by_weight(self.weights, size, random)
+        # The smallest exponential times over weights is the row drawn first, the next the second,
+        # and so on: draws without replacement in one sort. A weight of 0 comes last, at infinity.
         luck = random.standard_exponential(self.weights.size)
         with np.errstate(divide="ignore"):
             order = np.argsort(luck / self.weights, kind="stable").astype(np.int64)
@@ -330,12 +335,15 @@ def draw_by_weight(weights: Floats, size: int, random: np.random.Generator) -> R
     The order statistics of uniform numbers are drawn directly, as sums of exponential gaps, and
     merged with the cumulated weights: sorted look-ups stay in the cache, random ones do not.
     """
+    # The last gap is that between the largest point and the end.
     edges = np.cumsum(weights)
     points = random.standard_exponential(size + 1)
     np.cumsum(points, out=points)
     points *= edges[-1] / points[-1]
     rows = np.searchsorted(edges, points[:-1], side="right").astype(np.int64, copy=False)
+    # A point that rounds to the end would fall behind the last row that has a weight.
     np.minimum(rows, np.flatnonzero(weights)[-1], out=rows)
+    # Sorted points gave sorted rows.
     random.shuffle(rows)
     return rows
 
@@ -565,6 +573,7 @@ class BatchDraw(Placed):
 
     def __iter__(self) -> Iterator[list[int]]:
         rank, world, used, size = self._begin()
+        # Batches follow from those before them, so every rank makes all and skips the others'.
         mine = islice(self._batches(), used + rank, used + size, world)
         for done, batch in enumerate(mine):
             self._live = (used + (done + 1) * world, 0, iter(()))
@@ -579,6 +588,7 @@ class BatchDraw(Placed):
 
         Approximate: it is counted on draws, and for several labels it treats each one alone.
         """
+        # The epoch names the stream of a draw, so it is set for each and put back.
         drawn, epoch = np.zeros(len(self.labels)), self.epoch
         for self.epoch in range(3):
             for batch in islice(self._batches(), self._total):

@@ -6,6 +6,7 @@ from typing import Any
 
 from equipoise.keras._keras import keras
 
+# Not minus infinity, which a gradient may multiply by 0.
 _FAR = -1e30
 
 
@@ -18,6 +19,7 @@ def focal(u: Any, gamma: float, *, detach: bool = False) -> Any:
     loss = keras.ops.softplus(u)
     if gamma == 0.0:
         return loss
+    # log s by softplus: where s rounds to 0, a power of it has no gradient, or NaN.
     weight = keras.ops.exp(-gamma * keras.ops.softplus(-u))
     return (keras.ops.stop_gradient(weight) if detach else weight) * loss
 
