@@ -86,7 +86,7 @@ class Loss(LossSide, nn.Module, ABC):
             NotRecoverableError: the loss has no inverse, for example with a zero weight.
         """
         rows = logits.detach().reshape(-1, logits.shape[-1])
-        found = self._probabilities(rows.double().cpu().numpy())
+        found = self._probabilities(rows.cpu().double().numpy())
         if found is None:
             return recover_posterior(self, logits)
         return torch.from_numpy(found).reshape(logits.shape).to(logits.device)
@@ -115,6 +115,7 @@ class Loss(LossSide, nn.Module, ABC):
         Returns:
             (C,) float64; (1,) for labels that all share one value.
         """
+        self._require_recoverable()  # before it asks for a number that would not help
         width = self._width(num_classes)
         zeros = torch.zeros(1, width, dtype=torch.float64, device=self._device())
         return self.posterior(zeros)[0]

@@ -326,11 +326,6 @@ class OnlineLoss(Loss):
         shared = self.gather and self.training
         return pick(self.rule, values, target, logits.shape[-1], shared)[0]
 
-    def operating_point(self, num_classes: int | None = None) -> Tensor:
-        """Raise :class:`NotRecoverableError`: outputs rank."""
-        self._require_recoverable()
-        return super().operating_point(num_classes)
-
     def divisor(self, target: Tensor) -> Tensor:
         """Return what "mean" divides by on these targets: how many entries are kept."""
         if self.reduction == "sum":

@@ -86,7 +86,7 @@ def _rule(log_p: Tensor, log_q: Tensor, *, epsilon: float) -> tuple[Tensor, Tens
 
 def _to_epsilon(value: float) -> float:
     if not -1.0 < value < math.inf:
-        raise UsageError(say("epsilon", "be finite and > -1", value, "Start with 1."))
+        raise UsageError(say("epsilon", "be finite and > -1", value, "0 is the plain loss."))
     return float(value)
 
 
@@ -254,19 +254,13 @@ def poly1_bce_loss(
     """
     check_labels(logits, target)
     z = upcast(logits)
-    extra = _coefficient(epsilon)
+    extra = _to_epsilon(epsilon)
 
     loss = Entrywise(
         lambda z: _poly1_term(z, extra, positive=True),
         lambda z: _poly1_term(z, extra, positive=False),
     )
     return reduce_loss(loss, z, target, reduction, dtype=logits.dtype)
-
-
-def _coefficient(epsilon: float) -> float:
-    if not -1.0 < epsilon < math.inf:
-        raise UsageError(say("epsilon", "be finite and > -1", epsilon, "0 is plain BCE."))
-    return float(epsilon)
 
 
 def _poly1_term(z: Tensor, epsilon: float, *, positive: bool) -> tuple[Tensor, Tensor]:
@@ -341,7 +335,7 @@ class Poly1BCELoss(Loss):
 
     def __init__(self, *, epsilon: float = 2.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.epsilon = _coefficient(epsilon)
+        self.epsilon = _to_epsilon(epsilon)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`poly1_bce_loss`."""
