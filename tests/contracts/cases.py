@@ -22,7 +22,6 @@ NO_LOSS = {
     "Recovery",
     "Reduction",
     "recover_posterior",
-    "solve_posterior",
 }
 """Public names of equipoise.losses that are not losses."""
 

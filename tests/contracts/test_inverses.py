@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equipoise.artifacts import Correction
 from equipoise.errors import NotRecoverableError
-from equipoise.losses import Loss, recover_posterior, solve_posterior
+from equipoise.losses import DistributionBalancedLoss, Loss, recover_posterior
 
 INVERTIBLE = [c for c in CASES if c.module.exactness != "none"]
 every_loss = pytest.mark.parametrize("case", INVERTIBLE, ids=lambda case: case.name)
@@ -96,7 +96,19 @@ def test_closed_form_is_the_general_solution(case: LossCase) -> None:
     z = 6.0 * torch.randn(40, case.width, generator=g, dtype=torch.float64)
     closed, general = loss.posterior(z), recover_posterior(loss, z)
     torch.testing.assert_close(closed, general, rtol=1e-6, atol=1e-9)
-    assert (solve_posterior(loss, z).clipped_mass.max() > 0) == case.clips
+    assert (recover_posterior(loss, z, return_clipped=True).clipped_mass.max() > 0) == case.clips
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_where_rows_weigh_alike_the_approximate_form_is_the_general_solution(
+    scale: float, gamma: float
+) -> None:
+    """With beta 0 labels do not couple, so that gradients tell what the formula has to say."""
+    counts = [50.0, 5.0, 1.0, 0.0]
+    loss = DistributionBalancedLoss(counts, num_rows=100, beta=0.0, scale=scale, gamma=gamma)
+    z = 4.0 * torch.randn(40, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    torch.testing.assert_close(loss.posterior(z), recover_posterior(loss, z), rtol=1e-6, atol=1e-9)
 
 
 @every_loss
@@ -128,7 +140,7 @@ def test_leading_axes_of_the_posterior(case: LossCase) -> None:
         assert found.shape == z.shape
         assert found.dtype == torch.float64
         torch.testing.assert_close(found[1], invert(z[1]))
-    lost = solve_posterior(loss, z).clipped_mass
+    lost = recover_posterior(loss, z, return_clipped=True).clipped_mass
     assert lost.shape == (z.shape if case.kind == "multilabel" else z.shape[:-1])
 
 

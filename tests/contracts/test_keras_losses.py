@@ -15,8 +15,10 @@ from keras_cases import KERAS_CASES, KerasCase
 from equipoise.artifacts import Correction
 from equipoise.errors import DataError
 from equipoise.keras import losses
+from equipoise.labels import losses as sides
 from keras_backend import gradient, number
 
+SIDES = "equipoise.labels.losses"
 BASES = {"Loss", "LabelLoss", "ClassLoss", "DeferredLoss"}
 each = pytest.mark.parametrize("case", KERAS_CASES, ids=lambda case: case.name)
 
@@ -183,6 +185,46 @@ def test_posterior_and_operating_point_are_those_of_torch(case: KerasCase) -> No
     np.testing.assert_allclose(loss.operating_point(case.width), point, rtol=1e-6)
 
 
+def numpy_side(loss: type) -> type:
+    """Return the class that a loss has its settings and its way back from."""
+    return next(base for base in loss.__mro__ if base.__module__ == SIDES)
+
+
+@each
+def test_both_sides_are_one_in_numpy(case: KerasCase) -> None:
+    assert numpy_side(case.keras_class) is numpy_side(case.torch_class)
+
+
+def test_every_numpy_side_stands_under_these_laws() -> None:
+    written = {v for v in vars(sides).values() if isinstance(v, type) and v.__module__ == SIDES}
+    covered = {base for case in KERAS_CASES for base in case.keras_class.__mro__}
+    assert written <= covered
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in KERAS_CASES if c.keras_class.exactness == "exact"],
+    ids=lambda case: case.name,
+)
+def test_training_rests_where_the_posterior_says(case: KerasCase) -> None:
+    """The gradients of either target, weighed by the posterior, add up to nothing."""
+    loss = case.keras_class(**case.settings, from_logits=True)
+    z = case.logits(spread=2.0)
+    eta = loss.posterior(z)
+
+    def slope(target: np.ndarray) -> np.ndarray:
+        return gradient(lambda leaf: keras.ops.sum(loss.unreduced(target, leaf)), z)
+
+    if case.kind == "multilabel":
+        one, zero = slope(np.ones_like(z)), slope(np.zeros_like(z))
+        rest, size = eta * one + (1.0 - eta) * zero, np.abs(one) + np.abs(zero)
+    else:
+        each_class = np.stack([slope(np.full(len(z), c)) for c in range(case.width)], axis=1)
+        rest = np.einsum("nc,nck->nk", eta, each_class)
+        size = np.abs(each_class).max((1, 2))[:, None]
+    assert (np.abs(rest) <= 1e-5 * size).all()
+
+
 @each
 def test_the_correction_is_that_of_torch(case: KerasCase) -> None:
     settings = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in case.settings.items()}
@@ -220,6 +262,14 @@ def test_a_model_saves_and_loads_with_the_loss(case: KerasCase, tmp_path: Path) 
     assert type(loaded.loss) is case.keras_class
     assert loaded.loss.get_config() == model.loss.get_config()
     assert loaded.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0))
+
+
+@each
+def test_only_what_a_loss_cannot_do_without_comes_by_position(case: KerasCase) -> None:
+    parameters = inspect.signature(case.keras_class).parameters.values()
+    first = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert len(first) <= 1
+    assert all(p.default is p.empty for p in first)
 
 
 @each

@@ -111,6 +111,14 @@ def test_two_tensors_then_keywords(case: LossCase) -> None:
 
 
 @every_loss
+def test_only_what_a_module_cannot_do_without_comes_by_position(case: LossCase) -> None:
+    parameters = inspect.signature(case.module).parameters.values()
+    first = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert len(first) <= 1
+    assert all(p.default is p.empty for p in first)
+
+
+@every_loss
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_module_is_its_function(case: LossCase, reduction: Any) -> None:
     logits, target = draw(case)

@@ -121,6 +121,12 @@ def test_same_seed_same_order_other_seed_or_epoch_other_order(name: str) -> None
 
 
 @every_kind
+def test_a_misspelt_keyword_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'num_replica'"):
+        build(name, num_replica=2, rank=1)
+
+
+@every_kind
 def test_global_random_state_is_untouched(name: str) -> None:
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     list(build(name))

@@ -26,12 +26,12 @@ SIZES = (9, 4)
 def build(name: str, gather: bool) -> Loss:
     bce, ce = BCELoss(reduction="none"), CrossEntropyLoss(reduction="none")
     made = {
-        "ohem": lambda: OHEMLoss(bce, 0.3, gather=gather),
-        "ohem, label": lambda: OHEMLoss(bce, 0.3, per="label", gather=gather),
-        "ohem, class": lambda: OHEMLoss(ce, 0.3, per="class", gather=gather),
-        "ratio": lambda: NegativeRatioLoss(bce, 1.0, gather=gather),
-        "ratio, class": lambda: NegativeRatioLoss(ce, 1.0, gather=gather),
-        "semi-hard": lambda: SemiHardLoss(bce, 0.3, 0.9, gather=gather),
+        "ohem": lambda: OHEMLoss(bce, ratio=0.3, gather=gather),
+        "ohem, label": lambda: OHEMLoss(bce, ratio=0.3, per="label", gather=gather),
+        "ohem, class": lambda: OHEMLoss(ce, ratio=0.3, per="class", gather=gather),
+        "ratio": lambda: NegativeRatioLoss(bce, ratio=1.0, gather=gather),
+        "ratio, class": lambda: NegativeRatioLoss(ce, ratio=1.0, gather=gather),
+        "semi-hard": lambda: SemiHardLoss(bce, low=0.3, high=0.9, gather=gather),
     }
     return made[name]()
 

@@ -50,7 +50,7 @@ def _monotone_table(values: Floats, op: Mapping[str, Any], _kind: Kind) -> Float
     return out
 
 
-def _focal_log_scale(log_p: Floats, log_q: Floats, gamma: float) -> Floats:
+def focal_log_scale(log_p: Floats, log_q: Floats, gamma: float) -> Floats:
     """Return log A with A = q^gamma - gamma p q^(gamma-1) log p, for q = 1 - p given apart.
 
     The gradient of the focal term is A (p - e_y), so the true probability goes with p / A. Where
@@ -71,10 +71,10 @@ def _focal(values: Floats, op: Mapping[str, Any], kind: Kind) -> Floats:
         # l1' = -A(p) (1 - p) and l0' = A(1 - p) p, so eta / (1 - eta) = l0' / -l1'.
         log_p, log_q = log_expit(values), log_expit(-values)
         return np.asarray(
-            values + _focal_log_scale(log_q, log_p, gamma) - _focal_log_scale(log_p, log_q, gamma)
+            values + focal_log_scale(log_q, log_p, gamma) - focal_log_scale(log_p, log_q, gamma)
         )
     log_p = log_softmax(values)
-    return log_softmax(log_p - _focal_log_scale(log_p, log_rest(values), gamma))
+    return log_softmax(log_p - focal_log_scale(log_p, log_rest(values), gamma))
 
 
 def _poly(values: Floats, op: Mapping[str, Any], _kind: Kind) -> Floats:

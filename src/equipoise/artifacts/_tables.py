@@ -39,6 +39,7 @@ def sample_tables(
         at = log_odds(middle)
         with np.errstate(invalid="ignore"):
             error = np.abs(at - 0.5 * (values[1:] + values[:-1])).max(1)
+        # Where the map ends, at a margin, no error is finite: halve there until its end is known.
         edge = np.isfinite(values[1:]).all(1) != np.isfinite(values[:-1]).all(1)
         split = (error > tolerance) & np.isfinite(error) | edge & (np.diff(knots) > 1e-4)
         if not split.any() or knots.size + split.sum() > max_knots:
@@ -55,6 +56,8 @@ def _increasing(logit: Floats, log_odds: Floats) -> dict[str, Any]:
     z, v = logit[finite], log_odds[finite]
     if z.size == 0:
         raise NotRecoverableError("The gradients of this loss determine no probability at all.")
+    # Flat or falling knots would make two logits one. Without them the lines between the others,
+    # and slope 1 beyond the last, keep the order.
     before = np.concatenate([[-np.inf], np.maximum.accumulate(v)[:-1]])
     rising = v > before
     return {"logit": z[rising].tolist(), "log_odds": v[rising].tolist()}

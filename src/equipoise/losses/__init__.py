@@ -53,7 +53,7 @@ from equipoise.losses.poly import (
     poly1_bce_loss,
     poly1_cross_entropy_loss,
 )
-from equipoise.losses.posterior import Recovery, recover_posterior, solve_posterior
+from equipoise.losses.posterior import Recovery, recover_posterior
 from equipoise.losses.ranking import (
     PairwiseAUCLoss,
     SmoothAPLoss,
@@ -130,7 +130,6 @@ __all__ = [
     "smooth_ap_loss",
     "soft_f_beta_loss",
     "softmax_focal_loss",
-    "solve_posterior",
     "splc_loss",
     "two_way_loss",
     "vector_scaling_loss",

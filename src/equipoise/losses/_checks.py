@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from equipoise._core.checks import require_finite, to_array
 from equipoise._core.targets import IGNORE_INDEX, require_classes
 from equipoise._core.words import say
-from equipoise.errors import DataError, ShapeError, UsageError
+from equipoise.errors import DataError, ShapeError
 
 Vector = Tensor | ArrayLike | Sequence[float]
-ZeroPrior = Literal["error", "ignore"]
 
 
 def _check_logits(logits: Tensor, shape: str) -> None:
@@ -94,36 +90,6 @@ def check_vector(name: str, vector: Tensor, logits: Tensor, do: str) -> None:
         raise ShapeError(say(name, f"have shape (C,) = ({width},)", tuple(vector.shape), do))
     if not vector.is_floating_point():
         raise DataError(say(name, "be floating", vector.dtype, "Convert with .float()."))
-
-
-def to_vector(name: str, value: Vector) -> Tensor:
-    """Return ``value`` as a float32 vector of finite entries >= 0, for a Module's buffer."""
-    raw = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-    array = np.asarray(to_array(name, raw, ndim=1), dtype=np.float64)
-    require_finite(name, array, "Clean the counts it comes from.")
-    if array.size == 0 or array.min() < 0:
-        got = "no entries" if array.size == 0 else f"{array.min():g}"
-        raise DataError(say(name, "be >= 0, one entry per class or label", got))
-    return torch.tensor(array, dtype=torch.float32)
-
-
-def to_strength(name: str, value: float) -> float:
-    """Return a finite setting >= 0; plain Python, so that torch.compile can look through it."""
-    if not 0.0 <= value < math.inf:
-        raise UsageError(say(name, "be finite and >= 0", value))
-    return float(value)
-
-
-def to_shares(name: str, value: Vector, zero: ZeroPrior = "error") -> Tensor:
-    """Return shares or counts as a float32 vector that sums to 1."""
-    vector = to_vector(name, value)
-    total = vector.double().sum()
-    empty = vector == 0
-    if total == 0 or (zero == "error" and bool(empty.any())):
-        listed = ", ".join(str(int(i)) for i in empty.nonzero()[:5, 0])
-        do = 'Smooth it with `priors(counts, zero_counts="smooth")` or leave the class out.'
-        raise DataError(say(name, "be above 0 for every class", f"0 for class {listed}", do))
-    return (vector.double() / total).to(torch.float32)
 
 
 def upcast(logits: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ from equipoise.losses._checks import is_mapped, where_known
 from equipoise.losses._reduction import Reduction, reduce_entries
 
 Term = Callable[[Tensor], tuple[Tensor, Tensor]]
+# Entries per block: value, slope and what a term makes on the way stay in a cache of a few MB,
+# where whole tensors would go to memory and back at every step.
 _BLOCK = 65_536
 
 
@@ -56,7 +58,8 @@ class Entrywise:
             zero_weight: Factor of the term of negatives, (L,) or (1,).
         """
         if torch.compiler.is_compiling():
-            # The same value and slope without a Function, which dynamo traces with a warning.
+            # The same value and slope without a Function, which dynamo traces with a warning: the
+            # difference is 0, and its gradient is the slope.
             value, slope = _dense(self, logits.detach(), target, known, one_weight, zero_weight)
             return value + (logits - logits.detach()) * slope
         made: tuple[Tensor, Tensor] = _Pass.apply(  # type: ignore[no-untyped-call]
@@ -110,6 +113,8 @@ class _Pass(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         z, y, ctx.loss, known, one, zero = inputs
+        # The slope is an output because nothing else comes here from the forward: with rules for
+        # vmap, a Function shows this method its inputs and outputs alone.
         _, slope = output
         ctx.mark_non_differentiable(slope)
         ctx.save_for_backward(z, y, known, one, zero, slope)
@@ -157,6 +162,8 @@ def _block(
     into: tuple[Tensor, Tensor],
 ) -> None:
     """Write value and slope: all entries as negatives, then those that are not once more."""
+    # Positives are rare, so to gather them costs less than both terms everywhere. Negatives first:
+    # a fractional target mixes its own negative term, which stands there already.
     made = loss.zero(z)
     if zero is not None:
         made = made[0] * zero, made[1] * zero

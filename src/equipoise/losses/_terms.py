@@ -39,6 +39,8 @@ def sigmoids(u: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _lower(u: Tensor) -> tuple[Tensor, Tensor]:
+    # exp overflows at 88 (709 in float64). Beyond the limit the small side stands still at a number
+    # that is still normal, 2e-35 (1e-304), and softplus of the large one goes on as u itself.
     limit = 80.0 if u.dtype == torch.float32 else 700.0
     e = u.clamp(-limit, limit).exp()
     return (e + 1.0).reciprocal(), e
@@ -71,6 +73,7 @@ def focal_term(
         weight = (-gamma * tails(u, mirrored=not mirrored)[2]).exp()
     else:
         weight = power(s, gamma)
+    # d/du s^gamma loss = s^gamma (s + gamma c loss): divided by no s, so nothing breaks at s = 0.
     inner = s if detach else (c * loss).mul_(gamma).add_(s)
     return weight * loss, weight * inner
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-from equipoise._core.words import say
-from equipoise.errors import UsageError
-from equipoise.losses._checks import check_labels, to_strength, upcast
+from equipoise.labels.losses import AsymmetricSide, to_margin, to_strength
+from equipoise.losses._checks import check_labels, upcast
 from equipoise.losses._entries import Entrywise, Term, reduce_loss
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import negative_focal, positive_focal, power, sigmoids
 from equipoise.losses.base import Loss
-from equipoise.losses.focal import log_scale
 
 
 def asymmetric_loss(
@@ -86,13 +83,6 @@ def asymmetric_loss(
     return reduce_loss(loss, z, target, reduction, dtype=logits.dtype)
 
 
-def to_margin(margin: float) -> float:
-    """Return a margin in [0, 1)."""
-    if not 0.0 <= margin < 1.0:
-        raise UsageError(say("margin", "lie in [0, 1)", margin, "The published margin is 0.05."))
-    return float(margin)
-
-
 def negative_margin(gamma: float, margin: float, *, detach: bool) -> Term:
     """Return the term -p_m^gamma log(1 - p_m) of negatives, with p_m = max(p - m, 0)."""
     if margin == 0.0:
@@ -115,7 +105,7 @@ def negative_margin(gamma: float, margin: float, *, detach: bool) -> Term:
     return term
 
 
-class AsymmetricLoss(Loss):
+class AsymmetricLoss(AsymmetricSide, Loss):
     """Asymmetric loss of independent labels. See :func:`asymmetric_loss`.
 
     Args:
@@ -126,22 +116,17 @@ class AsymmetricLoss(Loss):
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
-    kind = "multilabel"
-
     def __init__(
         self,
+        *,
         gamma_positive: float = 0.0,
         gamma_negative: float = 4.0,
         margin: float = 0.05,
-        *,
         detach_focus: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        self.gamma_positive = to_strength("gamma_positive", gamma_positive)
-        self.gamma_negative = to_strength("gamma_negative", gamma_negative)
-        self.margin = to_margin(margin)
-        self.detach_focus = bool(detach_focus)
+        self._settle(gamma_positive, gamma_negative, margin, detach_focus)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`asymmetric_loss`."""
@@ -154,21 +139,6 @@ class AsymmetricLoss(Loss):
             detach_focus=self.detach_focus,
             reduction=self.reduction,
         )
-
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        """Return log(l0' / -l1'), with the factor p q of l0' and q of l1' taken out."""
-        p, log_p, log_q = z.sigmoid(), logsigmoid(z), logsigmoid(-z)
-        gamma, focus = self.gamma_negative, self.gamma_positive
-        one = focus * log_q if self.detach_focus else log_scale(log_p, log_q, focus)
-        if self.margin == 0.0:
-            zero = gamma * log_p if self.detach_focus else log_scale(log_q, log_p, gamma)
-            return z + zero - one
-        shifted = (p - self.margin).clamp_min(0.0)
-        inner = 1.0 / (1.0 - shifted)
-        if not self.detach_focus:
-            inner = inner - gamma * torch.log1p(-shifted) / shifted.clamp_min(1e-300)
-        zero = torch.where(shifted > 0, gamma * shifted.log() + inner.log(), -torch.inf)
-        return log_p + zero - one
 
     def extra_repr(self) -> str:
         """Name the settings."""

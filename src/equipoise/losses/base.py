@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equipoise._core.arrays import Floats
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import one_of, say
-from equipoise.artifacts.correction import Correction, Exactness
-from equipoise.artifacts.labels import Kind
-from equipoise.errors import NotRecoverableError, UsageError
+from equipoise._core.words import one_of
+from equipoise.labels.losses import LossSide
 from equipoise.losses._checks import known_rows
 from equipoise.losses._reduction import REDUCTIONS, Reduction
 from equipoise.losses.posterior import log_odds_tables, recover_posterior
@@ -21,12 +21,12 @@ from equipoise.losses.posterior import log_odds_tables, recover_posterior
 _HALF = (torch.float16, torch.bfloat16)
 
 
-class Loss(nn.Module, ABC):
+class Loss(LossSide, nn.Module, ABC):
     """A loss with an inverse.
 
     A subclass stores hyper-parameters (tensors as float32 buffers, which ``.half()`` leaves in
     float32) and calls its function in ``forward``. Its inverse comes from its own gradients; where
-    it has a closed form it overrides ``_log_posterior`` and ``_ops``.
+    it has a closed form it overrides ``_ops``, or ``_log_odds`` where no step of `Correction` fits.
 
     Args:
         reduction: "none", "mean" or "sum".
@@ -41,8 +41,6 @@ class Loss(nn.Module, ABC):
             below 0.
     """
 
-    kind: ClassVar[Kind]
-    exactness: ClassVar[Exactness] = "exact"
     linear_in_target: ClassVar[bool] = True
     ignore_index: int = IGNORE_INDEX
 
@@ -87,55 +85,23 @@ class Loss(nn.Module, ABC):
         Raises:
             NotRecoverableError: the loss has no inverse, for example with a zero weight.
         """
-        self._require_recoverable()
-        closed = self._log_posterior(logits.detach().double())
-        if closed is None:
+        rows = logits.detach().reshape(-1, logits.shape[-1])
+        found = self._probabilities(rows.cpu().double().numpy())
+        if found is None:
             return recover_posterior(self, logits)
-        return closed.softmax(-1) if self.kind == "multiclass" else closed.sigmoid()
+        return torch.from_numpy(found).reshape(logits.shape).to(logits.device)
 
-    def correction(
-        self, *, num_classes: int | None = None, prior: Sequence[float] | None = None
-    ) -> Correction:
-        """Return the inverse as an artifact that needs NumPy alone.
+    def _tables(self, num_classes: int | None) -> Any:
+        """Return the closed form as a table; where there is none, what the gradients say."""
+        # Gradients are asked last: beyond a logit of 20 they have no digits for 1 - sigmoid(z).
+        if self._log_odds(np.zeros((1, 1))) is None:
+            return log_odds_tables(self, self._width(num_classes))
+        return super()._tables(num_classes)
 
-        Args:
-            num_classes: Labels, where no hyper-parameter fixes them and they differ.
-            prior: Class shares of the training rows, (C,), noted in the artifact.
-
-        Raises:
-            NotRecoverableError: the loss has no inverse, or is a softmax loss without a closed
-                form: use :meth:`posterior` and store probabilities.
-        """
-        self._require_recoverable()
-        ops, reach = self._ops(), (0.0, 1.0)
-        if ops is None:
-            if self.kind == "multiclass":
-                raise NotRecoverableError(
-                    f"{type(self).__name__} has no closed form that a file could hold. "
-                    "Store loss.posterior(logits) as probabilities instead."
-                )
-            tables, reach = log_odds_tables(self, self.num_classes or num_classes or 1)
-            ops = [{"op": "monotone_table", "tables": tables}]
-        known = self._prior() if prior is None else tuple(prior)
-        return Correction(
-            self.kind, tuple(ops), self.exactness, reach, known, self._nominal_weight()
-        )
-
-    def _log_posterior(self, z: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Return log-odds, or log-posteriors up to a constant, for float64 logits; or None."""
-        return None
-
-    def _ops(self) -> list[dict[str, Any]] | None:
-        """Return the steps of the correction, or None where there is no closed form."""
-        return None
-
-    def _nominal_weight(self) -> tuple[float, ...] | None:
-        """Return the weight on positives, where the loss has one."""
-        return None
-
-    def _prior(self) -> tuple[float, ...] | None:
-        """Return the class shares of the training rows, where the loss knows them."""
-        return None
+    def _hold(self, name: str, numbers: Floats | None) -> None:
+        """Keep numbers per class or label as a float32 buffer, which moves with the Module."""
+        vector = None if numbers is None else torch.tensor(numbers, dtype=torch.float32)
+        self.register_buffer(name, vector)
 
     def operating_point(self, num_classes: int | None = None) -> Tensor:
         """Return the true probability behind equal logits.
@@ -149,25 +115,14 @@ class Loss(nn.Module, ABC):
         Returns:
             (C,) float64; (1,) for labels that all share one value.
         """
-        width = self.num_classes or num_classes
-        if width is None:
-            if self.kind == "multiclass":
-                do = "This loss does not know the number of classes."
-                raise UsageError(say("num_classes", "be given", None, do))
-            width = 1
+        self._require_recoverable()  # before it asks for a number that would not help
+        width = self._width(num_classes)
         zeros = torch.zeros(1, width, dtype=torch.float64, device=self._device())
         return self.posterior(zeros)[0]
 
     def _device(self) -> torch.device:
         buffer = next(self.buffers(), None)
         return torch.device("cpu") if buffer is None else buffer.device
-
-    def _require_recoverable(self) -> None:
-        if self.exactness == "none":
-            raise NotRecoverableError(
-                f"Outputs of {type(self).__name__} rank but carry no probability. "
-                "Fit a calibrator on validation data: tune(scores)."
-            )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Loss:
         """Move buffers, but never to half precision: a log prior of -11 needs more digits."""
@@ -205,24 +160,3 @@ class ClassLoss(Loss):
         """Name the settings; what enters the hash of a trial stays as it was."""
         own = "" if self.ignore_index == IGNORE_INDEX else f", ignore_index={self.ignore_index}"
         return f"{super().extra_repr()}{own}"
-
-
-def offset_op(offset: Tensor) -> dict[str, Any]:
-    """Return the step of a correction that adds ``offset``."""
-    return {"op": "offset", "offset": offset.tolist()}
-
-
-def log_offset(name: str, weight: Tensor) -> Tensor:
-    """Return -log of a weight per class or label, float64.
-
-    Raises:
-        NotRecoverableError: an entry is 0.
-    """
-    values = weight.detach().double()
-    if bool((values == 0).any()):
-        at = ", ".join(str(int(i)) for i in (values == 0).nonzero()[:5, 0])
-        raise NotRecoverableError(
-            f"`{name}` is 0 for class or label {at}: training never saw it, so its probability "
-            "cannot be recovered. Leave it out of the model or give it a weight above 0."
-        )
-    return -values.log()

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from equipoise.labels._count_input import Counts
-from equipoise.labels.weights import ZeroCounts, pos_weights
+from equipoise.labels.losses import BCESide, PosWeightSide
 from equipoise.losses._checks import (
     Vector,
     check_labels,
     check_vector,
-    to_vector,
     upcast,
 )
 from equipoise.losses._entries import Entrywise, reduce_loss
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import negative_focal, positive_focal
-from equipoise.losses.base import Loss, log_offset, offset_op
+from equipoise.losses.base import Loss
 
 _BCE = Entrywise(positive_focal(0.0), negative_focal(0.0))
 _WHY = "Pass one weight per label, e.g. `pos_weights(n_positive, n_known)`."
@@ -105,27 +100,19 @@ def pos_weight_bce_loss(
     return reduce_loss(_BCE, z, target, reduction, dtype=logits.dtype, one_weight=one)
 
 
-class BCELoss(Loss):
+class BCELoss(BCESide, Loss):
     """Masked binary cross entropy of independent labels. See :func:`bce_loss`.
 
     Args:
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multilabel"
-
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`bce_loss`."""
         return bce_loss(logits, target, reduction=self.reduction)
 
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        return z
 
-    def _ops(self) -> list[dict[str, Any]]:
-        return []
-
-
-class PosWeightBCELoss(Loss):
+class PosWeightBCELoss(PosWeightSide, Loss):
     """Binary cross entropy with a weight on positives. See :func:`pos_weight_bce_loss`.
 
     Args:
@@ -133,43 +120,17 @@ class PosWeightBCELoss(Loss):
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multilabel"
     pos_weight: Tensor
 
     def __init__(self, pos_weight: Vector, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.register_buffer("pos_weight", to_vector("pos_weight", pos_weight))
-        self.num_classes = self.pos_weight.shape[0]
-
-    @classmethod
-    def from_label_counts(
-        cls,
-        n_positive: Counts,
-        n_known: ArrayLike | None = None,
-        *,
-        power: float = 1.0,
-        cap: float | None = None,
-        zero_counts: ZeroCounts = "error",
-        reduction: Reduction = "mean",
-    ) -> PosWeightBCELoss:
-        """Weigh by counts; see :func:`equipoise.labels.weights.pos_weights`."""
-        weight = pos_weights(n_positive, n_known, power=power, cap=cap, zero_counts=zero_counts)
-        return cls(weight, reduction=reduction)
+        self._settle(pos_weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`pos_weight_bce_loss`."""
         return pos_weight_bce_loss(
             logits, target, pos_weight=self.pos_weight, reduction=self.reduction
         )
-
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        return z + log_offset("pos_weight", self.pos_weight)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        return [offset_op(log_offset("pos_weight", self.pos_weight))]
-
-    def _nominal_weight(self) -> tuple[float, ...]:
-        return tuple(self.pos_weight.tolist())
 
     def extra_repr(self) -> str:
         """Name the settings."""

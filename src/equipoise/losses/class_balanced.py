@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from equipoise._core.words import one_of
-from equipoise.labels._count_input import Counts
-from equipoise.labels.loss_settings import WEIGHT_ON, Beta, WeightOn, effective_label_weights
-from equipoise.labels.weights import ZeroCounts
+from equipoise.labels.loss_settings import WEIGHT_ON, WeightOn
+from equipoise.labels.losses import ClassBalancedSide, to_strength
 from equipoise.losses._checks import (
     Vector,
     check_labels,
     check_vector,
-    to_strength,
-    to_vector,
     upcast,
 )
 from equipoise.losses._entries import Entrywise, reduce_loss
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import negative_focal, positive_focal
-from equipoise.losses.base import Loss, log_offset, offset_op
-from equipoise.losses.focal import log_scale
+from equipoise.losses.base import Loss
 
 _WHY = "Pass one weight per label, e.g. `ClassBalancedBCELoss.from_label_counts(...)`."
 
@@ -139,7 +131,7 @@ def class_balanced_focal_loss(
     )
 
 
-class ClassBalancedBCELoss(Loss):
+class ClassBalancedBCELoss(ClassBalancedSide, Loss):
     """Class-balanced binary cross entropy. See :func:`class_balanced_bce_loss`.
 
     Args:
@@ -148,36 +140,13 @@ class ClassBalancedBCELoss(Loss):
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
-    kind = "multilabel"
     weight: Tensor
-    gamma: float = 0.0
 
     def __init__(
         self, weight: Vector, *, weight_on: WeightOn, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(reduction=reduction)
-        self.register_buffer("weight", to_vector("weight", weight))
-        self.weight_on: WeightOn = one_of("weight_on", weight_on, WEIGHT_ON)
-        self.num_classes = self.weight.shape[0]
-
-    @classmethod
-    def from_label_counts(
-        cls,
-        n_positive: Counts,
-        n_known: ArrayLike | None = None,
-        *,
-        weight_on: WeightOn,
-        beta: Beta = 0.999,
-        zero_counts: ZeroCounts = "error",
-        reduction: Reduction = "mean",
-    ) -> ClassBalancedBCELoss:
-        """Weigh by effective numbers; see :func:`equipoise.labels.weights.class_weights`.
-
-        "positives" takes the effective number of negatives over that of positives, "label" one
-        over that of positives, with mean 1 over labels.
-        """
-        weight = effective_label_weights(n_positive, n_known, weight_on, beta, zero_counts)
-        return cls(weight, weight_on=weight_on, reduction=reduction)
+        self._settle(weight, weight_on, 0.0)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`class_balanced_bce_loss`."""
@@ -189,22 +158,6 @@ class ClassBalancedBCELoss(Loss):
             gamma=self.gamma,
             reduction=self.reduction,
         )
-
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        offset = log_offset("weight", self.weight)
-        log_p, log_q = logsigmoid(z), logsigmoid(-z)
-        bend = log_scale(log_q, log_p, self.gamma) - log_scale(log_p, log_q, self.gamma)
-        return z + bend + (offset if self.weight_on == "positives" else 0.0)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        ops: list[dict[str, Any]] = []
-        if self.gamma > 0:
-            ops.append({"op": "focal", "gamma": self.gamma})
-        offset = log_offset("weight", self.weight)
-        return [*ops, offset_op(offset)] if self.weight_on == "positives" else ops
-
-    def _nominal_weight(self) -> tuple[float, ...] | None:
-        return tuple(self.weight.tolist()) if self.weight_on == "positives" else None
 
     def extra_repr(self) -> str:
         """Name the settings."""
@@ -232,19 +185,3 @@ class ClassBalancedFocalLoss(ClassBalancedBCELoss):
     ) -> None:
         super().__init__(weight, weight_on=weight_on, reduction=reduction)
         self.gamma = to_strength("gamma", gamma)
-
-    @classmethod
-    def from_label_counts(
-        cls,
-        n_positive: Counts,
-        n_known: ArrayLike | None = None,
-        *,
-        weight_on: WeightOn,
-        beta: Beta = 0.999,
-        zero_counts: ZeroCounts = "error",
-        gamma: float = 2.0,
-        reduction: Reduction = "mean",
-    ) -> ClassBalancedFocalLoss:
-        """Weigh as :meth:`ClassBalancedBCELoss.from_label_counts` does."""
-        weight = effective_label_weights(n_positive, n_known, weight_on, beta, zero_counts)
-        return cls(weight, weight_on=weight_on, gamma=gamma, reduction=reduction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,20 +11,18 @@ from torch import distributed as dist
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise._core.words import one_of, say
 from equipoise.errors import UsageError
-from equipoise.labels._count_input import Counts
-from equipoise.labels.weights import Normalize, WeightMethod, ZeroCounts, class_weights
+from equipoise.labels.losses import ClassWeightSide, Steps
 from equipoise.losses._checks import (
     Vector,
     check_classes,
     check_vector,
     known_rows,
     pick,
-    to_vector,
     upcast,
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses.base import ClassLoss, log_offset, offset_op
-from equipoise.losses.smoothing import smoothed, to_smoothing, unmix, unmix_ops
+from equipoise.losses.base import ClassLoss
+from equipoise.losses.smoothing import smoothed, to_smoothing, unmix_ops
 
 Normalizer = Literal["samples", "weights", "global"]
 NORMALIZERS: tuple[Normalizer, ...] = ("samples", "weights", "global")
@@ -162,6 +160,7 @@ def _per_rank(own: Tensor, weight_total: float | Tensor | None) -> Tensor:
         given = torch.as_tensor(weight_total, dtype=own.dtype, device=own.device)
         total = given.detach().expand_as(own)
     if dist.is_available() and dist.is_initialized():
+        # Over the number of ranks, because DDP will take the mean of their gradients.
         total = total.clone()
         dist.all_reduce(total)
         total = total / dist.get_world_size()
@@ -197,10 +196,7 @@ class CrossEntropyLoss(ClassLoss):
             reduction=self.reduction,
         )
 
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        return unmix(z, self.label_smoothing)
-
-    def _ops(self) -> list[dict[str, Any]]:
+    def _ops(self) -> Steps:
         return unmix_ops(self.label_smoothing)
 
     def extra_repr(self) -> str:
@@ -208,7 +204,7 @@ class CrossEntropyLoss(ClassLoss):
         return f"label_smoothing={self.label_smoothing:g}, {super().extra_repr()}"
 
 
-class WeightedCrossEntropyLoss(ClassLoss):
+class WeightedCrossEntropyLoss(ClassWeightSide, ClassLoss):
     """Cross entropy with one weight per class. See :func:`weighted_cross_entropy`.
 
     Args:
@@ -234,40 +230,7 @@ class WeightedCrossEntropyLoss(ClassLoss):
         one_of("normalizer", normalizer, NORMALIZERS)
         self.label_smoothing = to_smoothing(label_smoothing)
         self.normalizer: Normalizer = normalizer
-        self.register_buffer("weight", to_vector("weight", weight))
-        self.num_classes = self.weight.shape[0]
-
-    @classmethod
-    def from_class_counts(
-        cls,
-        counts: Counts,
-        *,
-        method: WeightMethod = "inverse",
-        power: float = 0.5,
-        beta: float | Literal["(N-1)/N"] = 0.999,
-        normalize: Normalize | None = "samples",
-        zero_counts: ZeroCounts = "error",
-        normalizer: Normalizer = "samples",
-        label_smoothing: float = 0.0,
-        ignore_index: int = IGNORE_INDEX,
-        reduction: Reduction = "mean",
-    ) -> WeightedCrossEntropyLoss:
-        """Weigh by counts; see :func:`equipoise.labels.weights.class_weights`."""
-        weight = class_weights(
-            counts,
-            method=method,
-            power=power,
-            beta=beta,
-            normalize=normalize,
-            zero_counts=zero_counts,
-        )
-        return cls(
-            weight,
-            normalizer=normalizer,
-            label_smoothing=label_smoothing,
-            ignore_index=ignore_index,
-            reduction=reduction,
-        )
+        self._settle_weight(weight)
 
     def weight_total(self, *targets: Tensor) -> Tensor:
         """Return the sum of the weights of the known rows of these targets."""
@@ -304,11 +267,8 @@ class WeightedCrossEntropyLoss(ClassLoss):
             reduction=self.reduction,
         )
 
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        return unmix(z, self.label_smoothing) + log_offset("weight", self.weight)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        return [*unmix_ops(self.label_smoothing), offset_op(log_offset("weight", self.weight))]
+    def _ops(self) -> Steps:
+        return unmix_ops(self.label_smoothing) + super()._ops()
 
     def extra_repr(self) -> str:
         """Name the settings."""

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-from equipoise._core.words import say
-from equipoise.errors import DataError, UsageError
-from equipoise.labels.loss_settings import (
-    rebalanced_weights,
-    single_label_ratio,
-    weight_ratio,
-)
+from equipoise.labels.losses import DistributionBalancedSide, to_scale, to_strength
 from equipoise.losses._checks import (
     Vector,
     check_labels,
     check_vector,
-    split_known,
-    to_strength,
-    to_vector,
     upcast,
 )
 from equipoise.losses._entries import Entrywise, Term, reduce_loss
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import focal_term, positive_focal
-from equipoise.losses.base import Loss, offset_op
-from equipoise.losses.focal import log_scale
-from equipoise.losses.posterior import log_odds_tables
+from equipoise.losses.base import Loss
 
 _WHY = "Pass the positives of each label among the training rows, e.g. `labels.counts`."
 
@@ -108,18 +94,13 @@ def distribution_balanced_loss(
     z = upcast(logits)
     counts = n_positive.to(z.dtype)
     strengths = to_strength("alpha", alpha), to_strength("beta", beta), float(mu)
+    steep = to_scale("scale", scale, "1 leaves negatives alone.")
     loss = Entrywise(
-        *_tolerant_terms(_positive_scale(scale), to_strength("gamma", gamma)),
+        *_tolerant_terms(steep, to_strength("gamma", gamma)),
         row_weight=partial(_rebalanced, counts=counts, settings=strengths),
     )
     moved = z - _shift(counts, num_rows, to_strength("kappa", kappa))
     return reduce_loss(loss, moved, target, reduction, dtype=logits.dtype)
-
-
-def _positive_scale(scale: float) -> float:
-    if not 0.0 < scale < math.inf:
-        raise UsageError(say("scale", "be finite and > 0", scale, "1 leaves negatives alone."))
-    return float(scale)
 
 
 def _rebalanced(truth: Tensor, *, counts: Tensor, settings: tuple[float, float, float]) -> Tensor:
@@ -127,6 +108,7 @@ def _rebalanced(truth: Tensor, *, counts: Tensor, settings: tuple[float, float, 
     alpha, beta, mu = settings
     inverse = 1.0 / counts.clamp_min(1.0)
     total = (truth * inverse).sum(-1, keepdim=True)
+    # A row without positives has r = 0 / 0: both parts of the exponent are 0 there, as at r = mu.
     empty = total == 0
     share = (beta / total).masked_fill(empty, 0.0)
     middle = torch.full_like(total, beta * mu).masked_fill(empty, 0.0)
@@ -142,13 +124,14 @@ def _shift(counts: Tensor, num_rows: float, kappa: float) -> Tensor:
 
 def _tolerant_terms(scale: float, gamma: float) -> tuple[Term, Term]:
     def zero(z: Tensor) -> tuple[Tensor, Tensor]:
+        # The chain rule's factor is the scale that the loss divides by.
         value, slope = focal_term(scale * z, gamma)
         return value * (1.0 / scale), slope
 
     return positive_focal(gamma), zero
 
 
-class DistributionBalancedLoss(Loss):
+class DistributionBalancedLoss(DistributionBalancedSide, Loss):
     """Distribution-balanced loss. See :func:`distribution_balanced_loss`.
 
     Args:
@@ -165,8 +148,6 @@ class DistributionBalancedLoss(Loss):
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
-    kind = "multilabel"
-    exactness = "approximate"
     linear_in_target = False  # the weight of an entry depends on the other labels of its row
     n_positive: Tensor
     weight_ratio: Tensor
@@ -174,8 +155,8 @@ class DistributionBalancedLoss(Loss):
     def __init__(
         self,
         n_positive: Vector,
-        num_rows: float,
         *,
+        num_rows: float,
         alpha: float = 0.1,
         beta: float = 10.0,
         mu: float = 0.2,
@@ -186,56 +167,17 @@ class DistributionBalancedLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        self.register_buffer("n_positive", to_vector("n_positive", n_positive))
-        self.num_classes = self.n_positive.shape[0]
-        self.num_rows = float(num_rows)
-        if not self.num_rows >= float(self.n_positive.max()):
-            most = f"be at least {float(self.n_positive.max()):g}, the positives of a label"
-            raise DataError(say("num_rows", most, num_rows, "Count all training rows."))
-        self.alpha, self.beta = to_strength("alpha", alpha), to_strength("beta", beta)
-        self.mu, self.kappa = float(mu), to_strength("kappa", kappa)
-        self.scale, self.gamma = _positive_scale(scale), to_strength("gamma", gamma)
-        ratio = self._single_label_ratio() if weight_ratio is None else weight_ratio
-        self.register_buffer("weight_ratio", to_vector("weight_ratio", ratio))
-
-    @classmethod
-    def from_targets(
-        cls,
-        target: Tensor,
-        *,
-        alpha: float = 0.1,
-        beta: float = 10.0,
-        mu: float = 0.2,
-        kappa: float = 0.05,
-        scale: float = 2.0,
-        gamma: float = 2.0,
-        reduction: Reduction = "mean",
-    ) -> DistributionBalancedLoss:
-        """Count positives in the training targets, (N, L), and measure the weight ratio there."""
-        truth, known = split_known(target.cpu(), torch.float64)
-        seen = torch.ones_like(truth, dtype=torch.bool) if known is None else known
-        loss = cls(
-            truth.sum(0),
-            target.shape[0],
+        self._settle(
+            n_positive,
+            num_rows,
             alpha=alpha,
             beta=beta,
             mu=mu,
             kappa=kappa,
             scale=scale,
             gamma=gamma,
-            reduction=reduction,
+            weight_ratio=weight_ratio,
         )
-        weight = rebalanced_weights(
-            truth.numpy(), loss.n_positive.double().numpy(), alpha=alpha, beta=beta, mu=mu
-        )
-        ratio = weight_ratio(truth.numpy(), seen.numpy(), weight)
-        loss.weight_ratio.copy_(torch.from_numpy(ratio))
-        return loss
-
-    def _single_label_ratio(self) -> Vector:
-        """Return the ratio if every row had exactly one label, drawn by the counts."""
-        counts = self.n_positive.double().numpy()
-        return single_label_ratio(counts, alpha=self.alpha, beta=self.beta, mu=self.mu)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`distribution_balanced_loss`."""
@@ -252,20 +194,6 @@ class DistributionBalancedLoss(Loss):
             gamma=self.gamma,
             reduction=self.reduction,
         )
-
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        u = z - _shift(self.n_positive.double(), self.num_rows, self.kappa)
-        log_p, log_q = logsigmoid(u), logsigmoid(-u)
-        steep_p, steep_q = logsigmoid(self.scale * u), logsigmoid(-self.scale * u)
-        zero = log_scale(steep_q, steep_p, self.gamma) + steep_p
-        one = log_scale(log_p, log_q, self.gamma) + log_q
-        return zero - one - self.weight_ratio.double().log()
-
-    def _ops(self) -> list[dict[str, Any]]:
-        tables, _ = log_odds_tables(Entrywise(*_tolerant_terms(self.scale, self.gamma)), 1)
-        shift = _shift(self.n_positive.double(), self.num_rows, self.kappa)
-        table = {"op": "monotone_table", "tables": tables}
-        return [offset_op(-shift), table, offset_op(-self.weight_ratio.double().log())]
 
     def extra_repr(self) -> str:
         """Name the settings."""

@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
-from equipoise.errors import UsageError
-from equipoise.labels._count_input import Counts
-from equipoise.labels.weights import Normalize, WeightMethod, ZeroCounts, class_weights
+from equipoise.labels.losses import SigmoidFocalSide, SoftmaxFocalSide, to_alpha, to_strength
 from equipoise.losses._checks import (
     Vector,
     check_classes,
     check_labels,
     check_vector,
     pick,
-    to_strength,
-    to_vector,
     upcast,
 )
 from equipoise.losses._entries import Entrywise, reduce_loss
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._rows import rowwise
 from equipoise.losses._terms import negative_focal, positive_focal
-from equipoise.losses.base import ClassLoss, Loss, log_offset, offset_op
+from equipoise.losses.base import ClassLoss, Loss
 
 
 def log_one_minus(logits: Tensor, log_p: Tensor) -> Tensor:
     """Return log(1 - p) for p = softmax(logits), without cancellation where p is near 1."""
     top = logits.argmax(-1, keepdim=True)
     is_top = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, top, True)
+    # The top class leaves what the others share; from its p near 1 no digit of that would be left.
     others = logits.masked_fill(is_top, -torch.inf).logsumexp(-1, keepdim=True)
     rest = others - logits.logsumexp(-1, keepdim=True)
     small = torch.log1p(-torch.where(is_top, 0.0, log_p.exp()))
     return torch.where(is_top, rest, small)
-
-
-def log_scale(log_p: Tensor, log_q: Tensor, gamma: float) -> Tensor:
-    """Return log A with A = q^gamma - gamma p q^(gamma-1) log p, for q = 1 - p given apart.
-
-    The gradient of the focal term is A (p - e_y), so the true probability goes with p / A.
-    """
-    if gamma == 0:
-        return torch.zeros_like(log_p)
-    tiny = torch.finfo(log_p.dtype).tiny
-    inner = log_q.exp() - gamma * log_p.exp() * log_p
-    # Where p rounds to 1 the first order holds: log p = -q, so inner = (1 + gamma) q.
-    first_order = log_q + torch.log1p(torch.full_like(log_q, gamma))
-    inner_log = torch.where(log_q > -30.0, inner.clamp_min(tiny).log(), first_order)
-    return (gamma - 1.0) * log_q + inner_log
 
 
 _WHY = "Pass one weight per class, e.g. `class_weights(counts)`."
@@ -123,6 +101,7 @@ def _hard_focal(z: Tensor, target: Tensor, gamma: float) -> Tensor:
         return -pick(z.log_softmax(-1), target)
 
     def rule(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+        # By the gap g, with p = sigmoid(-g): d/dg -q^gamma log p = q^gamma (q - gamma p log p).
         weight = (gamma * log_q).exp()
         return -log_p * weight, weight * (log_q.exp() - gamma * log_p.exp() * log_p)
 
@@ -182,7 +161,7 @@ def sigmoid_focal_loss(
         check_vector("alpha", alpha, logits, "Pass one number per label, or one for all.")
         one = alpha.to(z.dtype)
     elif alpha is not None:
-        one = torch.full((1,), _open_fraction(alpha), dtype=z.dtype, device=z.device)
+        one = torch.full((1,), to_alpha(alpha), dtype=z.dtype, device=z.device)
     if one is not None:
         zero = 1.0 - one
     loss = Entrywise(positive_focal(exponent), negative_focal(exponent))
@@ -191,14 +170,7 @@ def sigmoid_focal_loss(
     )
 
 
-def _open_fraction(alpha: float) -> float:
-    if not 0.0 < alpha < 1.0:
-        do = "None leaves positives and negatives unweighted."
-        raise UsageError(say("alpha", "lie in (0, 1)", alpha, do))
-    return alpha
-
-
-class SoftmaxFocalLoss(ClassLoss):
+class SoftmaxFocalLoss(SoftmaxFocalSide, ClassLoss):
     """Focal loss of single-label classes. See :func:`softmax_focal_loss`.
 
     Args:
@@ -212,42 +184,14 @@ class SoftmaxFocalLoss(ClassLoss):
 
     def __init__(
         self,
-        gamma: float = 2.0,
         *,
+        gamma: float = 2.0,
         weight: Vector | None = None,
         ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(ignore_index=ignore_index, reduction=reduction)
-        self.gamma = to_strength("gamma", gamma)
-        vector = None if weight is None else to_vector("weight", weight)
-        self.register_buffer("weight", vector)
-        self.num_classes = None if vector is None else vector.shape[0]
-
-    @classmethod
-    def from_class_counts(
-        cls,
-        counts: Counts,
-        *,
-        gamma: float = 2.0,
-        method: WeightMethod = "inverse",
-        power: float = 0.5,
-        beta: float | Literal["(N-1)/N"] = 0.999,
-        normalize: Normalize | None = "samples",
-        zero_counts: ZeroCounts = "error",
-        ignore_index: int = IGNORE_INDEX,
-        reduction: Reduction = "mean",
-    ) -> SoftmaxFocalLoss:
-        """Weigh by counts; see :func:`equipoise.labels.weights.class_weights`."""
-        weight = class_weights(
-            counts,
-            method=method,
-            power=power,
-            beta=beta,
-            normalize=normalize,
-            zero_counts=zero_counts,
-        )
-        return cls(gamma, weight=weight, ignore_index=ignore_index, reduction=reduction)
+        self._settle(gamma, weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`softmax_focal_loss`."""
@@ -260,26 +204,13 @@ class SoftmaxFocalLoss(ClassLoss):
             reduction=self.reduction,
         )
 
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        log_p = z.log_softmax(-1)
-        log_eta = log_p - log_scale(log_p, log_one_minus(z, log_p), self.gamma)
-        return log_eta if self.weight is None else log_eta + log_offset("weight", self.weight)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        ops: list[dict[str, Any]] = []
-        if self.gamma > 0:
-            ops.append({"op": "focal", "gamma": self.gamma})
-        if self.weight is not None:
-            ops.append(offset_op(log_offset("weight", self.weight)))
-        return ops
-
     def extra_repr(self) -> str:
         """Name the settings."""
         shape = None if self.weight is None else tuple(self.weight.shape)
         return f"gamma={self.gamma:g}, weight={shape}, {super().extra_repr()}"
 
 
-class SigmoidFocalLoss(Loss):
+class SigmoidFocalLoss(SigmoidFocalSide, Loss):
     """Focal loss of independent labels. See :func:`sigmoid_focal_loss`.
 
     Args:
@@ -288,25 +219,17 @@ class SigmoidFocalLoss(Loss):
         reduction: "none", "mean" or "sum".
     """
 
-    kind = "multilabel"
     alpha: Tensor | None
 
     def __init__(
         self,
-        gamma: float = 2.0,
         *,
+        gamma: float = 2.0,
         alpha: float | Vector | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
-        self.gamma = to_strength("gamma", gamma)
-        scalar = isinstance(alpha, (int, float))
-        self.alpha_number: float | None = _open_fraction(float(alpha)) if scalar else None  # type: ignore[arg-type]
-        vector = None if alpha is None or scalar else to_vector("alpha", alpha)
-        if vector is not None and bool(((vector <= 0) | (vector >= 1)).any()):
-            raise UsageError(say("alpha", "lie in (0, 1) for every label", vector.tolist()))
-        self.register_buffer("alpha", vector)
-        self.num_classes = None if vector is None else vector.shape[0]
+        self._settle(gamma, alpha)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`sigmoid_focal_loss`."""
@@ -314,34 +237,6 @@ class SigmoidFocalLoss(Loss):
         return sigmoid_focal_loss(
             logits, target, gamma=self.gamma, alpha=alpha, reduction=self.reduction
         )
-
-    def _positive_weight(self) -> Tensor | None:
-        """Return alpha / (1 - alpha) in float64: what alpha does, as a weight on positives."""
-        alpha = self.alpha
-        if alpha is None:
-            if self.alpha_number is None:
-                return None
-            alpha = torch.tensor([self.alpha_number], dtype=torch.float64)
-        return alpha.double() / (1.0 - alpha.double())
-
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        log_p, log_q = logsigmoid(z), logsigmoid(-z)
-        log_odds = z + log_scale(log_q, log_p, self.gamma) - log_scale(log_p, log_q, self.gamma)
-        weight = self._positive_weight()
-        return log_odds if weight is None else log_odds - weight.to(z.device).log()
-
-    def _ops(self) -> list[dict[str, Any]]:
-        ops: list[dict[str, Any]] = []
-        if self.gamma > 0:
-            ops.append({"op": "focal", "gamma": self.gamma})
-        weight = self._positive_weight()
-        if weight is not None:
-            ops.append(offset_op(log_offset("alpha", weight)))
-        return ops
-
-    def _nominal_weight(self) -> tuple[float, ...] | None:
-        weight = self._positive_weight()
-        return None if weight is None else tuple(weight.tolist())
 
     def extra_repr(self) -> str:
         """Name the settings."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
+from equipoise._core.arrays import Floats
+from equipoise._core.logistic import expit, log_expit
 from equipoise._core.words import say
+from equipoise.artifacts._steps import focal_log_scale
 from equipoise.errors import NotRecoverableError, UsageError
-from equipoise.losses._checks import check_labels, to_strength, upcast
+from equipoise.labels.losses import to_strength
+from equipoise.losses._checks import check_labels, upcast
 from equipoise.losses._entries import Entrywise, Term, reduce_loss
 from equipoise.losses._reduction import Reduction
 from equipoise.losses._terms import focal_term, negative_focal, positive_focal, sigmoids
 from equipoise.losses.base import Loss
-from equipoise.losses.focal import log_scale
 
 
 def hill_loss(
@@ -155,6 +158,7 @@ def _doubting(gamma: float, shift: float, cut: float) -> Term:
     """Return the term of negatives that takes those above ``cut`` for positives."""
 
     def term(z: Tensor) -> tuple[Tensor, Tensor]:
+        # A doubted negative is taken for a positive, whose wrong answer has the logit -(z - shift).
         doubted = (z > cut).to(z.dtype)
         sign = 1.0 - 2.0 * doubted
         value, slope = focal_term(z * sign + shift * doubted, gamma)
@@ -177,10 +181,10 @@ class HillLoss(Loss):
 
     def __init__(
         self,
+        *,
         gamma: float = 2.0,
         shift: float = 1.0,
         hill: float = 1.5,
-        *,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=reduction)
@@ -206,12 +210,14 @@ class HillLoss(Loss):
                 "stand for two probabilities. Set hill to 1.5 or more, or fit a calibrator."
             )
 
-    def _log_posterior(self, z: Tensor) -> Tensor:
+    def _log_odds(self, z: Floats) -> Floats:
+        """Return log(l0' / -l1'), with l0' = p^2 q (2 hill - 3 p)."""
         moved = z - self.shift
-        log_p, log_q = logsigmoid(moved), logsigmoid(-moved)
-        one = log_scale(log_p, log_q, self.gamma) + log_q
-        bend = torch.log((2.0 * self.hill - 3.0) + 3.0 * (-z).sigmoid())
-        return 2.0 * logsigmoid(z) + logsigmoid(-z) + bend - one
+        log_p, log_q = log_expit(moved), log_expit(-moved)
+        one = focal_log_scale(log_p, log_q, self.gamma) + log_q
+        # 2 hill - 3 p by way of q = 1 - p: at hill 1.5 it is 3 q, where p that rounds to 1 gives 0.
+        bracket = np.log((2.0 * self.hill - 3.0) + 3.0 * expit(-z))
+        return np.asarray(2.0 * log_expit(z) + log_expit(-z) + bracket - one)
 
     def extra_repr(self) -> str:
         """Name the settings."""
@@ -238,10 +244,10 @@ class SPLCLoss(Loss):
 
     def __init__(
         self,
+        *,
         cut: float = 0.6,
         gamma: float = 2.0,
         shift: float = 1.0,
-        *,
         correcting: bool = False,
         first_epoch: int = 1,
         reduction: Reduction = "mean",

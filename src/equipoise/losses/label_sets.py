@@ -179,9 +179,9 @@ class TwoWayLoss(Loss):
 
     def __init__(
         self,
+        *,
         temperature_positive: float = 4.0,
         temperature_negative: float = 1.0,
-        *,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction=one_of("reduction", reduction, REDUCTIONS[1:]))

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
-from equipoise.errors import UsageError
-from equipoise.labels._count_input import Counts
-from equipoise.labels.loss_settings import ldam_margins
-from equipoise.labels.weights import ZeroCounts
-from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
+from equipoise.labels.losses import LDAMSide, to_scale
+from equipoise.losses._checks import Vector, check_classes, check_vector, pick, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 from equipoise.losses.focal import log_one_minus
@@ -77,7 +70,7 @@ def ldam_loss(
     """
     target, known = check_classes(logits, target, ignore_index)
     check_vector("margin", margin, logits, _WHY)
-    z = _to_scale(scale) * upcast(logits)
+    z = to_scale("scale", scale, "Start with 30.") * upcast(logits)
     shift = scale * margin.to(z.dtype)
     if target.is_floating_point():
         # The loss of class k alone is log(1 + (1 - p_k) / p_k e^(s margin_k)).
@@ -89,13 +82,7 @@ def ldam_loss(
     return reduce_rows(loss, known, reduction, dtype=logits.dtype)
 
 
-def _to_scale(value: float) -> float:
-    if not 0.0 < value < math.inf:
-        raise UsageError(say("scale", "be finite and > 0", value, "Start with 30."))
-    return float(value)
-
-
-class LDAMLoss(ClassLoss):
+class LDAMLoss(LDAMSide, ClassLoss):
     """Cross entropy of scaled cosines with a margin per class. See :func:`ldam_loss`.
 
     Args:
@@ -116,28 +103,7 @@ class LDAMLoss(ClassLoss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(ignore_index=ignore_index, reduction=reduction)
-        self.scale = _to_scale(scale)
-        self.register_buffer("margin", to_vector("margin", margin))
-        self.num_classes = self.margin.shape[0]
-
-    @classmethod
-    def from_class_counts(
-        cls,
-        counts: Counts,
-        *,
-        max_margin: float = 0.5,
-        scale: float = 30.0,
-        zero_counts: ZeroCounts = "error",
-        ignore_index: int = IGNORE_INDEX,
-        reduction: Reduction = "mean",
-    ) -> LDAMLoss:
-        """Take margins that go with count^(-1/4), the largest being ``max_margin``.
-
-        A class without rows is an error; "smooth" adds one to each count; "ignore" gives it the
-        largest margin.
-        """
-        margin = ldam_margins(counts, max_margin=max_margin, zero_counts=zero_counts)
-        return cls(margin, scale=scale, ignore_index=ignore_index, reduction=reduction)
+        self._settle(margin, scale)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`ldam_loss`."""
@@ -149,15 +115,6 @@ class LDAMLoss(ClassLoss):
             ignore_index=self.ignore_index,
             reduction=self.reduction,
         )
-
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        z = self.scale * z
-        log_p = z.log_softmax(-1)
-        lowered = log_p - self.scale * self.margin.double()
-        return log_p + torch.logaddexp(log_one_minus(z, log_p), lowered)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        return [{"op": "ldam", "margin": self.margin.tolist(), "scale": self.scale}]
 
     def extra_repr(self) -> str:
         """Name the settings."""

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import one_of
-from equipoise.labels._count_input import Counts
-from equipoise.labels.weights import ZeroCounts, priors
+from equipoise.labels.losses import LogitAdjustedSide, ZeroPrior, to_strength
 from equipoise.losses._checks import (
     Vector,
-    ZeroPrior,
     check_classes,
     check_vector,
     pick,
-    to_shares,
-    to_strength,
     upcast,
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses.base import ClassLoss, offset_op
+from equipoise.losses.base import ClassLoss
 
 _FLOOR = 1e-30
 _WHY = "Pass one share per class, e.g. `priors(counts)`."
@@ -142,7 +135,7 @@ def _log_ratio(prior: Tensor, target_prior: Tensor | None) -> Tensor:
     return log_prior if target_prior is None else log_prior - _log_ratio(target_prior, None)
 
 
-class LogitAdjustedLoss(ClassLoss):
+class LogitAdjustedLoss(LogitAdjustedSide, ClassLoss):
     """Cross entropy with the log prior added to the logits. See :func:`logit_adjusted_loss`.
 
     Args:
@@ -168,33 +161,7 @@ class LogitAdjustedLoss(ClassLoss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(ignore_index=ignore_index, reduction=reduction)
-        one_of("zero_prior", zero_prior, ("error", "ignore"))
-        self.tau = to_strength("tau", tau)
-        self.register_buffer("prior", to_shares("prior", prior, zero_prior))
-        aim = None if target_prior is None else to_shares("target_prior", target_prior)
-        self.register_buffer("target_prior", aim)
-        self.num_classes = self.prior.shape[0]
-
-    @classmethod
-    def from_class_counts(
-        cls,
-        counts: Counts,
-        *,
-        tau: float = 1.0,
-        target_prior: Vector | None = None,
-        zero_counts: ZeroCounts = "error",
-        ignore_index: int = IGNORE_INDEX,
-        reduction: Reduction = "mean",
-    ) -> LogitAdjustedLoss:
-        """Take the prior from counts; see :func:`equipoise.labels.weights.priors`."""
-        return cls(
-            priors(counts, zero_counts=zero_counts),
-            tau=tau,
-            target_prior=target_prior,
-            zero_prior="ignore" if zero_counts == "ignore" else "error",
-            ignore_index=ignore_index,
-            reduction=reduction,
-        )
+        self._settle(prior, tau, target_prior, zero_prior)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`logit_adjusted_loss`."""
@@ -207,20 +174,6 @@ class LogitAdjustedLoss(ClassLoss):
             ignore_index=self.ignore_index,
             reduction=self.reduction,
         )
-
-    def _offset(self) -> Tensor:
-        aim = None if self.target_prior is None else self.target_prior.double()
-        return self.tau * _log_ratio(self.prior.double(), aim)
-
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        return z + self._offset()
-
-    def _ops(self) -> list[dict[str, Any]]:
-        offset = self._offset()
-        return [offset_op(offset - offset.max())] if self.tau > 0 else []
-
-    def _prior(self) -> tuple[float, ...]:
-        return tuple(self.prior.tolist())
 
     def extra_repr(self) -> str:
         """Name the settings."""
@@ -249,22 +202,4 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
     ) -> None:
         super().__init__(
             prior, zero_prior=zero_prior, ignore_index=ignore_index, reduction=reduction
-        )
-
-    @classmethod
-    def from_class_counts(  # type: ignore[override]
-        cls,
-        counts: Counts,
-        *,
-        zero_counts: ZeroCounts = "error",
-        ignore_index: int = IGNORE_INDEX,
-        reduction: Reduction = "mean",
-    ) -> BalancedSoftmaxLoss:
-        """Take the prior from counts; see :func:`equipoise.labels.weights.priors`."""
-        zero: ZeroPrior = "ignore" if zero_counts == "ignore" else "error"
-        return cls(
-            priors(counts, zero_counts=zero_counts),
-            zero_prior=zero,
-            ignore_index=ignore_index,
-            reduction=reduction,
         )

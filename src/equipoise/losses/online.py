@@ -86,6 +86,8 @@ class Selection:
         n, p = ranked.sum(-1), self._spread(positive, member).sum(-1)
         first, end = self.band(n, p)
         spread = self._spread(values, member).masked_fill(~ranked, -torch.inf)
+        # Stable: equal losses are picked by position, so that a slice alone, a stack of slices and
+        # every rank pick the same.
         order = spread.argsort(dim=-1, descending=True, stable=True)
         place = torch.arange(order.shape[-1], device=order.device).expand_as(order)
         rank = torch.zeros_like(order).scatter(-1, order, place)
@@ -169,6 +171,7 @@ def gather_rows(rows: Tensor, axis: int) -> tuple[Tensor, slice]:
     size = torch.tensor([rows.shape[0]], device=rows.device)
     sizes = [torch.zeros_like(size) for _ in range(dist.get_world_size())]
     dist.all_gather(sizes, size)
+    # all_gather wants one shape on all ranks, and the last batch may be shorter on some.
     counts = [int(count) for count in sizes]
     padded = rows.new_zeros((max(counts), *rows.shape[1:]))
     padded[: rows.shape[0]] = rows
@@ -322,11 +325,6 @@ class OnlineLoss(Loss):
         values = _unreduced(self.loss, logits, target, self.rule.kind)
         shared = self.gather and self.training
         return pick(self.rule, values, target, logits.shape[-1], shared)[0]
-
-    def operating_point(self, num_classes: int | None = None) -> Tensor:
-        """Raise :class:`NotRecoverableError`: outputs rank."""
-        self._require_recoverable()
-        return super().operating_point(num_classes)
 
     def divisor(self, target: Tensor) -> Tensor:
         """Return what "mean" divides by on these targets: how many entries are kept."""
@@ -486,8 +484,8 @@ class NegativeRatioLoss(OnlineLoss):
     def __init__(
         self,
         loss: LossFunction,
-        ratio: float = 3.0,
         *,
+        ratio: float = 3.0,
         min_negatives: int = 1,
         per: Per = "batch",
         background: int = 0,
@@ -522,9 +520,9 @@ class SemiHardLoss(OnlineLoss):
     def __init__(
         self,
         loss: LossFunction,
+        *,
         low: float = 0.5,
         high: float = 0.95,
-        *,
         per: Per = "batch",
         background: int | None = 0,
         gather: bool = False,
@@ -639,8 +637,8 @@ class OHEMLoss(OnlineLoss):
     def __init__(
         self,
         loss: LossFunction,
-        ratio: float = 0.25,
         *,
+        ratio: float = 0.25,
         min_kept: int = 1,
         per: Per = "batch",
         gather: bool = False,

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from equipoise._core.arrays import Floats
+from equipoise._core.logistic import expit
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise._core.words import say
 from equipoise.errors import UsageError
-from equipoise.losses._checks import check_classes, check_labels, pick, to_strength, upcast
+from equipoise.labels.losses import Steps, to_margin, to_strength
+from equipoise.losses._checks import check_classes, check_labels, pick, upcast
 from equipoise.losses._entries import Entrywise, Term, reduce_loss
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses._rows import rowwise
 from equipoise.losses._terms import power, tails
-from equipoise.losses.asymmetric import negative_margin, to_margin
+from equipoise.losses.asymmetric import negative_margin
 from equipoise.losses.base import ClassLoss, Loss
 
 
@@ -76,13 +79,14 @@ def poly1_cross_entropy_loss(
 
 
 def _rule(log_p: Tensor, log_q: Tensor, *, epsilon: float) -> tuple[Tensor, Tensor]:
+    # By the gap g, with p = sigmoid(-g): d/dg (-log p + e q) = q (1 + e p).
     q = log_q.exp()
     return epsilon * q - log_p, q * (1.0 + epsilon * log_p.exp())
 
 
 def _to_epsilon(value: float) -> float:
     if not -1.0 < value < math.inf:
-        raise UsageError(say("epsilon", "be finite and > -1", value, "Start with 1."))
+        raise UsageError(say("epsilon", "be finite and > -1", value, "0 is the plain loss."))
     return float(value)
 
 
@@ -97,8 +101,8 @@ class Poly1CrossEntropyLoss(ClassLoss):
 
     def __init__(
         self,
-        epsilon: float = 1.0,
         *,
+        epsilon: float = 1.0,
         ignore_index: int = IGNORE_INDEX,
         reduction: Reduction = "mean",
     ) -> None:
@@ -115,11 +119,7 @@ class Poly1CrossEntropyLoss(ClassLoss):
             reduction=self.reduction,
         )
 
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        log_p = z.log_softmax(-1)
-        return log_p - torch.log1p(self.epsilon * log_p.exp())
-
-    def _ops(self) -> list[dict[str, Any]]:
+    def _ops(self) -> Steps:
         return [{"op": "poly", "epsilon": self.epsilon}] if self.epsilon else []
 
     def extra_repr(self) -> str:
@@ -254,19 +254,13 @@ def poly1_bce_loss(
     """
     check_labels(logits, target)
     z = upcast(logits)
-    extra = _coefficient(epsilon)
+    extra = _to_epsilon(epsilon)
 
     loss = Entrywise(
         lambda z: _poly1_term(z, extra, positive=True),
         lambda z: _poly1_term(z, extra, positive=False),
     )
     return reduce_loss(loss, z, target, reduction, dtype=logits.dtype)
-
-
-def _coefficient(epsilon: float) -> float:
-    if not -1.0 < epsilon < math.inf:
-        raise UsageError(say("epsilon", "be finite and > -1", epsilon, "0 is plain BCE."))
-    return float(epsilon)
 
 
 def _poly1_term(z: Tensor, epsilon: float, *, positive: bool) -> tuple[Tensor, Tensor]:
@@ -292,9 +286,9 @@ class AsymmetricPolynomialLoss(Loss):
 
     def __init__(
         self,
+        *,
         first: float = 1.0,
         second: float = -1.25,
-        *,
         gamma_positive: float = 0.0,
         gamma_negative: float = 4.0,
         margin: float = 0.05,
@@ -339,19 +333,20 @@ class Poly1BCELoss(Loss):
 
     kind = "multilabel"
 
-    def __init__(self, epsilon: float = 2.0, *, reduction: Reduction = "mean") -> None:
+    def __init__(self, *, epsilon: float = 2.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.epsilon = _coefficient(epsilon)
+        self.epsilon = _to_epsilon(epsilon)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`poly1_bce_loss`."""
         return poly1_bce_loss(logits, target, epsilon=self.epsilon, reduction=self.reduction)
 
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        bend_one = torch.log1p(self.epsilon * z.sigmoid())
-        return z + torch.log1p(self.epsilon * (-z).sigmoid()) - bend_one
+    def _log_odds(self, z: Floats) -> Floats:
+        # l1' = -q (1 + e p) and l0' = p (1 + e q).
+        e = self.epsilon
+        return np.asarray(z + np.log1p(e * expit(-z)) - np.log1p(e * expit(z)))
 
-    def _ops(self) -> list[dict[str, Any]] | None:
+    def _ops(self) -> Steps | None:
         return [] if self.epsilon == 0 else None
 
     def extra_repr(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -24,7 +24,9 @@ from equipoise.losses._stationary import stationary_distribution
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 MAX_CLASSES = 100
+# Numbers in one chunk of class-by-class gradients, 16 MB in float64.
 _CELLS = 2_000_000
+# Rows on which it is looked at whether entries depend on one another.
 _PROBE = 64
 
 
@@ -35,11 +37,33 @@ class Recovery(NamedTuple):
     clipped_mass: Tensor
 
 
-def recover_posterior(loss: LossFunction, logits: Tensor, *, kind: Kind | None = None) -> Tensor:
+@overload
+def recover_posterior(
+    loss: LossFunction,
+    logits: Tensor,
+    *,
+    kind: Kind | None = None,
+    return_clipped: Literal[False] = False,
+) -> Tensor: ...
+
+
+@overload
+def recover_posterior(
+    loss: LossFunction, logits: Tensor, *, kind: Kind | None = None, return_clipped: Literal[True]
+) -> Recovery: ...
+
+
+def recover_posterior(
+    loss: LossFunction,
+    logits: Tensor,
+    *,
+    kind: Kind | None = None,
+    return_clipped: bool = False,
+) -> Tensor | Recovery:
     r"""Return the true probabilities that the outputs of a model trained with ``loss`` stand for.
 
-    Use when a loss has no closed form. Prefer ``Loss.posterior``, which is exact and cheap where
-    a closed form exists and calls this where not.
+    Use for a loss from elsewhere. A loss of this package has ``Loss.posterior``, which is exact
+    and cheap where a closed form exists and calls this where not.
 
     .. math::
         \eta = \frac{l_0'}{l_0' - l_1'} \text{ (labels)}, \qquad
@@ -50,9 +74,14 @@ def recover_posterior(loss: LossFunction, logits: Tensor, *, kind: Kind | None =
             per entry (labels). A Module's ``reduction`` is set to "none" on a copy.
         logits: (..., N, C), floating; at most 100 classes.
         kind: "multiclass" or "multilabel"; needed where ``loss`` has no ``kind`` of its own.
+        return_clipped: Whether to report beside the posterior how much of it lay outside [0, 1],
+            per row (..., N) for classes, per entry (..., N, L) for labels. It is above 0 where no
+            true probability could have led to these logits, for example where a network is surer
+            than its loss rewards.
 
     Returns:
-        (..., N, C) float64 on the device of ``logits``.
+        (..., N, C) float64 on the device of ``logits``; with ``return_clipped`` a `Recovery` of
+        ``posterior`` and ``clipped_mass``.
 
     Raises:
         UsageError: ``kind`` is not known.
@@ -62,34 +91,26 @@ def recover_posterior(loss: LossFunction, logits: Tensor, *, kind: Kind | None =
 
     Note:
         Holds in the population limit: a network that separates its training set expresses only
-        part of a weight. See :func:`solve_posterior` for the share that had to be clipped.
+        part of a weight.
 
     Example:
         >>> loss = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor([9.0]))
         >>> round(recover_posterior(loss, torch.zeros(1, 1), kind="multilabel").item(), 6)
         0.1
     """
-    return solve_posterior(loss, logits, kind=kind).posterior
-
-
-def solve_posterior(loss: LossFunction, logits: Tensor, *, kind: Kind | None = None) -> Recovery:
-    """Do what :func:`recover_posterior` does and report the clipped mass too.
-
-    Returns:
-        ``posterior`` (..., N, C) and ``clipped_mass``: per row (..., N) for classes, per entry
-        (..., N, L) for labels. It is above 0 where no true probability could have led to these
-        logits, for example where a network is surer than its loss rewards.
-    """
     known = one_of("kind", str(kind or getattr(loss, "kind", None)), KINDS)
     if logits.ndim < 2 or not logits.is_floating_point():
         got = f"{tuple(logits.shape)} {logits.dtype}"
         raise ShapeError(say("logits", "be floating of shape (..., N, C)", got))
     z = logits.detach().reshape(-1, logits.shape[-1]).to(torch.float64)
+    # A caller in inference mode gets gradients all the same: they are what the answer is made of.
     with torch.inference_mode(False):
         solve = _solve_classes if known == "multiclass" else _solve_labels
         eta, clipped = solve(_unreduced(loss), z.clone())
-    lead = logits.shape[:-1]
-    return Recovery(eta.reshape(logits.shape), clipped.reshape(*lead, *clipped.shape[1:]))
+    eta = eta.reshape(logits.shape)
+    if not return_clipped:
+        return eta
+    return Recovery(eta, clipped.reshape(*logits.shape[:-1], *clipped.shape[1:]))
 
 
 def _unreduced(loss: LossFunction) -> LossFunction:
@@ -130,6 +151,7 @@ def _solve_labels(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
     for_one = _gradient(loss, z, torch.ones_like(z), z.shape)
     for_zero = _gradient(loss, z, torch.zeros_like(z), z.shape)
     _require_elementwise(loss, z[:_PROBE], for_one[:_PROBE], for_zero[:_PROBE])
+    # At the logit 0 a slope of 0 is taken for a weight of 0; elsewhere it may come of a margin.
     probe = torch.zeros_like(z[:1])
     still = (_gradient(loss, probe, torch.ones_like(probe), probe.shape) == 0) | (
         _gradient(loss, probe, torch.zeros_like(probe), probe.shape) == 0
@@ -150,6 +172,9 @@ def _solve_labels(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
 
 def _require_elementwise(loss: LossFunction, z: Tensor, one: Tensor, zero: Tensor) -> None:
     """Raise if the loss of an entry depends on other logits or on other targets."""
+    # Targets and scales without a pattern, and the same in every call; no random state is touched.
+    # Mixed targets show a loss that looks at other targets. Scaled losses show one that looks at
+    # other logits: its gradient would gather the scales of other entries.
     pattern = torch.arange(z.numel(), dtype=z.dtype, device=z.device).reshape(z.shape)
     mixed = (torch.sin(12.9898 * pattern) > 0).to(z.dtype)
     scale = 1.5 + torch.sin(78.233 * pattern + 1.0)
@@ -230,6 +255,7 @@ def log_odds_tables(
         z = z.to(device)
         one = _gradient(function, z, torch.ones_like(z), z.shape)
         zero = _gradient(function, z, torch.zeros_like(z), z.shape)
+        # Not the log of a ratio: either slope may be too small for their quotient.
         return np.asarray((torch.log(zero) - torch.log(-one)).cpu().numpy())
 
     return sample_tables(log_odds, reach=reach, tolerance=tolerance, max_knots=max_knots)

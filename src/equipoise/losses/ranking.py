@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from equipoise._core.words import say
-from equipoise.errors import UsageError
-from equipoise.losses._checks import check_labels, to_strength, upcast
+from equipoise.labels.losses import to_scale, to_strength
+from equipoise.losses._checks import check_labels, upcast
 from equipoise.losses._reduction import Reduction, reduce_units
 from equipoise.losses.base import Loss
 from equipoise.losses.label_sets import split_weights
-
-
-def _positive(name: str, value: float) -> float:
-    if not 0.0 < value < math.inf:
-        raise UsageError(say(name, "be finite and > 0", value))
-    return float(value)
 
 
 def soft_f_beta_loss(
@@ -58,7 +49,7 @@ def soft_f_beta_loss(
         tensor(0.5000)
     """
     check_labels(logits, target)
-    square = _positive("beta", beta) ** 2
+    square = to_scale("beta", beta) ** 2
     z = upcast(logits)
     one, zero = split_weights(target, z.dtype)
     p, total = z.sigmoid(), one.sum(-2)
@@ -115,7 +106,9 @@ def pairwise_auc_loss(
     value, order = torch.cat([z - gap, z], -2).sort(-2, descending=True)
     positive = torch.cat([one, none], -2).gather(-2, order)
     negative = torch.cat([none, zero], -2).gather(-2, order)
-    # Negatives so far lie above; a positive pays the square of its distance to each of them.
+    # In falling order the negatives so far are those a positive, lowered by the margin, has not
+    # passed; it pays the square of its distance to each, which their count, sum and sum of squares
+    # tell. Ties pay 0 whichever comes first. The three cancel, hence float64.
     count, first = negative.cumsum(-2), (negative * value).cumsum(-2)
     second = (negative * value * value).cumsum(-2)
     paid = positive * (second - 2.0 * value * first + value * value * count)
@@ -167,7 +160,7 @@ def smooth_ap_loss(
         Brown et al., Smooth-AP, ECCV 2020, eq. 6.
     """
     check_labels(logits, target)
-    tau = _positive("temperature", temperature)
+    tau = to_scale("temperature", temperature)
     z = upcast(logits).mT / tau
     one, zero = (part.mT for part in split_weights(target, z.dtype))
     above = (z.unsqueeze(-2) - z.unsqueeze(-1)).sigmoid()
@@ -193,9 +186,9 @@ class SoftFBetaLoss(Loss):
     exactness = "none"
     linear_in_target = False
 
-    def __init__(self, beta: float = 1.0, *, reduction: Reduction = "mean") -> None:
+    def __init__(self, *, beta: float = 1.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.beta = _positive("beta", beta)
+        self.beta = to_scale("beta", beta)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`soft_f_beta_loss`."""
@@ -218,7 +211,7 @@ class PairwiseAUCLoss(Loss):
     exactness = "none"
     linear_in_target = False
 
-    def __init__(self, margin: float = 1.0, *, reduction: Reduction = "mean") -> None:
+    def __init__(self, *, margin: float = 1.0, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
         self.margin = to_strength("margin", margin)
 
@@ -243,9 +236,9 @@ class SmoothAPLoss(Loss):
     exactness = "none"
     linear_in_target = False
 
-    def __init__(self, temperature: float = 0.1, *, reduction: Reduction = "mean") -> None:
+    def __init__(self, *, temperature: float = 0.1, reduction: Reduction = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.temperature = _positive("temperature", temperature)
+        self.temperature = to_scale("temperature", temperature)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`smooth_ap_loss`."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import torch
 from torch import Tensor
 
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.labels._count_input import Counts, read_counts
-from equipoise.losses._checks import Vector, check_classes, check_vector, pick, to_vector, upcast
+from equipoise.labels.losses import Steps, to_vector
+from equipoise.losses._checks import Vector, check_classes, check_vector, pick, upcast
 from equipoise.losses._reduction import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
-
-_ORDER = 1e-10
 
 
 def to_smoothing(value: float) -> float:
@@ -46,24 +42,7 @@ def smoothed(
     return found if weight is None else weight[target] * found
 
 
-def unmix(log_p: Tensor, smoothing: float | Tensor) -> Tensor:
-    """Return log q up to a constant, where p mixes the smoothed targets with shares q.
-
-    From p_k = (1 - e_k) q_k + B, with B = sum_c q_c e_c / C found from sum q = 1. A class below B
-    keeps 1e-10 of its p, so that order is kept.
-    """
-    if not isinstance(smoothing, Tensor) and smoothing == 0:
-        return log_p
-    log_p = log_p.log_softmax(-1)
-    p = log_p.exp()
-    kept = 1.0 - torch.as_tensor(smoothing, dtype=p.dtype, device=p.device).expand_as(p)
-    spread = ((p / kept).sum(-1, keepdim=True) - 1.0) / kept.reciprocal().sum(-1, keepdim=True)
-    above = (p - spread).clamp_min(torch.finfo(p.dtype).tiny).log()
-    floor = log_p + torch.tensor(_ORDER, dtype=p.dtype, device=p.device).log()
-    return torch.maximum(above, floor) - kept.log()
-
-
-def unmix_ops(smoothing: float) -> list[dict[str, Any]]:
+def unmix_ops(smoothing: float) -> Steps:
     """Return the steps of a correction that undo label smoothing."""
     return [{"op": "unmix", "smoothing": smoothing}] if smoothing > 0 else []
 
@@ -147,9 +126,8 @@ class LabelAwareSmoothingLoss(ClassLoss):
         self, smoothing: Vector, *, ignore_index: int = IGNORE_INDEX, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(ignore_index=ignore_index, reduction=reduction)
-        self.register_buffer("smoothing", to_vector("smoothing", smoothing))
-        self.num_classes = self.smoothing.shape[0]
-        most = 1.0 - 1.0 / self.num_classes
+        self._keep("smoothing", to_vector("smoothing", smoothing))
+        most = 1.0 - 1.0 / len(self.smoothing)
         if float(self.smoothing.max()) >= most:
             wanted = f"stay below (C - 1) / C = {most:.3g}"
             do = "Above it a class would lend the others more than it keeps."
@@ -185,10 +163,7 @@ class LabelAwareSmoothingLoss(ClassLoss):
             reduction=self.reduction,
         )
 
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        return unmix(z, _spread(self.smoothing.double()))
-
-    def _ops(self) -> list[dict[str, Any]]:
+    def _ops(self) -> Steps:
         return [{"op": "unmix", "smoothing": _spread(self.smoothing.double()).tolist()}]
 
     def extra_repr(self) -> str:

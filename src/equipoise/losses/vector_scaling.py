@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise.labels._count_input import Counts
-from equipoise.labels.weights import priors
+from equipoise.labels.losses import VectorScalingSide, to_strength
 from equipoise.losses._checks import (
     Vector,
     check_classes,
     check_vector,
     pick,
-    to_shares,
-    to_strength,
-    to_vector,
     upcast,
 )
 from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses.base import ClassLoss, log_offset, offset_op
+from equipoise.losses.base import ClassLoss
 
 _FLOOR = 1e-30
 _WHY = "Pass one share per class, e.g. `priors(counts)`."
@@ -157,7 +151,7 @@ def _adjusted(z: Tensor, prior: Tensor, gamma: float, tau: float) -> Tensor:
     return factor * z + tau * log_prior
 
 
-class VectorScalingLoss(ClassLoss):
+class VectorScalingLoss(VectorScalingSide, ClassLoss):
     """Cross entropy of scaled and shifted logits. See :func:`vector_scaling_loss`.
 
     Args:
@@ -183,25 +177,7 @@ class VectorScalingLoss(ClassLoss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(ignore_index=ignore_index, reduction=reduction)
-        self.gamma, self.tau = to_strength("gamma", gamma), to_strength("tau", tau)
-        self.register_buffer("prior", to_shares("prior", prior))
-        self.register_buffer("weight", None if weight is None else to_vector("weight", weight))
-        self.num_classes = self.prior.shape[0]
-
-    @classmethod
-    def from_class_counts(
-        cls,
-        counts: Counts,
-        *,
-        gamma: float = 0.15,
-        tau: float = 1.0,
-        smooth: bool = False,
-        ignore_index: int = IGNORE_INDEX,
-        reduction: Reduction = "mean",
-    ) -> VectorScalingLoss:
-        """Take the prior from counts; ``smooth`` adds one to each, else none may be empty."""
-        prior = priors(counts, zero_counts="smooth" if smooth else "error")
-        return cls(prior, gamma=gamma, tau=tau, ignore_index=ignore_index, reduction=reduction)
+        self._settle(prior, gamma, tau, weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`vector_scaling_loss`."""
@@ -215,24 +191,6 @@ class VectorScalingLoss(ClassLoss):
             ignore_index=self.ignore_index,
             reduction=self.reduction,
         )
-
-    def _log_posterior(self, z: Tensor) -> Tensor:
-        log_eta = _adjusted(z, self.prior.double(), self.gamma, self.tau)
-        return log_eta if self.weight is None else log_eta + log_offset("weight", self.weight)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        prior = self.prior.double()
-        ops: list[dict[str, Any]] = []
-        if self.gamma > 0:
-            ops.append({"op": "scale", "scale": ((prior / prior.max()) ** self.gamma).tolist()})
-        if self.tau > 0:
-            ops.append(offset_op(self.tau * (prior / prior.max()).log()))
-        if self.weight is not None:
-            ops.append(offset_op(log_offset("weight", self.weight)))
-        return ops
-
-    def _prior(self) -> tuple[float, ...]:
-        return tuple(self.prior.tolist())
 
     def extra_repr(self) -> str:
         """Name the settings."""
@@ -262,17 +220,3 @@ class CDTLoss(VectorScalingLoss):
         super().__init__(
             prior, gamma=gamma, tau=0.0, ignore_index=ignore_index, reduction=reduction
         )
-
-    @classmethod
-    def from_class_counts(  # type: ignore[override]
-        cls,
-        counts: Counts,
-        *,
-        gamma: float = 0.2,
-        smooth: bool = False,
-        ignore_index: int = IGNORE_INDEX,
-        reduction: Reduction = "mean",
-    ) -> CDTLoss:
-        """Take the prior from counts; ``smooth`` adds one to each, else none may be empty."""
-        prior = priors(counts, zero_counts="smooth" if smooth else "error")
-        return cls(prior, gamma=gamma, ignore_index=ignore_index, reduction=reduction)

@@ -117,7 +117,12 @@ def asymmetric(
     detach_focus: bool = False,
 ) -> Loss:
     """Focus on hard negatives and drop those below a margin."""
-    return losses.AsymmetricLoss(gamma_positive, gamma_negative, margin, detach_focus=detach_focus)
+    return losses.AsymmetricLoss(
+        gamma_positive=gamma_positive,
+        gamma_negative=gamma_negative,
+        margin=margin,
+        detach_focus=detach_focus,
+    )
 
 
 @by_loss(LABELS, reference="Wu et al., ECCV 2020, eqs. 5 and 9", exactness="approximate")
@@ -164,8 +169,8 @@ def label_aware_smoothing(labels: Labels, *, head: float = 0.4, tail: float = 0.
 def poly1(labels: Labels, *, epsilon: float = 1.0) -> Loss:
     """Add epsilon times the probability missed to cross-entropy."""
     if labels.kind == LABELS:
-        return losses.Poly1BCELoss(epsilon)
-    return losses.Poly1CrossEntropyLoss(epsilon)
+        return losses.Poly1BCELoss(epsilon=epsilon)
+    return losses.Poly1CrossEntropyLoss(epsilon=epsilon)
 
 
 @method("loss", CLASSES, reference="Cao et al., NeurIPS 2019, eq. 13", finish=_on_cosines)
@@ -214,7 +219,7 @@ def asymmetric_polynomial(
 @method("loss", LABELS, reference="Zhang et al., 2021, arXiv 2112.07368", finish=_hill)
 def hill(labels: Labels, *, gamma: float = 2.0, shift: float = 1.0, hill: float = 1.5) -> Loss:
     """Trust negatives less the surer the model is; slow, for positives never marked."""
-    return losses.HillLoss(gamma, shift, hill)
+    return losses.HillLoss(gamma=gamma, shift=shift, hill=hill)
 
 
 @by_rank(LABELS, reference="Zhang et al., 2021, arXiv 2112.07368, eq. 8")
@@ -227,7 +232,7 @@ def splc(
     first_epoch: int = 1,
 ) -> Loss:
     """Take sure negatives for positives after the first epoch, for positives never marked."""
-    return losses.SPLCLoss(cut, gamma, shift, first_epoch=first_epoch)
+    return losses.SPLCLoss(cut=cut, gamma=gamma, shift=shift, first_epoch=first_epoch)
 
 
 @by_rank(LABELS, reference="Su et al., 2022, arXiv 2208.02955")
@@ -241,25 +246,27 @@ def two_way(
     labels: Labels, *, temperature_positive: float = 4.0, temperature_negative: float = 1.0
 ) -> Loss:
     """Rank positives above negatives in rows and labels; needs tuned thresholds."""
-    return losses.TwoWayLoss(temperature_positive, temperature_negative)
+    return losses.TwoWayLoss(
+        temperature_positive=temperature_positive, temperature_negative=temperature_negative
+    )
 
 
 @by_rank(LABELS, reference="folk recipe")
 def soft_f_beta(labels: Labels, *, beta: float = 1.0) -> Loss:
     """Maximise F-beta with probabilities in the place of decisions."""
-    return losses.SoftFBetaLoss(beta)
+    return losses.SoftFBetaLoss(beta=beta)
 
 
 @by_rank(LABELS, reference="Gao and Zhou, IJCAI 2015")
 def pairwise_auc(labels: Labels, *, margin: float = 1.0) -> Loss:
     """Put positives a margin above negatives; needs tuned thresholds."""
-    return losses.PairwiseAUCLoss(margin)
+    return losses.PairwiseAUCLoss(margin=margin)
 
 
 @by_rank(LABELS, reference="Brown et al., ECCV 2020, eq. 6")
 def smooth_ap(labels: Labels, *, temperature: float = 0.1) -> Loss:
     """Maximise a smooth average precision; needs tuned thresholds."""
-    return losses.SmoothAPLoss(temperature)
+    return losses.SmoothAPLoss(temperature=temperature)
 
 
 def _each(labels: Labels) -> Loss:
@@ -272,14 +279,14 @@ def _each(labels: Labels) -> Loss:
 def ohem(labels: Labels, *, ratio: float = 0.25, min_kept: int = 1) -> Loss:
     """Learn from the hardest rows of each class, or entries of each label, alone."""
     if labels.kind == LABELS:
-        return losses.OHEMLoss(_each(labels), ratio, min_kept=min_kept, per="label")
-    return losses.OHEMLoss(_each(labels), ratio, min_kept=min_kept, per="class")
+        return losses.OHEMLoss(_each(labels), ratio=ratio, min_kept=min_kept, per="label")
+    return losses.OHEMLoss(_each(labels), ratio=ratio, min_kept=min_kept, per="class")
 
 
 @by_rank(LABELS, reference="Liu et al., ECCV 2016, section 2.2")
 def negative_ratio(labels: Labels, *, ratio: float = 3.0) -> Loss:
     """Keep each label's positives and the hardest of its negatives, three to one."""
-    return losses.NegativeRatioLoss(_each(labels), ratio, per="label")
+    return losses.NegativeRatioLoss(_each(labels), ratio=ratio, per="label")
 
 
 @by_rank(LABELS, reference="folk recipe")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from operator import length_hint
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,34 @@ from equipoise.sampling.weights import _check_weights, class_balanced_weights, t
 Sharding = Literal["auto", "none"]
 _SHARDING: tuple[Sharding, ...] = ("auto", "none")
 Item = TypeVar("Item")
+
+
+class Place(TypedDict, total=False):
+    """Keywords of every draw and sampler.
+
+    Attributes:
+        seed: The same on every rank; 0 where not given.
+        sharding: "auto" gives each rank its share; "none" yields the whole sequence everywhere,
+            for engines that deal rows or batches out to the ranks themselves (accelerate, the
+            Hugging Face Trainer).
+        num_replicas: World size; None asks torch.distributed when iteration starts.
+        rank: This process; given together with ``num_replicas``.
+    """
+
+    seed: int
+    sharding: Sharding
+    num_replicas: int | None
+    rank: int | None
+
+
+class BatchPlace(Place, total=False):
+    """Keywords of what draws batches.
+
+    Attributes:
+        sampler: Not used; trainers that insist on passing one may.
+    """
+
+    sampler: object
 
 
 def positive_int(name: str, value: int) -> int:
@@ -62,9 +90,16 @@ class Placed:
     num_replicas: int
 
     def _settle(
-        self, total: int, sharding: Sharding, num_replicas: int | None, rank: int | None
+        self,
+        total: int,
+        *,
+        seed: int = 0,
+        sharding: Sharding = "auto",
+        num_replicas: int | None = None,
+        rank: int | None = None,
     ) -> None:
-        """Check and store the place; call after ``seed`` and ``epoch`` are set."""
+        """Check and store a `Place`; the defaults of all draws and samplers stand here."""
+        self.seed, self.epoch = int(seed), 0
         one_of("sharding", sharding, _SHARDING)
         if (num_replicas is None) != (rank is None):
             raise UsageError("`num_replicas` and `rank` must be given together, or neither.")
@@ -77,7 +112,9 @@ class Placed:
             if not 0 <= rank < world:
                 raise UsageError(say("rank", f"lie in 0 to {world - 1}", rank))
             self._place = (rank, world)
+        # What of this epoch was used before this process began; the next iteration takes it up.
         self._total, self._pending = total, 0
+        # Of the iteration under way: items used before the block at hand, its length, its rest.
         self._live: tuple[int, int, Iterator[Any]] | None = None
         self._resolve()
 
@@ -89,11 +126,7 @@ class Placed:
 
     def _resolve(self) -> tuple[int, int]:
         """Find rank and world size now: samplers are often made before the process group."""
-        rank, world = 0, 1
-        if self._place is not None:
-            rank, world = self._place
-        else:
-            rank, world = _torch_place()
+        rank, world = self._place if self._place is not None else _torch_place()
         self.rank, self.num_replicas = rank, world
         return rank, world
 
@@ -110,12 +143,14 @@ class Placed:
 
     def _count(self, items: Sequence[Item], used: int) -> Iterator[Item]:
         """Yield the items, after ``used`` of the whole; `state_dict` can ask how many came."""
+        # How many came is asked of the iterator: no counter runs along with every row.
         live = iter(items)
         self._live = (used, len(items), live)
         yield from live
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; each has its own draw, and without this call all are alike."""
+        # Trainers that resume name the epoch once more; the place within it has to stay.
         if int(epoch) != self.epoch:
             self._pending, self._live = 0, None
         self.epoch = int(epoch)
@@ -174,6 +209,7 @@ class Turns:
         return found
 
 
+# Rows turned into Python numbers at a time: all at once would be 30 bytes and more for each.
 _BLOCK = 65_536
 Rows = NDArray[np.int64]
 
@@ -185,20 +221,15 @@ class RowDraw(Placed):
         self,
         rows: int,
         num_samples: int | None,
-        *,
-        seed: int,
-        sharding: Sharding,
-        num_replicas: int | None,
-        rank: int | None,
+        **place: Unpack[Place],
     ) -> None:
-        self._announce(rows, seed)
+        self._announce(rows)
         draws = positive_int("num_samples", rows if num_samples is None else num_samples)
         self.global_num_samples = draws
-        self._settle(draws, sharding, num_replicas, rank)
+        self._settle(draws, **place)
 
-    def _announce(self, rows: int, seed: int) -> None:  # noqa: ARG002
-        """Set seed and epoch; samplers of torch tell their base of the rows as well."""
-        self.seed, self.epoch = int(seed), 0
+    def _announce(self, rows: int) -> None:
+        """Say how many rows there are, for samplers of torch, whose base asks first."""
 
     def _resolve(self) -> tuple[int, int]:
         rank, world = super()._resolve()
@@ -218,6 +249,8 @@ class RowDraw(Placed):
 
     def __iter__(self) -> Iterator[int]:
         rank, world, used, size = self._begin()
+        # Every rank draws the whole and takes its share, so no rank has to hear from another, and
+        # a rest can be dealt out to another number of ranks.
         drawn = self._draw(self.global_num_samples)
         share = np.resize(drawn[used:], size)[rank::world]
         for start in range(0, share.size, _BLOCK):
@@ -245,11 +278,8 @@ class WeightedRows(RowDraw):
         weights: ArrayLike,
         *,
         num_samples: int | None = None,
-        seed: int = 0,
         replacement: bool = True,
-        sharding: Sharding = "auto",
-        num_replicas: int | None = None,
-        rank: int | None = None,
+        **place: Unpack[Place],
     ) -> None:
         self.weights = _check_weights(weights)
         self.replacement = replacement
@@ -259,10 +289,7 @@ class WeightedRows(RowDraw):
         super().__init__(
             self.weights.size,
             num_samples,
-            seed=seed,
-            sharding=sharding,
-            num_replicas=num_replicas,
-            rank=rank,
+            **place,
         )
         if not replacement and self.global_num_samples > self._usable:
             do = "Draw with replacement=True or fewer rows."
@@ -294,6 +321,8 @@ class WeightedRows(RowDraw):
         random = self._stream("rows")
         if self.replacement:
             return draw_by_weight(self.weights, size, random)
+        # The smallest exponential times over weights is the row drawn first, the next the second,
+        # and so on: draws without replacement in one sort. A weight of 0 comes last, at infinity.
         luck = random.standard_exponential(self.weights.size)
         with np.errstate(divide="ignore"):
             order = np.argsort(luck / self.weights, kind="stable").astype(np.int64)
@@ -306,12 +335,15 @@ def draw_by_weight(weights: Floats, size: int, random: np.random.Generator) -> R
     The order statistics of uniform numbers are drawn directly, as sums of exponential gaps, and
     merged with the cumulated weights: sorted look-ups stay in the cache, random ones do not.
     """
+    # The last gap is that between the largest point and the end.
     edges = np.cumsum(weights)
     points = random.standard_exponential(size + 1)
     np.cumsum(points, out=points)
     points *= edges[-1] / points[-1]
     rows = np.searchsorted(edges, points[:-1], side="right").astype(np.int64, copy=False)
+    # A point that rounds to the end would fall behind the last row that has a weight.
     np.minimum(rows, np.flatnonzero(weights)[-1], out=rows)
+    # Sorted points gave sorted rows.
     random.shuffle(rows)
     return rows
 
@@ -333,10 +365,7 @@ class ClassBalancedRows(RowDraw):
         labels: Labels | ArrayLike,
         *,
         num_samples: int | None = None,
-        seed: int = 0,
-        sharding: Sharding = "auto",
-        num_replicas: int | None = None,
-        rank: int | None = None,
+        **place: Unpack[Place],
     ) -> None:
         given = to_labels(labels)
         if len(given) == 0:
@@ -349,10 +378,7 @@ class ClassBalancedRows(RowDraw):
         super().__init__(
             len(given),
             num_samples,
-            seed=seed,
-            sharding=sharding,
-            num_replicas=num_replicas,
-            rank=rank,
+            **place,
         )
 
     def correction(self) -> Correction:
@@ -403,10 +429,7 @@ class RepeatFactorRows(RowDraw):
         threshold: float,
         empty_weight: float = 1.0,
         num_samples: int | None = None,
-        seed: int = 0,
-        sharding: Sharding = "auto",
-        num_replicas: int | None = None,
-        rank: int | None = None,
+        **place: Unpack[Place],
     ) -> None:
         self.labels = to_labels(labels)
         self.factors = repeat_factors(self.labels, threshold=threshold, empty_weight=empty_weight)
@@ -417,10 +440,7 @@ class RepeatFactorRows(RowDraw):
         super().__init__(
             len(self.labels),
             length if num_samples is None else num_samples,
-            seed=seed,
-            sharding=sharding,
-            num_replicas=num_replicas,
-            rank=rank,
+            **place,
         )
 
     def correction(self) -> Correction:
@@ -452,10 +472,7 @@ class ProgressiveRows(RowDraw):
         *,
         num_epochs: int | None,
         num_samples: int | None = None,
-        seed: int = 0,
-        sharding: Sharding = "auto",
-        num_replicas: int | None = None,
-        rank: int | None = None,
+        **place: Unpack[Place],
     ) -> None:
         self.labels = to_labels(labels)
         self.num_epochs = None if num_epochs is None else positive_int("num_epochs", num_epochs)
@@ -463,10 +480,7 @@ class ProgressiveRows(RowDraw):
         super().__init__(
             len(self.labels),
             num_samples,
-            seed=seed,
-            sharding=sharding,
-            num_replicas=num_replicas,
-            rank=rank,
+            **place,
         )
 
     def weights(self) -> Floats:
@@ -505,19 +519,13 @@ class ListedRows(RowDraw):
         rows: ArrayLike,
         *,
         num_samples: int | None = None,
-        seed: int = 0,
-        sharding: Sharding = "auto",
-        num_replicas: int | None = None,
-        rank: int | None = None,
+        **place: Unpack[Place],
     ) -> None:
         self.rows = _positions(rows)
         super().__init__(
             int(self.rows.max()) + 1,
             self.rows.size if num_samples is None else num_samples,
-            seed=seed,
-            sharding=sharding,
-            num_replicas=num_replicas,
-            rank=rank,
+            **place,
         )
 
     def _draw(self, size: int) -> Rows:
@@ -546,20 +554,18 @@ class BatchDraw(Placed):
         batch_size: int,
         num_batches: int | None,
         *,
-        seed: int,
-        sharding: Sharding,
-        num_replicas: int | None,
-        rank: int | None,
+        sampler: object = None,  # noqa: ARG002
+        **place: Unpack[Place],
     ) -> None:
         if len(labels) == 0:
             raise DataError(say("labels", "have at least one row", "none"))
         self.labels, self.batch_size = labels, batch_size
-        self.seed, self.epoch, self.drop_last = int(seed), 0, True
+        self.drop_last = True
         # Trainers call set_epoch on the `sampler` of a batch sampler: here both are one.
         self.sampler: Any = self
         whole = max(len(labels) // batch_size, 1)
         total = positive_int("num_batches", whole if num_batches is None else num_batches)
-        self._settle(total, sharding, num_replicas, rank)
+        self._settle(total, **place)
 
     @abstractmethod
     def _batches(self) -> Iterator[list[int]]:
@@ -567,6 +573,7 @@ class BatchDraw(Placed):
 
     def __iter__(self) -> Iterator[list[int]]:
         rank, world, used, size = self._begin()
+        # Batches follow from those before them, so every rank makes all and skips the others'.
         mine = islice(self._batches(), used + rank, used + size, world)
         for done, batch in enumerate(mine):
             self._live = (used + (done + 1) * world, 0, iter(()))
@@ -581,6 +588,7 @@ class BatchDraw(Placed):
 
         Approximate: it is counted on draws, and for several labels it treats each one alone.
         """
+        # The epoch names the stream of a draw, so it is set for each and put back.
         drawn, epoch = np.zeros(len(self.labels)), self.epoch
         for self.epoch in range(3):
             for batch in islice(self._batches(), self._total):
@@ -621,11 +629,7 @@ class StratifiedBatches(BatchDraw):
         batch_size: int,
         min_positives: int = 1,
         num_batches: int | None = None,
-        seed: int = 0,
-        sharding: Sharding = "auto",
-        num_replicas: int | None = None,
-        rank: int | None = None,
-        sampler: object = None,  # noqa: ARG002
+        **place: Unpack[BatchPlace],
     ) -> None:
         given = to_labels(labels)
         size = positive_int("batch_size", batch_size)
@@ -634,10 +638,7 @@ class StratifiedBatches(BatchDraw):
             given,
             size,
             num_batches,
-            seed=seed,
-            sharding=sharding,
-            num_replicas=num_replicas,
-            rank=rank,
+            **place,
         )
         self._wanted = np.minimum(self.min_positives, given.counts)
         needed = int(self._wanted.sum())
@@ -688,11 +689,7 @@ class PKBatches(BatchDraw):
         classes_per_batch: int,
         rows_per_class: int,
         num_batches: int | None = None,
-        seed: int = 0,
-        sharding: Sharding = "auto",
-        num_replicas: int | None = None,
-        rank: int | None = None,
-        sampler: object = None,  # noqa: ARG002
+        **place: Unpack[BatchPlace],
     ) -> None:
         given = to_labels(labels)
         if given.kind == "multilabel":
@@ -704,10 +701,7 @@ class PKBatches(BatchDraw):
             given,
             self.classes_per_batch * self.rows_per_class,
             num_batches,
-            seed=seed,
-            sharding=sharding,
-            num_replicas=num_replicas,
-            rank=rank,
+            **place,
         )
         occurring = int(np.count_nonzero(given.counts))
         if self.classes_per_batch > occurring:
@@ -750,11 +744,7 @@ class BalancedBatches(BatchDraw):
         share: float,
         batch_size: int,
         num_batches: int | None = None,
-        seed: int = 0,
-        sharding: Sharding = "auto",
-        num_replicas: int | None = None,
-        rank: int | None = None,
-        sampler: object = None,  # noqa: ARG002
+        **place: Unpack[BatchPlace],
     ) -> None:
         given = to_labels(labels)
         size = positive_int("batch_size", batch_size)
@@ -765,10 +755,7 @@ class BalancedBatches(BatchDraw):
             given,
             size,
             num_batches,
-            seed=seed,
-            sharding=sharding,
-            num_replicas=num_replicas,
-            rank=rank,
+            **place,
         )
         self._is_rare = _rows_with(given, rare)
         found = int(self._is_rare.sum())

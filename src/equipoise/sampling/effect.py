@@ -82,6 +82,7 @@ def effective_sample_size(weights: ArrayLike) -> float:
         (4.0, 1.22)
     """
     w = _check_weights(weights)
+    # The scale cancels; without it squares of large or tiny weights would overflow or vanish.
     w = w / w.max()
     return float(w.sum() ** 2 / (w**2).sum())
 

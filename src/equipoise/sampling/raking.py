@@ -117,6 +117,7 @@ class _Dual:
 
     def at(self, lam: Floats) -> _Point:
         reach = self.sets.dot(lam) - lam @ self.target
+        # The largest term taken out, so that no exponential overflows far from the optimum.
         score = reach + self.sets.log_share
         top = float(score.max())
         mass = np.exp(score - top)
@@ -128,6 +129,8 @@ class _Dual:
         mean, curvature = self.sets.moments(point.share)
         diagonal = np.diag_indices_from(curvature)
         curvature[diagonal] += self.ridge
+        # Labels that always come together leave the matrix singular: a trace of the identity makes
+        # the step along them 0 and moves no other.
         curvature[diagonal] += 1e-13 * float(curvature[diagonal].max()) + 1e-300
         return mean - self.target + self.ridge * point.lam, curvature
 
@@ -151,8 +154,10 @@ def solve_tilt(
     """Minimise the dual by Newton's method with a line search, from ``start`` or 0."""
     dual, scale = _Dual(sets, target, ridge), target * (1.0 - target)
     point, zero = dual.at(start), dual.at(np.zeros_like(start))
+    # A start from another ridge may be worse than none; so may one that is not finite.
     if not point.value <= zero.value:
         point = zero
+    # Only without a ridge can the dual fall without end; with one it always has a minimum.
     unbounded = bool((ridge < 1e-9 * scale).all())
     converged = False
     for _ in range(_STEPS):
@@ -178,6 +183,7 @@ def _step(dual: _Dual, point: _Point, gradient: Floats, curvature: Floats) -> _P
         return None
     step *= min(1.0, _LONGEST_STEP / max(longest, 1e-300))
     fall = float(gradient @ step)
+    # Near the optimum a step gains less than the value is rounded by, and must not be refused.
     noise = 1e-14 * (1.0 + abs(point.value))
     length = 1.0
     while length > 1e-10:
@@ -237,6 +243,7 @@ def within_limits(
     exact, broken = way.solve(1e-12, guess)
     if exact.converged and broken is None:
         return Outcome(exact, 0.0, None, feasible=True)
+    # From a strong pull to weaker ones: each solution is near the next, and starts it.
     ridge = 10.0
     held, over = way.solve(ridge, np.zeros_like(guess))
     while over is not None and ridge < _LARGEST_RIDGE:

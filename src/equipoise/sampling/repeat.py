@@ -113,6 +113,8 @@ def repeat_factor_rows(factors: ArrayLike, *, seed: int, epoch: int = 0) -> NDAr
         raise DataError(say("factors", "be finite and >= 0", f"{r.min():g} to {r.max():g}"))
     copies = np.floor(r).astype(np.int64)
     rng = generator(seed, "sampling", "repeat_factor", epoch)
+    # One random number for all fractions: a row gets its copy where their running sum passes it and
+    # a whole number. In a fixed order neighbours would share their luck in every epoch.
     order = rng.permutation(r.size)
     edges = np.floor(np.cumsum((r - copies)[order]) + rng.random())
     copies[order] += np.diff(edges, prepend=0.0).astype(np.int64)

@@ -28,15 +28,10 @@ from equipoise.sampling.draws import (
 class RowSampler(RowDraw, DistributedSampler[int]):
     """Base of the samplers of rows: a draw that torch takes for a `DistributedSampler`."""
 
-    def _announce(self, rows: int, seed: int) -> None:
-        DistributedSampler.__init__(
-            self,
-            range(rows),  # type: ignore[arg-type]
-            num_replicas=1,
-            rank=0,
-            shuffle=True,
-            seed=seed,
-        )
+    def _announce(self, rows: int) -> None:
+        # Told one process, it asks no process group, which may not be up yet; the draw finds its
+        # place when iteration starts.
+        DistributedSampler.__init__(self, range(rows), num_replicas=1, rank=0)  # type: ignore[arg-type]
 
 
 class WeightedSampler(WeightedRows, RowSampler):
@@ -48,15 +43,14 @@ class WeightedSampler(WeightedRows, RowSampler):
     Args:
         weights: One per row, (N,), finite and >= 0.
         num_samples: Draws per epoch over all ranks; None draws N.
-        seed: The same on every rank.
         replacement: False draws each row at most once per epoch, by decreasing luck times weight
             (Efraimidis and Spirakis, 2006); ``num_samples`` may then not exceed the rows with a
             weight above 0. Drawing all of those shifts nothing: a `NoEffectWarning` says so.
-        sharding: "auto" gives each rank its share; "none" yields the whole sequence everywhere,
-            for engines that deal rows or batches out to the ranks themselves (accelerate, the
-            Hugging Face Trainer).
-        num_replicas: World size; None asks torch.distributed when iteration starts.
-        rank: This process; given together with ``num_replicas``.
+        **place: ``seed``, the same on every rank; ``sharding``, of which "auto" gives each rank
+            its share and "none" yields the whole sequence everywhere, for engines that deal rows
+            or batches out to the ranks themselves (accelerate, the Hugging Face Trainer);
+            ``num_replicas``, None to ask torch.distributed when iteration starts, and with it
+            ``rank``, this process.
 
     Raises:
         DataError: weights that are negative, not finite or all zero.
@@ -88,10 +82,8 @@ class ClassBalancedSampler(ClassBalancedRows, RowSampler):
             "max" rule (a row counts as its rarest label); that narrows rates, it does not
             equalise them.
         num_samples: Draws per epoch over all ranks; None draws N, so epochs stay comparable.
-        seed: The same on every rank.
-        sharding: As for :class:`WeightedSampler`.
-        num_replicas: World size; None asks torch.distributed when iteration starts.
-        rank: This process; given together with ``num_replicas``.
+        **place: ``seed``, ``sharding``, ``num_replicas`` and ``rank``, as for
+            :class:`WeightedSampler`.
 
     Raises:
         UsageError: ``num_samples``, ``rank`` or ``num_replicas`` out of range.
@@ -121,10 +113,8 @@ class RepeatFactorSampler(RepeatFactorRows, RowSampler):
         empty_weight: Factor of rows without any label.
         num_samples: Draws per epoch over all ranks; None is the sum of the factors, rounded, so
             that every epoch has the same length. More begins anew, fewer leaves some out.
-        seed: The same on every rank.
-        sharding: As for :class:`WeightedSampler`.
-        num_replicas: World size; None asks torch.distributed when iteration starts.
-        rank: This process; given together with ``num_replicas``.
+        **place: ``seed``, ``sharding``, ``num_replicas`` and ``rank``, as for
+            :class:`WeightedSampler`.
 
     Raises:
         UsageError: a setting out of range.
@@ -153,10 +143,8 @@ class ProgressiveSampler(ProgressiveRows, RowSampler):
         num_epochs: T, >= 1. Epoch 0 is untreated; epoch T and later ones are balanced. None
             waits for :meth:`set_num_epochs`, which `fit` calls with the epochs of the training.
         num_samples: Draws per epoch over all ranks; None draws N.
-        seed: The same on every rank.
-        sharding: As for :class:`WeightedSampler`.
-        num_replicas: World size; None asks torch.distributed when iteration starts.
-        rank: This process; given together with ``num_replicas``.
+        **place: ``seed``, ``sharding``, ``num_replicas`` and ``rank``, as for
+            :class:`WeightedSampler`.
 
     Raises:
         UsageError: a setting out of range.
@@ -187,10 +175,8 @@ class ListedRowsSampler(ListedRows, RowSampler):
         rows: Positions, (M,) integers >= 0; a row may stand several times.
         num_samples: Draws per epoch over all ranks; None draws M. Fewer leaves some out by chance,
             more goes through the list again in another order.
-        seed: The same on every rank.
-        sharding: As for :class:`WeightedSampler`.
-        num_replicas: World size; None asks torch.distributed when iteration starts.
-        rank: This process; given together with ``num_replicas``.
+        **place: ``seed``, ``sharding``, ``num_replicas`` and ``rank``, as for
+            :class:`WeightedSampler`.
 
     Raises:
         DataError: no rows, or entries that are no positions.
@@ -217,11 +203,22 @@ class BatchesFromLabels(BatchDraw, BatchSampler):
     def __new__(cls, *args: Any, **settings: Any) -> Self:
         """Note the arguments."""
         made = super().__new__(cls)
-        # Where Lightning looks before it makes a batch sampler anew around its own sampler.
-        saved = {"args": args, "kwargs": settings, "default_kwargs": {"sampler": None}}
-        for name, value in {**saved, "arg_names": ("labels",)[: len(args)]}.items():
-            made.__dict__[f"__pl_saved_{name}"] = value
+        _tell_lightning(made, args, settings)
         return made
+
+
+def _tell_lightning(sampler: object, args: tuple[Any, ...], settings: dict[str, Any]) -> None:
+    """Leave the arguments of a batch sampler where Lightning looks for them.
+
+    Before it makes one anew around a sampler of its own, Lightning reads these attributes. It has
+    no public form of them: it writes them itself, but only on what is made inside its hooks. Found
+    nothing, it calls ``cls(sampler, batch_size=..., drop_last=...)``, where labels are due. The
+    laws of samplers run Lightning's own reading of them.
+    """
+    saved = {"args": args, "kwargs": settings, "default_kwargs": {"sampler": None}}
+    for name, value in {**saved, "arg_names": ("labels",)[: len(args)]}.items():
+        # As Lightning does, past its own record of attributes that are set.
+        object.__setattr__(sampler, f"__pl_saved_{name}", value)
 
 
 class StratifiedBatchSampler(StratifiedBatches, BatchesFromLabels):
@@ -236,11 +233,9 @@ class StratifiedBatchSampler(StratifiedBatches, BatchesFromLabels):
         batch_size: Rows per batch; at least ``min_positives`` times the labels that occur.
         min_positives: k >= 1. A label with fewer rows has all of them in every batch.
         num_batches: Batches per epoch over all ranks; None is N // batch_size.
-        seed: The same on every rank.
-        sharding: "auto" gives each rank its batches; "none" yields all of them everywhere.
-        num_replicas: World size; None asks torch.distributed when iteration starts.
-        rank: This process; given together with ``num_replicas``.
-        sampler: Not used; trainers that insist on passing one may.
+        **place: ``seed``, ``sharding``, ``num_replicas`` and ``rank``, as for
+            :class:`WeightedSampler`, each rank having its batches; ``sampler``, which is not used,
+            for trainers that insist on passing one.
 
     Raises:
         UsageError: a batch too small for its promise, or a setting out of range.
@@ -269,11 +264,9 @@ class PKBatchSampler(PKBatches, BatchesFromLabels):
         classes_per_batch: P >= 1, at most the classes that occur.
         rows_per_class: K >= 1. A class with fewer rows repeats them.
         num_batches: Batches per epoch over all ranks; None is N // (P K).
-        seed: The same on every rank.
-        sharding: "auto" gives each rank its batches; "none" yields all of them everywhere.
-        num_replicas: World size; None asks torch.distributed when iteration starts.
-        rank: This process; given together with ``num_replicas``.
-        sampler: Not used; trainers that insist on passing one may.
+        **place: ``seed``, ``sharding``, ``num_replicas`` and ``rank``, as for
+            :class:`WeightedSampler`, each rank having its batches; ``sampler``, which is not used,
+            for trainers that insist on passing one.
 
     Raises:
         UsageError: P above the number of classes, or a setting out of range.
@@ -304,11 +297,9 @@ class BalancedBatchSampler(BalancedBatches, BatchesFromLabels):
             each kind.
         batch_size: Rows per batch, >= 2.
         num_batches: Batches per epoch over all ranks; None is N // batch_size.
-        seed: The same on every rank.
-        sharding: "auto" gives each rank its batches; "none" yields all of them everywhere.
-        num_replicas: World size; None asks torch.distributed when iteration starts.
-        rank: This process; given together with ``num_replicas``.
-        sampler: Not used; trainers that insist on passing one may.
+        **place: ``seed``, ``sharding``, ``num_replicas`` and ``rank``, as for
+            :class:`WeightedSampler`, each rank having its batches; ``sampler``, which is not used,
+            for trainers that insist on passing one.
 
     Raises:
         UsageError: an unknown label, or a setting out of range.

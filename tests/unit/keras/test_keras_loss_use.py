@@ -125,8 +125,16 @@ def test_settings_from_counts_are_those_of_torch(
         (lambda: losses.AsymmetricLoss(margin=1.0), UsageError, "published margin is 0.05"),
         (lambda: losses.LogitAdjustedLoss([1.0, 0.0]), DataError, "0 for class 1"),
         (lambda: losses.LDAMLoss([0.5, 0.1], scale=0.0), UsageError, "Start with 30"),
-        (lambda: losses.DistributionBalancedLoss([9.0], 5), DataError, "Count all training rows"),
-        (lambda: losses.DistributionBalancedLoss([1.0], 5, scale=0), UsageError, "`scale`"),
+        (
+            lambda: losses.DistributionBalancedLoss([9.0], num_rows=5),
+            DataError,
+            "Count all training rows",
+        ),
+        (
+            lambda: losses.DistributionBalancedLoss([1.0], num_rows=5, scale=0),
+            UsageError,
+            "`scale`",
+        ),
         (lambda: losses.ClassBalancedBCELoss([1.0], weight_on="x"), UsageError, "`weight_on`"),
         (lambda: losses.BCELoss()(Y, Z[:, :1]), ShapeError, "One column per label"),
         (lambda: losses.PosWeightBCELoss([1.0])(Y, Z), ShapeError, "one output per class or label"),

@@ -159,7 +159,7 @@ def test_smoothing_goes_from_tail_to_head_by_a_sine() -> None:
 @pytest.mark.parametrize("epsilon", [-1.0, math.inf, math.nan])
 def test_poly_never_pushes_right_answers_away(epsilon: float) -> None:
     for call in (
-        lambda: Poly1CrossEntropyLoss(epsilon),
+        lambda: Poly1CrossEntropyLoss(epsilon=epsilon),
         lambda: poly1_cross_entropy_loss(LOGITS, CLASSES, epsilon=epsilon),
     ):
         with pytest.raises(UsageError, match="`epsilon` must be finite and > -1"):

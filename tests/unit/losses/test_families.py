@@ -135,7 +135,7 @@ def test_alpha_lies_between_zero_and_one(alpha: float) -> None:
 def test_gamma_is_finite_and_not_negative(gamma: float) -> None:
     for call in (SigmoidFocalLoss, SoftmaxFocalLoss):
         with pytest.raises(UsageError, match="`gamma` must be finite and >= 0"):
-            call(gamma)
+            call(gamma=gamma)
     with pytest.raises(UsageError, match="`gamma` must be finite and >= 0"):
         softmax_focal_loss(LOGITS, CLASSES, gamma=gamma)
 
@@ -205,7 +205,7 @@ def test_losses_build_from_counts() -> None:
 
 
 def test_repr_names_the_settings() -> None:
-    assert repr(SigmoidFocalLoss(2.0, alpha=0.25)) == (
+    assert repr(SigmoidFocalLoss(gamma=2.0, alpha=0.25)) == (
         "SigmoidFocalLoss(gamma=2, alpha=0.25, reduction='mean')"
     )
     assert repr(LogitAdjustedLoss([0.5, 0.5])) == (

@@ -47,7 +47,13 @@ HOT = torch.randint(0, 2, (20, 3), generator=G).float()
     ],
 )
 def test_asymmetric_operating_points(settings: tuple, detached: bool, expected: float) -> None:
-    loss = AsymmetricLoss(*settings, detach_focus=detached)
+    positive, negative, margin = settings
+    loss = AsymmetricLoss(
+        gamma_positive=positive,
+        gamma_negative=negative,
+        margin=margin,
+        detach_focus=detached,
+    )
     assert loss.operating_point().item() == pytest.approx(expected, abs=6e-4)
 
 
@@ -177,7 +183,7 @@ def test_without_focusing_the_slope_jumps_at_the_margin_and_the_value_does_not(
 ) -> None:
     at = torch.tensor(margin, dtype=torch.float64).logit()
     z = (at + torch.tensor([[-1e-7, 1e-7]], dtype=torch.float64)).requires_grad_()
-    loss = AsymmetricLoss(0.0, 0.0, margin, reduction="none")
+    loss = AsymmetricLoss(gamma_positive=0.0, gamma_negative=0.0, margin=margin, reduction="none")
     value = loss(z, torch.zeros_like(z))
     (slope,) = torch.autograd.grad(value.sum(), z)
     assert value[0].tolist() == pytest.approx([0.0, 0.0], abs=1e-7)

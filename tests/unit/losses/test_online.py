@@ -80,7 +80,7 @@ def test_classes_equal_the_slow_loop(n: int, seed: int, per: str) -> None:
 @pytest.mark.parametrize(("ratio", "n"), [(0.07, 100), (0.14, 50), (0.7, 30)])
 def test_a_share_is_not_rounded_up_by_its_last_bit(ratio: float, n: int) -> None:
     z = torch.arange(float(n))[:, None]
-    kept = OHEMLoss(BCE, ratio).selected(z, torch.zeros(n, 1))
+    kept = OHEMLoss(BCE, ratio=ratio).selected(z, torch.zeros(n, 1))
     assert kept.sum() == round(ratio * n)
     assert kept[-1]
 
@@ -97,8 +97,8 @@ def test_frequent_classes_crowd_out_rare_ones_unless_classes_are_ranked_apart() 
     z[:, 1] = 2.0  # class 0, which has 18 rows, is the hard one
     y = torch.zeros(20, dtype=torch.long)
     y[18:] = 1
-    over_all = OHEMLoss(CE, 0.25).selected(z, y)
-    apart = OHEMLoss(CE, 0.25, per="class").selected(z, y)
+    over_all = OHEMLoss(CE, ratio=0.25).selected(z, y)
+    apart = OHEMLoss(CE, ratio=0.25, per="class").selected(z, y)
     assert over_all[18:].sum() == 0
     assert apart[18:].sum() == 1
     assert apart[:18].sum() == 5  # a quarter of 18, rounded up
@@ -112,7 +112,7 @@ def test_three_negatives_for_each_positive_and_the_hardest() -> None:
 
 def test_half_a_positive_is_a_positive() -> None:
     z, y = column(-9.0, 4.0, 1.0), column(0.5, 0.49, 0.0)
-    kept = NegativeRatioLoss(BCE, 1.0).selected(z, y)
+    kept = NegativeRatioLoss(BCE, ratio=1.0).selected(z, y)
     assert kept[:, 0].tolist() == [True, True, False]
 
 
@@ -141,21 +141,21 @@ def test_the_background_class_holds_the_negatives() -> None:
     z = torch.zeros(6, 3)
     z[:, 2] = torch.arange(6.0)
     y = torch.tensor([1, 0, 0, 0, 0, 0])
-    loss = NegativeRatioLoss(CE, 2.0)
+    loss = NegativeRatioLoss(CE, ratio=2.0)
     expected = [True, False, False, False, True, True]
     assert loss.selected(z, y).tolist() == expected
     soft = nn.functional.one_hot(y, 3).float()
     assert loss.selected(z, soft).tolist() == expected
-    other = NegativeRatioLoss(CE, 2.0, background=1)
+    other = NegativeRatioLoss(CE, ratio=2.0, background=1)
     assert other.selected(z, y).tolist() == [True] * 6
-    every = SemiHardLoss(CE, 0.0, 0.9, background=None)
+    every = SemiHardLoss(CE, low=0.0, high=0.9, background=None)
     assert every.selected(z, y).sum() == 5  # the hardest row of all is dropped
 
 
 def test_the_hardest_negative_is_left_to_a_second_look() -> None:
     z, y = torch.arange(20.0)[:, None] - 10, torch.zeros(20, 1)
     y[0] = 1.0
-    kept = SemiHardLoss(BCE, 0.5, 0.95).selected(z, y)[:, 0]
+    kept = SemiHardLoss(BCE, low=0.5, high=0.95).selected(z, y)[:, 0]
     values = BCE(z, y)[1:, 0].numpy()
     low, high = np.quantile(values, [0.5, 0.95])
     assert kept[0]
@@ -165,7 +165,7 @@ def test_the_hardest_negative_is_left_to_a_second_look() -> None:
 
 def test_a_lone_negative_or_an_empty_band_keeps_one() -> None:
     for n in (1, 2):
-        kept = SemiHardLoss(BCE, 0.5, 0.95).selected(
+        kept = SemiHardLoss(BCE, low=0.5, high=0.95).selected(
             column(*map(float, range(n))), torch.zeros(n, 1)
         )
         assert kept[:, 0].tolist() == [True, False][:n]
@@ -185,7 +185,7 @@ def test_the_divisor_is_the_number_kept_and_joins_batches(build: type[Loss], per
 
 
 def test_the_divisor_of_classes_ranked_apart_is_the_number_kept() -> None:
-    loss = OHEMLoss(CE, 0.4, per="class")
+    loss = OHEMLoss(CE, ratio=0.4, per="class")
     for seed in range(5):
         z, _ = batch(15, 6, seed)
         y = torch.randint(0, 4, (15,), generator=torch.Generator().manual_seed(seed))
@@ -195,7 +195,7 @@ def test_the_divisor_of_classes_ranked_apart_is_the_number_kept() -> None:
 
 
 def test_ties_keep_the_number_stated() -> None:
-    assert OHEMLoss(BCE, 0.5).selected(torch.zeros(4, 2), torch.zeros(4, 2)).sum() == 4
+    assert OHEMLoss(BCE, ratio=0.5).selected(torch.zeros(4, 2), torch.zeros(4, 2)).sum() == 4
 
 
 def test_a_loss_of_torch_needs_its_kind_and_takes_bool_targets() -> None:

@@ -19,7 +19,6 @@ from equipoise.losses import (
     SoftmaxFocalLoss,
     WeightedCrossEntropyLoss,
     recover_posterior,
-    solve_posterior,
 )
 from equipoise.losses._stationary import stationary_distribution
 from equipoise.losses.posterior import log_odds_tables
@@ -93,7 +92,7 @@ def test_asl_cannot_express_more_than_its_ceiling(detach: bool, ceiling: float) 
 @pytest.mark.parametrize(("p_true", "output"), [(0.01, 0.154), (0.085, 0.292), (0.5, 0.5)])
 def test_published_outputs_of_sigmoid_focal(p_true: float, output: float) -> None:
     z = torch.logit(torch.tensor([[output]], dtype=torch.float64))
-    assert SigmoidFocalLoss(2.0).posterior(z).item() == pytest.approx(p_true, rel=0.02)
+    assert SigmoidFocalLoss(gamma=2.0).posterior(z).item() == pytest.approx(p_true, rel=0.02)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 9.0, 2262.0])
@@ -121,11 +120,13 @@ def test_label_smoothing_is_inverted_and_the_clipped_mass_reported() -> None:
     def loss(z: Tensor, y: Tensor) -> Tensor:
         return torch_cross_entropy(z, y, label_smoothing=eps, reduction="none")
 
-    mild = solve_posterior(loss, 0.5 * Z, kind="multiclass")
+    mild = recover_posterior(loss, 0.5 * Z, kind="multiclass", return_clipped=True)
     expected = ((0.5 * Z).softmax(1) - eps / width) / (1 - eps)
     torch.testing.assert_close(mild.posterior, expected)
     assert mild.clipped_mass.max() < 1e-12
-    sure = solve_posterior(loss, torch.tensor([[9.0, 0.0, 0.0, 0.0]]), kind="multiclass")
+    sure = recover_posterior(
+        loss, torch.tensor([[9.0, 0.0, 0.0, 0.0]]), kind="multiclass", return_clipped=True
+    )
     assert sure.clipped_mass.item() == pytest.approx(3 * eps / width / (1 - eps), rel=0.02)
     torch.testing.assert_close(sure.posterior, torch.eye(4, dtype=torch.float64)[:1])
 
@@ -172,7 +173,7 @@ def test_a_loss_without_inverse_says_so() -> None:
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0, 5.0])
 def test_tables_are_accurate_between_their_knots(gamma: float) -> None:
-    loss = SigmoidFocalLoss(gamma)
+    loss = SigmoidFocalLoss(gamma=gamma)
     (table,), reach = log_odds_tables(loss, 1, reach=40.0)
     z = np.random.default_rng(1).uniform(-40, 40, (5000, 1))
     by_table = Correction("multilabel", ({"op": "monotone_table", "tables": [table]},))
@@ -181,14 +182,26 @@ def test_tables_are_accurate_between_their_knots(gamma: float) -> None:
     assert reach == (0.0, 1.0)
 
 
+def log_focal_slope(log_p: Tensor, log_q: Tensor, gamma: float) -> Tensor:
+    """log of q^gamma - gamma p q^(gamma-1) log p, to the first order in q where p rounds to 1."""
+    inner = log_q.exp() - gamma * log_p.exp() * log_p
+    near_one = log_q + np.log1p(gamma)
+    return (gamma - 1.0) * log_q + torch.where(log_q > -30.0, inner.log(), near_one)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
 @pytest.mark.parametrize("alpha", [None, 0.25, [0.25, 0.9]])
 def test_sigmoid_focal_is_undone_in_closed_form(gamma: float, alpha: object) -> None:
-    loss = SigmoidFocalLoss(gamma, alpha=alpha)
+    loss = SigmoidFocalLoss(gamma=gamma, alpha=alpha)
     z = np.random.default_rng(1).uniform(-300, 300, (2000, 2))
     correction = loss.correction()
-    expected = loss._log_posterior(torch.from_numpy(z)).numpy()
-    np.testing.assert_allclose(correction.apply(z), expected, rtol=1e-12, atol=1e-12)
+    outputs = torch.from_numpy(z)
+    log_p, log_q = logsigmoid(outputs), logsigmoid(-outputs)
+    log_odds = outputs + log_focal_slope(log_q, log_p, gamma) - log_focal_slope(log_p, log_q, gamma)
+    share = torch.tensor(0.5 if alpha is None else alpha, dtype=torch.float64)
+    expected = log_odds - torch.logit(share if share.ndim == 0 else share.float().double())
+    np.testing.assert_allclose(correction.apply(z), expected.numpy(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(loss.posterior(outputs), expected.sigmoid(), rtol=1e-9, atol=1e-300)
     near = torch.from_numpy(z / 20)
     slow = recover_posterior(loss, near).numpy()
     np.testing.assert_allclose(correction.probabilities(z / 20), slow, rtol=0, atol=1e-9)
@@ -206,7 +219,7 @@ def test_labels_with_settings_of_their_own_get_tables_of_their_own() -> None:
     "build",
     [
         lambda w: WeightedCrossEntropyLoss(w),
-        lambda w: SoftmaxFocalLoss(1.0, weight=w),
+        lambda w: SoftmaxFocalLoss(gamma=1.0, weight=w),
         lambda w: PosWeightBCELoss(w),
     ],
 )
@@ -251,7 +264,7 @@ def test_too_many_classes_are_refused() -> None:
 
 def test_a_hundred_classes_in_chunks() -> None:
     z = torch.randn(450, 100, generator=torch.Generator().manual_seed(1))
-    loss = SoftmaxFocalLoss(2.0)
+    loss = SoftmaxFocalLoss(gamma=2.0)
     torch.testing.assert_close(recover_posterior(loss, z), loss.posterior(z))
 
 

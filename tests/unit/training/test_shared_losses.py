@@ -36,13 +36,13 @@ class Nested(nn.Module):
     [
         (losses.BCELoss(), losses.BCELoss(), True),
         (losses.BCELoss(), losses.BCELoss(reduction="sum"), False),
-        (losses.SoftmaxFocalLoss(2.0), losses.SoftmaxFocalLoss(2.0), True),
+        (losses.SoftmaxFocalLoss(gamma=2.0), losses.SoftmaxFocalLoss(gamma=2.0), True),
         # Printed settings look alike: 2 and 2.
-        (losses.SoftmaxFocalLoss(2.0), losses.SoftmaxFocalLoss(2.0 + 1e-9), False),
+        (losses.SoftmaxFocalLoss(gamma=2.0), losses.SoftmaxFocalLoss(gamma=2.0 + 1e-9), False),
         (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0, 3.0]), True),
         (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0, 3.1]), True),
         (losses.PosWeightBCELoss([2.0, 3.0]), losses.PosWeightBCELoss([2.0]), False),
-        (losses.CrossEntropyLoss(), losses.SoftmaxFocalLoss(0.0), False),
+        (losses.CrossEntropyLoss(), losses.SoftmaxFocalLoss(gamma=0.0), False),
         (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1), False),
         (nn.BCEWithLogitsLoss(), nn.BCEWithLogitsLoss(pos_weight=torch.ones(2)), False),
         (Scaled(1.0), Scaled(2.0), False),
@@ -79,7 +79,7 @@ def test_values_and_gradients_are_those_of_each_loss_alone() -> None:
         weighted([3.0, 1.0, 0.5], normalizer="weights"),
         Branching(2.0),
         Branching(-1.0),
-        losses.SoftmaxFocalLoss(1.0, weight=[1.0, 2.0, 3.0]),
+        losses.SoftmaxFocalLoss(gamma=1.0, weight=[1.0, 2.0, 3.0]),
     ]
     random = torch.Generator().manual_seed(0)
     logits = torch.randn(9, 7, 3, generator=random, dtype=torch.float64)

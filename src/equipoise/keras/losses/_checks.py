@@ -2,72 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.arrays import Floats
-from equipoise._core.checks import require_finite, to_array
 from equipoise._core.targets import IGNORE_INDEX, require_classes
 from equipoise._core.words import say
-from equipoise.errors import DataError, NotRecoverableError, ShapeError, UsageError
+from equipoise.errors import ShapeError
 from equipoise.keras._keras import keras
 
 Vector = ArrayLike | Sequence[float]
-
-
-def to_vector(name: str, value: Vector) -> Floats:
-    """Return finite entries >= 0, one per class or label, rounded to float32 as in torch."""
-    array = np.asarray(to_array(name, value, ndim=1), dtype=np.float64)
-    require_finite(name, array, "Clean the counts it comes from.")
-    if array.size == 0 or array.min() < 0:
-        got = "no entries" if array.size == 0 else f"{array.min():g}"
-        raise DataError(say(name, "be >= 0, one entry per class or label", got))
-    return array.astype(np.float32).astype(np.float64)
-
-
-def to_strength(name: str, value: float) -> float:
-    """Return a finite setting >= 0."""
-    if not 0.0 <= value < math.inf:
-        raise UsageError(say(name, "be finite and >= 0", value))
-    return float(value)
-
-
-def unit_interval(name: str, value: float, do: str) -> float:
-    """Return a setting in [0, 1)."""
-    if not 0.0 <= value < 1.0:
-        raise UsageError(say(name, "lie in [0, 1)", value, do))
-    return float(value)
-
-
-def to_shares(name: str, value: Vector, *, zero: bool = False) -> Floats:
-    """Return shares or counts that sum to 1; a share of 0 is an error unless ``zero``."""
-    vector = to_vector(name, value)
-    empty = np.flatnonzero(vector == 0)
-    if empty.size == vector.size or (empty.size and not zero):
-        listed = ", ".join(str(i) for i in empty[:5])
-        do = 'Smooth it with `priors(counts, zero_counts="smooth")` or leave the class out.'
-        raise DataError(say(name, "be above 0 for every class", f"0 for class {listed}", do))
-    return np.asarray((vector / vector.sum()).astype(np.float32).astype(np.float64))
-
-
-def log_offset(name: str, weight: Floats) -> Floats:
-    """Return -log of a weight per class or label.
-
-    Raises:
-        NotRecoverableError: an entry is 0.
-    """
-    zero = np.flatnonzero(weight == 0)
-    if zero.size:
-        at = ", ".join(str(i) for i in zero[:5])
-        raise NotRecoverableError(
-            f"`{name}` is 0 for class or label {at}: training never saw it, so its probability "
-            "cannot be recovered. Leave it out of the model or give it a weight above 0."
-        )
-    return np.asarray(-np.log(weight))
 
 
 def _width(name: str, outputs: Any, width: int | None) -> int:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from equipoise._core.arrays import Floats
-from equipoise._core.logistic import log_expit
 from equipoise.keras._keras import keras
 
+# Not minus infinity, which a gradient may multiply by 0.
 _FAR = -1e30
 
 
@@ -22,6 +19,7 @@ def focal(u: Any, gamma: float, *, detach: bool = False) -> Any:
     loss = keras.ops.softplus(u)
     if gamma == 0.0:
         return loss
+    # log s by softplus: where s rounds to 0, a power of it has no gradient, or NaN.
     weight = keras.ops.exp(-gamma * keras.ops.softplus(-u))
     return (keras.ops.stop_gradient(weight) if detach else weight) * loss
 
@@ -60,37 +58,3 @@ def log_one_minus(z: Any, log_p: Any) -> Any:
     rest = others - ops.logsumexp(z, axis=-1, keepdims=True)
     small = ops.log1p(-ops.exp(ops.where(is_top, _FAR, log_p)))
     return ops.where(is_top, rest, small)
-
-
-def log_slope_scale(log_p: Floats, log_q: Floats, gamma: float) -> Floats:
-    """Return log A with A = q^gamma - gamma p q^(gamma-1) log p, in NumPy.
-
-    The slope of the focal term is A times that of cross entropy.
-    """
-    if gamma == 0:
-        return np.zeros_like(log_p)
-    inner = np.exp(log_q) - gamma * np.exp(log_p) * log_p
-    # Where p rounds to 1 the first order holds: log p = -q, so inner = (1 + gamma) q.
-    exact = np.log(np.maximum(inner, np.finfo(np.float64).tiny))
-    return np.asarray(
-        (gamma - 1.0) * log_q + np.where(log_q > -30.0, exact, log_q + np.log1p(gamma))
-    )
-
-
-def margin_log_slope(z: Floats, gamma: float, margin: float, *, detach: bool) -> Floats:
-    """Return log(l0' / (1 - p)), with l0' the slope of :func:`margin_focal`, in NumPy.
-
-    Minus log A of positives, whose slope is -A (1 - p), it is the log-odds of the true
-    probability. -inf below the margin, where negatives have no slope.
-    """
-    log_p, log_q = log_expit(z), log_expit(-z)
-    if margin == 0.0:
-        scale = gamma * log_p if detach else log_slope_scale(log_q, log_p, gamma)
-        return np.asarray(log_p - log_q + scale)
-    shifted = np.maximum(np.exp(log_p) - margin, 0.0)
-    inner = 1.0 / (1.0 - shifted)
-    if not detach:
-        inner = inner - gamma * np.log1p(-shifted) / np.maximum(shifted, 1e-300)
-    with np.errstate(divide="ignore"):
-        power = gamma * np.log(shifted) if gamma else 0.0
-        return np.asarray(np.where(shifted > 0, log_p + power + np.log(inner), -np.inf))

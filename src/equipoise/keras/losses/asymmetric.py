@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from equipoise._core.arrays import Floats
-from equipoise._core.logistic import log_expit
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import to_strength, unit_interval
-from equipoise.keras.losses._terms import focal, log_slope_scale, margin_focal, margin_log_slope
+from equipoise.keras.losses._terms import focal, margin_focal
 from equipoise.keras.losses.base import LabelLoss
+from equipoise.labels.losses import AsymmetricSide
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class AsymmetricLoss(LabelLoss):
+class AsymmetricLoss(AsymmetricSide, LabelLoss):
     r"""Silence easy negatives more than easy positives (Ridnik et al., 2021).
 
     Use when negatives outnumber positives many times in every row. Prefer :class:`BCELoss` with
@@ -57,34 +53,18 @@ class AsymmetricLoss(LabelLoss):
 
     def __init__(
         self,
+        *,
         gamma_positive: float = 0.0,
         gamma_negative: float = 4.0,
         margin: float = 0.05,
-        *,
         detach_focus: bool = False,
         from_logits: bool = False,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         super().__init__(from_logits=from_logits, reduction=reduction, name=name)
-        self.gamma_positive = to_strength("gamma_positive", gamma_positive)
-        self.gamma_negative = to_strength("gamma_negative", gamma_negative)
-        self.margin = unit_interval("margin", margin, "The published margin is 0.05.")
-        self.detach_focus = bool(detach_focus)
-
-    def settings(self) -> dict[str, Any]:
-        """Return the two gammas, the margin and whether focus is detached."""
-        names = ("gamma_positive", "gamma_negative", "margin", "detach_focus")
-        return {name: getattr(self, name) for name in names}
+        self._settle(gamma_positive, gamma_negative, margin, detach_focus)
 
     def _terms(self, z: Any) -> tuple[Any, Any]:
         one = focal(-z, self.gamma_positive, detach=self.detach_focus)
         return one, margin_focal(z, self.gamma_negative, self.margin, detach=self.detach_focus)
-
-    def _log_odds(self, z: Floats) -> Floats:
-        log_p, log_q = log_expit(z), log_expit(-z)
-        one = log_slope_scale(log_p, log_q, self.gamma_positive)
-        if self.detach_focus:
-            one = self.gamma_positive * log_q
-        zero = margin_log_slope(z, self.gamma_negative, self.margin, detach=self.detach_focus)
-        return np.asarray(zero - one)

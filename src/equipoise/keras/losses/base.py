@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array, to_floats
-from equipoise._core.logistic import expit
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
-from equipoise.artifacts._tables import sample_tables
-from equipoise.artifacts.correction import Correction, Exactness
-from equipoise.artifacts.labels import Kind
-from equipoise.errors import UsageError
+from equipoise.errors import NotRecoverableError
 from equipoise.keras._keras import keras
 from equipoise.keras.losses._checks import as_labels, as_shares
 from equipoise.keras.losses._terms import mix
+from equipoise.labels.losses import LossSide
 
 _MOST = float(np.float32(1.0) - np.finfo(np.float32).epsneg)
 _LEAST = float(np.finfo(np.float32).tiny)
+_OF_ALL = {"ignore_index", "from_logits", "reduction", "name"}
+"""Settings of every loss, which the bases put into the configuration."""
 
 
-class Loss(keras.losses.Loss):  # type: ignore[misc]
+class Loss(LossSide, keras.losses.Loss):  # type: ignore[misc]
     """A Keras loss with an inverse; subclasses are registered under "equipoise".
 
     Args:
@@ -44,9 +42,6 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
         exactness: How exactly the inverse holds: "exact", "approximate" or "none".
         num_classes: Classes or labels, where a setting fixes them, else None.
     """
-
-    kind: ClassVar[Kind]
-    exactness: ClassVar[Exactness] = "exact"
 
     def __init__(
         self,
@@ -73,9 +68,10 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
         plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in own.items()}
         return {**super().get_config(), "from_logits": self.from_logits, **plain}
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Return the settings of this loss by the names of the constructor."""
+        """Return the settings of this loss by the names of the constructor, which keeps them."""
+        named = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in named if name not in _OF_ALL}
 
     def unreduced(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of every entry, (..., N, L), 0 where unknown; of classes (..., N).
@@ -123,10 +119,13 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
         return np.asarray(np.log(p) - np.log1p(-p))
 
     def _posterior(self, z: Floats) -> Floats:
-        log_odds = self._log_odds(z)
-        if log_odds is not None:
-            return expit(log_odds)
-        return Correction(self.kind, tuple(self._ops())).probabilities(z)
+        found = self._probabilities(z)
+        if found is None:
+            raise NotRecoverableError(
+                f"{type(self).__name__} says no way back to probabilities. Give it `_ops` or "
+                "`_log_odds`, or fit a calibrator on validation data: tune(scores)."
+            )
+        return found
 
     def operating_point(self, num_classes: int | None = None) -> Floats:
         """Return the true probability behind equal logits, (C,) float64.
@@ -137,48 +136,7 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
         Args:
             num_classes: Needed for classes where no setting fixes their number.
         """
-        width = self.num_classes or num_classes
-        if width is None and self.kind == "multiclass":
-            do = "This loss does not know the number of classes."
-            raise UsageError(say("num_classes", "be given", None, do))
-        return np.asarray(self._posterior(np.zeros((1, width or 1)))[0])
-
-    def correction(self, *, prior: Sequence[float] | None = None) -> Correction:
-        """Return the inverse as an artifact that needs NumPy alone.
-
-        Hand it to ``Scores.from_arrays(labels, logits=..., correction=...)``, or ``probabilities=``
-        where the model ends in a sigmoid or softmax.
-
-        Args:
-            prior: Class shares of the training rows, (C,), noted in the artifact.
-        """
-        known = self._prior() if prior is None else tuple(prior)
-        weight = self._nominal_weight()
-        ops, reach = self._ops(), (0.0, 1.0)
-        if self._log_odds(np.zeros((1, 1))) is not None:
-            tables, reach = sample_tables(self._tabled)
-            ops = [{"op": "monotone_table", "tables": tables}]
-        return Correction(self.kind, tuple(ops), self.exactness, reach, known, weight)
-
-    def _tabled(self, z: Floats) -> Floats:
-        found = self._log_odds(z[:, None])
-        return np.empty((0, 1)) if found is None else found
-
-    def _log_odds(self, z: Floats) -> Floats | None:  # noqa: ARG002
-        """Return true log-odds of logits, alike for all labels, where no steps give them."""
-        return None
-
-    def _ops(self) -> list[dict[str, Any]]:
-        """Return the steps of the correction."""
-        return []
-
-    def _nominal_weight(self) -> tuple[float, ...] | None:
-        """Return the weight on positives, where the loss has one."""
-        return None
-
-    def _prior(self) -> tuple[float, ...] | None:
-        """Return the class shares of the training rows, where the loss knows them."""
-        return None
+        return np.asarray(self._posterior(np.zeros((1, self._width(num_classes))))[0])
 
 
 class LabelLoss(Loss):

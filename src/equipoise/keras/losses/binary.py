@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector, log_offset, to_vector
+from equipoise.keras.losses._checks import Vector
 from equipoise.keras.losses._terms import focal
 from equipoise.keras.losses.base import LabelLoss
-from equipoise.labels._count_input import Counts
-from equipoise.labels.weights import ZeroCounts, pos_weights
+from equipoise.labels.losses import BCESide, PosWeightSide
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class BCELoss(LabelLoss):
+class BCELoss(BCESide, LabelLoss):
     r"""Masked binary cross entropy of independent labels.
 
     Use as the baseline that every remedy has to beat, and wherever targets are unknown: Keras' own
@@ -46,16 +44,12 @@ class BCELoss(LabelLoss):
         The torch function :func:`equipoise.losses.bce_loss`; equal to 1e-5.
     """
 
-    def settings(self) -> dict[str, Any]:
-        """Return no settings: there are none."""
-        return {}
-
     def _terms(self, z: Any) -> tuple[Any, Any]:
         return focal(-z, 0.0), focal(z, 0.0)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class PosWeightBCELoss(LabelLoss):
+class PosWeightBCELoss(PosWeightSide, LabelLoss):
     r"""Binary cross entropy with a weight on the positives of each label.
 
     Use where positives are rare and training stalls at "always no": it does what ``class_weight``
@@ -97,43 +91,8 @@ class PosWeightBCELoss(LabelLoss):
         name: str | None = None,
     ) -> None:
         super().__init__(from_logits=from_logits, reduction=reduction, name=name)
-        self.pos_weight = to_vector("pos_weight", pos_weight)
-        self.num_classes = self.pos_weight.size
-
-    @classmethod
-    def from_label_counts(
-        cls,
-        n_positive: Counts,
-        n_known: ArrayLike | None = None,
-        *,
-        power: float = 1.0,
-        cap: float | None = None,
-        zero_counts: ZeroCounts = "error",
-        **options: Any,
-    ) -> Self:
-        """Weigh by counts: min(cap, (negatives / positives)^power).
-
-        Args:
-            n_positive: Positives per label, (L,), or `Labels`.
-            n_known: Known rows, one number or (L,); not needed with `Labels`.
-            power: 1 equalises positives and negatives, 0.5 is milder.
-            cap: Upper bound, or None.
-            zero_counts: As for :func:`equipoise.labels.weights.pos_weights`.
-            **options: Of the constructor.
-        """
-        weight = pos_weights(n_positive, n_known, power=power, cap=cap, zero_counts=zero_counts)
-        return cls(weight, **options)
-
-    def settings(self) -> dict[str, Any]:
-        """Return the weights."""
-        return {"pos_weight": self.pos_weight}
+        self._settle(pos_weight)
 
     def _terms(self, z: Any) -> tuple[Any, Any]:
         weight = self.pos_weight.astype(np.float32)
         return keras.ops.convert_to_tensor(weight, z.dtype) * focal(-z, 0.0), focal(z, 0.0)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        return [{"op": "offset", "offset": log_offset("pos_weight", self.pos_weight).tolist()}]
-
-    def _nominal_weight(self) -> tuple[float, ...]:
-        return tuple(self.pos_weight.tolist())

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from equipoise._core.words import one_of
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector, log_offset, to_strength, to_vector
+from equipoise.keras.losses._checks import Vector
 from equipoise.keras.losses._terms import focal
 from equipoise.keras.losses.base import LabelLoss
-from equipoise.labels._count_input import Counts
-from equipoise.labels.loss_settings import WEIGHT_ON, Beta, WeightOn, effective_label_weights
-from equipoise.labels.weights import ZeroCounts
+from equipoise.labels.loss_settings import WeightOn
+from equipoise.labels.losses import ClassBalancedSide
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class ClassBalancedFocalLoss(LabelLoss):
+class ClassBalancedFocalLoss(ClassBalancedSide, LabelLoss):
     r"""Sigmoid focal loss weighted by the effective number of examples (Cui et al., 2019).
 
     Use when counts differ by orders of magnitude, near-duplicates make frequent labels less
@@ -65,48 +62,12 @@ class ClassBalancedFocalLoss(LabelLoss):
         name: str | None = None,
     ) -> None:
         super().__init__(from_logits=from_logits, reduction=reduction, name=name)
-        self.weight = to_vector("weight", weight)
-        self.weight_on: WeightOn = one_of("weight_on", weight_on, WEIGHT_ON)
-        self.gamma = to_strength("gamma", gamma)
-        self.num_classes = self.weight.size
-
-    @classmethod
-    def from_label_counts(
-        cls,
-        n_positive: Counts,
-        n_known: ArrayLike | None = None,
-        *,
-        weight_on: WeightOn,
-        beta: Beta = 0.999,
-        zero_counts: ZeroCounts = "error",
-        **options: Any,
-    ) -> Self:
-        """Weigh by effective numbers; see :func:`equipoise.labels.weights.class_weights`.
-
-        "positives" takes the effective number of negatives over that of positives, "label" one
-        over that of positives, with mean 1 over labels.
-        """
-        weight = effective_label_weights(n_positive, n_known, weight_on, beta, zero_counts)
-        return cls(weight, weight_on=weight_on, **options)
-
-    def settings(self) -> dict[str, Any]:
-        """Return weights, what they are on, and gamma."""
-        return {"weight": self.weight, "weight_on": self.weight_on, "gamma": self.gamma}
+        self._settle(weight, weight_on, gamma)
 
     def _terms(self, z: Any) -> tuple[Any, Any]:
         weight = keras.ops.convert_to_tensor(self.weight.astype(np.float32), z.dtype)
         one, zero = weight * focal(-z, self.gamma), focal(z, self.gamma)
         return one, zero if self.weight_on == "positives" else weight * zero
-
-    def _ops(self) -> list[dict[str, Any]]:
-        ops: list[dict[str, Any]] = []
-        if self.gamma > 0:
-            ops.append({"op": "focal", "gamma": self.gamma})
-        offset = log_offset("weight", self.weight).tolist()
-        return [*ops, {"op": "offset", "offset": offset}] if self.weight_on == "positives" else ops
-
-    def _nominal_weight(self) -> tuple[float, ...] | None:
-        return tuple(self.weight.tolist()) if self.weight_on == "positives" else None
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -162,7 +123,3 @@ class ClassBalancedBCELoss(ClassBalancedFocalLoss):
             reduction=reduction,
             name=name,
         )
-
-    def settings(self) -> dict[str, Any]:
-        """Return weights and what they are on."""
-        return {"weight": self.weight, "weight_on": self.weight_on}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -94,9 +95,11 @@ class DeferredLoss(Loss):
     def _posterior(self, z: Floats) -> Floats:
         return np.asarray(self.late._posterior(z))
 
-    def correction(self, *, prior: Any = None) -> Correction:
+    def correction(
+        self, *, num_classes: int | None = None, prior: Sequence[float] | None = None
+    ) -> Correction:
         """Return the correction of the late loss, marked approximate."""
-        made: Correction = self.late.correction(prior=prior)
+        made: Correction = self.late.correction(num_classes=num_classes, prior=prior)
         return made if made.exactness == "none" else replace(made, exactness="approximate")
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 
-from equipoise._core.arrays import Floats
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
-from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector, log_offset, to_strength, to_vector
+from equipoise.keras.losses._checks import Vector
 from equipoise.keras.losses._terms import focal, log_one_minus
 from equipoise.keras.losses.base import ClassLoss, LabelLoss
-from equipoise.labels._count_input import Counts
-from equipoise.labels.weights import Normalize, WeightMethod, ZeroCounts, class_weights
+from equipoise.labels.losses import SigmoidFocalSide, SoftmaxFocalSide
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class SoftmaxFocalLoss(ClassLoss):
+class SoftmaxFocalLoss(SoftmaxFocalSide, ClassLoss):
     r"""Focal loss of single-label classes, with one weight per class (Lin et al., 2017).
 
     Use when many rows are easy and drown the hard ones. Prefer :class:`LogitAdjustedLoss` against
@@ -60,8 +56,8 @@ class SoftmaxFocalLoss(ClassLoss):
 
     def __init__(
         self,
-        gamma: float = 2.0,
         *,
+        gamma: float = 2.0,
         weight: Vector | None = None,
         ignore_index: int = IGNORE_INDEX,
         from_logits: bool = False,
@@ -71,36 +67,7 @@ class SoftmaxFocalLoss(ClassLoss):
         super().__init__(
             ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
         )
-        self.gamma = to_strength("gamma", gamma)
-        self.weight = None if weight is None else to_vector("weight", weight)
-        self.num_classes = None if self.weight is None else self.weight.size
-
-    @classmethod
-    def from_class_counts(
-        cls,
-        counts: Counts,
-        *,
-        method: WeightMethod = "inverse",
-        power: float = 0.5,
-        beta: float | Literal["(N-1)/N"] = 0.999,
-        normalize: Normalize | None = "samples",
-        zero_counts: ZeroCounts = "error",
-        **options: Any,
-    ) -> Self:
-        """Weigh by counts; see :func:`equipoise.labels.weights.class_weights`."""
-        weight = class_weights(
-            counts,
-            method=method,
-            power=power,
-            beta=beta,
-            normalize=normalize,
-            zero_counts=zero_counts,
-        )
-        return cls(weight=weight, **options)
-
-    def settings(self) -> dict[str, Any]:
-        """Return gamma and the weights."""
-        return {"gamma": self.gamma, "weight": self.weight}
+        self._settle(gamma, weight)
 
     def _per_class(self, z: Any) -> Any:
         log_p = keras.ops.log_softmax(z, axis=-1)
@@ -111,17 +78,9 @@ class SoftmaxFocalLoss(ClassLoss):
             return loss
         return loss * keras.ops.convert_to_tensor(self.weight.astype(np.float32), z.dtype)
 
-    def _ops(self) -> list[dict[str, Any]]:
-        ops: list[dict[str, Any]] = []
-        if self.gamma > 0:
-            ops.append({"op": "focal", "gamma": self.gamma})
-        if self.weight is not None:
-            ops.append({"op": "offset", "offset": log_offset("weight", self.weight).tolist()})
-        return ops
-
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class SigmoidFocalLoss(LabelLoss):
+class SigmoidFocalLoss(SigmoidFocalSide, LabelLoss):
     r"""Focal loss of independent labels, with one alpha per label (Lin et al., 2017).
 
     Use when easy negatives dominate the loss. Prefer :class:`BCELoss` with tuned thresholds when
@@ -158,49 +117,25 @@ class SigmoidFocalLoss(LabelLoss):
 
     def __init__(
         self,
-        gamma: float = 2.0,
         *,
+        gamma: float = 2.0,
         alpha: float | Vector | None = None,
         from_logits: bool = False,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         super().__init__(from_logits=from_logits, reduction=reduction, name=name)
-        self.gamma = to_strength("gamma", gamma)
-        self.alpha = None if alpha is None else to_vector("alpha", np.atleast_1d(alpha))
-        self._one_alpha = alpha is not None and np.ndim(alpha) == 0
-        if self.alpha is not None and not ((self.alpha > 0) & (self.alpha < 1)).all():
-            do = "None leaves positives and negatives unweighted."
-            raise UsageError(say("alpha", "lie in (0, 1) for every label", alpha, do))
-        self.num_classes = None if self.alpha is None or self._one_alpha else self.alpha.size
+        self._settle(gamma, alpha)
 
     def settings(self) -> dict[str, Any]:
         """Return gamma and alpha."""
-        alpha: Any = self.alpha
-        if self.alpha is not None and self._one_alpha:
-            alpha = float(self.alpha[0])
+        alpha = self.alpha_number if self.alpha is None else self.alpha
         return {"gamma": self.gamma, "alpha": alpha}
 
     def _terms(self, z: Any) -> tuple[Any, Any]:
         one, zero = focal(-z, self.gamma), focal(z, self.gamma)
-        if self.alpha is None:
+        alpha = self.settings()["alpha"]
+        if alpha is None:
             return one, zero
-        weight = keras.ops.convert_to_tensor(self.alpha.astype(np.float32), z.dtype)
+        weight = keras.ops.convert_to_tensor(np.asarray(alpha, np.float32), z.dtype)
         return weight * one, (1.0 - weight) * zero
-
-    def _positive_weight(self) -> Floats | None:
-        """Return alpha / (1 - alpha): what alpha does, as a weight on positives."""
-        return None if self.alpha is None else np.asarray(self.alpha / (1.0 - self.alpha))
-
-    def _ops(self) -> list[dict[str, Any]]:
-        ops: list[dict[str, Any]] = []
-        if self.gamma > 0:
-            ops.append({"op": "focal", "gamma": self.gamma})
-        weight = self._positive_weight()
-        if weight is not None:
-            ops.append({"op": "offset", "offset": log_offset("alpha", weight).tolist()})
-        return ops
-
-    def _nominal_weight(self) -> tuple[float, ...] | None:
-        weight = self._positive_weight()
-        return None if weight is None else tuple(weight.tolist())

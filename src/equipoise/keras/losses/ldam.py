@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -11,16 +10,14 @@ from equipoise._core.targets import IGNORE_INDEX
 from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector, to_vector
+from equipoise.keras.losses._checks import Vector
 from equipoise.keras.losses._terms import log_one_minus
 from equipoise.keras.losses.base import ClassLoss
-from equipoise.labels._count_input import Counts
-from equipoise.labels.loss_settings import ldam_margins
-from equipoise.labels.weights import ZeroCounts
+from equipoise.labels.losses import LDAMSide
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class LDAMLoss(ClassLoss):
+class LDAMLoss(LDAMSide, ClassLoss):
     r"""Cross entropy of scaled cosines with a margin per class (Cao et al., 2019).
 
     Use with a last layer of unit-norm weights on unit-norm features, with or without deferred
@@ -75,28 +72,7 @@ class LDAMLoss(ClassLoss):
         if not from_logits:
             do = "Take the softmax out of the model: the margin is on cosines."
             raise UsageError(say("from_logits", "be True", from_logits, do))
-        if not 0.0 < scale < math.inf:
-            raise UsageError(say("scale", "be finite and > 0", scale, "Start with 30."))
-        self.scale = float(scale)
-        self.margin = to_vector("margin", margin)
-        self.num_classes = self.margin.size
-
-    @classmethod
-    def from_class_counts(
-        cls,
-        counts: Counts,
-        *,
-        max_margin: float = 0.5,
-        zero_counts: ZeroCounts = "error",
-        **options: Any,
-    ) -> Self:
-        """Take margins that go with count^(-1/4), the largest being ``max_margin``."""
-        margin = ldam_margins(counts, max_margin=max_margin, zero_counts=zero_counts)
-        return cls(margin, **options)
-
-    def settings(self) -> dict[str, Any]:
-        """Return margins and scale."""
-        return {"margin": self.margin, "scale": self.scale}
+        self._settle(margin, scale)
 
     def _per_class(self, z: Any) -> Any:
         z = self.scale * z
@@ -104,6 +80,3 @@ class LDAMLoss(ClassLoss):
         log_p = keras.ops.log_softmax(z, axis=-1)
         # The loss of class k is log(1 + (1 - p_k) / p_k e^(s margin_k)).
         return keras.ops.softplus(log_one_minus(z, log_p) + shift - log_p)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        return [{"op": "ldam", "margin": self.margin.tolist(), "scale": self.scale}]

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 
-from equipoise._core.arrays import Floats
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import one_of
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector, to_shares, to_strength
+from equipoise.keras.losses._checks import Vector
 from equipoise.keras.losses.base import ClassLoss
-from equipoise.labels._count_input import Counts
-from equipoise.labels.weights import ZeroCounts, priors
-
-ZeroPrior = Literal["error", "ignore"]
-_FLOOR = 1e-30
+from equipoise.labels.losses import LogitAdjustedSide, ZeroPrior
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class LogitAdjustedLoss(ClassLoss):
+class LogitAdjustedLoss(LogitAdjustedSide, ClassLoss):
     r"""Cross entropy with the log prior added to the logits (Menon et al., 2021).
 
     Use when balanced accuracy, or accuracy under another known prior, is the aim. Prefer plain
@@ -74,44 +68,11 @@ class LogitAdjustedLoss(ClassLoss):
         super().__init__(
             ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
         )
-        self.zero_prior: ZeroPrior = one_of("zero_prior", zero_prior, ("error", "ignore"))
-        self.tau = to_strength("tau", tau)
-        self.prior = to_shares("prior", prior, zero=zero_prior == "ignore")
-        self.target_prior = (
-            None if target_prior is None else to_shares("target_prior", target_prior)
-        )
-        self.num_classes = self.prior.size
-
-    @classmethod
-    def from_class_counts(
-        cls, counts: Counts, *, zero_counts: ZeroCounts = "error", **options: Any
-    ) -> Self:
-        """Take the prior from counts; see :func:`equipoise.labels.weights.priors`."""
-        if zero_counts == "ignore":
-            options["zero_prior"] = "ignore"
-        return cls(priors(counts, zero_counts=zero_counts), **options)
-
-    def settings(self) -> dict[str, Any]:
-        """Return prior, strength and target prior."""
-        names = ("prior", "tau", "target_prior", "zero_prior")
-        return {name: getattr(self, name) for name in names}
-
-    def _offset(self) -> Floats:
-        offset = np.log(np.maximum(self.prior, _FLOOR))
-        if self.target_prior is not None:
-            offset = offset - np.log(np.maximum(self.target_prior, _FLOOR))
-        return np.asarray(self.tau * offset)
+        self._settle(prior, tau, target_prior, zero_prior)
 
     def _per_class(self, z: Any) -> Any:
         offset = keras.ops.convert_to_tensor(self._offset().astype(np.float32), z.dtype)
         return -keras.ops.log_softmax(z + offset, axis=-1)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        offset = self._offset()
-        return [{"op": "offset", "offset": (offset - offset.max()).tolist()}] if self.tau else []
-
-    def _prior(self) -> tuple[float, ...]:
-        return tuple(self.prior.tolist())
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -154,7 +115,3 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         options: dict[str, Any] = {"from_logits": from_logits, "reduction": reduction}
         options["ignore_index"] = ignore_index
         super().__init__(prior, zero_prior=zero_prior, name=name, **options)
-
-    def settings(self) -> dict[str, Any]:
-        """Return the prior."""
-        return {"prior": self.prior, "zero_prior": self.zero_prior}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -10,14 +10,13 @@ from equipoise._core.targets import IGNORE_INDEX
 from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector, log_offset, to_shares, to_strength, to_vector
+from equipoise.keras.losses._checks import Vector
 from equipoise.keras.losses.base import ClassLoss
-from equipoise.labels._count_input import Counts
-from equipoise.labels.weights import priors
+from equipoise.labels.losses import VectorScalingSide
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class VectorScalingLoss(ClassLoss):
+class VectorScalingLoss(VectorScalingSide, ClassLoss):
     r"""Scale and shift the logits of each class by its share of rows (Kini et al., 2021).
 
     Use when a network separates its training rows, where shifts and weights fade out and only
@@ -72,23 +71,10 @@ class VectorScalingLoss(ClassLoss):
         super().__init__(
             ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
         )
-        self.gamma, self.tau = to_strength("gamma", gamma), to_strength("tau", tau)
+        self._settle(prior, gamma, tau, weight)
         if self.gamma > 0 and not from_logits:
             do = "Take the softmax out of the model, or use LogitAdjustedLoss."
             raise UsageError(say("from_logits", "be True with gamma > 0", from_logits, do))
-        self.prior = to_shares("prior", prior)
-        self.weight = None if weight is None else to_vector("weight", weight)
-        self.num_classes = self.prior.size
-
-    @classmethod
-    def from_class_counts(cls, counts: Counts, *, smooth: bool = False, **options: Any) -> Self:
-        """Take the prior from counts; ``smooth`` adds one to each, else none may be empty."""
-        return cls(priors(counts, zero_counts="smooth" if smooth else "error"), **options)
-
-    def settings(self) -> dict[str, Any]:
-        """Return prior, strengths and weights."""
-        names = ("prior", "gamma", "tau", "weight")
-        return {name: getattr(self, name) for name in names}
 
     def _per_class(self, z: Any) -> Any:
         factor = (self.prior / self.prior.max()) ** self.gamma
@@ -100,20 +86,6 @@ class VectorScalingLoss(ClassLoss):
         if self.weight is None:
             return loss
         return loss * keras.ops.convert_to_tensor(self.weight.astype(np.float32), z.dtype)
-
-    def _ops(self) -> list[dict[str, Any]]:
-        share = self.prior / self.prior.max()
-        ops: list[dict[str, Any]] = []
-        if self.gamma > 0:
-            ops.append({"op": "scale", "scale": (share**self.gamma).tolist()})
-        if self.tau > 0:
-            ops.append({"op": "offset", "offset": (self.tau * np.log(share)).tolist()})
-        if self.weight is not None:
-            ops.append({"op": "offset", "offset": log_offset("weight", self.weight).tolist()})
-        return ops
-
-    def _prior(self) -> tuple[float, ...]:
-        return tuple(self.prior.tolist())
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -161,7 +133,3 @@ class CDTLoss(VectorScalingLoss):
         options: dict[str, Any] = {"from_logits": from_logits, "reduction": reduction}
         options["ignore_index"] = ignore_index
         super().__init__(prior, gamma=gamma, tau=0.0, name=name, **options)
-
-    def settings(self) -> dict[str, Any]:
-        """Return prior and strength."""
-        return {"prior": self.prior, "gamma": self.gamma}
