@@ -17,7 +17,7 @@ from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.audit.state import changed_state, global_state, guest
 from equipoise.errors import NotRecoverableError, UsageError
-from equipoise.losses._stationary import stationary_distribution
+from equipoise.losses.posterior import stationary_distribution
 
 Scale = Literal["logits", "probabilities"]
 LossFunction = Callable[[Tensor, Tensor], Tensor]

@@ -1,10 +1,8 @@
 """Decisions on validation data: calibration, priors, objectives, thresholds."""
 
-from equipoise.decisions.calibration import fit_label_calibrator
+from equipoise.decisions.calibration import fit_isotonic, fit_label_calibrator
 from equipoise.decisions.certify import certified_cut, precision_lower_bound
 from equipoise.decisions.class_calibration import fit_class_calibrator
-from equipoise.decisions.deployment import PriorEstimate, estimate_prior
-from equipoise.decisions.isotonic import fit_isotonic
 from equipoise.decisions.objectives import (
     BalancedAccuracy,
     Budget,
@@ -18,7 +16,7 @@ from equipoise.decisions.objectives import (
     Rescale,
     TopK,
 )
-from equipoise.decisions.priors import shift_prior, to_target_prior
+from equipoise.decisions.priors import PriorEstimate, estimate_prior, shift_prior, to_target_prior
 from equipoise.decisions.shares import count_decided, parted_shares
 from equipoise.decisions.thresholds import plug_in_threshold, tune_threshold
 from equipoise.decisions.tune import tune

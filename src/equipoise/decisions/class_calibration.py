@@ -11,8 +11,7 @@ from scipy.special import logsumexp
 
 from equipoise._core.arrays import Floats
 from equipoise.artifacts import Calibrator
-from equipoise.decisions._newton import LOG_SLOPE
-from equipoise.decisions.calibration import OFFSET_FROM, SLOPE_FROM
+from equipoise.decisions.calibration import LOG_SLOPE, OFFSET_FROM, SLOPE_FROM
 
 ClassMethod = Literal["auto", "formula", "offset", "platt", "vector"]
 CLASS_METHODS: tuple[ClassMethod, ...] = ("auto", "formula", "offset", "platt", "vector")

@@ -16,10 +16,9 @@ from equipoise.decisions._folds import CLEARLY
 from equipoise.decisions._labels import tune_labels
 from equipoise.decisions.calibration import LABEL_METHODS
 from equipoise.decisions.class_calibration import CLASS_METHODS
-from equipoise.decisions.deployment import deployment_prior
 from equipoise.decisions.evidence import measure_evidence
 from equipoise.decisions.objectives import Objective, Rescale, to_objective
-from equipoise.decisions.priors import TargetPrior
+from equipoise.decisions.priors import TargetPrior, deployment_prior
 from equipoise.errors import DataError, LeakageError, UsageError
 
 GRADES = ((100, "A"), (50, "B"), (10, "C"), (0, "D"))

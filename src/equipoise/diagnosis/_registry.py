@@ -1,14 +1,96 @@
-"""The checks, and what became of them; a check registers itself under its code."""
+"""The checks, what became of them, and what each really looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType, MethodType
 from typing import Any, Literal
 
 from equipoise._core.codes import CODES
 from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis.material import Material
+from equipoise.diagnosis.setup import Setup
+
+WORDS: Mapping[str, str] = {
+    "statistics": "labels or counts",
+    "labels": "labels row by row",
+    "counts": "counts",
+    "split": "split",
+    "has_features": "features",
+    "scores": "scores",
+    "trial": "finished training",
+    "course": "training log",
+    "history": "training log",
+    "label_history": "training log",
+    "features": "features",
+    "image_hashes": "images",
+    "setups": "set-up",
+    "other": "scores of another run",
+    "new": "scores of new rows",
+    "rule": "rule",
+    "comparison": "comparison",
+    "trials": "trainings side by side",
+    "classes": "table of classes",
+}
+# They say how to read the rest, and are no evidence themselves.
+_ASIDE = ("name", "kind")
+
+
+class Watched:
+    """A record that notes which of its fields were read and whether they said anything.
+
+    Methods and properties of the record run on the watched one, so that what they read is noted.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._read: dict[str, bool] = {}
+        self._parts: tuple[Watched, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        own = getattr(type(self._inner), name, None)
+        if isinstance(own, property):
+            return own.fget(self) if own.fget is not None else None
+        if isinstance(own, FunctionType):
+            return MethodType(own, self)
+        value = getattr(self._inner, name)
+        empty = isinstance(value, tuple) and not value
+        self._read[name] = not (value is None or value is False or empty)
+        if isinstance(value, tuple) and value and isinstance(value[0], Setup):
+            self._parts = self._parts or tuple(Watched(item) for item in value)
+            return self._parts
+        return value
+
+
+def lacking(material: Watched, found_nothing: bool) -> str | None:
+    """Return why a check was not made, or None where it looked at what it is about.
+
+    Args:
+        material: What a check has read.
+        found_nothing: Whether it came back with an empty list; else it came back with None.
+    """
+    parts = material._parts
+    silent = [
+        name
+        for name in dict.fromkeys(n for part in parts for n in part._read)
+        if name not in _ASIDE and not any(part._read.get(name) for part in parts)
+    ]
+    said = any(on for part in parts for n, on in part._read.items() if n not in _ASIDE)
+    if found_nothing:
+        # Every field that it asked the set-ups for was empty: there was nothing to look at.
+        return f"no set-up says {_listed(silent)}" if parts and silent and not said else None
+    reasons = [
+        f"no {w}" for w in dict.fromkeys(WORDS[n] for n, on in material._read.items() if not on)
+    ]
+    if parts and silent:
+        reasons.append(f"no set-up says {_listed(silent)}")
+    return " and ".join(reasons) or "it is about other data than these"
+
+
+def _listed(names: list[str]) -> str:
+    return " or ".join(names)
+
 
 Status = Literal["found", "fine", "not made", "muted"]
 

@@ -17,8 +17,8 @@ from equipoise.artifacts.rule import DecisionRule
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
 from equipoise.artifacts.trial import Trial
-from equipoise.diagnosis._course import Course, course_of, read_course
 from equipoise.diagnosis.class_table import ClassTable
+from equipoise.diagnosis.course import Course, course_of, read_course
 from equipoise.diagnosis.setup import Setup
 from equipoise.errors import UsageError
 from equipoise.labels.counts import Counts, counts_from

@@ -18,9 +18,7 @@ from equipoise.artifacts.split import Split
 from equipoise.artifacts.trial import Trial
 from equipoise.diagnosis import (
     balance_checks,
-    course_end,
     histories,
-    input_checks,
     label_checks,
     outcome_checks,
     recipe_checks,
@@ -28,11 +26,9 @@ from equipoise.diagnosis import (
     score_checks,
     setup_checks,
     split_checks,
-    study_checks,
     table_checks,
 )
-from equipoise.diagnosis._registry import CHECKS, CheckResult
-from equipoise.diagnosis._watch import Watched, lacking
+from equipoise.diagnosis._registry import CHECKS, CheckResult, Watched, lacking
 from equipoise.diagnosis.material import Material
 from equipoise.errors import EquipoiseError, UsageError
 from equipoise.labels.counts import Counts
@@ -43,14 +39,11 @@ CHECK_MODULES = (
     row_checks,
     split_checks,
     histories,
-    course_end,
     setup_checks,
     recipe_checks,
     table_checks,
     score_checks,
-    input_checks,
     outcome_checks,
-    study_checks,
 )
 
 
@@ -186,7 +179,7 @@ def diagnose_scores(values: ArrayLike, *, score_kind: str, kind: Kind) -> list[F
         >>> [f.code for f in found]
         ['EQ405']
     """
-    return diagnose(scores=input_checks.wrap_unchecked(values, score_kind, kind))
+    return diagnose(scores=score_checks.wrap_unchecked(values, score_kind, kind))
 
 
 def explain(code: str) -> str:

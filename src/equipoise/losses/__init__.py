@@ -1,7 +1,7 @@
 """Losses for imbalanced data, each with its inverse: function first, Module beside it."""
 
 import equipoise.losses._torch  # noqa: F401  # comes first: says which extra brings torch
-from equipoise.losses._reduction import Reduction
+from equipoise.losses._passes import Reduction
 from equipoise.losses.asymmetric import AsymmetricLoss, asymmetric_loss
 from equipoise.losses.base import ClassLoss, Loss
 from equipoise.losses.binary import BCELoss, PosWeightBCELoss, bce_loss, pos_weight_bce_loss

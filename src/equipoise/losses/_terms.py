@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from equipoise.losses._entries import Term
+from equipoise.losses._passes import Term
 
 
 def tails(u: Tensor, *, mirrored: bool = False) -> tuple[Tensor, Tensor, Tensor]:

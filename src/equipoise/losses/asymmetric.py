@@ -7,8 +7,7 @@ from torch import Tensor
 
 from equipoise.labels.losses import AsymmetricSide, to_margin, to_strength
 from equipoise.losses._checks import check_labels, upcast
-from equipoise.losses._entries import Entrywise, Term, reduce_loss
-from equipoise.losses._reduction import Reduction
+from equipoise.losses._passes import Entrywise, Reduction, Term, reduce_loss
 from equipoise.losses._terms import negative_focal, positive_focal, power, sigmoids
 from equipoise.losses.base import Loss
 

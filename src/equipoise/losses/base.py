@@ -15,7 +15,7 @@ from equipoise._core.targets import IGNORE_INDEX
 from equipoise._core.words import one_of
 from equipoise.labels.losses import LossSide
 from equipoise.losses._checks import known_rows
-from equipoise.losses._reduction import REDUCTIONS, Reduction
+from equipoise.losses._passes import REDUCTIONS, Reduction
 from equipoise.losses.posterior import log_odds_tables, recover_posterior
 
 _HALF = (torch.float16, torch.bfloat16)

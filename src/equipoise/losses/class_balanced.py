@@ -13,8 +13,7 @@ from equipoise.losses._checks import (
     check_vector,
     upcast,
 )
-from equipoise.losses._entries import Entrywise, reduce_loss
-from equipoise.losses._reduction import Reduction
+from equipoise.losses._passes import Entrywise, Reduction, reduce_loss
 from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import Loss
 

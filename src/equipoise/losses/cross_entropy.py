@@ -20,7 +20,7 @@ from equipoise.losses._checks import (
     pick,
     upcast,
 )
-from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses._passes import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 from equipoise.losses.smoothing import smoothed, to_smoothing, unmix_ops
 

@@ -14,8 +14,7 @@ from equipoise.losses._checks import (
     check_vector,
     upcast,
 )
-from equipoise.losses._entries import Entrywise, Term, reduce_loss
-from equipoise.losses._reduction import Reduction
+from equipoise.losses._passes import Entrywise, Reduction, Term, reduce_loss
 from equipoise.losses._terms import focal_term, positive_focal
 from equipoise.losses.base import Loss
 

@@ -15,9 +15,7 @@ from equipoise.losses._checks import (
     pick,
     upcast,
 )
-from equipoise.losses._entries import Entrywise, reduce_loss
-from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses._rows import rowwise
+from equipoise.losses._passes import Entrywise, Reduction, reduce_loss, reduce_rows, rowwise
 from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import ClassLoss, Loss
 

@@ -15,8 +15,7 @@ from equipoise.artifacts._steps import focal_log_scale
 from equipoise.errors import NotRecoverableError, UsageError
 from equipoise.labels.losses import to_strength
 from equipoise.losses._checks import check_labels, upcast
-from equipoise.losses._entries import Entrywise, Term, reduce_loss
-from equipoise.losses._reduction import Reduction
+from equipoise.losses._passes import Entrywise, Reduction, Term, reduce_loss
 from equipoise.losses._terms import focal_term, negative_focal, positive_focal, sigmoids
 from equipoise.losses.base import Loss
 

@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 from equipoise._core.words import one_of, say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_labels, split_known, upcast
-from equipoise.losses._reduction import REDUCTIONS, Reduction, reduce_units
+from equipoise.losses._passes import REDUCTIONS, Reduction, reduce_units
 from equipoise.losses.base import Loss
 
 _EMPTY = -1e30

@@ -9,7 +9,7 @@ from torch.nn.functional import one_hot, softplus
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.labels.losses import LDAMSide, to_scale
 from equipoise.losses._checks import Vector, check_classes, check_vector, pick, upcast
-from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses._passes import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 from equipoise.losses.focal import log_one_minus
 

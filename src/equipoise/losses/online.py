@@ -17,7 +17,7 @@ from equipoise._core.words import one_of, say
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import ShapeError, UsageError
 from equipoise.losses._checks import check_classes, check_labels, known_rows, upcast
-from equipoise.losses._reduction import REDUCTIONS, Reduction
+from equipoise.losses._passes import REDUCTIONS, Reduction
 from equipoise.losses.base import Loss
 
 Per = Literal["batch", "image", "label", "class"]

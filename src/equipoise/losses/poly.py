@@ -16,9 +16,7 @@ from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.labels.losses import Steps, to_margin, to_strength
 from equipoise.losses._checks import check_classes, check_labels, pick, upcast
-from equipoise.losses._entries import Entrywise, Term, reduce_loss
-from equipoise.losses._reduction import Reduction, reduce_rows
-from equipoise.losses._rows import rowwise
+from equipoise.losses._passes import Entrywise, Reduction, Term, reduce_loss, reduce_rows, rowwise
 from equipoise.losses._terms import power, tails
 from equipoise.losses.asymmetric import negative_margin
 from equipoise.losses.base import ClassLoss, Loss

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from equipoise.labels.losses import to_scale, to_strength
 from equipoise.losses._checks import check_labels, upcast
-from equipoise.losses._reduction import Reduction, reduce_units
+from equipoise.losses._passes import Reduction, reduce_units
 from equipoise.losses.base import Loss
 from equipoise.losses.label_sets import split_weights
 

@@ -11,7 +11,7 @@ from equipoise.errors import UsageError
 from equipoise.labels._count_input import Counts, read_counts
 from equipoise.labels.losses import Steps, to_vector
 from equipoise.losses._checks import Vector, check_classes, check_vector, pick, upcast
-from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses._passes import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 
 

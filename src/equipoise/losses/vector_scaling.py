@@ -14,7 +14,7 @@ from equipoise.losses._checks import (
     pick,
     upcast,
 )
-from equipoise.losses._reduction import Reduction, reduce_rows
+from equipoise.losses._passes import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 
 _FLOOR = 1e-30

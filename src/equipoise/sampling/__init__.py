@@ -10,7 +10,6 @@ if TYPE_CHECKING:
         inclusion_probabilities,
         sampler_correction,
     )
-    from equipoise.sampling.labelsets import inverse_labelset_weights, single_label_weights
     from equipoise.sampling.raking import Raking, rake, target_rates
     from equipoise.sampling.repeat import (
         repeat_factor_rows,
@@ -47,8 +46,10 @@ if TYPE_CHECKING:
         class_balanced_weights,
         effective_number_weights,
         instance_weights,
+        inverse_labelset_weights,
         power_weights,
         progressive_weights,
+        single_label_weights,
     )
 
 __all__ = [
@@ -115,7 +116,7 @@ _HOME = {
     "implied_pos_weight": "effect",
     "inclusion_probabilities": "effect",
     "instance_weights": "weights",
-    "inverse_labelset_weights": "labelsets",
+    "inverse_labelset_weights": "weights",
     "lp_ros": "resample",
     "lp_rus": "resample",
     "ml_ros": "resample",
@@ -135,7 +136,7 @@ _HOME = {
     "row_weights": "rules",
     "sampler_correction": "effect",
     "sampling_report": "report",
-    "single_label_weights": "labelsets",
+    "single_label_weights": "weights",
     "smote": "resample",
     "target_rates": "raking",
     "undersample_majority_rows": "resample",

@@ -12,15 +12,16 @@ from equipoise._core.arrays import Floats
 from equipoise._core.words import one_of
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import UsageError
-from equipoise.sampling.labelsets import inverse_labelset_weights, single_label_weights
 from equipoise.sampling.raking import rake
 from equipoise.sampling.repeat import repeat_factor_weights
 from equipoise.sampling.weights import (
     class_balanced_weights,
     effective_number_weights,
     instance_weights,
+    inverse_labelset_weights,
     power_weights,
     progressive_weights,
+    single_label_weights,
     to_labels,
 )
 

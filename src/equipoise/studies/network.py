@@ -35,8 +35,7 @@ from equipoise.studies.train_data import TrainRows, load_rows
 from equipoise.studies.train_model import Scales, input_scales, network_maker
 from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.faults import require_device, require_precision
-from equipoise.training.fit import planned_config
-from equipoise.training.folder import write_trial
+from equipoise.training.fit import planned_config, write_trial
 from equipoise.training.targets import with_ids
 
 

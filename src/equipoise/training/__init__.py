@@ -13,11 +13,10 @@ from equipoise.training.copies import AugmentCopies
 from equipoise.training.fit import fit
 from equipoise.training.heads import HeadResult, train_heads
 from equipoise.training.heads.jobs import HeadJob, HeadSettings
+from equipoise.training.late import Deferred, SecondStage
 from equipoise.training.mixing import CutMix, Mixup, Remix
 from equipoise.training.options import TrainingOptions
 from equipoise.training.remedy import Mixing, Remedy
-from equipoise.training.schedule import Deferred
-from equipoise.training.second_stage import SecondStage
 from equipoise.training.selection import Monitor
 
 __all__ = [

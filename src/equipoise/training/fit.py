@@ -5,28 +5,46 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from equipoise._core.files import atomic_path, write_text
+from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.rng import child_seed
 from equipoise._core.words import say
-from equipoise.artifacts import Labels, Scores, Split, Trial
+from equipoise.artifacts import Correction, DecisionRule, Evaluation, Labels, Scores, Split, Trial
 from equipoise.artifacts.finding import load_findings, save_findings
 from equipoise.artifacts.scores import Part
 from equipoise.artifacts.trial import trial_folder
+from equipoise.comparison import evaluate
+from equipoise.decisions import tune
 from equipoise.diagnosis.score_checks import chance_findings
-from equipoise.errors import DataError, MissingExtraError, NoSkillWarning, UsageError
+from equipoise.errors import (
+    DataError,
+    EquipoiseError,
+    MissingExtraError,
+    NoSkillWarning,
+    UsageError,
+)
 from equipoise.models import CosineHead
-from equipoise.training.facts import TRIAL_SCHEMA, trial_facts
-from equipoise.training.faults import plain_faults, require_device, require_precision
+from equipoise.splits import stratified_kfold
+from equipoise.training.faults import (
+    BATCHES,
+    plain_faults,
+    require_device,
+    require_lessons,
+    require_precision,
+)
 from equipoise.training.feed import Collate, Feed
-from equipoise.training.folder import write_trial
-from equipoise.training.folds import check_folds, pool_folds, split_folds
-from equipoise.training.lessons import BATCHES, require_lessons
+from equipoise.training.late import Deferred, SecondStage
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import place
 from equipoise.training.remedy import Remedy
@@ -35,6 +53,270 @@ from equipoise.training.targets import with_ids
 
 if TYPE_CHECKING:
     from equipoise.training.module import Augment, RemedyModule
+
+
+# Raised when what a trial holds, or how the same config is trained, changes.
+TRIAL_SCHEMA = 2
+
+
+def trial_facts(feed: Feed, network: nn.Module, config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return everything that decides the outcome."""
+    weights = network.state_dict().values()
+    start = fingerprint_array(*(w.detach().cpu().double().numpy() for w in weights))
+    return {
+        "trial_schema": TRIAL_SCHEMA,
+        "engine": "fit",
+        "method": feed.remedy.name,
+        "settings": dict(feed.remedy.settings),
+        "remedy": _remedy_facts(feed.remedy),
+        "seed": feed.seed,
+        "training": feed.options.decisive,
+        "split": feed.split.fingerprint,
+        "labels": feed.truth.fingerprint,
+        "inputs": getattr(feed.dataset, "fingerprint", None),
+        "initial_weights": start,
+        **({} if feed.monitor is None else {"monitor": feed.monitor.name}),
+        **_ties(feed),
+        **(config or {}),
+    }
+
+
+def _ties(feed: Feed) -> dict[str, Any]:
+    """Return how equal epochs are told apart, where the metric decides anything."""
+    options = feed.options
+    decides = options.keep == "best" or options.patience or options.schedule == "plateau"
+    return {"ties": "val_loss"} if options.epochs > 1 and decides else {}
+
+
+def _remedy_facts(remedy: Remedy) -> dict[str, Any]:
+    """Return what tells two remedies of one name and settings apart, samplers left out."""
+    facts: dict[str, Any] = {"loss": _loss_facts(remedy.loss), "mixing": _name(remedy.mixing)}
+    if remedy.augmentation is not None:
+        facts["augmentation"] = _name(remedy.augmentation)
+    late, stage = remedy.schedule, remedy.second_stage
+    if isinstance(late, Deferred):
+        facts["late"] = [late.start, None if late.loss is None else _loss_facts(late.loss)]
+    if isinstance(stage, SecondStage):
+        own = [stage.kind, stage.epochs, stage.lr, list(stage.taus), stage.bias]
+        facts["second_stage"] = [*own, _remedy_facts(stage.remedy)]
+    return facts
+
+
+def _loss_facts(loss: nn.Module) -> list[str]:
+    numbers = [b.detach().cpu().double().numpy() for b in loss.state_dict().values()]
+    return [repr(loss), fingerprint_array(*numbers)]
+
+
+def _name(part: object) -> str:
+    """Return what names a callable alike in every process."""
+    if part is None or is_dataclass(part):
+        return repr(part)
+    return f"{type(part).__module__}.{getattr(part, '__qualname__', type(part).__qualname__)}"
+
+
+def write_trial(trial: Trial, weights: Mapping[str, Tensor], root: Path) -> Trial:
+    """Write a trial's folder under ``root``; trial.json comes last and marks it finished.
+
+    Beside what :meth:`equipoise.Trial.save` writes there are model.safetensors, rule.json (tuned on
+    the validation rows for the default objective, where that can be done), curves.svg, recalls.svg
+    and a model card, README.md. Findings stand in findings.json already.
+
+    Args:
+        trial: What came of training.
+        weights: Of the model, name to tensor.
+        root: The trial's folder is made under it.
+
+    Returns:
+        The trial with the name of its model file.
+    """
+    from safetensors.torch import save_file
+
+    named = replace(trial, model_file="model.safetensors")
+    folder = root / named.folder_name
+    with atomic_path(folder / "model.safetensors") as temporary:
+        save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
+    _write_card(named, folder)
+    named.save(root)
+    return named
+
+
+def _write_card(trial: Trial, folder: Path) -> None:
+    from equipoise.report.model_card import model_card
+
+    pictures = _pictures(trial)
+    for name, picture in pictures.items():
+        write_text(folder / name, picture)
+    rule, no_rule = _tuned(trial)
+    if rule is None:
+        (folder / "rule.json").unlink(missing_ok=True)
+    else:
+        rule.save(folder / "rule.json")
+    evaluation, no_evaluation = _judged(trial, rule)
+    found = folder / "findings.json"
+    card = model_card(
+        trial,
+        rule,
+        evaluation,
+        findings=load_findings(found) if found.exists() else (),
+        no_rule=no_rule,
+        no_evaluation=no_evaluation,
+        pictures=tuple(pictures),
+    )
+    write_text(folder / "README.md", card)
+
+
+def _pictures(trial: Trial) -> dict[str, str]:
+    # matplotlib is slow to load, and only a trial with a folder needs it.
+    from equipoise.report.pictures import recall_curves, training_curves
+
+    recalls = recall_curves(trial)
+    return {"curves.svg": training_curves(trial)} | ({"recalls.svg": recalls} if recalls else {})
+
+
+def _tuned(trial: Trial) -> tuple[DecisionRule | None, str]:
+    """Return the rule for the default objective, or why there is none: training is done."""
+    try:
+        return tune(trial.scores["val"]), ""
+    except (EquipoiseError, ValueError, ArithmeticError) as error:
+        return None, _plain(error)
+
+
+def _judged(trial: Trial, rule: DecisionRule | None) -> tuple[Evaluation | None, str]:
+    """Return the evaluation on test rows, or why there is none."""
+    test = trial.scores.get("test")
+    if test is None or test.labels is None:
+        return None, "there are no labelled test rows"
+    if rule is None:
+        return None, "there is no rule to judge"
+    counts = np.array([trial.train_counts[name] for name in test.names])
+    try:
+        return evaluate(rule, test, train_counts=counts), ""
+    except (EquipoiseError, ValueError, ArithmeticError) as error:
+        return None, _plain(error)
+
+
+def _plain(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
+
+
+Maker = Callable[[Labels], Remedy]
+
+
+def check_folds(remedy: Remedy | Maker, options: TrainingOptions) -> Maker:
+    """Return what makes a remedy for each fold.
+
+    Raises:
+        UsageError: a remedy that is made already, or an epoch chosen by the metric: on the rows
+            whose scores are pooled, that choice would flatter them.
+    """
+    if isinstance(remedy, Remedy):
+        do = f'Pass functools.partial(eq.remedy, "{remedy.name}").'
+        raise UsageError(say("remedy", "be made anew for each fold", "a finished one", do))
+    if options.keep != "last" or options.patience is not None:
+        do = 'Set keep="last" and patience=None: fix the number of epochs beforehand.'
+        raise UsageError(say("options", "keep the last epoch of each fold", options.keep, do))
+    return remedy
+
+
+def split_folds(labels: Labels, split: Split, folds: int, seed: int) -> list[Split]:
+    """Return one split per fold of the training and validation rows; test rows stay.
+
+    Args:
+        labels: Of all rows.
+        split: Its training and validation rows are pooled; groups stay whole.
+        folds: k.
+        seed: Of the partition.
+    """
+    pool = np.sort(np.concatenate([split.train, split.val]))
+    inner = stratified_kfold(labels[pool], n_splits=folds, seed=seed)
+    return [
+        Split.from_parts(
+            pool[fold.train],
+            pool[fold.val],
+            split.test,
+            n_rows=split.n_rows,
+            seed=seed,
+            method=fold.method,
+            proof=fold.proof,
+        )
+        for fold in inner
+    ]
+
+
+def pool_folds(
+    trials: list[Trial], splits: list[Split], labels: Labels, config: Mapping[str, Any]
+) -> Trial:
+    """Return one trial of k: out-of-fold scores of the pool, mean scores of the test rows.
+
+    Each fold's outputs are corrected by its own remedy before they are pooled, so that folds with
+    different counts speak of the same probabilities. Outputs that only rank are pooled as they
+    are; whether folds agree on their scale, only a calibrator can tell.
+    """
+    first = trials[0]
+    parts = [(_corrected(t.scores["val"]), s.val) for t, s in zip(trials, splits, strict=True)]
+    rows = np.concatenate([part for _, part in parts])
+    order = np.argsort(rows)
+    values = np.concatenate([v for v, _ in parts])[order]
+    correction, name = _pooled_correction(trials, labels, splits)
+    scores = {"oof": _scores(labels, rows[order], values, name, correction, "oof")}
+    if "test" in first.scores:
+        mean = np.mean([_corrected(t.scores["test"]) for t in trials], axis=0)
+        scores["test"] = _scores(labels, splits[0].test, mean, name, correction, "test")
+    values_of = [t.selection["last_value"] for t in trials]
+    pool = labels[np.sort(rows)]
+    return replace(
+        first,
+        config=dict(config),
+        n_train=int(rows.size),
+        n_val=0,
+        train_counts={n: int(c) for n, c in zip(labels.names, pool.counts, strict=True)},
+        histogram={n: sum(t.histogram[n] for t in trials) for n in labels.names},
+        history=[{**row, "fold": k} for k, t in enumerate(trials) for row in t.history],
+        label_history=(),
+        scores=scores,
+        selection={
+            "metric": first.selection["metric"],
+            "folds": len(trials),
+            "last_value": float(np.mean(values_of)),
+            "last_values": values_of,
+        },
+        model_file=None,
+    )
+
+
+def _corrected(scores: Scores) -> NDArray[np.float64]:
+    if scores.score_kind == "ranking" or scores.correction is None:
+        return np.asarray(scores.values, dtype=np.float64)
+    applied = np.asarray(scores.correction.apply(scores.values))
+    return np.asarray(log_softmax(applied, axis=1)) if scores.kind == "multiclass" else applied
+
+
+def _pooled_correction(
+    trials: list[Trial], labels: Labels, splits: list[Split]
+) -> tuple[Correction, str]:
+    """Return the correction of pooled scores, which are corrected, and their kind."""
+    own = trials[0].scores["val"]
+    if own.score_kind == "ranking":
+        return Correction(labels.kind, exactness="none"), "ranking"
+    pool = labels[np.concatenate([s.val for s in splits])]
+    prior = tuple((pool.counts / len(pool)).tolist()) if labels.kind == "multiclass" else None
+    exactness = "exact" if own.correction is None else own.correction.exactness
+    return Correction(labels.kind, exactness=exactness, prior=prior), "logits"
+
+
+def _scores(
+    labels: Labels,
+    rows: NDArray[np.int64],
+    values: NDArray[np.float64],
+    kind: str,
+    correction: Correction,
+    part: Any,
+) -> Scores:
+    given: dict[str, Any] = {kind: values}
+    return Scores.from_arrays(
+        with_ids(labels, rows), split=part, correction=correction, check_kind=False, **given
+    )
+
 
 _SLOTS = ("sampler", "augmentation", "mixing", "schedule", "second_stage")
 Model = nn.Module | Callable[[], nn.Module]
@@ -166,7 +448,7 @@ def _fit(
 ) -> Trial:
     from equipoise.training.module import RemedyModule
     from equipoise.training.stages import clear_checkpoints, run_stages
-    from equipoise.training.trackers import require_trackers
+    from equipoise.training.watch import require_trackers
 
     remedy, seed = feed.remedy, feed.seed
     remedy.require_supported("fit", _SLOTS)

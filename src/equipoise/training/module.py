@@ -1,10 +1,11 @@
-"""What ``fit`` trains: a network with a remedy's loss, and the epoch of it that is kept."""
+"""What ``fit`` trains: a network with a remedy's loss, its rate and average, the epoch kept."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,14 +18,139 @@ from torch.utils.data import DataLoader
 from equipoise._core.rng import child_seed
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import TrainingError
-from equipoise.training.average import WeightAverage
 from equipoise.training.feed import Feed, Rows
+from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import gather_rows, place, seed_device, sum_over_ranks
-from equipoise.training.rate import Rate
 from equipoise.training.record import Record
 from equipoise.training.remedy import start_epoch
+from equipoise.training.selection import goes_before
 from equipoise.training.targets import divisor as divisor_of
 from equipoise.training.targets import mark_unknown, require_targets
+
+
+class Rate:
+    """The factor on the learning rate at each optimizer step, counted from 0.
+
+    Args:
+        options: Schedule, warm-up and length.
+        steps_per_epoch: Optimizer steps of one epoch.
+
+    The rise of the warm-up multiplies the schedule. Milestones and the steps of "exponential" and
+    "plateau" fall on the beginning of an epoch.
+
+    Example:
+        >>> options = TrainingOptions(epochs=10, schedule="multistep", milestones=(0.5, 0.8))
+        >>> rate = Rate(options, steps_per_epoch=4)
+        >>> [round(rate(4 * epoch), 2) for epoch in (0, 4, 5, 8)]
+        [1.0, 1.0, 0.1, 0.01]
+    """
+
+    def __init__(self, options: TrainingOptions, steps_per_epoch: int) -> None:
+        self._options, self._steps_per_epoch = options, max(steps_per_epoch, 1)
+        self.best, self.waited, self.plateaus = -math.inf, 0, 0
+        self.best_loss = math.inf
+
+    def __call__(self, step: int) -> float:
+        """Return the factor for the step with this number."""
+        options = self._options
+        done = step / self._steps_per_epoch
+        factor = self._fall(done)
+        if done < options.warmup:
+            factor *= (step + 1) / (options.warmup * self._steps_per_epoch + 1)
+        return factor
+
+    def _fall(self, done: float) -> float:
+        options, epoch = self._options, int(done)
+        if options.schedule == "cosine":
+            return (1 + math.cos(math.pi * min(done / options.epochs, 1.0))) / 2
+        if options.schedule == "multistep":
+            passed = sum(epoch >= round(m * options.epochs) for m in options.milestones)
+            return float(options.factor**passed)
+        if options.schedule == "exponential":
+            return float(options.factor**epoch)
+        return float(options.factor**self.plateaus)
+
+    def saw(self, value: float, loss: float) -> None:
+        """Take note of an epoch's validation metric and loss; a NaN metric counts as no rise."""
+        if not math.isnan(value) and goes_before(value, loss, self.best, self.best_loss):
+            self.best, self.best_loss, self.waited = value, loss, 0
+            return
+        self.waited += 1
+        if self.waited >= self._options.plateau_patience and self._options.schedule == "plateau":
+            self.plateaus, self.waited = self.plateaus + 1, 0
+
+    def state_dict(self) -> dict[str, float]:
+        """Return what the validation metric has decided so far."""
+        chosen = {"best": self.best, "best_loss": self.best_loss}
+        return chosen | {"waited": self.waited, "plateaus": self.plateaus}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+        self.best, self.best_loss = state["best"], state["best_loss"]
+        self.waited, self.plateaus = int(state["waited"]), int(state["plateaus"])
+
+
+class WeightAverage:
+    """Exponential moving average of the trainable weights of a network.
+
+    Args:
+        network: Its parameters are followed; buffers, such as those of batch norm, are not.
+        decay: Weight of the past per step. The n-th update uses min(decay, (1 + n) / (10 + n)),
+            so that the start does not linger.
+
+    Example:
+        >>> net = nn.Linear(1, 1, bias=False)
+        >>> _ = nn.init.ones_(net.weight)
+        >>> average = WeightAverage(net, decay=0.9)
+        >>> _ = nn.init.zeros_(net.weight)
+        >>> average.update()
+        >>> with average.in_place():
+        ...     print(round(net.weight.item(), 3))
+        0.182
+        >>> net.weight.item()
+        0.0
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self._live = [p for p in network.parameters() if p.requires_grad]
+        self._mean = [p.detach().clone() for p in self._live]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the weights of now into the average."""
+        self.updates += 1
+        self._mean = [m.to(p) for m, p in zip(self._mean, self._live, strict=True)]
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self._mean, [p.detach() for p in self._live], 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the average into the network while the block runs."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the average and the weights of the network; the next call undoes it."""
+        for mean, live in zip(self._mean, self._live, strict=True):
+            kept = live.detach().clone()
+            live.copy_(mean)
+            mean.copy_(kept)
+
+    def state_dict(self) -> dict[str, int | list[Tensor]]:
+        """Return the average and how many updates it has had."""
+        return {"updates": self.updates, "mean": [m.detach().cpu() for m in self._mean]}
+
+    def load_state_dict(self, state: dict[str, int | list[Tensor]]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+        updates, mean = state["updates"], state["mean"]
+        if isinstance(updates, int) and isinstance(mean, list):
+            self.updates, self._mean = updates, [m.clone() for m in mean]
+
 
 Augment = Callable[..., Any]
 Outputs = NDArray[np.float64]

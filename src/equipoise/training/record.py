@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from equipoise.artifacts import Correction
-from equipoise.diagnosis._course import default_recalls
+from equipoise.diagnosis.course import default_recalls
 from equipoise.training.feed import Feed
 from equipoise.training.selection import goes_before, realised_histogram
 

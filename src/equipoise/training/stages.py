@@ -17,9 +17,7 @@ from equipoise._core.words import say
 from equipoise.artifacts import Correction
 from equipoise.errors import UsageError
 from equipoise.training.feed import Feed
-from equipoise.training.module import RemedyModule
-from equipoise.training.ranks import place, sum_over_ranks
-from equipoise.training.second_stage import (
+from equipoise.training.late import (
     SecondStage,
     centre_means,
     fold_scales,
@@ -27,6 +25,8 @@ from equipoise.training.second_stage import (
     prepare_head,
     scale_rows,
 )
+from equipoise.training.module import RemedyModule
+from equipoise.training.ranks import place, sum_over_ranks
 from equipoise.training.trainer import run_trainer
 
 _FIRST, _TRAINED, _SECOND = "resume.ckpt", "first_stage.ckpt", "second_stage.ckpt"

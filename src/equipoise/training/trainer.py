@@ -19,9 +19,7 @@ from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.training.module import RemedyModule
 from equipoise.training.options import TrainingOptions
-from equipoise.training.progress import Progress
-from equipoise.training.trackers import Trackers
-from equipoise.training.watch import Watch
+from equipoise.training.watch import Progress, Trackers, Watch
 
 
 def run_trainer(

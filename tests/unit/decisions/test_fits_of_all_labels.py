@@ -15,8 +15,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from equipoise.artifacts import Calibrator, Labels, Scores
 from equipoise.decisions import fit_class_calibrator, fit_isotonic, fit_label_calibrator, tune
-from equipoise.decisions._newton import newton_offsets, newton_platt
-from equipoise.decisions.calibration import fit_offset
+from equipoise.decisions.calibration import fit_offset, newton_offsets, newton_platt
 from equipoise.errors import DataError
 
 

@@ -19,7 +19,7 @@ from equipoise.decisions import tune
 from equipoise.diagnosis import ClassTable, Material, Setup, diagnose, explain, run_checks
 from equipoise.diagnosis._power import half_width, positives_needed
 from equipoise.diagnosis._registry import CHECKS, check
-from equipoise.diagnosis.input_checks import wrap_unchecked
+from equipoise.diagnosis.score_checks import wrap_unchecked
 from equipoise.errors import UsageError
 from equipoise.labels import counts_from
 

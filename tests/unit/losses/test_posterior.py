@@ -20,8 +20,7 @@ from equipoise.losses import (
     WeightedCrossEntropyLoss,
     recover_posterior,
 )
-from equipoise.losses._stationary import stationary_distribution
-from equipoise.losses.posterior import log_odds_tables
+from equipoise.losses.posterior import log_odds_tables, stationary_distribution
 
 Z = torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

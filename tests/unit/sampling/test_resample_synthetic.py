@@ -24,10 +24,9 @@ from equipoise.errors import (
     UsageError,
 )
 from equipoise.sampling.resample import mlsmote, mlsol, smote
-from equipoise.sampling.resample._local import local_imbalance, minority_entries
 from equipoise.sampling.resample._neighbours import nearest
 from equipoise.sampling.resample.mlsmote import vote
-from equipoise.sampling.resample.mlsol import mix_labels
+from equipoise.sampling.resample.mlsol import local_imbalance, minority_entries, mix_labels
 
 TYPES = ("MJ", "SAFE", "BD", "RARE", "OUTLIER")
 

@@ -14,14 +14,15 @@ from hypothesis.extra import numpy as hnp
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.sampling import target_rates
-from equipoise.sampling.labelsets import inverse_labelset_weights, single_label_weights
 from equipoise.sampling.repeat import repeat_factor_rows, repeat_factor_weights, repeat_factors
 from equipoise.sampling.rules import ROW_RULES, row_weights
 from equipoise.sampling.weights import (
     class_balanced_weights,
     effective_number_weights,
+    inverse_labelset_weights,
     power_weights,
     progressive_weights,
+    single_label_weights,
 )
 
 LABEL_RULES = [n for n, rule in ROW_RULES.items() if "multilabel" in rule.kinds]

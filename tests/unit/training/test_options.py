@@ -12,7 +12,7 @@ import torch
 from equipoise import TrainingOptions
 from equipoise.errors import NoEffectWarning, TrainingError, UsageError
 from equipoise.training.faults import plain_faults, require_device
-from equipoise.training.rate import Rate
+from equipoise.training.module import Rate
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from equipoise.data import ArrayDataset, Sequences, pad_batch
 from equipoise.errors import UsageError
 from equipoise.models import MLP, CosineHead, LSTMClassifier
 from equipoise.training import Deferred, Mixup, SecondStage
-from equipoise.training.second_stage import LearnedScales, centre_means, fold_scales, scale_rows
+from equipoise.training.late import LearnedScales, centre_means, fold_scales, scale_rows
 
 SLOW = pytest.mark.slow
 N = 160

@@ -16,7 +16,7 @@ from equipoise import Labels, Split, TrainingOptions, Trial, fit
 from equipoise.data import ArrayDataset
 from equipoise.errors import MissingExtraError, UsageError
 from equipoise.methods import remedy
-from equipoise.training.trackers import make_tracker, require_trackers
+from equipoise.training.watch import make_tracker, require_trackers
 
 N = 40
 SPLIT = Split.from_parts(np.arange(30), np.arange(30, N), [], n_rows=N, seed=0, method="hand")

@@ -18,8 +18,8 @@ from equipoise import Correction, Labels, Remedy, Split, TrainingOptions, Trial,
 from equipoise.artifacts.finding import load_findings
 from equipoise.data import ArrayDataset
 from equipoise.diagnosis import check_history
-from equipoise.diagnosis._course import default_recalls
-from equipoise.training.progress import rarest_label
+from equipoise.diagnosis.course import default_recalls
+from equipoise.training.watch import rarest_label
 
 N = 60
 SPLIT = Split.from_parts(np.arange(40), np.arange(40, N), [], n_rows=N, seed=0, method="hand")

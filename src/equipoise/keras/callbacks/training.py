@@ -13,7 +13,7 @@ from equipoise._core.words import say
 from equipoise.artifacts.finding import Finding, save_findings
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis import check_history
-from equipoise.diagnosis._course import default_recalls
+from equipoise.diagnosis.course import default_recalls
 from equipoise.diagnosis.histories import WINDOW
 from equipoise.errors import UsageError
 from equipoise.keras._keras import keras

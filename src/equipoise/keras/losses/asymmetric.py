@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._terms import focal, margin_focal
-from equipoise.keras.losses.base import LabelLoss
+from equipoise.keras.losses.base import LabelLoss, focal, margin_focal
 from equipoise.labels.losses import AsymmetricSide
 
 

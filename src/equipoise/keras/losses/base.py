@@ -1,10 +1,11 @@
-"""The base of the Keras losses: reduction over known entries, serialisation and the inverse."""
+"""The base of the Keras losses: checks, terms, reduction over known entries, the inverse."""
 
 from __future__ import annotations
 
 import inspect
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,126 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array, to_floats
-from equipoise._core.targets import IGNORE_INDEX
-from equipoise.errors import NotRecoverableError
+from equipoise._core.targets import IGNORE_INDEX, require_classes
+from equipoise._core.words import say
+from equipoise.errors import NotRecoverableError, ShapeError
 from equipoise.keras._keras import keras
-from equipoise.keras.losses._checks import as_labels, as_shares
-from equipoise.keras.losses._terms import mix
 from equipoise.labels.losses import LossSide
+
+Vector = ArrayLike | Sequence[float]
+
+
+def _width(name: str, outputs: Any, width: int | None) -> int:
+    have = outputs.shape[-1]
+    if width is not None and have is not None and have != width:
+        do = "Give the last layer one output per class or label."
+        raise ShapeError(say(name, f"have {width} outputs, as the loss", have, do))
+    return int(have)
+
+
+def as_labels(y_true: Any, y_pred: Any, width: int | None) -> Any:
+    """Return targets in the shape of outputs (..., L); (N,) goes with (N, 1)."""
+    if len(y_pred.shape) < 2:
+        raise ShapeError(say("y_pred", "have shape (..., N, L)", tuple(y_pred.shape)))
+    labels = _width("y_pred", y_pred, width)
+    if len(y_true.shape) == len(y_pred.shape) - 1 and labels == 1:
+        y_true = keras.ops.expand_dims(y_true, -1)
+    if len(y_true.shape) != len(y_pred.shape) or y_true.shape[-1] != labels:
+        do = "One column per label, 0 or 1, with -1 where unknown."
+        wanted = f"have shape (..., N, L) = {tuple(y_pred.shape)}"
+        raise ShapeError(say("y_true", wanted, tuple(y_true.shape), do))
+    return y_true
+
+
+def as_shares(
+    y_true: Any, y_pred: Any, width: int | None, ignore_index: int = IGNORE_INDEX
+) -> tuple[Any, Any, Any]:
+    """Return class probabilities (..., C) from those or from class indices (..., ) or (..., 1).
+
+    Returns:
+        The shares; which rows are known, (...) bool; and which of them hold a class, (...) bool,
+        where a graph could not be asked whether all do, else None.
+    """
+    if len(y_pred.shape) < 2:
+        raise ShapeError(say("y_pred", "have shape (..., N, C)", tuple(y_pred.shape)))
+    classes = _width("y_pred", y_pred, width)
+    ops = keras.ops
+    same = len(y_true.shape) == len(y_pred.shape)
+    if same and y_true.shape[-1] == classes:
+        known = ops.all(y_true >= 0, axis=-1)
+        return ops.where(ops.expand_dims(known, -1), y_true, 0.0), known, None
+    if same and y_true.shape[-1] == 1:
+        y_true = keras.ops.squeeze(y_true, -1)
+    if len(y_true.shape) != len(y_pred.shape) - 1:
+        do = "Pass class indices (N,), or one share per class, (N, C)."
+        wanted = f"have shape {tuple(y_pred.shape[:-1])} or {tuple(y_pred.shape)}"
+        raise ShapeError(say("y_true", wanted, tuple(y_true.shape), do))
+    known = y_true != ignore_index
+    if keras.backend.backend() == "torch" and y_true.device.type == "cpu":
+        require_classes("y_true", keras.ops.convert_to_numpy(y_true), classes, ignore_index)
+        return one_hot(ops.where(known, y_true, 0), classes, y_pred.dtype), known, None
+    valid = ops.logical_and(y_true >= 0, y_true < classes)
+    return one_hot(ops.where(valid, y_true, 0), classes, y_pred.dtype), known, valid
+
+
+def one_hot(classes: Any, width: int, dtype: Any) -> Any:
+    """Return (..., C) with 1 at the class."""
+    return keras.ops.one_hot(keras.ops.cast(classes, "int32"), width, dtype=dtype)
+
+
+# Not minus infinity, which a gradient may multiply by 0.
+_FAR = -1e30
+
+
+def focal(u: Any, gamma: float, *, detach: bool = False) -> Any:
+    """Return s^gamma softplus(u) with s = sigmoid(u), the chance given to the wrong answer.
+
+    Of a negative ``u`` is its logit, of a positive minus its logit. log s = -softplus(-u), so
+    neither side saturates.
+    """
+    loss = keras.ops.softplus(u)
+    if gamma == 0.0:
+        return loss
+    # log s by softplus: where s rounds to 0, a power of it has no gradient, or NaN.
+    weight = keras.ops.exp(-gamma * keras.ops.softplus(-u))
+    return (keras.ops.stop_gradient(weight) if detach else weight) * loss
+
+
+def margin_focal(z: Any, gamma: float, margin: float, *, detach: bool = False) -> Any:
+    """Return -p_m^gamma log(1 - p_m) of negatives, with p_m = max(sigmoid(z) - margin, 0)."""
+    if margin == 0.0:
+        return focal(z, gamma, detach=detach)
+    ops = keras.ops
+    shifted = ops.sigmoid(z) - margin
+    above = shifted > 0
+    # Twice: a power of 0 below the margin would make the gradient NaN, though it is not used.
+    safe = ops.where(above, shifted, 0.5)
+    weight = ops.exp(gamma * ops.log(safe))
+    value = (ops.stop_gradient(weight) if detach else weight) * -ops.log1p(-safe)
+    return ops.where(above, value, 0.0)
+
+
+def mix(y_true: Any, one: Any, zero: Any) -> tuple[Any, Any]:
+    """Return y one + (1 - y) zero, 0 where unknown, and where it is known as 0 or 1.
+
+    Unknown is any target below 0, and NaN.
+    """
+    ops = keras.ops
+    known = y_true >= 0
+    truth = ops.where(known, y_true, 0.0)
+    value = truth * one + (1.0 - truth) * zero
+    return ops.where(known, value, 0.0), ops.cast(known, value.dtype)
+
+
+def log_one_minus(z: Any, log_p: Any) -> Any:
+    """Return log(1 - p) for p = softmax(z), without cancellation where p is near 1."""
+    ops = keras.ops
+    is_top = ops.one_hot(ops.argmax(z, axis=-1), z.shape[-1], dtype="bool")
+    others = ops.logsumexp(ops.where(is_top, _FAR, z), axis=-1, keepdims=True)
+    rest = others - ops.logsumexp(z, axis=-1, keepdims=True)
+    small = ops.log1p(-ops.exp(ops.where(is_top, _FAR, log_p)))
+    return ops.where(is_top, rest, small)
+
 
 _MOST = float(np.float32(1.0) - np.finfo(np.float32).epsneg)
 _LEAST = float(np.finfo(np.float32).tiny)

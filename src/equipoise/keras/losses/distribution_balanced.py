@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector, as_labels
-from equipoise.keras.losses._terms import focal
-from equipoise.keras.losses.base import LabelLoss
+from equipoise.keras.losses.base import LabelLoss, Vector, as_labels, focal
 from equipoise.labels.losses import DistributionBalancedSide
 
 

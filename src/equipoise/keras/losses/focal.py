@@ -8,9 +8,7 @@ import numpy as np
 
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector
-from equipoise.keras.losses._terms import focal, log_one_minus
-from equipoise.keras.losses.base import ClassLoss, LabelLoss
+from equipoise.keras.losses.base import ClassLoss, LabelLoss, Vector, focal, log_one_minus
 from equipoise.labels.losses import SigmoidFocalSide, SoftmaxFocalSide
 
 

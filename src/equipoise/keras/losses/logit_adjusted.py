@@ -8,8 +8,7 @@ import numpy as np
 
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector
-from equipoise.keras.losses.base import ClassLoss
+from equipoise.keras.losses.base import ClassLoss, Vector
 from equipoise.labels.losses import LogitAdjustedSide, ZeroPrior
 
 

@@ -10,8 +10,7 @@ from equipoise._core.targets import IGNORE_INDEX
 from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
-from equipoise.keras.losses._checks import Vector
-from equipoise.keras.losses.base import ClassLoss
+from equipoise.keras.losses.base import ClassLoss, Vector
 from equipoise.labels.losses import VectorScalingSide
 
 

@@ -14,8 +14,8 @@ from equipoise._core.checks import require_finite, require_shape, to_positive
 from equipoise._core.words import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, LeakageError, UsageError
+from equipoise.training.late import Deferred
 from equipoise.training.remedy import Remedy
-from equipoise.training.schedule import Deferred
 
 Progress = Callable[[int, int], None]
 Rows = NDArray[np.int64]

@@ -21,8 +21,8 @@ from equipoise._core.rng import child_seed, generator
 from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
+from equipoise.training.feed import make_sampler
 from equipoise.training.heads.jobs import ROWS_AT_ONCE, HeadJob, HeadSettings, Rows, deferred
-from equipoise.training.order import make_sampler
 from equipoise.training.remedy import RowSampler
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from equipoise.artifacts import Labels
 from equipoise.errors import TrainingError
+from equipoise.training.faults import BATCHES, require_lessons
 from equipoise.training.heads.jobs import (
     ROWS_AT_ONCE,
     HeadJob,
@@ -31,7 +32,6 @@ from equipoise.training.heads.jobs import (
 from equipoise.training.heads.losses import HeadLosses
 from equipoise.training.heads.network import Layout, make_network
 from equipoise.training.heads.rows import Features, Order, Scale, draws_of, group_jobs
-from equipoise.training.lessons import BATCHES, require_lessons
 from equipoise.training.remedy import start_epoch
 from equipoise.training.selection import goes_before, selection_metric
 from equipoise.training.targets import divisor, to_target
