@@ -21,7 +21,7 @@ settings.register_profile("thorough", derandomize=True, deadline=None, max_examp
 settings.load_profile("quick")
 
 PICTURES = {
-    "equipoise.training.fit._pictures": lambda _: {"curves.svg": "<svg></svg>\n"},
+    "equipoise.training.folder._pictures": lambda _: {"curves.svg": "<svg></svg>\n"},
     "equipoise.report.charts._svg": lambda *_: "<svg></svg>",
 }
 

@@ -164,7 +164,11 @@ def test_from_a_study_of_images(table: Path, run: Run) -> None:
         (["two.csv", "--label", "kind", "--ratio", "0"], 2, "`--ratio` must be > 0, got 0"),
         (["two.csv", "--label", "kind", "--set", "mining.round=1"], 2, "Did you mean `rounds`"),
         (["two.csv", "--label", "kind", "--set", "minig.rounds=1"], 2, "unknown key `minig`"),
-        (["study.yaml", "--label", "kind"], 2, "`--label`, `--labels`, `--id`, `--group`, and how"),
+        (
+            ["study.yaml", "--label", "kind"],
+            2,
+            "`--label` of a table cannot be given",
+        ),
         (["folds.yaml"], 2, "`folds` must be left out of a study of mining"),
         (["arms.yaml"], 2, "`arms` must hold one method, got 2"),
         (["two.csv", "--label", "kind", "--set", "arms=[ohem]", *FAST], 2, "one value per row"),

@@ -8,7 +8,8 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, kind_of, numbers, print_json, split_list
-from equipoise.cli.reading import coding_of
+from equipoise.cli.option_groups import with_groups
+from equipoise.cli.reading import CodingOptions
 
 EXAMPLE = (
     "Example: equipoise audit my_pkg.losses:FocalLoss --allow-code --labels A,B,C,D "
@@ -16,18 +17,16 @@ EXAMPLE = (
 )
 
 
+@with_groups
 def run(
+    *,
     target: Annotated[str, typer.Argument(help="A loss or sampler: class, function, module:name.")],
     labels: Annotated[
         str | None, typer.Option(help="Loss: names A,B,C or number. Sampler: table of all rows.")
     ] = None,
     columns: Annotated[str | None, typer.Option(help="Label columns of that table, A,B,C.")] = None,
     label: o.LabelColumn = None,
-    delimiter: o.Delimiter = "|",
-    positive: o.Positive = None,
-    negative: o.Negative = None,
-    unknown: o.Unknown = None,
-    empty_token: o.EmptyTokens = None,
+    coding: CodingOptions,
     arg: Annotated[list[str] | None, typer.Option(help="A setting, NAME=VALUE; repeat it.")] = None,
     kind: o.KindOption = None,
     what: Annotated[
@@ -51,8 +50,8 @@ def run(
     from equipoise import audit
 
     body: object
-    coding = {**coding_of(positive, negative, unknown, empty_token), "delimiter": delimiter}
-    given = audit.read_label_names(labels, split_list(columns), label, kind_of(kind), coding)
+    coded = {**coding.coding, "delimiter": coding.delimiter}
+    given = audit.read_label_names(labels, split_list(columns), label, kind_of(kind), coded)
     weight = numbers("--loss-weight", loss_weight)
     done = audit.audit_path(target, audit.read_settings(arg or []), labels=given, what=what,
                             kind=kind_of(kind), weight=weight)  # fmt: skip

@@ -9,7 +9,8 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress, table
-from equipoise.cli.reading import coding_of
+from equipoise.cli.option_groups import with_groups
+from equipoise.cli.reading import LabelOptions
 from equipoise.cli.training_lines import short_findings
 from equipoise.cli.verdict import comparison_lines
 
@@ -18,12 +19,11 @@ EXAMPLE = (
 )
 
 
+@with_groups
 def run(
+    *,
     source: Annotated[Path, typer.Argument(help="Study (YAML) or feature table (CSV, Parquet).")],
-    label: o.LabelColumn = None, labels: o.LabelColumns = None, delimiter: o.Delimiter = "|",
-    kind: o.KindOption = None, id_column: o.IdColumn = None, group: o.GroupColumn = None,
-    positive: o.Positive = None, negative: o.Negative = None, unknown: o.Unknown = None,
-    empty_token: o.EmptyTokens = None,
+    columns: LabelOptions,
     test: Annotated[Path | None, typer.Option(help="Table of test rows.")] = None,
     settings: o.Settings = None,
     out: Annotated[
@@ -43,9 +43,8 @@ def run(
     from equipoise.studies.run import clear_trials, run_study
 
     folder = out or Path("equipoise_runs") / source.stem
-    coding = coding_of(positive, negative, unknown, empty_token)
-    study = study_from(source, label, labels, delimiter, kind, id_column, group, test, settings,
-                       coding)  # fmt: skip
+    described = columns.described | ({} if test is None else {"test_path": str(test)})
+    study = study_from(source, described, settings)
     if dry_run:
         head, rows, summary = plan_rows(
             study, folder, processes=processes, cluster=cluster, allow_code=allow_code

@@ -8,33 +8,28 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import fail_on, findings_lines, note, print_json, split_list
+from equipoise.cli.console import fail_on, findings_lines, note, print_json
 from equipoise.cli.judgement import decided_lines, draw_figure, evaluation_lines, parted_lines
-from equipoise.cli.reading import coding_of
+from equipoise.cli.option_groups import with_groups
+from equipoise.cli.reading import ScoreOptions
 
 EXAMPLE = "Example: equipoise evaluate rule.json test.parquet"
 
 
+@with_groups
 def run(
+    *,
     rule: Annotated[Path, typer.Argument(help="Rule written by `equipoise tune`.")],
     scores: Annotated[Path, typer.Argument(help="Test scores: Parquet, CSV, npz.")],
-    score_kind: o.ScoreKind = None,
-    columns: o.ScoreColumns = None,
-    label: o.LabelColumn = None,
-    labels: o.LabelColumns = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    delimiter: o.Delimiter = "|",
-    positive: o.Positive = None,
-    negative: o.Negative = None,
-    unknown: o.Unknown = None,
-    empty_token: o.EmptyTokens = None,
-    confidence: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
+    table: ScoreOptions,
+    confidence_level: Annotated[
+        float, typer.Option("--confidence", help="Coverage of the intervals.")
+    ] = 0.95,
     by: Annotated[str | None, typer.Option(help="label_count: by labels per row.")] = None,
     train_counts: o.TrainCounts = None,
     net_benefit_at: o.NetBenefitAt = None,
     max_fpr: o.MaxFpr = 0.1,
-    top: o.TopFraction = 0.1,
+    top_fraction: o.TopFraction = 0.1,
     figure: Annotated[Path | None, typer.Option(help="Confusion table to draw: SVG.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Print every metric.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON to write.")] = None,
@@ -47,15 +42,20 @@ def run(
     from equipoise.decisions import count_decided
     from equipoise.diagnosis import Material, diagnose
     from equipoise.io.counts import read_counts
-    from equipoise.io.scores import read_scores
 
     loaded = DecisionRule.load(rule)
-    coding = {**coding_of(positive, negative, unknown, empty_token), "delimiter": delimiter}
-    found = read_scores(scores, score_kind, split_list(columns), label, split_list(labels),
-                        id_column, group, "test", loaded, coding)  # fmt: skip
+    found, _ = table.read(scores, "test", loaded)
     counts = None if train_counts is None else read_counts(train_counts, loaded.names)
-    result = evaluate(loaded, found, confidence_level=confidence, train_counts=counts, by=by,
-                      net_benefit_at=net_benefit_at, max_fpr=max_fpr, top_fraction=top)  # fmt: skip
+    result = evaluate(
+        loaded,
+        found,
+        confidence_level=confidence_level,
+        train_counts=counts,
+        by=by,
+        net_benefit_at=net_benefit_at,
+        max_fpr=max_fpr,
+        top_fraction=top_fraction,
+    )
     if out is not None:
         result.save(out)
     draw_figure(figure, loaded, found)

@@ -39,15 +39,12 @@ def _command(app: typer.Typer) -> Any:
 # Arguments of the library that a verb calls otherwise; the rest have the names of its parameters.
 CALLED = {
     "assignments": "settings",
-    "confidence_level": "confidence",
     "counts": "positives",
-    "flags_per_row": "budget",
     "group_column": "group",
     "imbalance_ratio": "ratio",
     "level": "fail",
     "n_max": "total",
     "n_rows": "rows",
-    "top_fraction": "top",
     "weight": "loss_weight",
 }
 # `audit` names the table with --labels and its columns with --columns.

@@ -7,48 +7,33 @@ from typing import Annotated
 
 import typer
 
-from equipoise.cli import options as o
 from equipoise.cli.console import findings_lines, note
-from equipoise.cli.reading import coding_of
+from equipoise.cli.option_groups import with_groups
+from equipoise.cli.reading import LabelOptions
 
 EXAMPLE = "Example: equipoise init train.csv --label species -o study.yaml"
 
 
+@with_groups
 def run(
+    *,
     table: Annotated[Path, typer.Argument(help="CSV or Parquet with labels and features.")],
-    label: o.LabelColumn = None,
-    labels: o.LabelColumns = None,
-    delimiter: o.Delimiter = "|",
-    kind: o.KindOption = None,
-    positive: o.Positive = None, negative: o.Negative = None, unknown: o.Unknown = None,
-    empty_token: o.EmptyTokens = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
+    columns: LabelOptions,
     out: Annotated[Path, typer.Option("--out", "-o", help="Study to write.")] = Path("study.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing study.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write a commented study for a feature table, with the arms that fit its labels."""
     from equipoise._core.files import write_text
     from equipoise._core.words import say
     from equipoise.diagnosis import diagnose
     from equipoise.errors import UsageError
     from equipoise.io import feature_table
-    from equipoise.studies.default_study import study_template, table_spec
+    from equipoise.studies.default_study import study_template, table_data
 
     if out.exists() and not force:
         raise UsageError(say("--out", "name a new file", f"{out}, which exists", "Use --force."))
-    coding = coding_of(positive, negative, unknown, empty_token)
-    spec = table_spec(table, label, labels, delimiter, kind, id_column, group, coding)
-    _, found, features = feature_table(
-        table,
-        label=spec.label,
-        labels=spec.labels,
-        delimiter=spec.delimiter,
-        kind=spec.kind,
-        id_column=spec.id,
-        group_column=spec.group,
-        coding=spec.coding,
-    )
+    spec = table_data(table, columns.described)
+    _, found, features = feature_table(table, **columns.where)
     write_text(out, study_template(spec, found, len(features), out))
     note("\n".join(findings_lines(diagnose(found))))
     typer.echo(f"{out}: {len(found)} rows, {len(features)} features, {found.num_classes} "

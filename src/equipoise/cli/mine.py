@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import fail_on, note, print_json, progress
+from equipoise.cli.console import fail_on, note, print_json, progress, split_list
 from equipoise.cli.mining_lines import is_first, mined_dict, mined_lines, mining_lines
 
 EXAMPLE = "Example: equipoise mine train.csv --label y --ratio 3"
@@ -40,8 +40,11 @@ def run(
     from equipoise.studies.default_study import mine_study_from
     from equipoise.studies.mine_run import plan_mining, run_mining
 
-    study = mine_study_from(source, label=label, labels=labels, id_column=id_column, group=group,
-                            negative=negative, ratio=ratio, assignments=settings)  # fmt: skip
+    words = {"label": label, "labels": split_list(labels), "id": id_column, "group": group}
+    study = mine_study_from(
+        source, {key: word for key, word in words.items() if word is not None},
+        negative=negative, ratio=ratio, assignments=settings,
+    )  # fmt: skip
     plan = plan_mining(study, allow_code=allow_code)
     if is_first():
         note("\n".join(mining_lines(plan)))

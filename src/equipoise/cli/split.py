@@ -9,18 +9,18 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import numbers, print_json, split_list
+from equipoise.cli.option_groups import with_groups
 from equipoise.cli.proof import proof_lines
-from equipoise.cli.reading import coding_of, labels_of
+from equipoise.cli.reading import LabelOptions
 
 EXAMPLE = "Example: equipoise split labels.csv --labels A,B,C,D --groups patient -o parts"
 
 
+@with_groups
 def run(
+    *,
     source: Annotated[Path, typer.Argument(help="CSV, Parquet or class folder with labels.")],
-    label: o.LabelColumn = None, labels: o.LabelColumns = None, delimiter: o.Delimiter = "|",
-    kind: o.KindOption = None, id_column: o.IdColumn = None, group: o.GroupColumn = None,
-    positive: o.Positive = None, negative: o.Negative = None, unknown: o.Unknown = None,
-    empty_token: o.EmptyTokens = None,
+    columns: LabelOptions,
     fractions: o.Fractions = None, folds: o.Folds = None, min_per_part: o.MinPerPart = 1,
     long_tail: o.LongTail = False, ratio: o.TailRatio = None, shape: o.TailShape = None,
     total: o.TailTotal = None, order: o.TailOrder = None, test_per_class: o.TestPerClass = None,
@@ -30,15 +30,20 @@ def run(
 ) -> None:  # fmt: skip
     """Split a label table (or class folder) and write the parts with the proof."""
     from equipoise.splits import split_summary
-    from equipoise.studies.parts import LongTail, draw_splits, splits_dict, write_splits
-    from equipoise.studies.table_copies import table_copies, told_of
+    from equipoise.studies.split_files import (
+        LongTail,
+        draw_splits,
+        splits_dict,
+        table_copies,
+        told_of,
+        write_splits,
+    )
 
     shares, ratios = numbers("--fractions", fractions), numbers("--ratio", ratio, ":")
     each = (val_per_class, test_per_class)
     tail = LongTail.from_options(long_tail, ratios, shape, total, each, split_list(order))
-    coding = coding_of(positive, negative, unknown, empty_token)
-    found = labels_of(source, label, labels, delimiter, kind, id_column, group, coding)
-    copies = table_copies(source, found, [label, *(split_list(labels) or ()), id_column, group])
+    found = columns.read(source)
+    copies = table_copies(source, found, columns.named)
     made = draw_splits(found, fractions=shares, folds=folds, min_per_part=min_per_part,
                        long_tail=tail, seed=seed, copies=copies)  # fmt: skip
     summary, said = split_summary(made, found), told_of(copies, made, found)

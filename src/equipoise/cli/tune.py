@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import fail_on, findings_lines, note, print_json, split_list, table
+from equipoise.cli.console import fail_on, findings_lines, note, print_json, table
 from equipoise.cli.objective import ObjectiveOptions, in_names_order, parse_target
 from equipoise.cli.option_groups import with_groups
-from equipoise.cli.reading import coding_of
+from equipoise.cli.reading import ScoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,31 +31,17 @@ def run(
     target_prior: o.TargetPriorOption = "validation",
     deployment: o.Deployment = None,
     calibration: o.Calibration = "auto",
-    score_kind: o.ScoreKind = None,
-    columns: o.ScoreColumns = None,
-    label: o.LabelColumn = None,
-    labels: o.LabelColumns = None,
-    id_column: o.IdColumn = None,
-    group: o.GroupColumn = None,
-    delimiter: o.Delimiter = "|",
-    positive: o.Positive = None,
-    negative: o.Negative = None,
-    unknown: o.Unknown = None,
-    empty_token: o.EmptyTokens = None,
+    table: ScoreOptions,
     seed: o.Seed = 0,
     as_json: o.Json = False,
-    least: o.FailOn = None,
+    fail: o.FailOn = None,
 ) -> None:
     """Calibrate and choose thresholds on validation rows; write them as JSON."""
     from equipoise.artifacts import Scores
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose
-    from equipoise.io.scores import read_named_scores
 
-    coding = {**coding_of(positive, negative, unknown, empty_token), "delimiter": delimiter}
-    found, called = read_named_scores(scores, score_kind, split_list(columns), label,
-                                      split_list(labels), id_column, group, "val",
-                                      coding=coding)  # fmt: skip
+    found, called = table.read(scores, "val")
     new = None if deployment is None else Scores.load(deployment)
     target = in_names_order("--target-prior", parse_target(target_prior), found.names)
     rule = tune(
@@ -76,7 +62,7 @@ def run(
     else:
         typer.echo(f"{rule_table(rule)}\nRule: {out}")
         note("\n".join(findings_lines(findings)) if findings else "")
-    fail_on(findings, least)
+    fail_on(findings, fail)
 
 
 def rule_table(rule: DecisionRule) -> str:

@@ -3,63 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise._core.words import say
-from equipoise.artifacts.labels import Kind, Labels
+from equipoise.artifacts import Labels
 from equipoise.errors import DataError
-from equipoise.io.coding import DEFAULT, LabelCoding
-from equipoise.io.labels import labels_from_table
+from equipoise.io.labels import LabelColumns
 from equipoise.io.tables import require_columns
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-class LabelColumns:
-    """Where the labels of a table stand; see :func:`equipoise.io.read_labels`."""
+def read_if_named(
+    columns: LabelColumns, frame: pl.DataFrame, fallback_id: str | None = None
+) -> Labels | None:
+    """Return the labels of a table, or None where no column of labels is named.
 
-    def __init__(
-        self,
-        label: str | None,
-        labels: Sequence[str] | None,
-        delimiter: str,
-        kind: Kind | None,
-        id_column: str | None,
-        group_column: str | None,
-        names: Sequence[str] | None,
-        coding: LabelCoding = DEFAULT,
-    ) -> None:
-        self.label, self.labels, self.delimiter, self.kind = label, labels, delimiter, kind
-        self.id_column, self.group_column, self.names = id_column, group_column, names
-        self.coding = coding
-
-    @property
-    def named(self) -> list[str]:
-        """All columns that are named."""
-        some = [self.label, *(self.labels or ()), self.id_column, self.group_column]
-        return [c for c in some if c is not None]
-
-    def read(self, frame: pl.DataFrame, fallback_id: str | None = None) -> Labels | None:
-        """Return the labels, or None where no column of labels is named."""
-        require_columns(frame, "columns", self.named)
-        if self.label is None and self.labels is None:
-            return None
-        known = self.id_column
-        if known is None and fallback_id is not None and frame[fallback_id].is_unique().all():
-            known = fallback_id
-        return labels_from_table(
-            frame,
-            self.label,
-            self.labels,
-            self.delimiter,
-            self.kind,
-            known,
-            self.group_column,
-            self.names,
-            self.coding,
-        )
+    Args:
+        columns: Where labels stand.
+        frame: The table.
+        fallback_id: Column that names rows where none is, if its entries are unique.
+    """
+    require_columns(frame, "columns", columns.named)
+    if columns.label is None and columns.labels is None:
+        return None
+    if (
+        columns.id_column is None
+        and fallback_id is not None
+        and frame[fallback_id].is_unique().all()
+    ):
+        columns = replace(columns, id_column=fallback_id)
+    return columns.read(frame)
 
 
 def read_parquet_columns(

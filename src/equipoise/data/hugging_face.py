@@ -16,7 +16,7 @@ from equipoise.data._rows import Rows
 from equipoise.data.decoding import ImageSettings, decode_image, image_tensor
 from equipoise.errors import DataError, UsageError
 from equipoise.io.coding import DEFAULT, LabelCoding
-from equipoise.io.labels import labels_from_table
+from equipoise.io.labels import LabelColumns
 
 
 class _Source(Protocol):
@@ -149,8 +149,8 @@ def _labels(
 
     if label is None and labels is None:
         return None
-    columns = [c for c in (label, *(labels or ())) if c is not None]
-    values = {c: list(dataset[c]) for c in columns}
+    named = [c for c in (label, *(labels or ())) if c is not None]
+    values = {c: list(dataset[c]) for c in named}
     if label is not None and labels is None:
         names = names or _class_names(dataset, label)
         if isinstance(values[label][0], (list, tuple, np.ndarray)):
@@ -160,7 +160,8 @@ def _labels(
     except (TypeError, pl.exceptions.PolarsError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(say("labels", "be columns of one type", reason)) from error
-    return labels_from_table(frame, label, labels, "|", kind, None, None, names, coding)
+    columns = LabelColumns(label, labels, kind=kind, names=names, coding=coding)
+    return columns.read(frame)
 
 
 def _from_lists(rows: Sequence[Any], column: str, names: Sequence[str] | None) -> Labels:

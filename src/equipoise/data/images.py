@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,12 @@ from torch import Tensor
 
 from equipoise._core.fingerprint import fingerprint_array, fingerprint_config
 from equipoise._core.words import listed, one_of, say
-from equipoise.artifacts.labels import Kind, Labels
-from equipoise.data._columns import LabelColumns, read_parquet_columns
+from equipoise.artifacts.labels import Labels
+from equipoise.data._columns import read_if_named, read_parquet_columns
 from equipoise.data._rows import Rows
 from equipoise.data.decoding import ImageSettings, decode_image, formats, probe_image
 from equipoise.errors import DataError, UsageError
-from equipoise.io.coding import DEFAULT, LabelCoding
-from equipoise.io.labels import read_labels
+from equipoise.io.labels import LabelArguments, LabelColumns, read_labels
 from equipoise.io.tables import read_table, require_columns, to_table
 
 OnBroken = Literal["error", "leave_out"]
@@ -234,18 +233,11 @@ class ImageFiles(ImageRows):
         path_column: str,
         *,
         root: str | Path | None = None,
-        label: str | None = None,
-        labels: Sequence[str] | None = None,
-        delimiter: str = "|",
-        kind: Kind | None = None,
-        id_column: str | None = None,
-        group_column: str | None = None,
-        names: Sequence[str] | None = None,
-        coding: LabelCoding = DEFAULT,
         settings: ImageSettings | None = None,
         on_broken: OnBroken = "error",
         check: Check = "decode",
         num_threads: int | None = None,
+        **where: Unpack[LabelArguments],
     ) -> ImageFiles:
         """Read paths and labels from a table.
 
@@ -254,10 +246,10 @@ class ImageFiles(ImageRows):
             path_column: Column of paths. They serve as ids unless ``id_column`` is given.
             root: Folder that relative paths start from; None takes the table's folder (for a data
                 frame: the working directory).
-            label: As in :func:`equipoise.io.read_labels`, and so are the arguments up to
-                ``names``; ``coding`` holds its last four (``LabelCoding.of``). With neither
-                ``label`` nor ``labels`` there are no labels.
             settings: As in the class, and so are those after it.
+            where: Keywords of :func:`equipoise.io.read_labels`, or its last four as one
+                ``coding`` (``LabelCoding.of``). With neither ``label`` nor ``labels`` there are no
+                labels.
 
         Raises:
             DataError: as the class, and a missing column or an empty path.
@@ -271,12 +263,10 @@ class ImageFiles(ImageRows):
         if empty:
             found = f"{len(empty)} empty entries (first: row {empty[0]})"
             raise DataError(say(f"column {path_column}", "have a path in each row", found))
-        columns = LabelColumns(
-            label, labels, delimiter, kind, id_column, group_column, names, coding
-        )
+        columns = LabelColumns.of(**where)
         return cls(
             [base / str(path) for path in paths],
-            columns.read(frame, path_column),
+            read_if_named(columns, frame, path_column),
             settings=settings,
             on_broken=on_broken,
             check=check,
@@ -389,25 +379,18 @@ class ImageBytes(ImageRows):
         source: str | Path | Sequence[str | Path],
         image_column: str,
         *,
-        label: str | None = None,
-        labels: Sequence[str] | None = None,
-        delimiter: str = "|",
-        kind: Kind | None = None,
-        id_column: str | None = None,
-        group_column: str | None = None,
-        names: Sequence[str] | None = None,
-        coding: LabelCoding = DEFAULT,
         settings: ImageSettings | None = None,
         on_broken: OnBroken = "error",
         check: Check = "decode",
         num_threads: int | None = None,
+        **where: Unpack[LabelArguments],
     ) -> ImageBytes:
         """Read images and labels from one or several Parquet files; other columns stay unread.
 
         Args:
             source: One file, or several of one schema, taken one after the other.
             image_column: Column of bytes.
-            label: As in :meth:`ImageFiles.from_table`, and so are the others. Ids also name the
+            settings: As in :meth:`ImageFiles.from_table`, and so are the others. Ids also name the
                 images in messages.
 
         Raises:
@@ -415,10 +398,9 @@ class ImageBytes(ImageRows):
         """
         import polars as pl
 
-        columns = LabelColumns(
-            label, labels, delimiter, kind, id_column, group_column, names, coding
-        )
+        columns = LabelColumns.of(**where)
         frame = read_parquet_columns(source, [image_column, *columns.named])
+        own = columns.id_column
         images = frame[image_column]
         if isinstance(images.dtype, pl.Struct) and "bytes" in images.struct.fields:
             images = images.struct.field("bytes")  # as Hugging Face writes images
@@ -426,8 +408,8 @@ class ImageBytes(ImageRows):
             raise DataError(say(f"column {image_column}", "hold bytes", f"type {images.dtype}"))
         return cls(
             images.to_list(),
-            columns.read(frame),
-            image_names=None if id_column is None else [str(i) for i in frame[id_column]],
+            read_if_named(columns, frame),
+            image_names=None if own is None else [str(i) for i in frame[own]],
             settings=settings,
             on_broken=on_broken,
             check=check,

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.words import listed, say
-from equipoise.artifacts.labels import Kind
-from equipoise.data._columns import LabelColumns
+from equipoise.data._columns import read_if_named
 from equipoise.data.arrays import ArrayDataset
 from equipoise.errors import DataError
-from equipoise.io.coding import DEFAULT, LabelCoding
+from equipoise.io.labels import LabelArguments, LabelColumns
 from equipoise.io.tables import as_numbers, read_table, require_columns, to_table
 
 if TYPE_CHECKING:
@@ -57,20 +56,11 @@ class FeatureTable(ArrayDataset):
         source: Any,
         *,
         features: Sequence[str] | None = None,
-        label: str | None = None,
-        labels: Sequence[str] | None = None,
-        delimiter: str = "|",
-        kind: Kind | None = None,
-        id_column: str | None = None,
-        group_column: str | None = None,
-        names: Sequence[str] | None = None,
-        coding: LabelCoding = DEFAULT,
+        **where: Unpack[LabelArguments],
     ) -> None:
         frame = read_table(source) if isinstance(source, (str, Path)) else to_table(source)
-        columns = LabelColumns(
-            label, labels, delimiter, kind, id_column, group_column, names, coding
-        )
-        found = columns.read(frame)
+        columns = LabelColumns.of(**where)
+        found = read_if_named(columns, frame)
         if features is None:
             features = [c for c in frame.columns if c not in columns.named]
         require_columns(frame, "features", features)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.words import hint, say
-from equipoise.artifacts.labels import Kind, Labels
+from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError
-from equipoise.io.coding import DEFAULT, LabelCoding
-from equipoise.io.labels import labels_from_table
+from equipoise.io.labels import LabelArguments, LabelColumns
 from equipoise.io.tables import as_numbers, read_table, require_columns, to_table
 
 if TYPE_CHECKING:
@@ -42,17 +41,7 @@ def _check_features(frame: pl.DataFrame) -> None:
 
 
 def feature_table(
-    source: Any,
-    *,
-    label: str | None = None,
-    labels: Sequence[str] | None = None,
-    delimiter: str = "|",
-    kind: Kind | None = None,
-    id_column: str | None = None,
-    group_column: str | None = None,
-    names: Sequence[str] | None = None,
-    coding: LabelCoding = DEFAULT,
-    columns: Sequence[str] | None = None,
+    source: Any, *, columns: Sequence[str] | None = None, **where: Unpack[LabelArguments]
 ) -> tuple[NDArray[np.float32], Labels, tuple[str, ...]]:
     """Read a table of numbers and its labels: every column that is not named is a feature.
 
@@ -60,9 +49,9 @@ def feature_table(
 
     Args:
         source: Path of a CSV or Parquet file, or a data frame.
-        label: As in :func:`read_labels`, and so are the other arguments but the last;
-            ``coding`` holds its last four (``LabelCoding.of``).
         columns: The features, in order; None takes every column that is not named otherwise.
+        where: Keywords of :func:`read_labels`, or its last four as one ``coding``
+            (``LabelCoding.of``).
 
     Returns:
         Features (N, F) float32, labels, and the F column names.
@@ -79,10 +68,8 @@ def feature_table(
         ([[0.5], [1.5]], ('no', 'yes'), ('x',))
     """
     frame = read_table(source) if isinstance(source, (str, Path)) else to_table(source)
-    found = labels_from_table(
-        frame, label, labels, delimiter, kind, id_column, group_column, names, coding
-    )
-    named = {label, *(labels or ()), id_column, group_column}
+    labelled = LabelColumns.of(**where)
+    found, named = labelled.read(frame), labelled.named
     if columns is not None:
         require_columns(frame, "features", columns)
     rest = as_numbers(frame, columns or [c for c in frame.columns if c not in named])
@@ -90,12 +77,12 @@ def feature_table(
     features = rest.cast(dict.fromkeys(rest.columns, float)).to_numpy().astype(np.float32)
     bad = ~np.isfinite(features)
     if bad.any():
-        where = [f"{rest.columns[i]} ({int(bad[:, i].sum())})" for i in np.flatnonzero(bad.any(0))]
+        at = [f"{rest.columns[i]} ({int(bad[:, i].sum())})" for i in np.flatnonzero(bad.any(0))]
         raise DataError(
             say(
                 "features",
                 "be finite numbers in every row",
-                f"missing or infinite values in {', '.join(where[:10])}",
+                f"missing or infinite values in {', '.join(at[:10])}",
                 "Fill them in (for example by the median of the training part) or drop the column.",
             )
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,54 +45,109 @@ def _side_column(frame: pl.DataFrame, argument: str, name: str | None) -> NDArra
     return as_text(column.to_list())
 
 
-def labels_from_table(
-    frame: pl.DataFrame,
-    label: str | None,
-    labels: Sequence[str] | None,
-    delimiter: str,
-    kind: Kind | None,
-    id_column: str | None,
-    group_column: str | None,
-    names: Sequence[str] | None,
-    coding: LabelCoding = DEFAULT,
-) -> Labels:
-    """Read the label columns of a table; see :func:`read_labels`."""
-    if (label is None) == (labels is None):
-        raise UsageError(
-            say(
-                "label and labels",
-                "be given, exactly one of the two",
-                "neither" if label is None else "both",
-                Message(
-                    Argument("label"),
-                    " names one column (classes, or 'A|D'); ",
-                    Argument("labels"),
-                    f" one column per label. Columns: {', '.join(frame.columns[:20])}.",
-                ),
+class OtherLabelArguments(TypedDict, total=False):
+    """The keywords of :class:`LabelArguments` but the first."""
+
+    labels: Sequence[str] | None
+    delimiter: str
+    kind: Kind | None
+    id_column: str | None
+    group_column: str | None
+    names: Sequence[str] | None
+    positive: Tokens
+    negative: Tokens
+    unknown: Tokens
+    empty_token: Tokens
+    coding: LabelCoding
+    """The four before it, as one."""
+
+
+class LabelArguments(OtherLabelArguments, total=False):
+    """Keywords of every reader that say where labels stand in a table; see :func:`read_labels`."""
+
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelColumns:
+    """The same as one record, with the codings joined: see :meth:`of`.
+
+    Example:
+        >>> LabelColumns.of(labels=["A", "B"], id_column="row").named
+        ['A', 'B', 'row']
+    """
+
+    label: str | None = None
+    labels: Sequence[str] | None = None
+    delimiter: str = "|"
+    kind: Kind | None = None
+    id_column: str | None = None
+    group_column: str | None = None
+    names: Sequence[str] | None = None
+    coding: LabelCoding = DEFAULT
+
+    @classmethod
+    def of(
+        cls,
+        positive: Tokens = None,
+        negative: Tokens = None,
+        unknown: Tokens = None,
+        empty_token: Tokens = None,
+        **where: Any,
+    ) -> LabelColumns:
+        """Return the record of keywords as :class:`LabelArguments` has them."""
+        if "coding" not in where:
+            where["coding"] = LabelCoding.of(positive, negative, unknown, empty_token)
+        return cls(**where)
+
+    @property
+    def named(self) -> list[str]:
+        """All columns that are named."""
+        some = [self.label, *(self.labels or ()), self.id_column, self.group_column]
+        return [c for c in some if c is not None]
+
+    def read(self, frame: pl.DataFrame) -> Labels:
+        """Return the labels of a table."""
+        if (self.label is None) == (self.labels is None):
+            raise UsageError(
+                say(
+                    "label and labels",
+                    "be given, exactly one of the two",
+                    "neither" if self.label is None else "both",
+                    Message(
+                        Argument("label"),
+                        " names one column (classes, or 'A|D'); ",
+                        Argument("labels"),
+                        f" one column per label. Columns: {', '.join(frame.columns[:20])}.",
+                    ),
+                )
             )
-        )
-    ids = _side_column(frame, "id_column", id_column)
-    groups = _side_column(frame, "group_column", group_column)
-    if label is not None:
-        require_columns(frame, "label", [label])
-        values, kind, known = label_column(frame[label], delimiter, kind, names, coding)
-        return Labels.from_array(values, kind=kind, names=known, ids=ids, groups=groups)
-    columns = list(labels or ())
-    require_columns(frame, "labels", columns)
-    if kind == "multiclass" or not columns:
-        raise UsageError(
-            say(
-                "labels",
-                hint("be columns of {kind=multilabel}"),
-                f"kind={kind!r}, {columns}",
+        ids = _side_column(frame, "id_column", self.id_column)
+        groups = _side_column(frame, "group_column", self.group_column)
+        if self.label is not None:
+            require_columns(frame, "label", [self.label])
+            values, kind, known = label_column(
+                frame[self.label], self.delimiter, self.kind, self.names, self.coding
             )
-        )
-    if coding.empty_token is not None:
-        do = hint("An empty entry of a column means what {negative=} or {unknown=} says.")
-        expected = hint("go with {label=}, one column")
-        raise UsageError(say("empty_token", expected, f"columns {columns}", do))
-    hot = binary_columns([frame[c] for c in columns], [f"column {c}" for c in columns], coding)
-    return Labels.from_array(hot, kind="multilabel", names=names or columns, ids=ids, groups=groups)
+            return Labels.from_array(values, kind=kind, names=known, ids=ids, groups=groups)
+        columns = list(self.labels or ())
+        require_columns(frame, "labels", columns)
+        if self.kind == "multiclass" or not columns:
+            raise UsageError(
+                say(
+                    "labels",
+                    hint("be columns of {kind=multilabel}"),
+                    f"kind={self.kind!r}, {columns}",
+                )
+            )
+        if self.coding.empty_token is not None:
+            do = hint("An empty entry of a column means what {negative=} or {unknown=} says.")
+            expected = hint("go with {label=}, one column")
+            raise UsageError(say("empty_token", expected, f"columns {columns}", do))
+        called = [f"column {c}" for c in columns]
+        hot = binary_columns([frame[c] for c in columns], called, self.coding)
+        names = self.names or columns
+        return Labels.from_array(hot, kind="multilabel", names=names, ids=ids, groups=groups)
 
 
 def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
@@ -200,21 +256,7 @@ def _is_saved(path: Path) -> bool:
     return is_parquet and "equipoise" in pl.read_parquet_metadata(path)
 
 
-def read_labels(
-    source: Any,
-    *,
-    label: str | None = None,
-    labels: Sequence[str] | None = None,
-    delimiter: str = "|",
-    kind: Kind | None = None,
-    id_column: str | None = None,
-    group_column: str | None = None,
-    names: Sequence[str] | None = None,
-    positive: Tokens = None,
-    negative: Tokens = None,
-    unknown: Tokens = None,
-    empty_token: Tokens = None,
-) -> Labels:
+def read_labels(source: Any, **where: Unpack[LabelArguments]) -> Labels:
     """Read labels from a file, a folder, a data frame or an array.
 
     Use when the labels are not yet an array. What a source means:
@@ -272,27 +314,25 @@ def read_labels(
         >>> read_labels(table, label="finding").values.tolist()
         [[1, 1], [0, 0], [0, 1]]
     """
+    columns = LabelColumns.of(**where)
+    kind, names, coding = columns.kind, columns.names, columns.coding
     if kind is not None:
         one_of("kind", kind, KINDS)
     if isinstance(source, Labels):
         return source
-    coding = LabelCoding.of(positive, negative, unknown, empty_token)
     if isinstance(source, (np.ndarray, list, tuple)):
         return _from_values(source, kind, names, coding)
     if not isinstance(source, (str, Path)):
-        frame = to_table(source)
-    else:
-        path = Path(source)
-        if path.is_dir():
-            return _from_folder(path, names)
-        if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
-            return _from_numpy_file(path, label, kind, names, coding)
-        if path.exists() and not is_table_path(path):
-            what = "be a table (.csv, .tsv, .parquet), .npy, .npz or a folder"
-            raise DataError(say(str(path), what, f"'{path.suffix}'", "Convert it."))
-        frame = read_table(path)
-        if label is None and labels is None and _is_saved(path):
-            return Labels.load(path)
-    return labels_from_table(
-        frame, label, labels, delimiter, kind, id_column, group_column, names, coding
-    )
+        return columns.read(to_table(source))
+    path = Path(source)
+    if path.is_dir():
+        return _from_folder(path, names)
+    if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
+        return _from_numpy_file(path, columns.label, kind, names, coding)
+    if path.exists() and not is_table_path(path):
+        what = "be a table (.csv, .tsv, .parquet), .npy, .npz or a folder"
+        raise DataError(say(str(path), what, f"'{path.suffix}'", "Convert it."))
+    frame = read_table(path)
+    if columns.label is None and columns.labels is None and _is_saved(path):
+        return Labels.load(path)
+    return columns.read(frame)

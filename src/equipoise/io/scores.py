@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from equipoise.artifacts import DecisionRule, Labels, Scores
 from equipoise.artifacts.scores import SCORE_KINDS, Part
 from equipoise.errors import DataError, UsageError
 from equipoise.io import as_numbers, read_labels, read_table
+from equipoise.io.labels import LabelArguments, OtherLabelArguments
 
 NAMES = "label_names"
 
@@ -92,17 +93,19 @@ def named_columns(
     return names
 
 
+class ScoreArguments(OtherLabelArguments, total=False):
+    """Keywords of readers of scores beside those of :func:`equipoise.io.read_labels`."""
+
+    split: Part
+    rule: DecisionRule | None
+
+
 def read_scores(
     path: str | Path,
     score_kind: str | None = None,
     columns: Sequence[str] | None = None,
     label: str | None = None,
-    labels: Sequence[str] | None = None,
-    id_column: str | None = None,
-    group_column: str | None = None,
-    split: Part = "val",
-    rule: DecisionRule | None = None,
-    coding: Mapping[str, Any] | None = None,
+    **more: Unpack[ScoreArguments],
 ) -> Scores:
     """Read scores: a file written by :meth:`Scores.save`, or a table with its kind declared.
 
@@ -115,14 +118,9 @@ def read_scores(
         columns: The score columns; or one (N, C) array of an npz file, whose columns have the
             names in its array `label_names` where there is one.
         label: The column of the true class, or of several labels as "A|D".
-        labels: The columns of the true labels, one each; or one (N, L) array of an npz file.
-        id_column: Column of row ids.
-        group_column: Column of groups.
-        split: Which part the rows are.
-        rule: The rule that the scores are for.
-        coding: What entries of label columns stand for, as arguments of
-            :func:`equipoise.io.read_labels`: positive, negative, unknown, empty_token,
-            delimiter.
+        more: ``labels``, the columns of the true labels, one each, or one (N, L) array of an npz
+            file, and the other keywords of :func:`equipoise.io.read_labels`; ``split``, which part
+            the rows are; ``rule``, the rule that the scores are for.
 
     Returns:
         Scores whose columns have the names, and the order, of the rule or else of the labels.
@@ -132,22 +130,17 @@ def read_scores(
             expected.
         UsageError: the kind is not declared, or columns are not named.
     """
-    return read_named_scores(
-        path, score_kind, columns, label, labels, id_column, group_column, split, rule, coding
-    )[0]
+    return read_named_scores(path, score_kind, columns, label=label, **more)[0]
 
 
 def read_named_scores(
     path: str | Path,
     score_kind: str | None = None,
     columns: Sequence[str] | None = None,
-    label: str | None = None,
-    labels: Sequence[str] | None = None,
-    id_column: str | None = None,
-    group_column: str | None = None,
+    *,
     split: Part = "val",
     rule: DecisionRule | None = None,
-    coding: Mapping[str, Any] | None = None,
+    **where: Unpack[LabelArguments],
 ) -> tuple[Scores, tuple[str, ...]]:
     """Return what :func:`read_scores` does, and the names of the score columns in its order."""
     file = Path(path)
@@ -157,7 +150,8 @@ def read_named_scores(
             saved = saved.in_order(rule.names)
         return saved, saved.names
     frame, arrays = read_arrays(file) if file.suffix == ".npz" else (read_table(file), {})
-    columns, labels = named_columns(columns, arrays), named_columns(labels, arrays)
+    columns = named_columns(columns, arrays)
+    labels = named_columns(where.get("labels"), arrays)
     if score_kind is None or columns is None:
         raise UsageError(
             say(
@@ -173,16 +167,10 @@ def read_named_scores(
         raise DataError(say(str(path), f"hold the score columns {list(columns)}", f"no {missing}"))
     called = array_names(columns, arrays)
     names = None if rule is None else rule.names
-    truth = read_labels(
-        frame,
-        label=label,
-        labels=list(labels) if labels else None,
-        id_column=id_column,
-        group_column=group_column,
-        names=_label_names(frame, label, labels, names, called, arrays, coding or {}),
-        kind="multilabel" if labels else None,
-        **(coding or {}),
-    )
+    where["labels"] = list(labels) if labels else None
+    where["kind"] = "multilabel" if labels else None
+    where["names"] = _label_names(frame, where, labels, names, called, arrays)
+    truth = read_labels(frame, **where)
     if names is not None:
         truth = _in_rule_order(truth, names)
     order = bind_columns(called, truth.names, () if rule is None else rule.score_names)
@@ -275,33 +263,37 @@ def _warn(message: str, width: int) -> None:
 
 def _label_names(
     frame: Any,
-    label: str | None,
+    where: LabelArguments,
     labels: Sequence[str] | None,
     names: Sequence[str] | None,
     called: Sequence[str],
     arrays: Mapping[str, Sequence[str]],
-    coding: Mapping[str, Any],
 ) -> Sequence[str] | None:
     """Return the names to read labels by: the rule's, or the score columns where they are such.
 
     The labels of an (N, L) array have those of the array `label_names`, or else of the rule.
     """
+    label = where.get("label")
     if labels or label is None:
         whole = labels is not None and array_names(labels, arrays) is not labels
         plain = any(list(labels or ()) == list(parts) for parts in arrays.values())
         return arrays[NAMES] if whole else names if plain else None
     if names is not None:
         return names
-    return _classes_among(frame, label, called, coding)
+    return _classes_among(frame, label, called, where)
+
+
+_CODED = ("delimiter", "positive", "negative", "unknown", "empty_token", "coding")
 
 
 def _classes_among(
-    frame: Any, label: str, called: Sequence[str], coding: Mapping[str, Any]
+    frame: Any, label: str, called: Sequence[str], where: LabelArguments
 ) -> Sequence[str] | None:
     """Return the score columns as classes where they name them; a part of them is refused."""
     if label not in frame.columns or len(called) < 2:
         return None
-    found = set(read_labels(frame, label=label, **coding).names)
+    coded: Any = {k: v for k, v in where.items() if k in _CODED}
+    found = set(read_labels(frame, label=label, **coded).names)
     for known in (called, _bare(called, found)):
         if known is None or not found & set(known):
             continue

@@ -34,135 +34,106 @@ _REFERENCES = {
 }
 
 
-def table_spec(
-    table: str | Path,
-    label: str | None,
-    labels: str | None,
-    delimiter: str,
-    kind: str | None,
-    id_column: str | None,
-    group: str | None,
-    coding: Mapping[str, Sequence[str] | None] | None = None,
-) -> TableData:
-    """Return the data part of a study from command-line words."""
-    data: dict[str, Any] = {
-        "path": str(table),
-        "label": label,
-        "labels": None if labels is None else [p.strip() for p in labels.split(",")],
-        "delimiter": delimiter,
-        "kind": kind,
-        "id": id_column,
-        "group": group,
-        **{key: list(tokens) for key, tokens in (coding or {}).items() if tokens},
-    }
-    data = {k: v for k, v in data.items() if v is not None}
-    spec = parse_study({"data": data, "arms": ["none"]}, "options").data
+def table_data(table: str | Path, described: Mapping[str, Any]) -> TableData:
+    """Return the data part of a study of a table.
+
+    Args:
+        table: CSV or Parquet.
+        described: Its labels, ids and groups, under the keys of a study.
+    """
+    content = {"data": {"path": str(table), **described}, "arms": ["none"]}
+    spec = parse_study(content, "options").data
     if not isinstance(spec, TableData):
         raise TypeError(type(spec).__name__)
     return spec
 
 
-_STUDY_OR_TABLE = hint("be a study (.yaml), or come with {label=}")
-
-
-def _in_the_study(*names: str) -> Message:
-    """Return why arguments that describe a table do not go with a study."""
-    first: list[str | Argument] = []
-    for name in names:
-        first += [Argument(name, quoted=True), ", "]
-    return Message(
-        *first, "and how labels are coded, describe a table; a study names them under `data:`. "
-        "Change them there, or with ", Argument("assignments", "data.label=y"), ".",
-    )  # fmt: skip
+def _require_either(source: Path, described: Mapping[str, Any], do: Message) -> bool:
+    """Return whether the source is a study, or raise where words are missing or in vain."""
+    if source.suffix not in (".yaml", ".yml"):
+        if not {"label", "labels"} & set(described):
+            expected = hint("be a study (.yaml), or come with {label=}")
+            raise UsageError(say(str(source), expected, "neither", do))
+        return False
+    called = {"id": "id_column", "test_path": "test"}
+    words: list[str | Argument] = []
+    for key in described:
+        words += [", ", Argument(called.get(key, key), quoted=True)]
+    if words:
+        why = hint(
+            " of a table cannot be given beside a study, which names them under `data:`. Change "
+            "them there, or with {assignments=data.label=y}."
+        )
+        raise UsageError(Message(*words[1:], why))
+    return True
 
 
 def study_from(
-    source: Path,
-    label: str | None,
-    labels: str | None,
-    delimiter: str,
-    kind: str | None,
-    id_column: str | None,
-    group: str | None,
-    test: Path | None,
-    assignments: Sequence[str] | None,
-    coding: Mapping[str, Sequence[str] | None] | None = None,
+    source: Path, described: Mapping[str, Any], assignments: Sequence[str] | None = None
 ) -> Study:
-    """Return the study of a YAML file, or the default study of a feature table."""
-    if source.suffix in (".yaml", ".yml"):
-        described = (label, labels, kind, id_column, group, test)
-        if any(v is not None for v in described) or any((coding or {}).values()):
-            raise UsageError(_in_the_study("label", "labels", "kind", "id_column", "group", "test"))
+    """Return the study of a YAML file, or the default comparison of a feature table.
+
+    Args:
+        source: A study (.yaml), or a CSV or Parquet table.
+        described: Of a table: its labels, ids, groups and test table, under the keys of a study.
+        assignments: ``a.b=c``, each.
+
+    Raises:
+        UsageError: a study that is wrong, or words of a table beside a study, or no label.
+    """
+    do = hint("Name the label column: {label=y}, or {labels=A,B,C}.")
+    if _require_either(source, described, do):
         return load_study(source, tuple(assignments or ()))
-    if label is None and labels is None:
-        do = hint("Name the label column: {label=y}, or {labels=A,B,C}.")
-        raise UsageError(say(str(source), _STUDY_OR_TABLE, "neither", do))
-    spec = table_spec(source, label, labels, delimiter, kind, id_column, group, coding)
-    data = spec.model_dump(exclude_none=True)
-    if test is not None:
-        data["test_path"] = str(test)
-    draft = parse_study({"data": data, "arms": ["none"]}, str(source))
-    loaded = load_data(draft)
+    data = table_data(source, described).model_dump(exclude_none=True)
+    loaded = load_data(parse_study({"data": data, "arms": ["none"]}, str(source)))
     found = loaded.labels
     chosen = [m.name for m in methods_for(found.kind) if m.first_choice and m.name != "none"]
     small = loaded.features.size * found.num_classes <= _QUICK_TO_FIT
     arms = ["none", THRESHOLDS, *chosen, *DEFAULT_REFERENCES[: None if small else 1]]
     content = {"title": source.stem, "data": data, "arms": arms}
-    for assignment in assignments or ():
-        set_value(content, assignment)
-    return parse_study(yaml.safe_load(yaml.safe_dump(content)), str(source))
+    return parse_study(_changed(content, assignments or ()), str(source))
 
 
 def mine_study_from(
     source: Path,
+    described: Mapping[str, Any],
     *,
-    label: str | None = None,
-    labels: str | None = None,
-    id_column: str | None = None,
-    group: str | None = None,
     negative: str | None = None,
     ratio: float | None = None,
     assignments: Sequence[str] | None = None,
 ) -> Study:
-    """Return the study of a YAML file, or the default study of a feature table.
+    """Return the study of a YAML file, or the default mining of a feature table.
 
     Args:
         source: A study (.yaml), or a CSV or Parquet table.
-        label: Of a table: column of the label or class.
-        labels: Of a table: column of one binary label.
-        id_column: Of a table: column of row ids.
-        group: Of a table: column of groups.
+        described: Of a table: its label, ids and groups, under the keys of a study.
         negative: Class whose rows are the negatives, in place of the study's.
         ratio: First negatives per positive, in place of the study's.
         assignments: ``a.b=c``, each.
 
     Raises:
-        UsageError: a study that is wrong, options of a table beside a study, or no label.
+        UsageError: a study that is wrong, words of a table beside a study, or no label.
     """
     changes = list(assignments or ())
     if ratio is not None:
         changes.append(f"mining.ratio={ratio}")
-    columns = {"label": label, "labels": labels, "id": id_column, "group": group}
-    named = {key: value for key, value in columns.items() if value is not None}
-    if source.suffix in (".yaml", ".yml"):
-        if named:
-            raise UsageError(_in_the_study("label", "labels", "id_column", "group"))
+    if _require_either(source, described, hint("Name the label column: {label=y}.")):
         content = read_relative(source, tuple(changes))
     else:
-        if label is None and labels is None:
-            do = hint("Name the label column: {label=y}.")
-            raise UsageError(say(str(source), _STUDY_OR_TABLE, "neither", do))
-        if labels is not None:
-            named["labels"] = labels.split(",")  # type: ignore[assignment]
-        data = {"source": "table", "path": str(source), **named}
+        data = {"source": "table", "path": str(source), **described}
         training = {"lr": 2e-3, "weight_decay": 0.01}  # as `equipoise compare` trains tables
         content = {"title": source.stem, "data": data, "model": "mlp", "training": training}
-        for change in changes:
-            set_value(content, change)
-        content = yaml.safe_load(yaml.safe_dump(content))
+        content = _changed(content, changes)
     if negative is not None and isinstance(content, dict):
         content["negative"] = negative
     return parse_study(content, str(source), verb="mine")
+
+
+def _changed(content: dict[str, Any], assignments: Sequence[str]) -> Any:
+    """Return the content with changes applied, as if it had been read from a file."""
+    for assignment in assignments:
+        set_value(content, assignment)
+    return yaml.safe_load(yaml.safe_dump(content))
 
 
 def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) -> str:

@@ -16,11 +16,11 @@ from equipoise._core.words import one_of, say
 from equipoise.artifacts import Comparison, DecisionRule, Labels, Split, Trial
 from equipoise.artifacts.labels import Kind
 from equipoise.diagnosis import CheckResult, Material
+from equipoise.diagnosis.class_table import read_class_table
+from equipoise.diagnosis.logs import read_log
 from equipoise.errors import DataError, UsageError
 from equipoise.io.scores import read_scores
 from equipoise.report.findings_page import findings_page, findings_sarif
-from equipoise.studies.class_tables import read_class_table
-from equipoise.studies.logs import read_log
 from equipoise.studies.set_ups import read_setups
 
 FORMATS = ("text", "json", "sarif", "html")

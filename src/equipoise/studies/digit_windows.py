@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from equipoise._core.words import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.mining import ArrayPool, Proposals, label_proposals, sliding_windows
+from equipoise.studies.digits import scans
 
 Floats = NDArray[np.float32]
 WindowPart = Literal["train", "val", "test"]
@@ -89,7 +90,7 @@ def digit_windows(
         raise UsageError(say("digit", "lie in [0, 9]", digit))
     if not 0 < share < 1:
         raise UsageError(say("share", "lie in (0, 1)", share))
-    scans, target = _scans()
+    images_of_digits, target = scans()
     own = _deal(target, part, seed)
     rng = generator(0 if part == "test" else seed, "windows", part)
     wanted, others = own[target[own] == digit], own[target[own] != digit]
@@ -97,7 +98,7 @@ def digit_windows(
     corner = windows[:, :2].astype(np.int64)
     drawn, found, cut = [], [], []
     for number in range(images):
-        image, boxes = _mosaic(scans, wanted, others, share, rng)
+        image, boxes = _mosaic(images_of_digits, wanted, others, share, rng)
         image += rng.normal(0, noise, image.shape).astype(np.float32)
         labelled = label_proposals(windows, boxes, np.ones(len(boxes), int), image=number)
         kept = labelled.labels >= 0
@@ -109,13 +110,6 @@ def digit_windows(
     has = np.zeros(images, dtype=bool)
     has[proposals.images[proposals.labels > 0]] = True
     return DigitWindows(part, np.stack(drawn), proposals, np.concatenate(cut), has)
-
-
-def _scans() -> tuple[Floats, NDArray[np.int64]]:
-    from sklearn.datasets import load_digits
-
-    bunch: Any = load_digits()
-    return (bunch.images / 16.0).astype(np.float32), bunch.target.astype(np.int64)
 
 
 def _deal(target: NDArray[np.int64], part: WindowPart, seed: int) -> NDArray[np.int64]:

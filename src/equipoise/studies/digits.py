@@ -20,7 +20,8 @@ MOSAIC_PREVALENCES = tuple(n / 224_000 for n in (19_000, 65_000, 38_000, 105_000
 LABEL_DIGITS = (8, 3, 5, 0)
 
 
-def _scans() -> tuple[Floats, NDArray[np.int64]]:
+def scans() -> tuple[Floats, NDArray[np.int64]]:
+    """Return the scans, (1797, 8, 8) in [0, 1], and the digits."""
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
@@ -35,7 +36,7 @@ def digits(*, noise: float = 0.0, seed: int = 0) -> StudyData:
         noise: Standard deviation of Gaussian noise on pixels in [0, 1].
         seed: Of the noise.
     """
-    images, target = _scans()
+    images, target = scans()
     x = images.reshape(len(target), -1)
     x = x + generator(seed, "noise").normal(0, noise, x.shape).astype(np.float32)
     names = [str(d) for d in range(10)]
@@ -65,7 +66,7 @@ def digit_mosaics(
         test_blocks: Blocks behind ``test_rows``.
         seed: Of partition, mosaics and noise.
     """
-    images, target = _scans()
+    images, target = scans()
     if rows < blocks or test_rows < test_blocks:
         raise UsageError(say("rows", "be at least the number of blocks", (rows, test_rows)))
     member = _deal(target, blocks, test_blocks, generator(seed, "partition"))

@@ -1,8 +1,9 @@
-"""The protocol of what trains arms, and the plan that such engines work on."""
+"""The protocol of what trains arms, the plan that such engines work on, and torch's threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +18,20 @@ from equipoise.studies.schema import Job, Study
 
 if TYPE_CHECKING:
     from equipoise.training.remedy import Remedy
+
+
+@contextmanager
+def using_threads(number: int) -> Iterator[None]:
+    """Compute with so many threads; how matrix products are rounded depends on it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
 
 # Called with steps done and steps in all.
 Report = Callable[[int, int], None]

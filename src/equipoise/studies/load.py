@@ -89,18 +89,7 @@ def _of_network(
 
 def _table(spec: TableData) -> StudyData:
     def read(path: str, names: tuple[str, ...] | None) -> Any:
-        return feature_table(
-            path,
-            label=spec.label,
-            labels=spec.labels,
-            delimiter=spec.delimiter,
-            kind=spec.kind,
-            id_column=spec.id,
-            group_column=spec.group,
-            names=names,
-            coding=spec.coding,
-            columns=spec.features,
-        )
+        return feature_table(path, columns=spec.features, **spec.where(names))
 
     features, labels, columns = read(spec.path, None)
     name = Path(spec.path).name

@@ -25,17 +25,17 @@ from equipoise.data import Augmentation
 from equipoise.diagnosis import diagnose
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
-from equipoise.studies.engine import Batch, Plan, Report, in_words
+from equipoise.studies.engine import Batch, Plan, Report, in_words, using_threads
 from equipoise.studies.pools import named
 from equipoise.studies.predict import choose_device, load_network, run_network, to_device
 from equipoise.studies.rows import StudyData, copies_of, split_findings, splitter
 from equipoise.studies.schema import DATA_PATHS, Job, ModelSpec, Study
-from equipoise.studies.threads import using_threads
 from equipoise.studies.train_data import TrainRows, load_rows
 from equipoise.studies.train_model import Scales, input_scales, network_maker
 from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.faults import require_device, require_precision
-from equipoise.training.fit import planned_config, write_trial
+from equipoise.training.fit import planned_config
+from equipoise.training.folder import write_trial
 from equipoise.training.targets import with_ids
 
 

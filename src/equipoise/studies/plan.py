@@ -13,11 +13,10 @@ from equipoise._core.words import hint, say
 from equipoise.artifacts import Split
 from equipoise.errors import EquipoiseError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
-from equipoise.studies.engine import Plan
+from equipoise.studies.engine import Plan, using_threads
 from equipoise.studies.grid import settings_of
 from equipoise.studies.rows import StudyData, splitter
 from equipoise.studies.schema import Job, Study
-from equipoise.studies.threads import using_threads
 
 if TYPE_CHECKING:
     pass

@@ -22,6 +22,7 @@ from pydantic import (
 from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.io import LabelCoding
+from equipoise.io.labels import LabelArguments
 from equipoise.methods import METHODS, THRESHOLDS, get_method
 
 DATA_PATHS = ("path", "test_path", "root", "table", "offsets")
@@ -169,6 +170,19 @@ class _Labelled(Coded):
     kind: Literal["multiclass", "multilabel"] | None = None
     id: str | None = None
     group: str | None = None
+
+    def where(self, names: Sequence[str] | None = None) -> LabelArguments:
+        """Return what readers take, with the classes or labels in order where they are known."""
+        return {
+            "label": self.label,
+            "labels": self.labels,
+            "delimiter": self.delimiter,
+            "kind": self.kind,
+            "id_column": self.id,
+            "group_column": self.group,
+            "names": names,
+            "coding": self.coding,
+        }
 
 
 class _Images(Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from equipoise.data import (
     pad_batch,
 )
 from equipoise.errors import DataError
-from equipoise.io.coding import LabelCoding
 from equipoise.io.labels import read_labels
 from equipoise.io.tables import read_table
 from equipoise.studies.rows import dataset_contents, join_labels
@@ -145,16 +144,7 @@ def _named(spec: Any, names: Sequence[str] | None) -> dict[str, Any]:
         return {"names": names, "labelled": True}
     if isinstance(spec, CifarData):
         return {"labelled": True}
-    return {
-        "label": spec.label,
-        "labels": spec.labels,
-        "delimiter": spec.delimiter,
-        "kind": spec.kind,
-        "id_column": spec.id,
-        "group_column": spec.group,
-        "names": names,
-        "coding": spec.coding,
-    }
+    return dict(spec.where(names))
 
 
 def _image_settings(spec: Any) -> dict[str, Any]:
@@ -201,7 +191,7 @@ def _of_images(images: Any, name: Any, ids: NDArray[Any]) -> TrainRows:
 
 def _sequences(spec: SequenceData, path: str, named: dict[str, Any]) -> TrainRows:
     steps, offsets = _steps(path, spec.offsets)
-    labels = read_labels(spec.table, **_table_words(named)) if named else None
+    labels = read_labels(spec.table, **named) if named else None
     data = Sequences(steps, labels, offsets=offsets)
     return TrainRows(data, labels, None, pad_batch, -1, f"sequences of {Path(path).name}",
                      np.arange(len(data)))  # fmt: skip
@@ -226,18 +216,11 @@ def _steps(path: str, offsets: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _array(spec: ArrayData, path: str, named: dict[str, Any]) -> TrainRows:
-    labels = read_labels(spec.table, **_table_words(named)) if named else None
+    labels = read_labels(spec.table, **named) if named else None
     data = ArrayDataset.from_file(path, labels)
     axis = 1 if data[0][0].ndim == 3 else -1
     return TrainRows(data, labels, None, None, axis, f"array {Path(path).name}",
                      np.arange(len(data)))  # fmt: skip
-
-
-def _table_words(named: dict[str, Any]) -> dict[str, Any]:
-    """Return what `read_labels` takes, which has the coding in words."""
-    words = {key: value for key, value in named.items() if value is not None}
-    coding: LabelCoding = words.pop("coding")
-    return words | asdict(coding)
 
 
 def _table(

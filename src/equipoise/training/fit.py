@@ -13,23 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
-from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.rng import child_seed
 from equipoise._core.words import say
-from equipoise.artifacts import Correction, DecisionRule, Evaluation, Labels, Scores, Split, Trial
+from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
 from equipoise.artifacts.finding import load_findings, save_findings
 from equipoise.artifacts.scores import Part
 from equipoise.artifacts.trial import trial_folder
-from equipoise.comparison import evaluate
-from equipoise.decisions import tune
 from equipoise.diagnosis.score_checks import chance_findings
 from equipoise.errors import (
     DataError,
-    EquipoiseError,
     MissingExtraError,
     NoSkillWarning,
     UsageError,
@@ -44,6 +40,7 @@ from equipoise.training.faults import (
     require_precision,
 )
 from equipoise.training.feed import Collate, Feed
+from equipoise.training.folder import write_trial
 from equipoise.training.late import Deferred, SecondStage
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import place
@@ -112,91 +109,6 @@ def _name(part: object) -> str:
     if part is None or is_dataclass(part):
         return repr(part)
     return f"{type(part).__module__}.{getattr(part, '__qualname__', type(part).__qualname__)}"
-
-
-def write_trial(trial: Trial, weights: Mapping[str, Tensor], root: Path) -> Trial:
-    """Write a trial's folder under ``root``; trial.json comes last and marks it finished.
-
-    Beside what :meth:`equipoise.Trial.save` writes there are model.safetensors, rule.json (tuned on
-    the validation rows for the default objective, where that can be done), curves.svg, recalls.svg
-    and a model card, README.md. Findings stand in findings.json already.
-
-    Args:
-        trial: What came of training.
-        weights: Of the model, name to tensor.
-        root: The trial's folder is made under it.
-
-    Returns:
-        The trial with the name of its model file.
-    """
-    from safetensors.torch import save_file
-
-    named = replace(trial, model_file="model.safetensors")
-    folder = root / named.folder_name
-    with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
-    _write_card(named, folder)
-    named.save(root)
-    return named
-
-
-def _write_card(trial: Trial, folder: Path) -> None:
-    from equipoise.report.model_card import model_card
-
-    pictures = _pictures(trial)
-    for name, picture in pictures.items():
-        write_text(folder / name, picture)
-    rule, no_rule = _tuned(trial)
-    if rule is None:
-        (folder / "rule.json").unlink(missing_ok=True)
-    else:
-        rule.save(folder / "rule.json")
-    evaluation, no_evaluation = _judged(trial, rule)
-    found = folder / "findings.json"
-    card = model_card(
-        trial,
-        rule,
-        evaluation,
-        findings=load_findings(found) if found.exists() else (),
-        no_rule=no_rule,
-        no_evaluation=no_evaluation,
-        pictures=tuple(pictures),
-    )
-    write_text(folder / "README.md", card)
-
-
-def _pictures(trial: Trial) -> dict[str, str]:
-    # matplotlib is slow to load, and only a trial with a folder needs it.
-    from equipoise.report.pictures import recall_curves, training_curves
-
-    recalls = recall_curves(trial)
-    return {"curves.svg": training_curves(trial)} | ({"recalls.svg": recalls} if recalls else {})
-
-
-def _tuned(trial: Trial) -> tuple[DecisionRule | None, str]:
-    """Return the rule for the default objective, or why there is none: training is done."""
-    try:
-        return tune(trial.scores["val"]), ""
-    except (EquipoiseError, ValueError, ArithmeticError) as error:
-        return None, _plain(error)
-
-
-def _judged(trial: Trial, rule: DecisionRule | None) -> tuple[Evaluation | None, str]:
-    """Return the evaluation on test rows, or why there is none."""
-    test = trial.scores.get("test")
-    if test is None or test.labels is None:
-        return None, "there are no labelled test rows"
-    if rule is None:
-        return None, "there is no rule to judge"
-    counts = np.array([trial.train_counts[name] for name in test.names])
-    try:
-        return evaluate(rule, test, train_counts=counts), ""
-    except (EquipoiseError, ValueError, ArithmeticError) as error:
-        return None, _plain(error)
-
-
-def _plain(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
 
 
 Maker = Callable[[Labels], Remedy]

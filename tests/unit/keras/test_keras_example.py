@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from examples.keras_sequences import arms, network, study
+from examples.keras_sequences.data import make_binary_case, make_case
 
-from equipoise.keras.example import arms, network, study
-from equipoise.keras.example.data import make_binary_case, make_case
 from equipoise.sampling.rule_table import TAIL_COUNTS
 
 

@@ -10,9 +10,9 @@ from equipoise.studies.digits import (
     LABEL_DIGITS,
     MOSAIC_PREVALENCES,
     _deal,
-    _scans,
     digit_mosaics,
     digits,
+    scans,
 )
 
 
@@ -25,7 +25,7 @@ def test_prevalences_are_those_of_the_user() -> None:
 
 def test_no_scan_stands_in_two_blocks_and_every_block_has_every_digit() -> None:
     data = digit_mosaics(rows=600, test_rows=300, noise=0.0, blocks=6, test_blocks=4, seed=3)
-    images, _ = _scans()
+    images, _ = scans()
     index = {image.tobytes(): i for i, image in enumerate(images)}
     cells = data.features.reshape(-1, 2, 8, 2, 8).transpose(0, 1, 3, 2, 4).reshape(-1, 4, 8, 8)
     used = np.array([[index[cell.tobytes()] for cell in row] for row in cells.copy()])
@@ -40,7 +40,7 @@ def test_no_scan_stands_in_two_blocks_and_every_block_has_every_digit() -> None:
 
 def test_labels_say_which_digits_occur() -> None:
     data = digit_mosaics(rows=200, test_rows=100, noise=0.0, blocks=2, test_blocks=1)
-    images, target = _scans()
+    images, target = scans()
     kind = {image.tobytes(): int(d) for image, d in zip(images, target, strict=True)}
     cells = data.features.reshape(-1, 2, 8, 2, 8).transpose(0, 1, 3, 2, 4).reshape(-1, 4, 8, 8)
     for row, labels in zip(cells.copy(), data.labels.values, strict=True):
@@ -49,7 +49,7 @@ def test_labels_say_which_digits_occur() -> None:
 
 
 def test_every_block_holds_every_digit() -> None:
-    _, target = _scans()
+    _, target = scans()
     member = _deal(target, 30, 30, np.random.default_rng(0))
     for block in range(60):
         assert set(target[member == block]) == set(range(10))

@@ -47,7 +47,7 @@ def test_labels_are_those_of_a_slow_overlap(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_no_scan_is_in_two_parts_and_the_test_part_stays() -> None:
-    target = module._scans()[1]
+    target = module.scans()[1]
     for seed in (0, 1):
         parts = [module._deal(target, part, seed) for part in ("train", "val", "test")]
         rows = np.concatenate(parts)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from equipoise.diagnosis.class_table import read_class_table
+from equipoise.diagnosis.logs import read_log
 from equipoise.errors import DataError, UsageError
-from equipoise.studies.class_tables import read_class_table
-from equipoise.studies.logs import read_log
 from equipoise.studies.set_ups import read_setups
 
 LIGHTNING = """epoch,step,train_loss,lr-AdamW,val_loss,val_auroc

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from equipoise.diagnosis.class_table import read_class_table
 from equipoise.errors import DataError
-from equipoise.studies.class_tables import read_class_table
 
 HEAD = "class,recall,precision,support\n"
 

@@ -20,13 +20,12 @@ from equipoise._core import locks
 from equipoise.artifacts import Trial
 from equipoise.errors import UsageError
 from equipoise.studies import heads
-from equipoise.studies.choose import best_of, setting_value
+from equipoise.studies.engine import using_threads
 from equipoise.studies.grid import settings_of
 from equipoise.studies.heads import Heads, Stacks
 from equipoise.studies.plan import make_plan, plan_rows
-from equipoise.studies.run import run_study
+from equipoise.studies.run import best_of, run_study, setting_value
 from equipoise.studies.schema import ComparisonSpec, parse_study
-from equipoise.studies.threads import using_threads
 from forked import statuses
 from unit.studies.killed_study import CONTENT, TRAININGS, TRIALS, run, study
 

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from equipoise import Labels, Split, TrainingOptions, fit, remedy
 from equipoise.data import ArrayDataset
-from equipoise.training import Deferred, SecondStage
+from equipoise.training import Deferred, SecondStage, folder
 
 N = 120
 STEPS_PER_EPOCH = 6
@@ -35,8 +34,7 @@ def network() -> nn.Module:
 
 def run(out: Path, after: int, workers: int = 0, method: str = "none") -> None:
     """Train; minutes between checkpoints so small that each step may write one."""
-    # The function `fit` hides its module.
-    import_module("equipoise.training.fit")._pictures = lambda _: {}
+    folder._pictures = lambda _: {}
     # As in any script; a child of the server of forks would ask for a server of its own.
     multiprocessing.set_start_method("fork", force=True)
     data = make_data()

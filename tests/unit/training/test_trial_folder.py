@@ -17,7 +17,7 @@ from equipoise import Correction, DecisionRule, Labels, Remedy, Scores, Split, T
 from equipoise import TrainingOptions as Options
 from equipoise.data import ArrayDataset
 from equipoise.methods import remedy
-from equipoise.training.fit import write_trial
+from equipoise.training.folder import write_trial
 from equipoise.training.late import SecondStage
 
 N = 120

@@ -1,10 +1,10 @@
-"""Run the study and print it: python -m equipoise.keras.example."""
+"""Run the study and print it: python -m examples.keras_sequences."""
 
 from __future__ import annotations
 
 import sys
 
-from equipoise.keras.example.study import describe, run, table
+from examples.keras_sequences.study import describe, run, table
 
 
 def main() -> None:

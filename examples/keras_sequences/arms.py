@@ -18,10 +18,10 @@ from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
 from equipoise.keras._keras import keras
-from equipoise.keras.example.data import Case
-from equipoise.keras.example.network import features_of, join, make_head
 from equipoise.keras.losses import BCELoss, Loss, PosWeightBCELoss
 from equipoise.keras.transfer import initialise_prior_bias
+from examples.keras_sequences.data import Case
+from examples.keras_sequences.network import features_of, join, make_head
 
 EPOCHS, BATCH = 15, 256
 TUNING_EPOCHS, TUNING_BATCH, TUNING_RATE = 8, 128, 3e-3

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.keras._keras import keras
-from equipoise.keras.example.data import BINARY, FEATURES, Case
+from examples.keras_sequences.data import BINARY, FEATURES, Case
 
 BODY, HEAD = (160, 128, 128, 64), (64, 64, 64, 64)
 

@@ -13,15 +13,6 @@ from equipoise.artifacts.scores import Scores
 from equipoise.decisions import tune
 from equipoise.keras._keras import keras
 from equipoise.keras.checks.model import check_model
-from equipoise.keras.example.arms import (
-    ARMS,
-    Given,
-    posted_class_weight,
-    posted_model,
-    score_out_of_fold,
-)
-from equipoise.keras.example.data import Case, make_binary_case, make_case
-from equipoise.keras.example.network import join, make_head, train_body
 from equipoise.metrics import (
     Influence,
     average_precision_influence,
@@ -31,6 +22,15 @@ from equipoise.metrics import (
     pair_over_seeds,
 )
 from equipoise.splits import stratified_kfold
+from examples.keras_sequences.arms import (
+    ARMS,
+    Given,
+    posted_class_weight,
+    posted_model,
+    score_out_of_fold,
+)
+from examples.keras_sequences.data import Case, make_binary_case, make_case
+from examples.keras_sequences.network import join, make_head, train_body
 
 FOLDS, BASELINE = 3, "as posted"
 OVERLAP = 1.0 / (FOLDS - 1)

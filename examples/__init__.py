@@ -1,0 +1,1 @@
+"""Worked studies that are run from a clone."""
