@@ -6,8 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from equipoise.cli import diagnose_options as d
-from equipoise.cli import options as o
+from equipoise.cli import diagnose_options as d, options as o
 from equipoise.cli.console import fail_on, kind_of, results_lines, split_list
 from equipoise.cli.option_groups import with_groups
 from equipoise.cli.reading import LabelOptions
@@ -31,8 +30,7 @@ def run(
     fail: o.FailOn = None,
 ) -> None:
     """Say what is odd about labels, scores, splits, logs or a set-up, and what to do."""
-    from equipoise.diagnosis import explain as page
-    from equipoise.diagnosis import run_checks
+    from equipoise.diagnosis import explain as page, run_checks
     from equipoise.io.scores import counts_from_text
     from equipoise.studies.diagnosing import read_material, write_results
 

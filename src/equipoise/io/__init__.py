@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from equipoise._core.faces import lazy_face
 
 if TYPE_CHECKING:
-    from equipoise.io.coding import LabelCoding
-    from equipoise.io.features import feature_table
-    from equipoise.io.labels import read_labels
-    from equipoise.io.scores import read_scores
-    from equipoise.io.tables import as_numbers, read_table, scan_table
-
-__all__ = [
-    "LabelCoding",
-    "as_numbers",
-    "feature_table",
-    "read_labels",
-    "read_scores",
-    "read_table",
-    "scan_table",
-]
+    from equipoise.io.coding import (
+        LabelCoding as LabelCoding,
+    )
+    from equipoise.io.features import (
+        feature_table as feature_table,
+    )
+    from equipoise.io.labels import (
+        read_labels as read_labels,
+    )
+    from equipoise.io.scores import (
+        read_scores as read_scores,
+    )
+    from equipoise.io.tables import (
+        as_numbers as as_numbers,
+        read_table as read_table,
+        scan_table as scan_table,
+    )
 
 _HOME = {
-    "LabelCoding": "coding",
-    "as_numbers": "tables",
-    "feature_table": "features",
-    "read_labels": "labels",
-    "read_scores": "scores",
-    "read_table": "tables",
-    "scan_table": "tables",
+    "coding": "LabelCoding",
+    "features": "feature_table",
+    "labels": "read_labels",
+    "scores": "read_scores",
+    "tables": "as_numbers read_table scan_table",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__, __getattr__, __dir__ = lazy_face(__name__, _HOME)

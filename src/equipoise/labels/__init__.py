@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from equipoise._core.faces import lazy_face
 
 if TYPE_CHECKING:
-    from equipoise.labels.concurrence import Concurrence, gini, scumble
-    from equipoise.labels.counts import Counts, counts_from
-    from equipoise.labels.groups import frequency_groups
-    from equipoise.labels.pairs import cooccurrence, lift
-    from equipoise.labels.statistics import Statistics, label_statistics
-    from equipoise.labels.weights import class_weights, pos_weights, priors
-
-__all__ = [
-    "Concurrence",
-    "Counts",
-    "Statistics",
-    "class_weights",
-    "cooccurrence",
-    "counts_from",
-    "frequency_groups",
-    "gini",
-    "label_statistics",
-    "lift",
-    "pos_weights",
-    "priors",
-    "scumble",
-]
+    from equipoise.labels.concurrence import (
+        Concurrence as Concurrence,
+        gini as gini,
+        scumble as scumble,
+    )
+    from equipoise.labels.counts import (
+        Counts as Counts,
+        counts_from as counts_from,
+    )
+    from equipoise.labels.groups import (
+        frequency_groups as frequency_groups,
+    )
+    from equipoise.labels.pairs import (
+        cooccurrence as cooccurrence,
+        lift as lift,
+    )
+    from equipoise.labels.statistics import (
+        Statistics as Statistics,
+        label_statistics as label_statistics,
+    )
+    from equipoise.labels.weights import (
+        class_weights as class_weights,
+        pos_weights as pos_weights,
+        priors as priors,
+    )
 
 _HOME = {
-    "Concurrence": "concurrence",
-    "Counts": "counts",
-    "Statistics": "statistics",
-    "class_weights": "weights",
-    "cooccurrence": "pairs",
-    "counts_from": "counts",
-    "frequency_groups": "groups",
-    "gini": "concurrence",
-    "label_statistics": "statistics",
-    "lift": "pairs",
-    "pos_weights": "weights",
-    "priors": "weights",
-    "scumble": "concurrence",
+    "concurrence": "Concurrence gini scumble",
+    "counts": "Counts counts_from",
+    "groups": "frequency_groups",
+    "pairs": "cooccurrence lift",
+    "statistics": "Statistics label_statistics",
+    "weights": "class_weights pos_weights priors",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__, __getattr__, __dir__ = lazy_face(__name__, _HOME)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
-from torch import distributed as dist
+from torch import Tensor, distributed as dist
 
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise._core.words import one_of, say

@@ -2,107 +2,88 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from equipoise._core.faces import lazy_face
 
 if TYPE_CHECKING:
-    from equipoise.mining.annotations import Annotations, read_box_table, read_coco
-    from equipoise.mining.book import MistakeBook
-    from equipoise.mining.boxes import best_cover, best_iou, box_areas, box_iou
-    from equipoise.mining.dataset_pool import DatasetPool
-    from equipoise.mining.inclusion import MinedRows
-    from equipoise.mining.nearest import Nearest, nearest_positives
-    from equipoise.mining.options import MiningOptions
-    from equipoise.mining.patches import PatchDataset
-    from equipoise.mining.pools import ArrayPool, ParquetPool, Pool
-    from equipoise.mining.proposals import (
-        BACKGROUND,
-        IGNORED,
-        Proposals,
-        label_proposals,
-        random_boxes,
-        sliding_windows,
+    from equipoise.mining.annotations import (
+        Annotations as Annotations,
+        read_box_table as read_box_table,
+        read_coco as read_coco,
     )
-    from equipoise.mining.result import Mined, MiningRound, MiningTask
-    from equipoise.mining.review import write_review
-    from equipoise.mining.rounds import mine_hard_negatives
-    from equipoise.mining.scoring import PoolScores, score_pool
-    from equipoise.mining.trainer import FitTrainer
+    from equipoise.mining.book import (
+        MistakeBook as MistakeBook,
+    )
+    from equipoise.mining.boxes import (
+        best_cover as best_cover,
+        best_iou as best_iou,
+        box_areas as box_areas,
+        box_iou as box_iou,
+    )
+    from equipoise.mining.dataset_pool import (
+        DatasetPool as DatasetPool,
+    )
+    from equipoise.mining.inclusion import (
+        MinedRows as MinedRows,
+    )
+    from equipoise.mining.nearest import (
+        Nearest as Nearest,
+        nearest_positives as nearest_positives,
+    )
+    from equipoise.mining.options import (
+        MiningOptions as MiningOptions,
+    )
+    from equipoise.mining.patches import (
+        PatchDataset as PatchDataset,
+    )
+    from equipoise.mining.pools import (
+        ArrayPool as ArrayPool,
+        ParquetPool as ParquetPool,
+        Pool as Pool,
+    )
+    from equipoise.mining.proposals import (
+        BACKGROUND as BACKGROUND,
+        IGNORED as IGNORED,
+        Proposals as Proposals,
+        label_proposals as label_proposals,
+        random_boxes as random_boxes,
+        sliding_windows as sliding_windows,
+    )
+    from equipoise.mining.result import (
+        Mined as Mined,
+        MiningRound as MiningRound,
+        MiningTask as MiningTask,
+    )
+    from equipoise.mining.review import (
+        write_review as write_review,
+    )
+    from equipoise.mining.rounds import (
+        mine_hard_negatives as mine_hard_negatives,
+    )
+    from equipoise.mining.scoring import (
+        PoolScores as PoolScores,
+        score_pool as score_pool,
+    )
+    from equipoise.mining.trainer import (
+        FitTrainer as FitTrainer,
+    )
 
 _HOME = {
-    "BACKGROUND": "proposals",
-    "IGNORED": "proposals",
-    "Annotations": "annotations",
-    "ArrayPool": "pools",
-    "DatasetPool": "dataset_pool",
-    "FitTrainer": "trainer",
-    "Mined": "result",
-    "MinedRows": "inclusion",
-    "MiningOptions": "options",
-    "MiningRound": "result",
-    "MiningTask": "result",
-    "MistakeBook": "book",
-    "Nearest": "nearest",
-    "ParquetPool": "pools",
-    "PatchDataset": "patches",
-    "Pool": "pools",
-    "PoolScores": "scoring",
-    "Proposals": "proposals",
-    "best_cover": "boxes",
-    "best_iou": "boxes",
-    "box_areas": "boxes",
-    "box_iou": "boxes",
-    "label_proposals": "proposals",
-    "mine_hard_negatives": "rounds",
-    "nearest_positives": "nearest",
-    "random_boxes": "proposals",
-    "read_box_table": "annotations",
-    "read_coco": "annotations",
-    "score_pool": "scoring",
-    "sliding_windows": "proposals",
-    "write_review": "review",
+    "annotations": "Annotations read_box_table read_coco",
+    "book": "MistakeBook",
+    "boxes": "best_cover best_iou box_areas box_iou",
+    "dataset_pool": "DatasetPool",
+    "inclusion": "MinedRows",
+    "nearest": "Nearest nearest_positives",
+    "options": "MiningOptions",
+    "patches": "PatchDataset",
+    "pools": "ArrayPool ParquetPool Pool",
+    "proposals": "BACKGROUND IGNORED Proposals label_proposals random_boxes sliding_windows",
+    "result": "Mined MiningRound MiningTask",
+    "review": "write_review",
+    "rounds": "mine_hard_negatives",
+    "scoring": "PoolScores score_pool",
+    "trainer": "FitTrainer",
 }
-
-__all__ = [
-    "BACKGROUND",
-    "IGNORED",
-    "Annotations",
-    "ArrayPool",
-    "DatasetPool",
-    "FitTrainer",
-    "Mined",
-    "MinedRows",
-    "MiningOptions",
-    "MiningRound",
-    "MiningTask",
-    "MistakeBook",
-    "Nearest",
-    "ParquetPool",
-    "PatchDataset",
-    "Pool",
-    "PoolScores",
-    "Proposals",
-    "best_cover",
-    "best_iou",
-    "box_areas",
-    "box_iou",
-    "label_proposals",
-    "mine_hard_negatives",
-    "nearest_positives",
-    "random_boxes",
-    "read_box_table",
-    "read_coco",
-    "score_pool",
-    "sliding_windows",
-    "write_review",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'equipoise.mining' has no attribute {name!r}")
-    return getattr(import_module(f"equipoise.mining.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__, __getattr__, __dir__ = lazy_face(__name__, _HOME)

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from equipoise._core.faces import lazy_face
 
 if TYPE_CHECKING:
-    from equipoise.studies.estimator import DecisionRuleClassifier
-    from equipoise.studies.run import run_study
-    from equipoise.studies.schema import Study, load_study
-
-__all__ = [
-    "DecisionRuleClassifier",
-    "Study",
-    "load_study",
-    "run_study",
-]
+    from equipoise.studies.estimator import (
+        DecisionRuleClassifier as DecisionRuleClassifier,
+    )
+    from equipoise.studies.run import (
+        run_study as run_study,
+    )
+    from equipoise.studies.schema import (
+        Study as Study,
+        load_study as load_study,
+    )
 
 _HOME = {
-    "DecisionRuleClassifier": "estimator",
-    "Study": "schema",
-    "load_study": "schema",
-    "run_study": "run",
+    "estimator": "DecisionRuleClassifier",
+    "run": "run_study",
+    "schema": "Study load_study",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__, __getattr__, __dir__ = lazy_face(__name__, _HOME)

@@ -24,8 +24,7 @@ from equipoise.training.ranks import gather_rows, place, seed_device, sum_over_r
 from equipoise.training.record import Record
 from equipoise.training.remedy import start_epoch
 from equipoise.training.selection import goes_before
-from equipoise.training.targets import divisor as divisor_of
-from equipoise.training.targets import mark_unknown, require_targets
+from equipoise.training.targets import divisor as divisor_of, mark_unknown, require_targets
 
 
 class Rate:

@@ -13,8 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 from artifact_samples import SAVED
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from equipoise import artifacts

@@ -15,8 +15,14 @@ from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
 from equipoise.artifacts import Labels, Split, TrainingRows
-from equipoise.data import AUGMENTATIONS, ArrayDataset, Augmentation, Augmenter, CopiesDataset
-from equipoise.data import augmentation as module
+from equipoise.data import (
+    AUGMENTATIONS,
+    ArrayDataset,
+    Augmentation,
+    Augmenter,
+    CopiesDataset,
+    augmentation as module,
+)
 from equipoise.data._augment_steps import OPERATIONS, _operations
 from equipoise.errors import DataError, MissingExtraError, UsageError
 from equipoise.sampling.resample import random_oversample

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy as torch_cross_entropy
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import cross_entropy as torch_cross_entropy, logsigmoid, softplus
 
 from equipoise.artifacts import Correction
 from equipoise.errors import NotRecoverableError, ShapeError, UsageError

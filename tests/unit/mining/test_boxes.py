@@ -9,12 +9,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from equipoise.errors import DataError, ShapeError
-from equipoise.mining import best_cover, best_iou, box_areas, box_iou
-from equipoise.mining import boxes as boxes_module
+from equipoise.mining import best_cover, best_iou, box_areas, box_iou, boxes as boxes_module
 
 
 def slow_shared(a, b) -> float:

@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader
 
 from equipoise.data import ImageSettings
 from equipoise.errors import DataError, UsageError
-from equipoise.mining import PatchDataset, Proposals
-from equipoise.mining import patches as patches_module
+from equipoise.mining import PatchDataset, Proposals, patches as patches_module
 
 GREY = ImageSettings(mode="grey")
 

@@ -23,8 +23,8 @@ from equipoise.mining import (
     MiningOptions,
     MistakeBook,
     mine_hard_negatives,
+    rounds as run_module,
 )
-from equipoise.mining import rounds as run_module
 from equipoise.mining.rounds import calibrated_loss, judge
 
 

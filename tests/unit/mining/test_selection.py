@@ -7,8 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from equipoise.mining.inclusion import History, MinedRows
 from equipoise.mining.selection import Hard, draw_rows, find_hard

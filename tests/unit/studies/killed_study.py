@@ -8,8 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from equipoise.studies import heads
-from equipoise.studies import run as running
+from equipoise.studies import heads, run as running
 from equipoise.studies.schema import Study, parse_study
 
 CONTENT: dict[str, Any] = {

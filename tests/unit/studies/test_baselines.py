@@ -127,8 +127,7 @@ def test_margins_only_rank() -> None:
 
 
 def test_resampling_in_a_pipeline_changes_what_is_learned() -> None:
-    from imblearn import pipeline as pipes
-    from imblearn import under_sampling as sampling
+    from imblearn import pipeline as pipes, under_sampling as sampling
 
     balanced = pipes.make_pipeline(
         StandardScaler(), sampling.RandomUnderSampler(random_state=0), LogisticRegression()

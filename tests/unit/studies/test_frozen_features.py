@@ -12,13 +12,11 @@ import polars as pl
 import pytest
 import torch
 from safetensors.numpy import load_file as load_numpy
-from safetensors.torch import load_file as load_torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file as load_torch, save_file
 from sklearn.datasets import load_digits
 
 from equipoise.errors import DataError, UsageError
-from equipoise.studies import features
-from equipoise.studies import run as running
+from equipoise.studies import features, run as running
 from equipoise.studies.load import load_data
 from equipoise.studies.network import plan_training, run_training
 from equipoise.studies.plan import plan_rows

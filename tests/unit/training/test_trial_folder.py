@@ -13,8 +13,18 @@ import torch
 import yaml
 from torch import nn
 
-from equipoise import Correction, DecisionRule, Labels, Remedy, Scores, Split, Trial, fit, tune
-from equipoise import TrainingOptions as Options
+from equipoise import (
+    Correction,
+    DecisionRule,
+    Labels,
+    Remedy,
+    Scores,
+    Split,
+    TrainingOptions as Options,
+    Trial,
+    fit,
+    tune,
+)
 from equipoise.data import ArrayDataset
 from equipoise.methods import remedy
 from equipoise.training.folder import write_trial
