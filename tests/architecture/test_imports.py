@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import subprocess
@@ -179,13 +180,30 @@ def test_without_keras_or_its_backend_the_message_says_what_to_do(code: str, err
 
 
 def test_the_face_names_what_exists() -> None:
-    assert set(equipoise.__all__) == set(equipoise._HOME)
     for name in equipoise.__all__:
         assert getattr(equipoise, name) is not None
         assert not isinstance(getattr(equipoise, name), type(sys)), f"{name} is a module"
     assert set(dir(equipoise)) >= set(equipoise.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = equipoise.nothing
+
+
+def test_lazy_faces_tell_python_and_type_checkers_the_same() -> None:
+    faces = [p for p in SOURCE.rglob("__init__.py") if "lazy_face(" in p.read_text()]
+    assert len(faces) >= 7
+    for path in faces:
+        package = ".".join(path.parent.relative_to(SOURCE.parent).parts)
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        (static,) = (node for node in body if isinstance(node, ast.If))
+        given = {
+            alias.asname: node.module
+            for node in static.body if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }  # fmt: skip
+        face = importlib.import_module(package)
+        assert set(given) == set(face.__all__), package
+        for name, module in given.items():
+            assert getattr(face, name) is getattr(importlib.import_module(module), name), name
 
 
 def test_every_public_name_of_every_package_exists() -> None:

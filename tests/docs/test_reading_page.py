@@ -25,8 +25,7 @@ def test_blocks_print_what_the_page_says() -> None:
 
 
 def test_codes_and_options_on_the_page_exist() -> None:
-    from equipoise.cli.exits import options_of
-    from equipoise.cli.main import app
+    from equipoise.cli.main import app, options_of
 
     assert set(re.findall(r"EQ\d{3}", TEXT)) <= set(CODES)
     assert set(re.findall(r"`(--[a-z-]+)`", TEXT)) <= set(options_of(app, "split").values()) | set(

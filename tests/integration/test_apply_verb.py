@@ -11,8 +11,7 @@ import pytest
 
 from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.calibrator import Calibrator
-from equipoise.cli.exits import run_app
-from equipoise.cli.main import app
+from equipoise.cli.main import app, run_app
 from equipoise.errors import DataError
 from equipoise.studies.apply_file import apply_file
 

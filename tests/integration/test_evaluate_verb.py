@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from equipoise.cli.exits import run_app
-from equipoise.cli.main import app
+from equipoise.cli.main import app, run_app
 
 
 def run(*arguments: str) -> int:

@@ -10,8 +10,7 @@ import polars as pl
 import pytest
 
 from equipoise.artifacts import DecisionRule
-from equipoise.cli.exits import run_app
-from equipoise.cli.main import app
+from equipoise.cli.main import app, run_app
 
 CLASSES = ("bird", "cat", "dog")
 

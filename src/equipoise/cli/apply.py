@@ -9,7 +9,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress, split_list
-from equipoise.cli.judgement import decided_lines, parted_lines
+from equipoise.cli.lines import decided_lines, parted_lines
 
 EXAMPLE = "Example: equipoise apply rule.json new.parquet -o decisions.parquet"
 

@@ -8,8 +8,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, kind_of, numbers, print_json, split_list
-from equipoise.cli.option_groups import with_groups
-from equipoise.cli.reading import CodingOptions
+from equipoise.cli.options import CodingOptions, with_groups
 
 EXAMPLE = (
     "Example: equipoise audit my_pkg.losses:FocalLoss --allow-code --labels A,B,C,D "

@@ -9,10 +9,8 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress, table
-from equipoise.cli.option_groups import with_groups
-from equipoise.cli.reading import LabelOptions
-from equipoise.cli.training_lines import short_findings
-from equipoise.cli.verdict import comparison_lines
+from equipoise.cli.lines import comparison_lines, short_findings
+from equipoise.cli.options import LabelOptions, with_groups
 
 EXAMPLE = (
     "Examples: equipoise compare study.yaml --set seeds=10; equipoise compare train.csv --label y"

@@ -11,7 +11,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress
-from equipoise.cli.verdict import comparison_lines
+from equipoise.cli.lines import comparison_lines
 
 EXAMPLE = "Example: equipoise demo --out demo"
 RECIPES = ("digits_four_labels", "digits_long_tail")

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from equipoise.cli import diagnose_options as d, options as o
+from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, kind_of, results_lines, split_list
-from equipoise.cli.option_groups import with_groups
-from equipoise.cli.reading import LabelOptions
+from equipoise.cli.options import LabelOptions, with_groups
+
+File = Path | None
+Table = Annotated[File, typer.Argument(help="CSV, Parquet or class folder with labels.")]
+Positives = Annotated[str | None, typer.Option(help="Counts instead of a table: A=19000,B=65000.")]
+Rows = Annotated[int | None, typer.Option(help="Rows behind --positives, where known.")]
+Ignore = Annotated[str | None, typer.Option(help="Codes to leave out: EQ102,EQ104.")]
+Explain = Annotated[str | None, typer.Option(help="Print the page of a code.")]
+Form = Annotated[str, typer.Option("--format", help="text, json, sarif or html.")]
+OutFile = Annotated[File, typer.Option("--out", "-o", help="File for json, sarif or html.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What lies beside the labels, by the arguments of ``studies.diagnosing.read_material``."""
+
+    split: Annotated[File, typer.Option(help="split.json of `equipoise split`.")] = None
+    images: Annotated[str | None, typer.Option(help="Column of image paths: near-duplicates.")] = (
+        None
+    )
+    features: Annotated[
+        bool, typer.Option("--features", help="Other numeric columns are inputs.")
+    ] = False
+    scores: Annotated[File, typer.Option(help="Scores (Parquet) to check too.")] = None
+    other: Annotated[File, typer.Option(help="Scores of another run on the same rows.")] = None
+    new: Annotated[File, typer.Option(help="Scores of rows to be decided, without labels.")] = None
+    rule: Annotated[File, typer.Option("--rule", help="rule.json of `equipoise tune`.")] = None
+    comparison: Annotated[File, typer.Option(help="comparison.json of `equipoise compare`.")] = None
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--log", help="Training log (CSV, JSONL, JSON, TensorBoard) or trial folders."
+        ),
+    ] = None
+    setup: Annotated[File, typer.Option(help="YAML: how you train; or a study.")] = None
+    classes: Annotated[File, typer.Option(help="CSV: recall, precision per class and run.")] = None
+    support: Annotated[
+        int | None, typer.Option(min=1, help="Test rows per class in --classes.")
+    ] = None
+
 
 EXAMPLE = "Example: equipoise diagnose --positives A=19000,B=65000,C=38000,D=105000 --rows 224000"
 
@@ -17,15 +57,15 @@ EXAMPLE = "Example: equipoise diagnose --positives A=19000,B=65000,C=38000,D=105
 @with_groups
 def run(
     *,
-    table: d.Table = None,
+    table: Table = None,
     columns: LabelOptions,
-    positives: d.Positives = None,
-    rows: d.Rows = None,
-    files: d.Files,
-    ignore: d.Ignore = None,
-    explain: d.Explain = None,
-    form: d.Form = "text",
-    out: d.OutFile = None,
+    positives: Positives = None,
+    rows: Rows = None,
+    files: Files,
+    ignore: Ignore = None,
+    explain: Explain = None,
+    form: Form = "text",
+    out: OutFile = None,
     as_json: o.Json = False,
     fail: o.FailOn = None,
 ) -> None:

@@ -9,9 +9,8 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, note, print_json
-from equipoise.cli.judgement import decided_lines, draw_figure, evaluation_lines, parted_lines
-from equipoise.cli.option_groups import with_groups
-from equipoise.cli.reading import ScoreOptions
+from equipoise.cli.lines import decided_lines, draw_figure, evaluation_lines, parted_lines
+from equipoise.cli.options import ScoreOptions, with_groups
 
 EXAMPLE = "Example: equipoise evaluate rule.json test.parquet"
 

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from equipoise.cli.console import findings_lines, note
-from equipoise.cli.option_groups import with_groups
-from equipoise.cli.reading import LabelOptions
+from equipoise.cli.options import LabelOptions, with_groups
 
 EXAMPLE = "Example: equipoise init train.csv --label species -o study.yaml"
 

@@ -9,7 +9,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, note, print_json, progress, split_list
-from equipoise.cli.mining_lines import is_first, mined_dict, mined_lines, mining_lines
+from equipoise.cli.lines import is_first, mined_dict, mined_lines, mining_lines
 
 EXAMPLE = "Example: equipoise mine train.csv --label y --ratio 3"
 

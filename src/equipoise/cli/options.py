@@ -1,11 +1,22 @@
-"""Options that several verbs share, so that they are spelt the same everywhere."""
+"""Options that several verbs share, alone and in records, so that each is said once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
+
+from equipoise.cli.console import kind_of, split_list
+
+if TYPE_CHECKING:
+    from equipoise.artifacts import DecisionRule, Labels, Scores
+    from equipoise.artifacts.scores import Part
+    from equipoise.io.labels import LabelArguments
+
 
 LabelColumn = Annotated[
     str | None, typer.Option("--label", help="One column: a class, or several labels as A|D.")
@@ -110,3 +121,161 @@ MaxFpr = Annotated[
     float, typer.Option("--max-fpr", help="For partial AUROC and recall: false alarm rate.")
 ]
 TopFraction = Annotated[float, typer.Option("--top", help="For precision at top: share of rows.")]
+
+
+def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
+    """Return a verb that takes the fields of its dataclass parameters as options of their own.
+
+    typer makes one option of one parameter. A verb with thirty options would name them in its
+    signature and again wherever it hands them on; so it names records of them.
+
+    Args:
+        verb: With annotations for typer; fields of the records carry the same.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Size:
+        ...     rows: int = 2
+        ...     columns: int = 3
+        >>> def run(name: str, size: Size) -> None:
+        ...     print(name, size.rows * size.columns)
+        >>> run.__annotations__ = {"name": str, "size": Size, "return": None}
+        >>> with_groups(run)(name="cells", rows=4, columns=5)
+        cells 20
+        >>> list(signature(with_groups(run)).parameters)
+        ['name', 'rows', 'columns']
+    """
+    hints = get_type_hints(verb, include_extras=True)
+    groups: dict[str, Any] = {}
+    options: list[Parameter] = []
+    for name, parameter in signature(verb).parameters.items():
+        if is_dataclass(hints[name]):
+            groups[name] = hints[name]
+            inner = get_type_hints(hints[name], include_extras=True)
+            options += [
+                Parameter(
+                    f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=inner[f.name]
+                )
+                for f in fields(hints[name])
+            ]
+        else:
+            options.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name]))
+
+    def run(**given: Any) -> None:
+        made = {
+            name: group(**{f.name: given.pop(f.name) for f in fields(group)})
+            for name, group in groups.items()
+        }
+        return verb(**made, **given)
+
+    run.__doc__ = verb.__doc__
+    # typer reads both.
+    run.__signature__ = Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
+    return run
+
+
+@dataclass(frozen=True)
+class CodingOptions:
+    """What the entries of label columns stand for."""
+
+    delimiter: Delimiter = "|"
+    positive: Positive = None
+    negative: Negative = None
+    unknown: Unknown = None
+    empty_token: EmptyTokens = None
+
+    @property
+    def coding(self) -> dict[str, list[str]]:
+        """What was declared, by argument."""
+        given = {"positive": self.positive, "negative": self.negative, "unknown": self.unknown,
+                 "empty_token": self.empty_token}  # fmt: skip
+        return {name: tokens for name, tokens in given.items() if tokens}
+
+
+@dataclass(frozen=True)
+class _Places:
+    label: LabelColumn = None
+    labels: LabelColumns = None
+    id_column: IdColumn = None
+    group: GroupColumn = None
+
+
+@dataclass(frozen=True)
+class ColumnOptions(CodingOptions, _Places):
+    """Where labels stand in a table, with ids and groups, and how they are coded.
+
+    Fields of the last base come first, and so do their options in the help.
+    """
+
+    @property
+    def named(self) -> list[str | None]:
+        """The columns that are labels, ids or groups."""
+        return [self.label, *(split_list(self.labels) or ()), self.id_column, self.group]
+
+    @property
+    def where(self) -> LabelArguments:
+        """The same as readers take it."""
+        found: Any = {
+            "label": self.label,
+            "labels": split_list(self.labels),
+            "delimiter": self.delimiter,
+            "id_column": self.id_column,
+            "group_column": self.group,
+        }
+        return cast("LabelArguments", found | self.coding)
+
+
+@dataclass(frozen=True)
+class LabelOptions(ColumnOptions):
+    """The same of a label table, whose kind may be said."""
+
+    kind: KindOption = None
+
+    @property
+    def where(self) -> LabelArguments:
+        """The same as readers take it."""
+        return {**super().where, "kind": kind_of(self.kind)}
+
+    def read(self, source: Path) -> Labels:
+        """Read the labels of a table or a class folder."""
+        from equipoise.io import read_labels
+
+        return read_labels(source, **self.where)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What was said of a table, as the data part of a study has it; nothing that was not."""
+        words = {
+            "label": self.label,
+            "labels": split_list(self.labels),
+            "delimiter": None if self.delimiter == "|" else self.delimiter,
+            "kind": self.kind,
+            "id": self.id_column,
+            "group": self.group,
+            **self.coding,
+        }
+        return {key: value for key, value in words.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class _Scored:
+    score_kind: ScoreKind = None
+    columns: ScoreColumns = None
+
+
+@dataclass(frozen=True)
+class ScoreOptions(ColumnOptions, _Scored):
+    """Where scores stand in a table, beside their labels."""
+
+    def read(
+        self, path: Path, split: Part, rule: DecisionRule | None = None
+    ) -> tuple[Scores, tuple[str, ...]]:
+        """Read scores, and what their columns are called."""
+        from equipoise.io.scores import read_named_scores
+
+        columns = split_list(self.columns)
+        return read_named_scores(
+            path, self.score_kind, columns, split=split, rule=rule, **self.where
+        )

@@ -9,7 +9,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress
-from equipoise.cli.judgement import decided_lines, parted_lines
+from equipoise.cli.lines import decided_lines, parted_lines
 
 EXAMPLE = "Example: equipoise predict equipoise_runs/study/none-s0-1a2b new.csv -o predictions.csv"
 

@@ -9,9 +9,8 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import numbers, print_json, split_list
-from equipoise.cli.option_groups import with_groups
-from equipoise.cli.proof import proof_lines
-from equipoise.cli.reading import LabelOptions
+from equipoise.cli.lines import proof_lines
+from equipoise.cli.options import LabelOptions, with_groups
 
 EXAMPLE = "Example: equipoise split labels.csv --labels A,B,C,D --groups patient -o parts"
 

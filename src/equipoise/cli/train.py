@@ -10,7 +10,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, note, print_json
-from equipoise.cli.training_lines import plan_lines, short_findings, trial_lines
+from equipoise.cli.lines import plan_lines, short_findings, trial_lines
 
 EXAMPLE = "Example: equipoise train study.yaml --set training.epochs=30"
 

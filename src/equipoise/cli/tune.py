@@ -10,8 +10,7 @@ import typer
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, note, print_json, table
 from equipoise.cli.objective import ObjectiveOptions, in_names_order, parse_target
-from equipoise.cli.option_groups import with_groups
-from equipoise.cli.reading import ScoreOptions
+from equipoise.cli.options import ScoreOptions, with_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from equipoise.artifacts import Correction, DecisionRule, Labels, Scores
-from equipoise.cli.exits import run_app
-from equipoise.cli.main import app
+from equipoise.cli.main import app, run_app
 from equipoise.decisions import objectives, tune
 from equipoise.errors import DataError, EquipoiseError
 

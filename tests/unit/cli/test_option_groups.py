@@ -12,8 +12,7 @@ import typer
 
 from equipoise.cli import diagnose
 from equipoise.cli.objective import ObjectiveOptions
-from equipoise.cli.option_groups import with_groups
-from equipoise.cli.reading import LabelOptions
+from equipoise.cli.options import LabelOptions, with_groups
 from equipoise.decisions import BalancedAccuracy, Cost, FBeta, Precision, Rescale
 from equipoise.decisions.objectives import RECORDS
 from equipoise.errors import UsageError
@@ -57,7 +56,7 @@ def test_a_record_means_the_same_with_and_without_typer() -> None:
 
 def test_the_files_of_the_verb_are_the_arguments_of_the_reader() -> None:
     taken = inspect.signature(read_material).parameters
-    files = inspect.signature(diagnose.d.Files).parameters
+    files = inspect.signature(diagnose.Files).parameters
     assert set(files) <= set(taken)
     assert [files[name].default for name in files] == [taken[name].default for name in files]
 

@@ -13,8 +13,7 @@ import pytest
 
 import equipoise
 from equipoise._core.words import Argument, Message, say
-from equipoise.cli.exits import CALLED, OF_VERB, options_of, run_app, spell
-from equipoise.cli.main import app
+from equipoise.cli.main import CALLED, OF_VERB, app, options_of, run_app, spell
 from equipoise.errors import UsageError
 
 SCORES = ["--score-kind", "logits", "--scores", "zA,zB"]
