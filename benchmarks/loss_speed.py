@@ -74,7 +74,7 @@ def label_losses(width: int) -> dict[str, LossCall]:
         "asymmetric": asymmetric,
         "asymmetric detached": losses.AsymmetricLoss(detach_focus=True),
         "asymmetric 1 4 .05": losses.AsymmetricLoss(gamma_positive=1.0, gamma_negative=4.0),
-        "distribution_balanced": losses.DistributionBalancedLoss(counts, num_rows=rows),
+        "distribution_balanced": losses.DistributionBalancedLoss(counts, n_rows=rows),
         "hill": losses.HillLoss(),
         "splc": losses.SPLCLoss(correcting=True),
         "asymmetric_polynomial": losses.AsymmetricPolynomialLoss(),

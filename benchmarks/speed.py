@@ -172,15 +172,15 @@ def folds() -> Iterator[Row]:
     rng = np.random.default_rng(0)
     few = (rng.random((224_000, 4)) < (0.085, 0.29, 0.17, 0.469)).astype(np.int8)
     many = (rng.random((50_000, 80)) < np.geomspace(0.002, 0.3, 80)).astype(np.int8)
-    peer = MultilabelStratifiedKFold(n_splits=5, shuffle=True, random_state=0)
+    peer = MultilabelStratifiedKFold(folds=5, shuffle=True, random_state=0)
     for hot, times in ((few, 5), (many, 3)):
         name = f"5 folds of {hot.shape[0]:,} x {hot.shape[1]}"
         labels = Labels.from_array(hot, kind="multilabel")
         patients = rng.integers(0, len(hot) // 4, len(hot))
         other = {"iterative-stratification": partial(_all_folds, peer, hot)}
-        plain = partial(stratified_kfold, labels, n_splits=5, seed=0)
+        plain = partial(stratified_kfold, labels, folds=5, seed=0)
         yield from measure("folds", name, plain, other, times=times)
-        grouped = partial(stratified_kfold, labels, n_splits=5, seed=0, groups=patients)
+        grouped = partial(stratified_kfold, labels, folds=5, seed=0, groups=patients)
         yield from measure("folds", f"{name}, grouped", grouped, other, times=times)
 
 

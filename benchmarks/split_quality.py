@@ -38,7 +38,7 @@ class Quality:
 
 def ours(hot: np.ndarray, n: int, seed: int) -> Folds:
     labels = Labels.from_array(hot, kind="multilabel")
-    return [f.val for f in stratified_kfold(labels, n_splits=n, seed=seed)]
+    return [f.val for f in stratified_kfold(labels, folds=n, seed=seed)]
 
 
 def peer(hot: np.ndarray, n: int, seed: int) -> Folds:

@@ -25,8 +25,8 @@ from scipy.sparse import csr_matrix
 
 from benchmarks.machine import facts, print_conditions, write_results
 from equipoise import Comparison
-from equipoise.cli.main import main as equipoise
 from equipoise.cli.lines import comparison_lines
+from equipoise.cli.main import main as equipoise
 
 LABEL_ARMS = [
     "none",

@@ -91,7 +91,7 @@ def run(
     given = Given.of(case, body)
     found: dict[str, list[Scores]] = {name: [] for name in arms}
     for seed in seeds:
-        folds = stratified_kfold(case.labels, n_splits=FOLDS, seed=seed)
+        folds = stratified_kfold(case.labels, folds=FOLDS, seed=seed)
         for name in arms:
             found[name].append(score_out_of_fold(name, given, folds, seed))
             ap = _macro_ap(found[name][-1], case).value

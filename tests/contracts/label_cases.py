@@ -124,7 +124,7 @@ def slow_distribution_balanced(
     row: list[float],
     truth: list[float],
     n_positive: Tensor,
-    num_rows: float,
+    n_rows: float,
     alpha: float = 0.1,
     beta: float = 10.0,
     mu: float = 0.2,
@@ -137,7 +137,7 @@ def slow_distribution_balanced(
     found = []
     for z, y, n in zip(row, truth, counts, strict=True):
         r = 1 / n / total if total > 0 else mu
-        moved = z - kappa * math.log((num_rows - n) / n)
+        moved = z - kappa * math.log((n_rows - n) / n)
         positive = slow_focal_positive(sigmoid(moved), gamma)
         negative = slow_focal_positive(sigmoid(-scale * moved), gamma) / scale
         loss = (alpha + sigmoid(beta * (r - mu))) * (y * positive + (1 - y) * negative)
@@ -150,7 +150,7 @@ DB = (
     losses.distribution_balanced_loss,
     slow_distribution_balanced,
 )
-DB_COUNTS = {"n_positive": torch.tensor([0.0, 3.0, 40.0, 60.0]), "num_rows": 100.0}
+DB_COUNTS = {"n_positive": torch.tensor([0.0, 3.0, 40.0, 60.0]), "n_rows": 100.0}
 DB_NEUTRAL = {"alpha": 0.5, "beta": 0.0, "kappa": 0.0, "scale": 1.0, "gamma": 0.0}
 BALANCED = losses.ClassBalancedBCELoss, losses.class_balanced_bce_loss, slow_class_balanced
 ASL = losses.AsymmetricLoss, losses.asymmetric_loss, slow_asymmetric

@@ -106,7 +106,7 @@ def test_where_rows_weigh_alike_the_approximate_form_is_the_general_solution(
 ) -> None:
     """With beta 0 labels do not couple, so that gradients tell what the formula has to say."""
     counts = [50.0, 5.0, 1.0, 0.0]
-    loss = DistributionBalancedLoss(counts, num_rows=100, beta=0.0, scale=scale, gamma=gamma)
+    loss = DistributionBalancedLoss(counts, n_rows=100, beta=0.0, scale=scale, gamma=gamma)
     z = 4.0 * torch.randn(40, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     torch.testing.assert_close(loss.posterior(z), recover_posterior(loss, z), rtol=1e-6, atol=1e-9)
 

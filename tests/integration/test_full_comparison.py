@@ -24,8 +24,8 @@ from equipoise.cli.main import main
 from equipoise.errors import NoEffectWarning, TrainingError, UsageError
 from equipoise.studies.network import Networks
 from equipoise.studies.plan import make_plan, shared_threads
-from equipoise.studies.pools import gpu_slots, in_processes, on_ray
 from equipoise.studies.predict import predict_scores
+from equipoise.studies.processes import gpu_slots, in_processes, on_ray
 from equipoise.studies.run import run_study
 from equipoise.studies.schema import ComputeSpec, Study, parse_study
 from forked import FORKED

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_finite, to_array
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError, ShapeError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError
 
 IGNORE_INDEX = -100

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.files import atomic_path, write_text
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError, EquipoiseError, SchemaVersionError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_shape
 from equipoise._core.logistic import log_expit, log_rest, log_softmax
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError, UsageError
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.arrays import Floats
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts._io import plain, to_float
 from equipoise.errors import DataError
 

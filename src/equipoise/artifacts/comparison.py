@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.evaluation import Evaluation

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array
 from equipoise._core.logistic import expit, log_softmax
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts._steps import STEPS, check_step, permute_step
 from equipoise.artifacts.labels import KINDS, Kind

@@ -10,7 +10,7 @@ import numpy as np
 
 from equipoise._core.arrays import Floats
 from equipoise._core.logistic import expit, log_softmax
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts._io import plain, to_float
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError

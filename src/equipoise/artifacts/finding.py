@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.errors import UsageError
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.checks import require_shape, to_array
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text, hashable_ids
-from equipoise._core.words import hint, one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.errors import DataError, DataWarning, ShapeError
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_shape
 from equipoise._core.fingerprint import fingerprint_array
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, LeakageError

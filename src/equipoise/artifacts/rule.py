@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_finite, require_shape
 from equipoise._core.logistic import expit, log_softmax
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.calibrator import Calibrator
 from equipoise.artifacts.correction import Correction

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.checks import require_finite, require_shape, to_array, to_floats
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import hashable_ids, loose_keys
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import KINDS, Kind, Labels, pick_rows, to_ids
@@ -109,9 +109,9 @@ def _check_correction(correction: Correction | None, kind: Kind) -> None:
 
 
 ScoreKind = Literal["logits", "probabilities", "ranking"]
-Part = Literal["train", "val", "oof", "test", "new"]
+SplitName = Literal["train", "val", "oof", "test", "new"]
 SCORE_KINDS: tuple[ScoreKind, ...] = ("logits", "probabilities", "ranking")
-PARTS: tuple[Part, ...] = ("train", "val", "oof", "test", "new")
+PARTS: tuple[SplitName, ...] = ("train", "val", "oof", "test", "new")
 _SCHEMA, _VERSION = "equipoise.Scores", 1
 _TINY = np.finfo(np.float64).tiny
 
@@ -139,7 +139,7 @@ class Scores:
 
     values: NDArray[np.float64]
     score_kind: ScoreKind
-    split: Part
+    split: SplitName
     kind: Kind
     names: tuple[str, ...]
     labels: Labels | None = None
@@ -154,7 +154,7 @@ class Scores:
         logits: ArrayLike | None = None,
         probabilities: ArrayLike | None = None,
         ranking: ArrayLike | None = None,
-        split: Part,
+        split: SplitName,
         ids: ArrayLike | None = None,
         kind: Kind | None = None,
         names: Sequence[str] | None = None,

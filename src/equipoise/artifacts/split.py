@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import to_array
 from equipoise._core.fingerprint import fingerprint_array
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.errors import DataError, LeakageError
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import BatchSampler
 
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.artifacts.labels import Labels
 from equipoise.audit.state import seed_globals
 from equipoise.errors import EquipoiseError, UsageError
@@ -297,7 +297,7 @@ def take(sampler: Any, limit: int, most_items: int | None = None) -> Draws:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchFacts:
+class BatchSummary:
     """Batches of one epoch.
 
     Args:
@@ -311,8 +311,8 @@ class BatchFacts:
 
     Example:
         >>> labels = Labels.from_array([0, 0, 0, 1], kind="multiclass")
-        >>> facts = batch_facts(np.array([0, 1, 2, 3]), np.array([2, 2]), labels)
-        >>> facts.positives, facts.without
+        >>> facts = summarise_batches(np.array([0, 1, 2, 3]), np.array([2, 2]), labels)
+        >>> summary.positives, facts.without
         ((1.5, 0.5), (0.0, 0.5))
     """
 
@@ -346,7 +346,7 @@ class BatchFacts:
         return self.text()
 
 
-def batch_facts(rows: Rows, sizes: Rows, labels: Labels) -> BatchFacts:
+def summarise_batches(rows: Rows, sizes: Rows, labels: Labels) -> BatchSummary:
     """Count positives per batch; ``rows`` are the batches one after the other."""
     n = sizes.size
     batch = np.repeat(np.arange(n), sizes)
@@ -357,7 +357,7 @@ def batch_facts(rows: Rows, sizes: Rows, labels: Labels) -> BatchFacts:
         mean.append(float(counts.mean()))
         none.append(float((counts == 0).mean()))
     distinct = np.unique(batch * len(labels) + rows).size
-    return BatchFacts(
+    return BatchSummary(
         names=labels.names,
         batches=int(n),
         smallest=int(sizes.min()),

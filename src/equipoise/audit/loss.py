@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._core.codes import CODES
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.audit.state import changed_state, global_state, guest

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equipoise._core.messages import listed, say
 from equipoise._core.targets import IGNORE_INDEX, require_classes, require_labels
-from equipoise._core.words import listed, say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Kind
 from equipoise.audit.loss import Probe, find_scale, finding

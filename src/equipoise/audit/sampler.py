@@ -11,17 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import DistributedSampler
 
 from equipoise._core.checks import require_finite, require_shape, to_array
-from equipoise._core.words import listed, say
+from equipoise._core.messages import listed, say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.audit.draws import (
-    BatchFacts,
+    BatchSummary,
     Draws,
     Source,
     as_rank,
-    batch_facts,
     set_epoch,
     source_of,
+    summarise_batches,
     take,
 )
 from equipoise.audit.loss import finding
@@ -426,7 +426,7 @@ class SamplerAudit:
     """
 
     report: SamplingReport
-    batches: BatchFacts | None
+    batches: BatchSummary | None
     findings: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -566,10 +566,10 @@ def _judge(
     found = found + drawn_findings(report, seen) + idle_finding(weights, seen)
     if weight is not None:
         found += weight_finding(report, weight, labels.kind == "multiclass")
-    facts = None
+    summary = None
     if first.sizes is not None and first.sizes.size:
         owner = np.repeat(np.arange(first.sizes.size), first.sizes)
         sizes = np.bincount(owner[inside], minlength=first.sizes.size)
-        facts = batch_facts(first.rows[inside], sizes, labels)
+        summary = summarise_batches(first.rows[inside], sizes, labels)
     ordered = sorted(found, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
-    return SamplerAudit(report, facts, tuple(ordered))
+    return SamplerAudit(report, summary, tuple(ordered))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from equipoise._core.words import one_of
+from equipoise._core.messages import one_of
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Finding
@@ -45,7 +45,7 @@ def numbers(name: str, text: str | None, separator: str = ",") -> list[float] | 
     try:
         return [float(part) for part in text.split(separator)]
     except ValueError:
-        from equipoise._core.words import say
+        from equipoise._core.messages import say
         from equipoise.errors import UsageError
 
         what = f"be numbers separated by '{separator}'"

@@ -23,7 +23,7 @@ def run(
 ) -> None:
     """Write a commented study for a feature table, with the arms that fit its labels."""
     from equipoise._core.files import write_text
-    from equipoise._core.words import say
+    from equipoise._core.messages import say
     from equipoise.diagnosis import diagnose
     from equipoise.errors import UsageError
     from equipoise.io import feature_table

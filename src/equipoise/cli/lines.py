@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from equipoise.mining import Mined
     from equipoise.mining.review import Review
     from equipoise.splits import SplitSummary
-    from equipoise.studies.mine_run import MinePlan
+    from equipoise.studies.mining import MinePlan
     from equipoise.studies.network import TrainPlan
 
 

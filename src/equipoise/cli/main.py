@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from equipoise._core.words import Argument, Message
+from equipoise._core.messages import Argument, Message
 from equipoise.cli import (
     apply,
     audit,
@@ -97,7 +97,7 @@ def spell(message: str, options: Mapping[str, str]) -> str:
     """Return a message of the library with its arguments as options.
 
     Example:
-        >>> from equipoise._core.words import say
+        >>> from equipoise._core.messages import say
         >>> spell(say("id_column", "name a column", "'x'"), {"id_column": "--id"})
         "`--id` must name a column, got 'x'."
         >>> text = Message("Say ", Argument("empty_token", "No Finding"), ".")

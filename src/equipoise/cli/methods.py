@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from equipoise._core.words import one_of
+from equipoise._core.messages import one_of
 from equipoise.cli import options as o
 from equipoise.cli.console import print_json, text_table
 

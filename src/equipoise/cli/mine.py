@@ -38,7 +38,7 @@ def run(
 ) -> None:
     """Train on few negatives, add those the model wrongly believes in, and train again."""
     from equipoise.studies.default_study import mine_study_from
-    from equipoise.studies.mine_run import plan_mining, run_mining
+    from equipoise.studies.mining import plan_mining, run_mining
 
     words = {"label": label, "labels": split_list(labels), "id": id_column, "group": group}
     study = mine_study_from(

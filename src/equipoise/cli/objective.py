@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from equipoise.cli.console import kind_of, split_list
 
 if TYPE_CHECKING:
     from equipoise.artifacts import DecisionRule, Labels, Scores
-    from equipoise.artifacts.scores import Part
+    from equipoise.artifacts.scores import SplitName
     from equipoise.io.labels import LabelArguments
 
 
@@ -270,7 +270,7 @@ class ScoreOptions(ColumnOptions, _Scored):
     """Where scores stand in a table, beside their labels."""
 
     def read(
-        self, path: Path, split: Part, rule: DecisionRule | None = None
+        self, path: Path, split: SplitName, rule: DecisionRule | None = None
     ) -> tuple[Scores, tuple[str, ...]]:
         """Read scores, and what their columns are called."""
         from equipoise.io.scores import read_named_scores

@@ -15,37 +15,37 @@ def nan_of(part: Influence) -> Influence:
     return Influence(float("nan"), part.rows)
 
 
-def ranked(truth: NDArray[np.int8], ranks: Ranks, cells: Ints) -> tuple[Influence, Influence]:
+def ranked(y_true: NDArray[np.int8], ranks: Ranks, cells: Ints) -> tuple[Influence, Influence]:
     """Return average precision and ROC AUC of one label, NaN without positives or negatives.
 
     Args:
-        truth: (N,) 0, 1 or -1 (unknown).
+        y_true: (N,) 0, 1 or -1 (unknown).
         ranks: Of the same rows.
         cells: (N,) of :meth:`equipoise.metrics.Ranks.cells`.
     """
-    ap, auroc = ranking_influences(truth, ranks, cells)
+    ap, auroc = ranking_influences(y_true, ranks, cells)
     # Among positives alone every order has an average precision of 1.
     return (ap if ranks.n_negative else nan_of(ap)), auroc
 
 
-def f1(truth: NDArray[np.int8], flag: Bools) -> Influence:
+def f1(y_true: NDArray[np.int8], flag: Bools) -> Influence:
     """Return F1 of one label from its truth (-1 unknown) and flags, NaN without positives."""
-    yes, known = truth == 1, truth >= 0
+    yes, known = y_true == 1, y_true >= 0
     found = ratio_influence(2.0 * (yes & flag), 1.0 * yes + (flag & known))
     return found if yes.any() else nan_of(found)
 
 
-def log_loss(truth: NDArray[np.int8], log_odds: Floats) -> Influence:
+def log_loss(y_true: NDArray[np.int8], log_odds: Floats) -> Influence:
     """Return the log loss of one label from its truth (-1 unknown) and log-odds."""
-    return ratio_influence(np.nan_to_num(softplus_losses(truth, log_odds)), truth >= 0)
+    return ratio_influence(np.nan_to_num(softplus_losses(y_true, log_odds)), y_true >= 0)
 
 
-def class_log_loss(truth: NDArray[np.integer], log_posterior: Floats) -> Influence:
+def class_log_loss(y_true: NDArray[np.integer], log_posterior: Floats) -> Influence:
     """Return the log loss of classes, (N,) truth and (N, C) log-posteriors."""
-    n = truth.size
-    return ratio_influence(-log_posterior[np.arange(n), truth], np.ones(n))
+    n = y_true.size
+    return ratio_influence(-log_posterior[np.arange(n), y_true], np.ones(n))
 
 
-def squared_errors(truth: NDArray[np.int8], prob: Floats) -> Floats:
+def squared_errors(y_true: NDArray[np.int8], prob: Floats) -> Floats:
     """Return what each row adds to the Brier score of one label, 0 where the truth is unknown."""
-    return np.where(truth >= 0, (prob - (truth == 1)) ** 2, 0.0)
+    return np.where(y_true >= 0, (prob - (y_true == 1)) ** 2, 0.0)

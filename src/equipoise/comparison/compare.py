@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.checks import to_fraction, to_positive
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts import ArmRecord, Comparison, Estimate, Gain, Scores, Trial
 from equipoise.artifacts.correction import Exactness
 from equipoise.comparison.curves import label_curves
@@ -239,14 +239,16 @@ def _record(arm: Arm, design: Design, gain: Gain | None, is_reference: bool) -> 
         record[metric] = (
             Estimate.missing("this remedy's outputs are no probabilities")
             if np.isnan(value.value)
-            else value.interval_within(design.level, 0.0, np.inf if "loss" in metric else 1.0)
+            else value.interval_within(
+                design.confidence_level, 0.0, np.inf if "loss" in metric else 1.0
+            )
         )
     flagged = np.mean([s.flagged for s in arm.seeds], axis=0)
     recall = np.mean([s.recall for s in arm.seeds], axis=0)
     evaluation = evaluate(
         first.rule,
         test,
-        confidence_level=design.level,
+        confidence_level=design.confidence_level,
         train_counts=[trial.train_counts[n] for n in names],
     )
     return ArmRecord(

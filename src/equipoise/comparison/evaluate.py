@@ -15,7 +15,7 @@ from scipy.special import expit
 from equipoise._core.arrays import Bools, Floats
 from equipoise._core.checks import require_shape, to_array, to_fraction
 from equipoise._core.logistic import one_vs_rest
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Labels, Scores
 from equipoise.comparison._influences import (
     class_log_loss,
@@ -384,18 +384,18 @@ class MacroSums:
         }
 
 
-def micro(judge: Judge, hot: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
+def micro(judge: Judge, y_true: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
     """Return precision, recall and F1 of all decisions together."""
     return {
         name: judge.influence(part, why="nothing to count")
-        for name, part in _micro_parts(hot, flags, np.ones(hot.shape[0], dtype=bool)).items()
+        for name, part in _micro_parts(y_true, flags, np.ones(y_true.shape[0], dtype=bool)).items()
     }
 
 
-def _micro_parts(hot: NDArray[np.int8], flags: Bools, rows: Bools) -> dict[str, Influence]:
-    tp = ((hot == 1) & flags).sum(axis=1) * rows
-    flagged = (flags & (hot >= 0)).sum(axis=1) * rows
-    positive = (hot == 1).sum(axis=1) * rows
+def _micro_parts(y_true: NDArray[np.int8], flags: Bools, rows: Bools) -> dict[str, Influence]:
+    tp = ((y_true == 1) & flags).sum(axis=1) * rows
+    flagged = (flags & (y_true >= 0)).sum(axis=1) * rows
+    positive = (y_true == 1).sum(axis=1) * rows
     parts = {
         "precision": ratio_influence(tp, flagged),
         "recall": ratio_influence(tp, positive),
@@ -406,11 +406,11 @@ def _micro_parts(hot: NDArray[np.int8], flags: Bools, rows: Bools) -> dict[str, 
     return parts
 
 
-def samples(judge: Judge, hot: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
+def samples(judge: Judge, y_true: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
     """Return the mean F1 of rows, and the share of rows with every known label right."""
-    values = row_f_beta(hot, flags)
-    known = (hot >= 0).any(axis=1)
-    exact = known & (((hot == 1) == flags) | (hot < 0)).all(axis=1)
+    values = row_f_beta(y_true, flags)
+    known = (y_true >= 0).any(axis=1)
+    exact = known & (((y_true == 1) == flags) | (y_true < 0)).all(axis=1)
     return {
         "f1": judge.influence(
             ratio_influence(np.nan_to_num(values), ~np.isnan(values)), why="no row has a label"
@@ -420,18 +420,18 @@ def samples(judge: Judge, hot: NDArray[np.int8], flags: Bools) -> dict[str, Esti
 
 
 def by_label_count(
-    judge: Judge, hot: NDArray[np.int8], flags: Bools
+    judge: Judge, y_true: NDArray[np.int8], flags: Bools
 ) -> dict[str, dict[str, Estimate]]:
     """Return micro metrics, row F1 and exact matches of rows with 0, 1, 2, 3 and more labels."""
-    count = np.minimum((hot == 1).sum(axis=1), MOST_LABELS)
-    known = (hot >= 0).any(axis=1)
-    values = row_f_beta(hot, flags)
-    exact = (((hot == 1) == flags) | (hot < 0)).all(axis=1)
+    count = np.minimum((y_true == 1).sum(axis=1), MOST_LABELS)
+    known = (y_true >= 0).any(axis=1)
+    values = row_f_beta(y_true, flags)
+    exact = (((y_true == 1) == flags) | (y_true < 0)).all(axis=1)
     out = {}
     for number in np.unique(count[known]).tolist():
         rows = known & (count == number)
         seen = rows & ~np.isnan(values)
-        parts = _micro_parts(hot, flags, rows)
+        parts = _micro_parts(y_true, flags, rows)
         parts["samples_f1"] = ratio_influence(np.where(seen, values, 0.0), seen)
         parts["exact_match"] = ratio_influence(exact & rows, rows)
         n = int(rows.sum())
@@ -562,7 +562,7 @@ def evaluate(
             "group_labels": {group: len(held) for group, held in groups.items()},
         },
         counts={name: row.counts for name, row in rows.items()},
-        by={} if by is None else {by: by_label_count(judge, case.hot, case.flags)},
+        by={} if by is None else {by: by_label_count(judge, case.y_true, case.flags)},
     )
 
 
@@ -570,7 +570,7 @@ def evaluate(
 class _Case:
     """Truth, decisions and scores as columns, (N, L) each; ``decided`` is (N,) for classes."""
 
-    hot: NDArray[np.int8]
+    y_true: NDArray[np.int8]
     flags: NDArray[np.bool_]
     ranking: Floats
     odds: Floats
@@ -580,25 +580,25 @@ class _Case:
     @classmethod
     def of(cls, rule: DecisionRule, scores: Scores, labels: Labels) -> _Case:
         log_odds = rule.log_odds(scores)
-        hot, decided = labels.one_hot(), rule.decide(log_odds)
+        y_true, decided = labels.one_hot(), rule.decide(log_odds)
         if labels.kind == "multilabel":
-            return cls(hot, decided == 1, scores.values, log_odds, decided, log_odds)
+            return cls(y_true, decided == 1, scores.values, log_odds, decided, log_odds)
         # One class against the rest ranks by its log-odds within the posterior.
-        flags, odds = decided[:, None] == np.arange(hot.shape[1]), one_vs_rest(log_odds)
-        return cls(hot, flags, odds, odds, decided, log_odds)
+        flags, odds = decided[:, None] == np.arange(y_true.shape[1]), one_vs_rest(log_odds)
+        return cls(y_true, flags, odds, odds, decided, log_odds)
 
     def overall(self, judge: Judge, worth: Worth, labels: Labels) -> dict[str, dict[str, Estimate]]:
         """Return what is no mean over labels."""
         if labels.kind == "multiclass":
             return {"overall": class_overall(judge, labels, self.decided, self.log_odds, worth)}
         return {
-            "micro": micro(judge, self.hot, self.flags),
-            "samples": samples(judge, self.hot, self.flags),
+            "micro": micro(judge, self.y_true, self.flags),
+            "samples": samples(judge, self.y_true, self.flags),
         }
 
     def columns(self, start: int) -> list[_Column]:
         """Return truth, ranking, flags and log-odds of some labels, each (N,) in one piece."""
-        parts = (self.hot, self.ranking, self.flags, self.odds)
+        parts = (self.y_true, self.ranking, self.flags, self.odds)
         return list(zip(*(p[:, start : start + TOGETHER].T.copy() for p in parts), strict=True))
 
 
@@ -611,7 +611,7 @@ def _judge_labels(
     # A class without rows is nobody's to find: its specificity of 1 would lift every macro average.
     classes = labels.kind == "multiclass"
     absent = set(np.flatnonzero(labels.counts == 0).tolist()) if classes else set()
-    threads = min(os.cpu_count() or 1, MOST_THREADS) if case.hot.size >= LARGE else 1
+    threads = min(os.cpu_count() or 1, MOST_THREADS) if case.y_true.size >= LARGE else 1
     with ThreadPoolExecutor(threads) as pool:
         each = pool.map if threads > 1 else map
         for start in range(0, len(labels.names), TOGETHER):

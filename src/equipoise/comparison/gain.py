@@ -42,7 +42,7 @@ def decide(primary: Estimate, primary_90: Estimate, default_gain: Estimate, rope
     return "undecided"
 
 
-def what_would_settle(difference: PairedDifference, level: float, rope: float) -> str:
+def what_would_settle(difference: PairedDifference, confidence_level: float, rope: float) -> str:
     """Return in words how many seeds or rows would settle an undecided verdict.
 
     The target is the easier of two: exclude 0 at the adjusted level, or fit into +-rope at 90 %.
@@ -50,7 +50,7 @@ def what_would_settle(difference: PairedDifference, level: float, rope: float) -
     if difference.n_seeds < 2:
         return "needs at least 2 seeds, better 5"
     size = abs(difference.value)
-    goals = [(size, level)] + ([(rope - size, 0.90)] if size < rope else [])
+    goals = [(size, confidence_level)] + ([(rope - size, 0.90)] if size < rope else [])
     reachable = [(r, lv) for r, lv in goals if r > 0]
     seeds = [difference.seeds_for(reach, lv) for reach, lv in reachable]
     found = [s for s in seeds if s is not None and s <= 50]
@@ -79,14 +79,14 @@ class Design:
 
     primary: str
     rope: float
-    level: float
+    confidence_level: float
     overlap: float
     groups: NDArray[np.int64] | None
 
     @property
     def alpha(self) -> float:
         """Family-wise error rate of the verdicts."""
-        return 1 - self.level
+        return 1 - self.confidence_level
 
     def pair(self, arm: Arm, other: Arm, metric: str) -> PairedDifference:
         """Return the paired difference of two arms."""
@@ -133,7 +133,7 @@ def gains(
         pair = pairs[arm.method]
         p_adjusted, alpha = by_method.get(arm.method, (pair.p_value, design.alpha))
         primary, primary_90 = pair.interval(1 - alpha), pair.interval(0.90)
-        total = design.pair(arm, base, "default").interval(design.level)
+        total = design.pair(arm, base, "default").interval(design.confidence_level)
         verdict = decide(primary, primary_90, total, design.rope)
         needed = ""
         if verdict == "undecided":
@@ -142,8 +142,8 @@ def gains(
             primary=primary,
             primary_90=primary_90,
             total=total,
-            ranking_part=design.pair(arm, base, "tuned").interval(design.level),
-            operating_part=design.operating_part(arm, base).interval(design.level),
+            ranking_part=design.pair(arm, base, "tuned").interval(design.confidence_level),
+            operating_part=design.operating_part(arm, base).interval(design.confidence_level),
             per_seed=pair.per_seed,
             p_adjusted=p_adjusted,
             smallest_detectable=pair.smallest_detectable(1 - alpha),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import DecisionRule, Scores
 from equipoise.artifacts.row_marks import NEARLY_ALL
 from equipoise.errors import LeakageError

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.logistic import one_vs_rest
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Estimate, Labels, Scores
 from equipoise.comparison._influences import log_loss, ranked, squared_errors
 from equipoise.comparison.evaluate import Judge, MacroSums
@@ -86,11 +86,11 @@ def compare_scores(
     per_label: dict[str, dict[str, Estimate]] = {}
     macro = MacroSums()
     for column, name in enumerate(labels.names):
-        truth = hot[:, column]
-        first, second = (side.influences(truth, column) for side in sides)
+        y_true = hot[:, column]
+        first, second = (side.influences(y_true, column) for side in sides)
         gaps = {metric: first[metric] - second[metric] for metric in first}
-        why = "no positives" if not (truth == 1).any() else "no negatives"
-        n_pos = int((truth == 1).sum())
+        why = "no positives" if not (y_true == 1).any() else "no negatives"
+        n_pos = int((y_true == 1).sum())
         per_label[name] = {
             metric: judge.influence(gap, n_positive=n_pos, scale="identity", why=why)
             for metric, gap in gaps.items()
@@ -126,15 +126,15 @@ class _Side:
         odds = None if odds is None else one_vs_rest(odds)
         return cls(scores.values if odds is None else odds, odds)
 
-    def influences(self, truth: NDArray[np.int8], column: int) -> dict[str, Influence]:
+    def influences(self, y_true: NDArray[np.int8], column: int) -> dict[str, Influence]:
         score = self.ranking[:, column]
-        ranks = rank_positives(truth, score)
-        ap, auroc = ranked(truth, ranks, ranks.cells(score))
+        ranks = rank_positives(y_true, score)
+        ap, auroc = ranked(y_true, ranks, ranks.cells(score))
         out = {"ap": ap, "auroc": auroc}
         if self.log_odds is not None:
             odds = self.log_odds[:, column]
-            out["log_loss"] = log_loss(truth, odds)
-            out["brier"] = ratio_influence(squared_errors(truth, expit(odds)), truth >= 0)
+            out["log_loss"] = log_loss(y_true, odds)
+            out["brier"] = ratio_influence(squared_errors(y_true, expit(odds)), y_true >= 0)
         return out
 
 

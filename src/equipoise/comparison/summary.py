@@ -118,7 +118,8 @@ def _reference(reference: Arm, picked: Arm, name: str, design: Design) -> str:
     """Say where a reference, which no remedy has touched, does better or as well."""
     pair = design.pair(reference, picked, design.primary)
     if _beats(pair, design.alpha, design.rope):
-        return f"{reference.method} beats {name} by {pair.interval(design.level)}: change the model"
+        by = pair.interval(design.confidence_level)
+        return f"{reference.method} beats {name} by {by}: change the model"
     near = pair.interval(0.90)
     if -design.rope <= near.low and near.high <= design.rope:
         return f"{reference.method} does as well as {name}"

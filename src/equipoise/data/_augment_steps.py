@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError
 
 Step = Callable[[Tensor], Tensor]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError
 from equipoise.io.labels import LabelColumns

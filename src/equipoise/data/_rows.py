@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import UNKNOWN, Labels
 from equipoise.errors import MissingExtraError, ShapeError
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from equipoise._core.checks import require_finite
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Labels
 from equipoise.data._rows import Rows, pack, unpack
 from equipoise.errors import DataError, ShapeError

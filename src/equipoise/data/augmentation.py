@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Literal
 
 from equipoise._core.checks import to_fraction, to_positive
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.errors import DataError, MissingExtraError, UsageError
 
 try:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.data._rows import Rows
 from equipoise.errors import DataError, UsageError

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.messages import say
 from equipoise._core.rng import child_seed
-from equipoise._core.words import say
 from equipoise.artifacts import UNKNOWN, Resampled
 from equipoise.errors import DataError, MissingExtraError, UsageError
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.errors import (
     DataError,
     EquipoiseError,

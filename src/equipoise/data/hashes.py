@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.data.decoding import ImageSettings, decode_image, formats, pillow
 from equipoise.errors import DataError
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.data._rows import Rows
 from equipoise.data.decoding import ImageSettings, decode_image, image_tensor

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from equipoise._core.fingerprint import fingerprint_array, fingerprint_config
-from equipoise._core.words import listed, one_of, say
+from equipoise._core.messages import listed, one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.data._columns import read_if_named, read_parquet_columns
 from equipoise.data._rows import Rows

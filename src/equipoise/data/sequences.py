@@ -10,8 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from equipoise._core.messages import say
 from equipoise._core.ragged import flat_sequences, join_sequences, require_numbers
-from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.data._rows import Rows, pack, unpack
 from equipoise.errors import DataError, UsageError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import listed, say
+from equipoise._core.messages import listed, say
 from equipoise.data._columns import read_if_named
 from equipoise.data.arrays import ArrayDataset
 from equipoise.errors import DataError

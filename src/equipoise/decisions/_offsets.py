@@ -12,22 +12,22 @@ STRENGTHS = np.round(np.arange(0.0, 2.0001, 0.05), 2)
 SWEEPS, LEAST_GAIN = 20, 1e-9
 
 
-def class_values(measure: str, y: Classes, decided: Classes, width: int) -> Floats:
+def class_values(measure: str, y_true: Classes, decided: Classes, width: int) -> Floats:
     """Return recall or F1 per class, (C,); NaN for a class without rows.
 
     Example:
         >>> class_values("f1", np.array([0, 0, 1]), np.array([0, 1, 1]), 2).round(3).tolist()
         [0.667, 0.667]
     """
-    hits = np.bincount(y[decided == y], minlength=width)
-    positives = np.bincount(y, minlength=width)
+    hits = np.bincount(y_true[decided == y_true], minlength=width)
+    positives = np.bincount(y_true, minlength=width)
     below = positives if measure == "recall" else positives + np.bincount(decided, minlength=width)
     out = np.full(width, np.nan)
     np.divide((1 if measure == "recall" else 2) * hits, below, out=out, where=positives > 0)
     return out
 
 
-def strength_counts(values: Floats, y: Classes, target: Floats) -> tuple[Classes, Classes]:
+def strength_counts(values: Floats, y_true: Classes, target: Floats) -> tuple[Classes, Classes]:
     """Return hits and decisions per strength and class, (T, C) each, of these rows.
 
     Sums over folds, each decided by what was fitted on the others, are what :func:`pick_strength`
@@ -37,7 +37,7 @@ def strength_counts(values: Floats, y: Classes, target: Floats) -> tuple[Classes
     hits, flagged = (np.zeros((STRENGTHS.size, width), dtype=np.int64) for _ in range(2))
     for row, tau in enumerate(STRENGTHS):
         decided = np.argmax(values - tau * log_prior, axis=1)
-        hits[row] = np.bincount(y[decided == y], minlength=width)
+        hits[row] = np.bincount(y_true[decided == y_true], minlength=width)
         flagged[row] = np.bincount(decided, minlength=width)
     return hits, flagged
 
@@ -53,20 +53,20 @@ def pick_strength(hits: Classes, flagged: Classes, positives: Classes, measure: 
 
 
 def shared_offset(
-    values: Floats, y: Classes, target: Floats, measure: str, strength: float | None = None
+    values: Floats, y_true: Classes, target: Floats, measure: str, strength: float | None = None
 ) -> Floats:
     """Return -tau log(prior); without ``strength``, with the tau that is best on these rows."""
     width = target.size
     if np.ptp(target) < 1e-12:
         return np.zeros(width)
     if strength is None:
-        positives = np.bincount(y, minlength=width)
-        strength = pick_strength(*strength_counts(values, y, target), positives, measure)
+        positives = np.bincount(y_true, minlength=width)
+        strength = pick_strength(*strength_counts(values, y_true, target), positives, measure)
     return np.asarray(-strength * np.log(target))
 
 
 def free_offsets(
-    values: Floats, y: Classes, start: Floats, measure: str, sweeps: int = SWEEPS
+    values: Floats, y_true: Classes, start: Floats, measure: str, sweeps: int = SWEEPS
 ) -> Floats:
     """Return one offset per class that maximises the mean recall or F1, class after class.
 
@@ -75,7 +75,7 @@ def free_offsets(
 
     Args:
         values: (N, C) log-posteriors.
-        y: (N,) classes.
+        y_true: (N,) classes.
         start: (C,) offsets to begin with.
         measure: "recall" or "f1".
         sweeps: How often all classes are gone through at most.
@@ -89,10 +89,10 @@ def free_offsets(
         >>> (values + b).argmax(axis=1).tolist()
         [0, 1, 1]
     """
-    offset, counts = start.astype(np.float64), np.bincount(y, minlength=start.size)
-    rows = np.arange(y.size)
+    offset, counts = start.astype(np.float64), np.bincount(y_true, minlength=start.size)
+    rows = np.arange(y_true.size)
     leaders = _Leaders(values + offset)
-    best = float(np.nanmean(class_values(measure, y, leaders.first, start.size)))
+    best = float(np.nanmean(class_values(measure, y_true, leaders.first, start.size)))
     for _ in range(sweeps):
         before = best
         for c in np.flatnonzero(counts):
@@ -102,7 +102,7 @@ def free_offsets(
             # a beginning of this order, and mean[k] belongs to its first k rows.
             order = np.argsort(lead, kind="stable")
             lead = lead[order]
-            mean = _means(y[order], rival[order], int(c), counts, measure)
+            mean = _means(y_true[order], rival[order], int(c), counts, measure)
             # Rows of equal lead go over together, so no offset parts them.
             is_cut = np.concatenate([[True], lead[1:] != lead[:-1], [True]])
             taken = int(np.argmax(np.where(is_cut, mean, -np.inf)))
@@ -145,9 +145,9 @@ class _Leaders:
         self._look(np.flatnonzero(held | (column >= self._values[rows, self._second])))
 
 
-def _means(y: Classes, rival: Classes, c: int, counts: Classes, measure: str) -> Floats:
+def _means(y_true: Classes, rival: Classes, c: int, counts: Classes, measure: str) -> Floats:
     """Return the mean over classes with rows after 0, 1, ..., N rows went from rival to c."""
-    own, lost = y == c, y == rival
+    own, lost = y_true == c, y_true == rival
     width, some = counts.size, int((counts > 0).sum())
     if measure == "recall":
         weight = 1.0 / np.maximum(counts, 1)
@@ -162,7 +162,7 @@ def _means(y: Classes, rival: Classes, c: int, counts: Classes, measure: str) ->
     by_rival = np.argsort(rival, kind="stable")
     left, was_hit = rival[by_rival], lost[by_rival]
     start_of_rival = np.append(0, np.cumsum(flagged))[left]
-    gone = np.arange(y.size) - start_of_rival + 1
+    gone = np.arange(y_true.size) - start_of_rival + 1
     hits_before = np.append(0, np.cumsum(was_hit))
     hits_kept = hits[left] - (hits_before[1:] - hits_before[start_of_rival])
     # F1 of the rival with and without the row: 2 hits / (positives + flagged).
@@ -170,10 +170,10 @@ def _means(y: Classes, rival: Classes, c: int, counts: Classes, measure: str) ->
     after = 2 * hits_kept / np.maximum(below, 1)
     earlier = 2 * (hits_kept + was_hit) / (below + 1)
     # Back to the order of leads, in which the changes of all rivals add up.
-    delta = np.empty(y.size)
+    delta = np.empty(y_true.size)
     delta[by_rival] = np.where(counts[left] > 0, after - earlier, 0.0)
     taken = np.append(0, np.cumsum(own))
-    mine = 2 * taken / (counts[c] + np.arange(y.size + 1))
+    mine = 2 * taken / (counts[c] + np.arange(y_true.size + 1))
     present = counts > 0
     start = float((2 * hits / np.maximum(counts + flagged, 1))[present].sum())
     return np.asarray((start + np.append(0.0, np.cumsum(delta)) + mine) / some)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array, to_floats, to_fraction, to_positive
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.artifacts._io import plain
 from equipoise.artifacts.labels import Kind
 from equipoise.artifacts.rule import OBJECTIVES
@@ -102,20 +102,20 @@ class Objective:
         """
         return None
 
-    def class_values(self, y: Classes, decided: Classes, width: int) -> Floats:
+    def class_values(self, y_true: Classes, decided: Classes, width: int) -> Floats:
         """Return what claims hold of each class, (C,); NaN for a class without rows."""
-        return class_values(self._class_measure, y, decided, width)
+        return class_values(self._class_measure, y_true, decided, width)
 
     def class_worth(
-        self, y: Classes, decided: Classes, width: int, weights: Floats | None = None
+        self, y_true: Classes, decided: Classes, width: int, weights: Floats | None = None
     ) -> float:
         """Return what is maximised over all rows, each ``weights`` times where given.
 
         It is the mean recall or F1 of the classes with rows.
         """
-        right = decided == y
-        hits = np.bincount(y, right if weights is None else right * weights, minlength=width)
-        below = np.bincount(y, weights, minlength=width)
+        right = decided == y_true
+        hits = np.bincount(y_true, right if weights is None else right * weights, minlength=width)
+        below = np.bincount(y_true, weights, minlength=width)
         present = below > 0
         if self._class_measure == "recall":
             return float((hits[present] / below[present]).mean())
@@ -226,13 +226,13 @@ class Accuracy(Objective):
 
     def class_worth(
         self,
-        y: Classes,
+        y_true: Classes,
         decided: Classes,
         width: int,
         weights: Floats | None = None,
     ) -> float:
         """Return the share of rows that are right."""
-        return float(np.average(decided == y, weights=weights))
+        return float(np.average(decided == y_true, weights=weights))
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,21 +408,21 @@ class _CostOfClasses(Objective):
     def choice(self) -> Mapping[str, Any]:
         return {"form": "costs"} | self.parameters
 
-    def class_values(self, y: Classes, decided: Classes, width: int) -> Floats:
+    def class_values(self, y_true: Classes, decided: Classes, width: int) -> Floats:
         """Return the mean cost of the rows of each class."""
-        paid = np.bincount(y, self.costs[y, decided], minlength=width)
-        counts = np.bincount(y, minlength=width)
+        paid = np.bincount(y_true, self.costs[y_true, decided], minlength=width)
+        counts = np.bincount(y_true, minlength=width)
         return _over(paid, counts)
 
     def class_worth(
         self,
-        y: Classes,
+        y_true: Classes,
         decided: Classes,
         width: int,
         weights: Floats | None = None,
     ) -> float:
         """Return the mean cost of a row, negated."""
-        return -float(np.average(self.costs[y, decided], weights=weights))
+        return -float(np.average(self.costs[y_true, decided], weights=weights))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from scipy.stats import chi2, norm
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_shape, to_array, to_floats, to_fraction, to_positive
 from equipoise._core.logistic import log_softmax
-from equipoise._core.words import hint, one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.decisions.calibration import LABEL_METHODS, fit_label_calibrator

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Evidence, Labels, Scores
 from equipoise.artifacts._io import plain
 from equipoise.decisions._classes import tune_classes

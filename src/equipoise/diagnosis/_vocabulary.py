@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from equipoise._core.words import closest
+from equipoise._core.messages import closest
 from equipoise.errors import DataWarning
 
 _KERAS_LOSSES = (

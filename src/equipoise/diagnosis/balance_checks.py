@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import listed
+from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import check, finding
 from equipoise.diagnosis.material import Material

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array
-from equipoise._core.words import hint, say
+from equipoise._core.messages import hint, say
 from equipoise.errors import DataError, ShapeError
 from equipoise.io import as_numbers, read_table
 

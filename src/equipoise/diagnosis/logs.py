@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError, MissingExtraError
 
 _LOSS = ("loss", "train_loss", "train/loss", "training_loss", "loss_epoch", "train_loss_epoch",

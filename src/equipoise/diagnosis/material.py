@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.comparison import Comparison
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Kind, Labels

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from equipoise._core.logistic import one_vs_rest
-from equipoise._core.words import listed
+from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.artifacts.row_marks import RowMarks, Shared

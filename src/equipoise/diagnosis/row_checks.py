@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import chi2_contingency
 
-from equipoise._core.words import listed
+from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.diagnosis._registry import check, finding

@@ -10,7 +10,7 @@ from typing import Any, cast
 from numpy.typing import ArrayLike
 
 from equipoise._core.codes import CODES
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.artifacts.scores import Scores

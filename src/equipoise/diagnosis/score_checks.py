@@ -10,7 +10,7 @@ from scipy.special import expit, softmax
 
 from equipoise._core.checks import to_array, to_floats
 from equipoise._core.logistic import one_vs_rest
-from equipoise._core.words import listed, one_of
+from equipoise._core.messages import listed, one_of
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import KINDS, UNKNOWN, Kind
 from equipoise.artifacts.scores import SCORE_KINDS, Scores

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.arrays import Floats
-from equipoise._core.words import closest, one_of, say
+from equipoise._core.messages import closest, one_of, say
 from equipoise.diagnosis._vocabulary import ask_about
 from equipoise.errors import UsageError
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from equipoise._core.words import listed
+from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import check, finding
 from equipoise.diagnosis.material import Material

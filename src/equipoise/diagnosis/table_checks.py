@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from equipoise._core.arrays import Floats
-from equipoise._core.words import listed
+from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import check, finding
 from equipoise.diagnosis.class_table import ClassTable, is_count, predicted_counts

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.identity import loose_key
-from equipoise._core.words import Message, hint, say
+from equipoise._core.messages import Message, hint, say
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.errors import DataError, DataWarning
 from equipoise.io.coding import DEFAULT, LabelCoding, entry_text

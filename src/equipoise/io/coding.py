@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from equipoise._core.identity import loose_key
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.errors import UsageError
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.identity import class_order, loose_key
-from equipoise._core.words import Argument, Message, closest, say
+from equipoise._core.messages import Argument, Message, closest, say
 from equipoise.artifacts.labels import UNKNOWN, Kind
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io.binary import binary_column

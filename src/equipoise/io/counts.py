@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise._core.identity import loose_key
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.errors import DataError
 from equipoise.io.tables import separator_of
 

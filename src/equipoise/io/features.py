@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import hint, say
+from equipoise._core.messages import hint, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError
 from equipoise.io.labels import LabelArguments, LabelColumns

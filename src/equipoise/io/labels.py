@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.identity import as_text
-from equipoise._core.words import Argument, Message, closest, hint, one_of, say
+from equipoise._core.messages import Argument, Message, closest, hint, one_of, say
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, EquipoiseError, UsageError
 from equipoise.io.binary import binary_columns

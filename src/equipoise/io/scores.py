@@ -11,9 +11,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from equipoise._core.words import Argument, Message, hint, one_of, say
+from equipoise._core.messages import Argument, Message, hint, one_of, say
 from equipoise.artifacts import DecisionRule, Labels, Scores
-from equipoise.artifacts.scores import SCORE_KINDS, Part
+from equipoise.artifacts.scores import SCORE_KINDS, SplitName
 from equipoise.errors import DataError, UsageError
 from equipoise.io import as_numbers, read_labels, read_table
 from equipoise.io.labels import LabelArguments, OtherLabelArguments
@@ -96,7 +96,7 @@ def named_columns(
 class ScoreArguments(OtherLabelArguments, total=False):
     """Keywords of readers of scores beside those of :func:`equipoise.io.read_labels`."""
 
-    split: Part
+    split: SplitName
     rule: DecisionRule | None
 
 
@@ -138,7 +138,7 @@ def read_named_scores(
     score_kind: str | None = None,
     columns: Sequence[str] | None = None,
     *,
-    split: Part = "val",
+    split: SplitName = "val",
     rule: DecisionRule | None = None,
     **where: Unpack[LabelArguments],
 ) -> tuple[Scores, tuple[str, ...]]:

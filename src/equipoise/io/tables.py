@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.errors import DataError, DataWarning, MissingExtraError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import ShapeError, UsageError
 from equipoise.keras._keras import keras

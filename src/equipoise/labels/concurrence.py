@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import hint, one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, UsageError
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_positive
-from equipoise._core.words import one_of
+from equipoise._core.messages import one_of
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import NoEffectWarning
 from equipoise.labels._count_input import Counts, positives_and_known, refuse_zeros
@@ -65,7 +65,7 @@ def ldam_margins(
     """Return margins that go with count^(-1/4), the largest being ``max_margin``, (C,).
 
     A class without rows is an error; "smooth" adds one to each count; "ignore" gives it the
-    largest margin. Source: Cao et al., NeurIPS 2019, eq. 13.
+    largest margin. See Cao et al., NeurIPS 2019, eq. 13.
     """
     share = priors(counts, zero_counts=zero_counts)
     largest = to_positive("max_margin", max_margin, zero=True)
@@ -74,29 +74,29 @@ def ldam_margins(
 
 
 def rebalanced_weights(
-    truth: Floats, n_positive: Floats, *, alpha: float, beta: float, mu: float
+    y_true: Floats, n_positive: Floats, *, alpha: float, beta: float, mu: float
 ) -> Floats:
     """Return alpha + sigmoid(beta (r - mu)) of every entry; rows without positives have r = mu.
 
-    Source: Wu et al., ECCV 2020, eq. 3 and 4, with r_il = n_l^-1 / sum_k y_ik n_k^-1.
+    See Wu et al., ECCV 2020, eq. 3 and 4, with r_il = n_l^-1 / sum_k y_ik n_k^-1.
 
     Args:
-        truth: (N, L) in [0, 1], unknown as 0.
+        y_true: (N, L) in [0, 1], unknown as 0.
         n_positive: (L,), a label without any counts as one with one.
         alpha: Lowest weight.
         beta: Steepness.
         mu: Ratio in the middle.
     """
     inverse = 1.0 / np.maximum(n_positive, 1.0)
-    total = (truth * inverse).sum(-1, keepdims=True)
+    total = (y_true * inverse).sum(-1, keepdims=True)
     empty = total == 0
     ratio = np.where(empty, mu, inverse / np.where(empty, 1.0, total))
     return np.asarray(alpha + 1.0 / (1.0 + np.exp(-beta * (ratio - mu))))
 
 
-def weight_ratio(truth: Floats, known: NDArray[np.bool_], weight: Floats) -> Floats:
+def weight_ratio(y_true: Floats, known: NDArray[np.bool_], weight: Floats) -> Floats:
     """Return the mean weight of positives over that of negatives, per label; 1 where undefined."""
-    one, zero = truth * known, (1.0 - truth) * known
+    one, zero = y_true * known, (1.0 - y_true) * known
     with np.errstate(divide="ignore", invalid="ignore"):
         above = (weight * one).sum(0) / one.sum(0)
         ratio = above / ((weight * zero).sum(0) / zero.sum(0))

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_finite, to_array
 from equipoise._core.logistic import expit, log_expit
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts._steps import focal_log_scale
 from equipoise.artifacts._tables import sample_tables
 from equipoise.artifacts.correction import Correction, Exactness
@@ -421,12 +421,12 @@ class DistributionBalancedSide(LossSide):
     exactness = "approximate"
     n_positive: Any
     weight_ratio: Any
-    num_rows: float
+    n_rows: float
 
     def _settle(
         self,
         n_positive: Any,
-        num_rows: float,
+        n_rows: float,
         *,
         alpha: float,
         beta: float,
@@ -438,10 +438,10 @@ class DistributionBalancedSide(LossSide):
     ) -> None:
         counts = to_vector("n_positive", n_positive)
         self._keep("n_positive", counts)
-        self.num_rows = float(num_rows)
-        if not self.num_rows >= counts.max():
+        self.n_rows = float(n_rows)
+        if not self.n_rows >= counts.max():
             most = f"be at least {counts.max():g}, the positives of a label"
-            raise DataError(say("num_rows", most, num_rows, "Count all training rows."))
+            raise DataError(say("n_rows", most, n_rows, "Count all training rows."))
         self.alpha, self.beta = to_strength("alpha", alpha), to_strength("beta", beta)
         self.mu, self.kappa = float(mu), to_strength("kappa", kappa)
         self.scale = to_scale("scale", scale, "1 leaves negatives alone.")
@@ -462,7 +462,7 @@ class DistributionBalancedSide(LossSide):
         array = np.asarray(to_array("target", values, ndim=2), dtype=np.float64)
         known = array >= 0
         truth = np.where(known, array, 0.0)
-        made = cls._made(truth.sum(0), num_rows=len(array), **options)
+        made = cls._made(truth.sum(0), n_rows=len(array), **options)
         weight = rebalanced_weights(
             truth, made._numbers("n_positive"), alpha=made.alpha, beta=made.beta, mu=made.mu
         )
@@ -471,8 +471,8 @@ class DistributionBalancedSide(LossSide):
 
     def _shift(self) -> Floats:
         """Return v, with at least one positive and one negative per label."""
-        positive = np.clip(self._numbers("n_positive"), 1.0, max(self.num_rows - 1.0, 1.0))
-        return np.asarray(self.kappa * np.log(np.maximum(self.num_rows - positive, 1.0) / positive))
+        positive = np.clip(self._numbers("n_positive"), 1.0, max(self.n_rows - 1.0, 1.0))
+        return np.asarray(self.kappa * np.log(np.maximum(self.n_rows - positive, 1.0) / positive))
 
     def _bend(self, u: Floats) -> Floats:
         """Return the log-odds behind shifted logits where positives and negatives weigh alike."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_positive
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.labels._count_input import Counts, positives_and_known, read_counts, refuse_zeros
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX, require_classes
-from equipoise._core.words import say
 from equipoise.errors import DataError, ShapeError
 
 Vector = Tensor | ArrayLike | Sequence[float]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from equipoise._core.words import one_of
+from equipoise._core.messages import one_of
 from equipoise.losses._checks import is_mapped, where_known
 
 Reduction = Literal["none", "mean", "sum", "batchmean"]

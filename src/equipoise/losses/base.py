@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._core.arrays import Floats
+from equipoise._core.messages import one_of
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import one_of
 from equipoise.labels.losses import LossSide
 from equipoise.losses._checks import known_rows
 from equipoise.losses._passes import REDUCTIONS, Reduction

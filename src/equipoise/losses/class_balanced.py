@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from equipoise._core.words import one_of
+from equipoise._core.messages import one_of
 from equipoise.labels.loss_settings import WEIGHT_ON, WeightOn
 from equipoise.labels.losses import ClassBalancedSide, to_strength
 from equipoise.losses._checks import (

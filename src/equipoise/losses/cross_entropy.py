@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, distributed as dist
 
+from equipoise._core.messages import one_of, say
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import one_of, say
 from equipoise.errors import UsageError
 from equipoise.labels.losses import ClassWeightSide, Steps
 from equipoise.losses._checks import (

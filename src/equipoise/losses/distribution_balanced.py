@@ -26,7 +26,7 @@ def distribution_balanced_loss(
     target: Tensor,
     *,
     n_positive: Tensor,
-    num_rows: float,
+    n_rows: float,
     alpha: float = 0.1,
     beta: float = 10.0,
     mu: float = 0.2,
@@ -55,7 +55,7 @@ def distribution_balanced_loss(
             counts as no positive of its row.
         n_positive: Positives per label in the training set, (L,), floating, >= 0. A label without
             any is taken to have one.
-        num_rows: Rows N of the training set.
+        n_rows: Rows N of the training set.
         alpha: Lowest weight, >= 0.
         beta: Steepness of the weights, >= 0.
         mu: Ratio r in the middle of the weights. A row without positives, whose r is not defined,
@@ -81,7 +81,7 @@ def distribution_balanced_loss(
     Example:
         >>> import torch
         >>> z, y, n = torch.zeros(1, 1), torch.ones(1, 1), torch.tensor([50.0])
-        >>> distribution_balanced_loss(z, y, n_positive=n, num_rows=100)
+        >>> distribution_balanced_loss(z, y, n_positive=n, n_rows=100)
         tensor(0.1906)
 
     References:
@@ -98,7 +98,7 @@ def distribution_balanced_loss(
         *_tolerant_terms(steep, to_strength("gamma", gamma)),
         row_weight=partial(_rebalanced, counts=counts, settings=strengths),
     )
-    moved = z - _shift(counts, num_rows, to_strength("kappa", kappa))
+    moved = z - _shift(counts, n_rows, to_strength("kappa", kappa))
     return reduce_loss(loss, moved, target, reduction, dtype=logits.dtype)
 
 
@@ -115,10 +115,10 @@ def _rebalanced(truth: Tensor, *, counts: Tensor, settings: tuple[float, float, 
     return steep.exp_().add_(1.0).reciprocal_().add_(alpha)
 
 
-def _shift(counts: Tensor, num_rows: float, kappa: float) -> Tensor:
+def _shift(counts: Tensor, n_rows: float, kappa: float) -> Tensor:
     """Return v, with at least one positive and one negative per label."""
-    positive = counts.clamp(1.0, max(float(num_rows) - 1.0, 1.0))
-    return kappa * torch.log((num_rows - positive).clamp_min(1.0) / positive)
+    positive = counts.clamp(1.0, max(float(n_rows) - 1.0, 1.0))
+    return kappa * torch.log((n_rows - positive).clamp_min(1.0) / positive)
 
 
 def _tolerant_terms(scale: float, gamma: float) -> tuple[Term, Term]:
@@ -135,7 +135,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, Loss):
 
     Args:
         n_positive: Positives per label in the training set, (L,), >= 0; a float32 buffer.
-        num_rows: Rows of the training set.
+        n_rows: Rows of the training set.
         alpha: Lowest weight, >= 0.
         beta: Steepness of the weights, >= 0.
         mu: Ratio in the middle of the weights.
@@ -155,7 +155,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, Loss):
         self,
         n_positive: Vector,
         *,
-        num_rows: float,
+        n_rows: float,
         alpha: float = 0.1,
         beta: float = 10.0,
         mu: float = 0.2,
@@ -168,7 +168,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, Loss):
         super().__init__(reduction=reduction)
         self._settle(
             n_positive,
-            num_rows,
+            n_rows,
             alpha=alpha,
             beta=beta,
             mu=mu,
@@ -184,7 +184,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, Loss):
             logits,
             target,
             n_positive=self.n_positive,
-            num_rows=self.num_rows,
+            n_rows=self.n_rows,
             alpha=self.alpha,
             beta=self.beta,
             mu=self.mu,

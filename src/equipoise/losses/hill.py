@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equipoise._core.arrays import Floats
 from equipoise._core.logistic import expit, log_expit
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts._steps import focal_log_scale
 from equipoise.errors import NotRecoverableError, UsageError
 from equipoise.labels.losses import to_strength

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_labels, split_known, upcast
 from equipoise.losses._passes import REDUCTIONS, Reduction, reduce_units

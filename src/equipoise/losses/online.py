@@ -11,8 +11,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, distributed as dist
 
+from equipoise._core.messages import one_of, say
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import one_of, say
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import ShapeError, UsageError
 from equipoise.losses._checks import check_classes, check_labels, known_rows, upcast

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from equipoise._core.arrays import Floats
 from equipoise._core.logistic import expit
+from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.labels.losses import Steps, to_margin, to_strength
 from equipoise.losses._checks import check_classes, check_labels, pick, upcast

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts._tables import sample_tables
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import NotRecoverableError, ShapeError, UsageError

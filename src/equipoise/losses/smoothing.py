@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.labels._count_input import Counts, read_counts
 from equipoise.labels.losses import Steps, to_vector

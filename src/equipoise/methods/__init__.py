@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.errors import UsageError
 from equipoise.methods import losses, mixing, samplers, stages
 from equipoise.methods.method import Method

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import DoubleCorrectionWarning, NoEffectWarning, UsageError
 from equipoise.methods.losses import plain

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.errors import NoEffectWarning, UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import UsageError
 from equipoise.methods.losses import plain

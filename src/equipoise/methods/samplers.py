@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise import sampling
-from equipoise._core.words import one_of
+from equipoise._core.messages import one_of
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.methods.losses import plain

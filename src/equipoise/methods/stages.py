@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import UsageError
 from equipoise.methods.losses import class_balanced, effective_weights, ldam, plain
@@ -64,7 +64,7 @@ def defer(
         >>> made.correction.probabilities([[0.0]]).round(3).tolist()
         [[0.333]]
 
-    Source:
+    References:
         Cao et al., NeurIPS 2019, algorithm 1.
     """
     for part, given in (("early", early), ("late", late)):

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_finite, require_shape, to_array, to_floats
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.errors import DataError
 
 ZeroPositive = Literal["nan", "zero"]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array, to_positive
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError, ShapeError
 from equipoise.metrics._columns import ZeroPositive, as_truth, undefined_as
 from equipoise.metrics.point import table
@@ -149,12 +149,12 @@ def samples_f_beta(
     return macro_average(values, zero_positive=zero_positive).value
 
 
-def row_f_beta(truth: NDArray[np.int8], flags: NDArray[np.generic], beta: float = 1.0) -> Floats:
+def row_f_beta(y_true: NDArray[np.int8], flags: NDArray[np.generic], beta: float = 1.0) -> Floats:
     """Return F-beta of each row over its known labels, (N,); NaN where there is nothing to find."""
     square = beta * beta
-    flagged = (flags == 1) & (truth >= 0)
-    tp = (flagged & (truth == 1)).sum(axis=1)
-    below = square * (truth == 1).sum(axis=1) + flagged.sum(axis=1)
+    flagged = (flags == 1) & (y_true >= 0)
+    tp = (flagged & (y_true == 1)).sum(axis=1)
+    below = square * (y_true == 1).sum(axis=1) + flagged.sum(axis=1)
     out = np.full(tp.size, np.nan)
     np.divide((1 + square) * tp, below, out=out, where=below > 0)
     return out

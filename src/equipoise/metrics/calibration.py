@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError
 from equipoise.metrics._columns import as_columns
 

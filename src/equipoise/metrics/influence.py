@@ -56,12 +56,12 @@ def undefined(n: int) -> Influence:
 
 
 def _ranked(y_true: ArrayLike, scores: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], Ranks]:
-    truth, values = np.asarray(y_true), np.asarray(scores, dtype=np.float64)
-    return truth, values, rank_positives(truth, values)
+    y_true, values = np.asarray(y_true), np.asarray(scores, dtype=np.float64)
+    return y_true, values, rank_positives(y_true, values)
 
 
 def spread(
-    truth: NDArray[Any],
+    y_true: NDArray[Any],
     cells: NDArray[np.int64],
     value: float,
     positive: Floats,
@@ -70,18 +70,18 @@ def spread(
     """Return a metric with the influence of each row, from that of the cells it can lie in.
 
     Args:
-        truth: (N,) 0, 1 or -1 (unknown, influence 0).
+        y_true: (N,) 0, 1 or -1 (unknown, influence 0).
         cells: (N,) of :meth:`equipoise.metrics.Ranks.cells`.
         value: The metric.
         positive: (K,) of a positive at each score.
         negative: (2K + 1,) of a negative in each cell.
     """
     rows = negative[cells]
-    hit = np.flatnonzero(truth == 1)
+    hit = np.flatnonzero(y_true == 1)
     # A positive always lies at a score, in an odd cell: 2k + 1 at the k-th one.
     rows[hit] = positive[cells[hit] // 2]
-    if truth.min(initial=0) < 0:
-        rows[truth < 0] = 0.0
+    if y_true.min(initial=0) < 0:
+        rows[y_true < 0] = 0.0
     return Influence(value, rows)
 
 
@@ -101,8 +101,8 @@ def average_precision_influence(y_true: ArrayLike, scores: ArrayLike) -> Influen
         >>> round(ap.value, 4), ap.rows[:3].round(4).tolist()
         (0.8333, [0.1389, -0.1111, -0.0278])
     """
-    truth, values, ranks = _ranked(y_true, scores)
-    return ranking_influences(truth, ranks, ranks.cells(values))[0]
+    y_true, values, ranks = _ranked(y_true, scores)
+    return ranking_influences(y_true, ranks, ranks.cells(values))[0]
 
 
 def roc_auc_influence(y_true: ArrayLike, scores: ArrayLike) -> Influence:
@@ -117,8 +117,8 @@ def roc_auc_influence(y_true: ArrayLike, scores: ArrayLike) -> Influence:
         >>> auc.value, auc.rows.tolist()
         (0.75, [0.125, -0.125, -0.125, 0.125])
     """
-    truth, values, ranks = _ranked(y_true, scores)
-    return ranking_influences(truth, ranks, ranks.cells(values))[1]
+    y_true, values, ranks = _ranked(y_true, scores)
+    return ranking_influences(y_true, ranks, ranks.cells(values))[1]
 
 
 def ranking_influences(
@@ -208,13 +208,18 @@ def matthews_influence(y_true: ArrayLike, y_pred: ArrayLike) -> Influence:
         >>> round(found.value, 4), found.rows.round(3).tolist()
         (0.5774, [0.144, -0.241, 0.048, 0.048])
     """
-    truth, flag = np.asarray(y_true), np.asarray(y_pred).astype(bool)
-    cells = [(truth == 1) & flag, (truth == 0) & flag, (truth == 1) & ~flag, (truth == 0) & ~flag]
+    y_true, flag = np.asarray(y_true), np.asarray(y_pred).astype(bool)
+    cells = [
+        (y_true == 1) & flag,
+        (y_true == 0) & flag,
+        (y_true == 1) & ~flag,
+        (y_true == 0) & ~flag,
+    ]
     tp, fp, fn, tn = (float(c.sum()) for c in cells)
     if tp + fn == 0 or fp + tn == 0:
-        return undefined(truth.size)
+        return undefined(y_true.size)
     if tp + fp == 0 or fn + tn == 0:
-        return Influence(0.0, np.zeros(truth.size))
+        return Influence(0.0, np.zeros(y_true.size))
     root = np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))
     value = float((tp * tn - fp * fn) / root)
     flagged, positive, negative, passed = tp + fp, tp + fn, tn + fp, tn + fn

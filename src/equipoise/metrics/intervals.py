@@ -12,8 +12,8 @@ from scipy.special import ndtri
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_fraction, to_positive
+from equipoise._core.messages import one_of, say
 from equipoise._core.rng import generator
-from equipoise._core.words import one_of, say
 from equipoise.artifacts import Estimate
 from equipoise.errors import DataError
 from equipoise.metrics.influence import Influence

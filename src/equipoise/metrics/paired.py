@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t as student
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Estimate
 from equipoise.errors import DataError
 from equipoise.metrics.influence import Influence
@@ -111,23 +111,23 @@ class PairedDifference:
             return 1.0 if self.value == 0 else 0.0
         return float(2 * student.sf(abs(self.value) / error, self.n_seeds - 1))
 
-    def smallest_detectable(self, level: float = 0.95, power: float = 0.8) -> float:
+    def smallest_detectable(self, confidence_level: float = 0.95, power: float = 0.8) -> float:
         """Return the difference that this design finds with the given power."""
         if self.n_seeds < 2 or math.isnan(self.value):
             return math.nan
-        reach = self._quantile((1 - level) / 2) + float(norm.ppf(power))
+        reach = self._quantile((1 - confidence_level) / 2) + float(norm.ppf(power))
         return reach * self.standard_error
 
-    def seeds_for(self, reach: float, level: float) -> int | None:
+    def seeds_for(self, reach: float, confidence_level: float) -> int | None:
         """Return how many seeds bring the half-width to ``reach``; None if rows limit it."""
         n_seeds = np.arange(max(self.n_seeds, 2), 1001)
         errors = np.array([self.error_with(int(n)) for n in n_seeds])
-        enough = student.ppf(1 - (1 - level) / 2, n_seeds - 1) * errors <= reach
+        enough = student.ppf(1 - (1 - confidence_level) / 2, n_seeds - 1) * errors <= reach
         return int(n_seeds[enough.argmax()]) if enough.any() else None
 
-    def row_factor_for(self, reach: float, level: float) -> float:
+    def row_factor_for(self, reach: float, confidence_level: float) -> float:
         """Return by what factor more rows, in training and test, bring the half-width down."""
-        now = self._quantile((1 - level) / 2) * self.standard_error
+        now = self._quantile((1 - confidence_level) / 2) * self.standard_error
         return (now / reach) ** 2 if reach > 0 else math.inf
 
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_shape, to_array, to_floats, to_positive
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError
 from equipoise.metrics._columns import map_columns
 from equipoise.metrics.point import confusion_matrix, table

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_shape, to_array
 from equipoise._core.identity import class_order, loose_key
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.errors import DataError, EquipoiseError
 from equipoise.io.tables import as_numbers, read_table, require_columns, to_table
 from equipoise.mining.boxes import Floats, to_boxes

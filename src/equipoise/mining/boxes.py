@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_finite, to_array, to_floats
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError, ShapeError
 
 Floats = NDArray[np.float32] | NDArray[np.float64]

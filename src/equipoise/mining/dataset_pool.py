@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from equipoise._core.arrays import Ints
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, MissingExtraError, ShapeError
 from equipoise.mining.pools import Pool, as_picture, batch_rows_for

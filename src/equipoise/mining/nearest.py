@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats, Ints
+from equipoise._core.messages import say
 from equipoise._core.rng import generator
-from equipoise._core.words import say
 from equipoise.errors import DataError
 from equipoise.mining.pools import Pool
 from equipoise.mining.selection import draw_rows

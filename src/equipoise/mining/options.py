@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from equipoise._core.checks import to_fraction, to_positive
-from equipoise._core.words import closest, one_of, say
+from equipoise._core.messages import closest, one_of, say
 from equipoise.errors import UsageError
 
 Weighting = Literal["inverse", "none"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.checks import to_positive
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.errors import DataError, MissingExtraError, UsageError
 from equipoise.mining.proposals import IGNORED, Proposals
 

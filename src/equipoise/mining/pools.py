@@ -15,7 +15,7 @@ from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_finite
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text, loose_key
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Labels
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError, ShapeError, UsageError

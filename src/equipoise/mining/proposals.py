@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import require_finite, require_shape, to_array, to_fraction
+from equipoise._core.messages import say
 from equipoise._core.rng import generator
-from equipoise._core.words import say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts.labels import Labels, pick_rows
 from equipoise.errors import DataError, ShapeError, UsageError

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.files import atomic_path, write_text
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError, UsageError
 from equipoise.mining.book import MistakeBook
 from equipoise.mining.nearest import Embed, nearest_positives
@@ -99,13 +99,13 @@ def write_review(
         }
         shown.append({**line, **extra, **pictures})
     place = Path(folder)
-    facts = {
+    numbers = {
         "overlap": near.share,
         "overlap_of_random": near.share_of_random,
         "n_rows": len(np.unique(book.rows)),
         "n_skipped": len(np.unique(book.rows[book.events == "skipped"])),
     }
-    page = write_text(place / "review.html", render_review(shown, facts, growth, title))
+    page = write_text(place / "review.html", render_review(shown, numbers, growth, title))
     table = _write_csv(shown, place / "review.csv")
     return Review(page, table, near.share, near.share_of_random)
 

@@ -19,9 +19,9 @@ from equipoise._core.arrays import Ints
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
 from equipoise._core.logistic import expit
+from equipoise._core.messages import say
 from equipoise._core.progress import Progress
 from equipoise._core.rng import child_seed, generator
-from equipoise._core.words import say
 from equipoise.artifacts import DecisionRule, Estimate, Scores
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.finding import save_findings
@@ -426,7 +426,7 @@ def mine_hard_negatives(
         out: Folder under which a folder for this run is written, or None.
         resume: With ``out``: go on with what is there. False begins again.
         shard_rows: Rows whose scores make one file; None takes 16 batches of the pool.
-        config: Further facts that tell runs apart, such as the trainer's settings; they enter the
+        config: Further keys that tell runs apart, such as the trainer's settings; they enter the
             folder's name.
         progress: Called with a word, what is done and what is to do.
 
@@ -482,7 +482,7 @@ def mine_hard_negatives(
 
         fit = FitTrainer(model)
     _check(pool, validation)
-    facts = {
+    identity = {
         "pool": pool.fingerprint,
         "validation": validation.fingerprint,
         "options": {name: getattr(options, name) for name in options.__slots__},
@@ -496,7 +496,7 @@ def mine_hard_negatives(
         kept = tempfile.TemporaryDirectory(prefix="equipoise-mining-")
         folder = Path(kept.name)
     else:
-        folder = Path(out) / f"mining-s{seed}-{fingerprint_config(facts)}"
+        folder = Path(out) / f"mining-s{seed}-{fingerprint_config(identity)}"
     with _alone(folder, out is not None, progress):
         if out is not None and not resume and place()[0] == 0:
             shutil.rmtree(folder, ignore_errors=True)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.messages import say
 from equipoise._core.rng import child_seed
-from equipoise._core.words import say
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.errors import MissingExtraError, UsageError
 from equipoise.metrics import average_precision
@@ -88,7 +88,7 @@ class FitTrainer:
         options: Length, optimizer, devices; None takes the defaults of `TrainingOptions`.
         test: Rows that the trial scores once, or None.
         augment: As :func:`equipoise.fit` takes it.
-        config: Further facts for the trial's record; they enter its hash.
+        config: Further keys for the trial's record; they enter its hash.
         progress: Show a line while training; None shows it in a terminal.
 
     Raises:
@@ -131,7 +131,7 @@ class FitTrainer:
         collate = _collate_of(task.pool)
         items = [_Items(p, r, w if is_weighted else None)
                  for p, r, w in zip(pools, rows, weights, strict=True)]  # fmt: skip
-        facts = {"round": task.round, "mined_rows": fingerprint_array(task.rows, task.weights)}
+        own = {"round": task.round, "mined_rows": fingerprint_array(task.rows, task.weights)}
         trial = fit(
             start,
             ConcatDataset(items),
@@ -144,7 +144,7 @@ class FitTrainer:
             collate=collate,
             out=task.folder,
             progress=self.progress,
-            config={**self.config, **facts},
+            config={**self.config, **own},
             monitor=_monitor(task.pool),
         )
         barrier()  # rank 0 writes the weights that all ranks read

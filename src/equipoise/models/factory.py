@@ -14,7 +14,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.words import closest, hint, one_of, say
+from equipoise._core.messages import closest, hint, one_of, say
 from equipoise.errors import DataError, MissingExtraError, UsageError
 from equipoise.models._torch import cuda_devices
 from equipoise.models.head import Head, require_sizes

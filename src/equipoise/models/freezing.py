@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.errors import UsageError
 
 Patterns = str | re.Pattern[str] | Sequence[str | re.Pattern[str]]

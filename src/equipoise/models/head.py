@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import MissingExtraError, ShapeError, UsageError
 from equipoise.labels.loss_settings import prior_bias

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import UsageError
 from equipoise.models._torch import cuda_devices
 from equipoise.models.head import CosineHead, require_sizes

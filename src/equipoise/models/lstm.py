@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.models.head import Head, make_head, require_dropout, require_sizes
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import UsageError
 from equipoise.models.head import Head, make_head, require_dropout, require_sizes
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._core.files import atomic_path
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError, MissingExtraError, UsageError
 
 _CLOSE = 1e-3  # of the largest output; float32 sums in another order stay far below it

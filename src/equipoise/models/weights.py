@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import DataError, MissingExtraError, ShapeError
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from equipoise._core.words import listed
+from equipoise._core.messages import listed
 from equipoise.artifacts import (
     Correction,
     DecisionRule,

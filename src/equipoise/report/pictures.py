@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from equipoise._core.checks import require_shape
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Trial
 from equipoise.errors import UsageError
 

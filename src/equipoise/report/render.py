@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from equipoise._core.files import write_text
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Comparison, Finding
 from equipoise.errors import UsageError
 from equipoise.report.context import comparison_view

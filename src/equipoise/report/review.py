@@ -23,7 +23,7 @@ _PARTS = (
 
 def render_review(
     rows: Sequence[Mapping[str, Any]],
-    facts: Mapping[str, Any],
+    numbers: Mapping[str, Any],
     growth: str | None,
     title: str,
 ) -> str:
@@ -33,7 +33,7 @@ def render_review(
         rows: One mapping per row, worst first: rank, id, group, score, last_score, first_round,
             times_selected, times_skipped, nearest_positive, distance, near, thumbnail and
             nearest_thumbnail (data addresses, or None).
-        facts: "overlap", "overlap_of_random", "n_rows", "n_skipped".
+        numbers: "overlap", "overlap_of_random", "n_rows", "n_skipped".
         growth: An SVG, or None.
         title: Heading.
     """
@@ -50,7 +50,7 @@ def render_review(
     picture = None if growth is None else growth[growth.index("<svg") :]
     return environment.get_template("review.html.j2").render(
         rows=rows,
-        facts=facts,
+        numbers=numbers,
         growth=picture,
         title=title,
         has_pictures=any(row["thumbnail"] for row in rows),

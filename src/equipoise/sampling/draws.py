@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array
+from equipoise._core.messages import closest, one_of, say
 from equipoise._core.rng import generator
-from equipoise._core.words import closest, one_of, say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, NoEffectWarning, UsageError

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import NotRecoverableError, UsageError

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_shape, to_array, to_fraction
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.errors import DataError, UsageError
 from equipoise.labels.pairs import pack_rows

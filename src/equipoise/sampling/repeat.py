@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array, to_positive
+from equipoise._core.messages import say
 from equipoise._core.rng import generator
-from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
 from equipoise.sampling.weights import to_labels

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
-from equipoise._core.words import one_of
+from equipoise._core.messages import one_of
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.errors import UsageError
 from equipoise.sampling.raking import rake

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_finite, require_shape, to_array, to_fraction, to_positive
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.labels.pairs import pack_rows

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from equipoise._core.checks import require_shape
 from equipoise._core.codes import CODES
 from equipoise._core.identity import text_codes
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels, to_ids
 from equipoise.errors import DataError, UsageError

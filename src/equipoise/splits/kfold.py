@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Ints
+from equipoise._core.messages import say
 from equipoise._core.rng import generator
-from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
@@ -21,13 +21,13 @@ from equipoise.splits.stratified import allocate, group_codes
 
 
 def _folds(
-    labels: Labels, units: Units, n_splits: int, minimum: int, seed: int, repeat: int, grouped: bool
+    labels: Labels, units: Units, folds: int, minimum: int, seed: int, repeat: int, grouped: bool
 ) -> Ints:
     """Return (N,) the fold of each row."""
     table = allocate(
         units,
         labels.names,
-        np.full(n_splits, 1.0 / n_splits),
+        np.full(folds, 1.0 / folds),
         minimum,
         None,
         (seed, ("stratified_kfold", repeat)),
@@ -53,7 +53,7 @@ def _fold_split(
 def stratified_kfold(
     labels: Labels,
     *,
-    n_splits: int = 5,
+    folds: int = 5,
     n_repeats: int = 1,
     groups: ArrayLike | None = None,
     seed: int = 0,
@@ -63,12 +63,12 @@ def stratified_kfold(
 
     Use when one validation part would hold too few positives: scores of all folds, each from the
     model that did not see it, are pooled. Prefer :func:`stratified_split` otherwise. The method
-    and its promises are those of :func:`stratified_split`: a label with at least ``n_splits``
+    and its promises are those of :func:`stratified_split`: a label with at least ``folds``
     positives stands in every fold; one with fewer is spread over as many folds as it can be.
 
     Args:
         labels: Classes or labels.
-        n_splits: Number of folds, at least 2.
+        folds: Number of folds, at least 2.
         n_repeats: How often to cut anew.
         groups: (N,) rows that must stay together; by default the labels' own groups.
         seed: Same seed, same folds.
@@ -76,7 +76,7 @@ def stratified_kfold(
             0 makes no promise.
 
     Returns:
-        ``n_splits * n_repeats`` splits: val is the fold, train all others, test is empty.
+        ``folds * n_repeats`` splits: val is the fold, train all others, test is empty.
 
     Raises:
         InfeasibleSplitError: a label has enough rows, but groups keep it from some fold.
@@ -89,26 +89,26 @@ def stratified_kfold(
         [[8, 2], [8, 2], [8, 2], [8, 2], [8, 2]]
     """
     refuse_resampled("labels", labels)
-    for name, value, least in (("n_splits", n_splits, 2), ("n_repeats", n_repeats, 1)):
+    for name, value, least in (("folds", folds, 2), ("n_repeats", n_repeats, 1)):
         if value < least:
             raise UsageError(say(name, f"be at least {least}", value))
     codes = group_codes(labels, groups)
     units = gather_units(labels, codes)
-    if units.unit_type.size < n_splits:
+    if units.unit_type.size < folds:
         what = "rows" if codes is None else "groups"
         raise DataError(
-            say("n_splits", f"be at most the number of {what} = {units.unit_type.size}", n_splits)
+            say("folds", f"be at most the number of {what} = {units.unit_type.size}", folds)
         )
     fingerprint = labels.fingerprint
     splits = []
     for repeat in range(n_repeats):
-        fold = _folds(labels, units, n_splits, min_per_part, seed, repeat, codes is not None)
-        tallies = count_parts(labels, fold, n_splits)
+        fold = _folds(labels, units, folds, min_per_part, seed, repeat, codes is not None)
+        tallies = count_parts(labels, fold, folds)
         crossing = None
         if codes is not None:
             crossing = (int(codes.max()) + 1, int(crossing_groups(fold, codes).size))
-        settings = {"repeat": repeat, "n_splits": n_splits, "min_per_part": min_per_part}
-        for k in range(n_splits):
+        settings = {"repeat": repeat, "folds": folds, "min_per_part": min_per_part}
+        for k in range(folds):
             proof = make_proof(
                 labels,
                 ("train", "val"),

@@ -13,7 +13,7 @@ from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_shape
 from equipoise._core.codes import CODES
 from equipoise._core.identity import as_text, hashable_ids
-from equipoise._core.words import listed, say
+from equipoise._core.messages import listed, say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split

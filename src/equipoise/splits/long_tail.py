@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.arrays import Ints
+from equipoise._core.messages import closest, hint, one_of, say
 from equipoise._core.rng import generator
-from equipoise._core.words import closest, hint, one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split

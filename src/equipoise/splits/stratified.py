@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Ints
 from equipoise._core.identity import text_codes
+from equipoise._core.messages import say
 from equipoise._core.rng import generator
-from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels, to_ids
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError
@@ -73,7 +73,7 @@ def split_summary(splits: Sequence[Split], labels: Labels) -> SplitSummary:
     Example:
         >>> from equipoise.splits import stratified_kfold
         >>> labels = Labels.from_array([0] * 40 + [1] * 11, kind="multiclass", names=["a", "b"])
-        >>> summary = split_summary(stratified_kfold(labels, n_splits=2), labels)
+        >>> summary = split_summary(stratified_kfold(labels, folds=2), labels)
         >>> summary.parts, summary.counts, round(summary.mean_deviation, 4)
         (('fold 0', 'fold 1'), ((20, 6), (20, 5)), 0.0157)
     """

@@ -12,7 +12,7 @@ import numpy as np
 
 from equipoise._core.arrays import Floats
 from equipoise._core.files import atomic_path
-from equipoise._core.words import hint, one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS

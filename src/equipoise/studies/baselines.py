@@ -14,10 +14,10 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from equipoise._core.messages import closest, say
 from equipoise._core.rng import child_seed
-from equipoise._core.words import closest, say
 from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
-from equipoise.artifacts.scores import Part
+from equipoise.artifacts.scores import SplitName
 from equipoise.errors import DataError, UsageError
 from equipoise.training.selection import METRIC_NAMES, selection_metric
 from equipoise.training.targets import with_ids
@@ -214,7 +214,7 @@ def baseline_trial(
     if len(x) != len(labels):
         raise DataError(say("features", f"have {len(labels)} rows", len(x)))
     trained = labels[split.train]
-    rows: dict[Part, NDArray[np.int64]] = {"val": split.val, "test": split.test}
+    rows: dict[SplitName, NDArray[np.int64]] = {"val": split.val, "test": split.test}
     rows = {part: r for part, r in rows.items() if r.size}
     every = np.concatenate([*rows.values()])
     outputs = chosen.score(x[split.train], trained, x[every], seed, **given)

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from equipoise._core.words import Argument, Message, hint, say
+from equipoise._core.messages import Argument, Message, hint, say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.methods import THRESHOLDS, methods_for

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.files import write_text
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Comparison, DecisionRule, Labels, Split, Trial
 from equipoise.artifacts.labels import Kind
 from equipoise.diagnosis import CheckResult, Material

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.messages import one_of, say
 from equipoise._core.rng import generator
-from equipoise._core.words import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.mining import ArrayPool, Proposals, label_proposals, sliding_windows

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.messages import say
 from equipoise._core.rng import generator
-from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.studies.rows import StudyData

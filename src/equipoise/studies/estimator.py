@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from equipoise._core.arrays import Floats
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Labels, Scores
 from equipoise.decisions import Objective, tune
 from equipoise.errors import DataError, InfeasibleSplitError, UsageError
@@ -136,13 +136,13 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
         most = rows if units is None else np.unique(units).size
         folds = max(2, min(self.cv, most))
         try:
-            splits = stratified_kfold(labels, n_splits=folds, groups=units, seed=self.seed)
+            splits = stratified_kfold(labels, folds=folds, groups=units, seed=self.seed)
         except InfeasibleSplitError:
             if units is groups:
                 raise
             # All rows of a class are copies of one: it is missing from the other folds.
             splits = stratified_kfold(
-                labels, n_splits=folds, groups=units, seed=self.seed, min_per_part=0
+                labels, folds=folds, groups=units, seed=self.seed, min_per_part=0
             )
         for split in splits:
             part = clone(base).fit(_take(X, split.train), _take(y, split.train))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.fingerprint import digest
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Split, Trial
-from equipoise.audit.entry import load_object
+from equipoise.audit.from_text import load_object
 from equipoise.errors import EquipoiseError, TrainingError, UsageError
 from equipoise.studies.baselines import (
     BASELINES,

@@ -6,8 +6,8 @@ from itertools import product
 from typing import Any
 
 from equipoise._core.fingerprint import canonical_json
+from equipoise._core.messages import closest, say
 from equipoise._core.rng import generator
-from equipoise._core.words import closest, say
 from equipoise.errors import UsageError
 from equipoise.methods import get_method
 from equipoise.studies.baselines import BASELINES

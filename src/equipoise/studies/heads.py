@@ -15,7 +15,7 @@ import numpy as np
 
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import fingerprint_config
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Split, Trial
 from equipoise.errors import NoEffectWarning, UsageError
 from equipoise.methods import get_method

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from equipoise._core.messages import say
 from equipoise._core.progress import Progress
-from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
 from equipoise.io import feature_table
 from equipoise.studies.digits import digit_mosaics, digits
@@ -47,7 +47,7 @@ def load_data(
         if isinstance(spec, MosaicData):
             return digit_mosaics(**spec.model_dump(exclude={"source"}))
         return _table(spec)
-    from equipoise.studies.train_data import load_rows
+    from equipoise.studies.network_rows import load_rows
 
     rows = load_rows(spec)
     if study.features is None:
@@ -72,7 +72,7 @@ def _of_network(
     allow_code: bool,
     progress: Progress | None,
 ) -> StudyData:
-    from equipoise.studies import features as f
+    from equipoise.studies import frozen_features as f
 
     spec = study.features
     assert spec is not None  # noqa: S101  # the caller has looked

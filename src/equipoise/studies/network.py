@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import Subset, default_collate
 
 from equipoise._core.identity import as_text
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Finding, Labels, Split, Trial
 from equipoise.artifacts.finding import load_findings
 from equipoise.audit import check_model
@@ -26,12 +26,12 @@ from equipoise.diagnosis import diagnose
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.engine import Batch, Plan, Report, in_words, using_threads
-from equipoise.studies.pools import named
+from equipoise.studies.network_model import Scales, input_scales, network_maker
+from equipoise.studies.network_rows import TrainRows, load_rows
 from equipoise.studies.predict import choose_device, load_network, run_network, to_device
+from equipoise.studies.processes import named
 from equipoise.studies.rows import StudyData, copies_of, split_findings, splitter
 from equipoise.studies.schema import DATA_PATHS, Job, ModelSpec, Study
-from equipoise.studies.train_data import TrainRows, load_rows
-from equipoise.studies.train_model import Scales, input_scales, network_maker
 from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.faults import require_device, require_precision
 from equipoise.training.fit import planned_config
@@ -77,7 +77,7 @@ class TrainPlan:
         return _model_of(self.study)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         """What enters the trial's config: enough to build the network again."""
         study = self.study
         data = study.data.model_dump(mode="json", exclude_none=True)
@@ -270,7 +270,7 @@ def run_training(
             out=out,
             resume=resume,
             progress=progress,
-            config=plan.facts,
+            config=plan.config,
         )
 
 
@@ -326,7 +326,7 @@ class Networks:
             options=plan.options,
             labels=plan.labels,
             seed=job.seed,
-            config=plan.facts,
+            config=plan.config,
         )
 
     def remedy(self, job: Job) -> Remedy:

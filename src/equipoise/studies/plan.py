@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise._core.fingerprint import canonical_json
+from equipoise._core.messages import hint, say
 from equipoise._core.progress import Progress
-from equipoise._core.words import hint, say
 from equipoise.artifacts import Split
 from equipoise.errors import EquipoiseError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
@@ -104,7 +104,7 @@ def _of_heads(
 
 def _of_networks(shared: dict[str, Any], allow_code: bool) -> Plan:
     from equipoise.studies.network import Networks, as_study_data
-    from equipoise.studies.train_data import load_rows
+    from equipoise.studies.network_rows import load_rows
 
     study = shared["study"]
     rows = load_rows(study.files)

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset
 
 from equipoise._core.identity import as_text
-from equipoise._core.words import hint, say
+from equipoise._core.messages import hint, say
 from equipoise.artifacts import DecisionRule, Scores, Trial
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.models import export_onnx, load_weights
 from equipoise.studies.apply_file import Applied, apply_file
+from equipoise.studies.network_model import build_again
+from equipoise.studies.network_rows import TrainRows, open_rows
 from equipoise.studies.schema import parse_study
-from equipoise.studies.train_data import TrainRows, open_rows
-from equipoise.studies.train_model import build_again
 
 Progress = Callable[[int, int], None]
 
@@ -97,8 +97,8 @@ def predict_scores(
     progress: Progress | None = None,
 ) -> Scores:
     """Return a finished trial's outputs on new rows, with its correction; see `predict_files`."""
-    network, facts, done = load_network(Path(trial), allow_code)
-    dataset, ids, collate = _rows(facts, paths, table)
+    network, build, done = load_network(Path(trial), allow_code)
+    dataset, ids, collate = _rows(build, paths, table)
     outputs = run_network(network, dataset, collate, device, batch_size, num_workers, progress)
     known = done.scores["val"]
     values: dict[str, Any] = {known.score_kind: outputs}
@@ -130,42 +130,42 @@ def export_trial(trial: str | Path, *, allow_code: bool = False) -> Path:
         MissingExtraError: onnx or onnxscript is not installed.
     """
     folder = Path(trial)
-    network, facts, _ = load_network(folder, allow_code)
-    if facts["data"]["source"] == "sequences":
+    network, build, _ = load_network(folder, allow_code)
+    if build["data"]["source"] == "sequences":
         do = "Predict with `equipoise predict`."
         raise UsageError(say("onnx", "be for images and tables", "packed sequences", do))
-    x = torch.zeros(2, *facts["input_shape"])
-    return export_onnx(network, x, folder / "model.onnx", names=facts["names"])
+    x = torch.zeros(2, *build["input_shape"])
+    return export_onnx(network, x, folder / "model.onnx", names=build["names"])
 
 
 def load_network(folder: Path, allow_code: bool) -> tuple[torch.nn.Module, dict[str, Any], Trial]:
     """Return the network of a finished trial with its weights, how it is built, and the trial."""
     done = Trial.load(folder)
-    facts = done.config.get("build")
-    if facts is None or done.model_file is None:
+    build = done.config.get("build")
+    if build is None or done.model_file is None:
         do = (
             "A trial of `fit` in Python holds weights, not how the network is made: load "
             "model.safetensors into it, and `apply` the rule to its outputs."
         )
         raise DataError(say(str(folder), "be a trial of `equipoise train`", done.method, do))
-    network = build_again(facts, allow_code=allow_code)
+    network = build_again(build, allow_code=allow_code)
     load_weights(network, folder / done.model_file)
-    return network, facts, done
+    return network, build, done
 
 
 def _rows(
-    facts: dict[str, Any], paths: Sequence[str], table: str | None
+    build: dict[str, Any], paths: Sequence[str], table: str | None
 ) -> tuple[Dataset[Any], NDArray[Any], Any]:
-    data = dict(facts["data"])
+    data = dict(build["data"])
     if table is not None:
         data["offsets"] = table
     draft = parse_study(
-        {"data": {**data, "path": paths[0], **_unread(data)}, "model": facts["model"]},
+        {"data": {**data, "path": paths[0], **_unread(data)}, "model": build["model"]},
         "trial",
         verb="train",
     )
     parts: list[TrainRows] = [
-        open_rows(draft.data, path, labelled=False, columns=facts["columns"]) for path in paths
+        open_rows(draft.data, path, labelled=False, columns=build["columns"]) for path in paths
     ]
     ids = np.concatenate([as_text(np.arange(_size(p)) if p.ids is None else p.ids) for p in parts])
     twice = len(ids) - len(np.unique(ids))

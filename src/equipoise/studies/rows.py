@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import loose_match
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Finding, Labels, Split
 from equipoise.errors import DataError, DataWarning, InfeasibleSplitError, LeakageError, UsageError
 from equipoise.splits import (

@@ -17,8 +17,8 @@ import numpy as np
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
 from equipoise._core.logistic import one_vs_rest
+from equipoise._core.messages import say
 from equipoise._core.progress import Progress
-from equipoise._core.words import say
 from equipoise.artifacts import Comparison, Finding, Trial
 from equipoise.comparison import compare
 from equipoise.decisions import tune
@@ -27,7 +27,7 @@ from equipoise.errors import UsageError
 from equipoise.metrics import average_precision, roc_auc
 from equipoise.studies.engine import Batch, Plan, Report, is_done, using_threads
 from equipoise.studies.plan import make_plan, shared_threads
-from equipoise.studies.pools import in_processes, on_ray
+from equipoise.studies.processes import in_processes, on_ray
 from equipoise.studies.rows import split_findings
 from equipoise.studies.schema import ComparisonSpec, Job, Study
 

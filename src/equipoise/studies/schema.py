@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from equipoise._core.words import closest, say
+from equipoise._core.messages import closest, say
 from equipoise.errors import UsageError
 from equipoise.io import LabelCoding
 from equipoise.io.labels import LabelArguments

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.diagnosis import Setup, read_setup
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.methods import THRESHOLDS, get_method

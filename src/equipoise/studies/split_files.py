@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.files import atomic_path, write_text
-from equipoise._core.words import hint, one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts import Finding, Labels, Split
 from equipoise.errors import DataError, UsageError
 from equipoise.io import as_numbers, read_table
@@ -100,7 +100,7 @@ def draw_splits(
     if folds is not None:
         if folds < 2:
             raise UsageError(say("folds", "be at least 2", folds))
-        made = stratified_kfold(labels, n_splits=folds, **settings)
+        made = stratified_kfold(labels, folds=folds, **settings)
     else:
         shares = DEFAULT if fractions is None else fractions
         made = [stratified_split(labels, fractions=shares, **settings)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import DoubleCorrectionWarning, NoEffectWarning, UsageError
 from equipoise.training.remedy import Remedy, RowSampler

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equipoise._core.messages import say
 from equipoise._core.rng import child_seed
-from equipoise._core.words import say
 from equipoise.data import Augmentation, Augmenter
 from equipoise.errors import DataError
 

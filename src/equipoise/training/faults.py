@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Labels
 from equipoise.errors import EquipoiseError, NoEffectWarning, TrainingError, UsageError
 from equipoise.training.options import TrainingOptions

@@ -17,11 +17,11 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.messages import say
 from equipoise._core.rng import child_seed
-from equipoise._core.words import say
 from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
 from equipoise.artifacts.finding import load_findings, save_findings
-from equipoise.artifacts.scores import Part
+from equipoise.artifacts.scores import SplitName
 from equipoise.artifacts.trial import trial_folder
 from equipoise.diagnosis.score_checks import chance_findings
 from equipoise.errors import (
@@ -39,12 +39,12 @@ from equipoise.training.faults import (
     require_lessons,
     require_precision,
 )
-from equipoise.training.feed import Collate, Feed
 from equipoise.training.folder import write_trial
 from equipoise.training.late import Deferred, SecondStage
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import place
 from equipoise.training.remedy import Remedy
+from equipoise.training.run_data import Collate, RunData
 from equipoise.training.selection import Monitor, realised_histogram
 from equipoise.training.targets import with_ids
 
@@ -56,50 +56,55 @@ if TYPE_CHECKING:
 TRIAL_SCHEMA = 2
 
 
-def trial_facts(feed: Feed, network: nn.Module, config: Mapping[str, Any] | None) -> dict[str, Any]:
+def trial_config(
+    run_data: RunData, network: nn.Module, config: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Return everything that decides the outcome."""
     weights = network.state_dict().values()
     start = fingerprint_array(*(w.detach().cpu().double().numpy() for w in weights))
     return {
         "trial_schema": TRIAL_SCHEMA,
         "engine": "fit",
-        "method": feed.remedy.name,
-        "settings": dict(feed.remedy.settings),
-        "remedy": _remedy_facts(feed.remedy),
-        "seed": feed.seed,
-        "training": feed.options.decisive,
-        "split": feed.split.fingerprint,
-        "labels": feed.truth.fingerprint,
-        "inputs": getattr(feed.dataset, "fingerprint", None),
+        "method": run_data.remedy.name,
+        "settings": dict(run_data.remedy.settings),
+        "remedy": _remedy_config(run_data.remedy),
+        "seed": run_data.seed,
+        "training": run_data.options.decisive,
+        "split": run_data.split.fingerprint,
+        "labels": run_data.truth.fingerprint,
+        "inputs": getattr(run_data.dataset, "fingerprint", None),
         "initial_weights": start,
-        **({} if feed.monitor is None else {"monitor": feed.monitor.name}),
-        **_ties(feed),
+        **({} if run_data.monitor is None else {"monitor": run_data.monitor.name}),
+        **_ties(run_data),
         **(config or {}),
     }
 
 
-def _ties(feed: Feed) -> dict[str, Any]:
+def _ties(run_data: RunData) -> dict[str, Any]:
     """Return how equal epochs are told apart, where the metric decides anything."""
-    options = feed.options
+    options = run_data.options
     decides = options.keep == "best" or options.patience or options.schedule == "plateau"
     return {"ties": "val_loss"} if options.epochs > 1 and decides else {}
 
 
-def _remedy_facts(remedy: Remedy) -> dict[str, Any]:
+def _remedy_config(remedy: Remedy) -> dict[str, Any]:
     """Return what tells two remedies of one name and settings apart, samplers left out."""
-    facts: dict[str, Any] = {"loss": _loss_facts(remedy.loss), "mixing": _name(remedy.mixing)}
+    config: dict[str, Any] = {
+        "loss": _loss_config(remedy.loss),
+        "mixing": _name(remedy.mixing),
+    }
     if remedy.augmentation is not None:
-        facts["augmentation"] = _name(remedy.augmentation)
+        config["augmentation"] = _name(remedy.augmentation)
     late, stage = remedy.schedule, remedy.second_stage
     if isinstance(late, Deferred):
-        facts["late"] = [late.start, None if late.loss is None else _loss_facts(late.loss)]
+        config["late"] = [late.start, None if late.loss is None else _loss_config(late.loss)]
     if isinstance(stage, SecondStage):
         own = [stage.kind, stage.epochs, stage.lr, list(stage.taus), stage.bias]
-        facts["second_stage"] = [*own, _remedy_facts(stage.remedy)]
-    return facts
+        config["second_stage"] = [*own, _remedy_config(stage.remedy)]
+    return config
 
 
-def _loss_facts(loss: nn.Module) -> list[str]:
+def _loss_config(loss: nn.Module) -> list[str]:
     numbers = [b.detach().cpu().double().numpy() for b in loss.state_dict().values()]
     return [repr(loss), fingerprint_array(*numbers)]
 
@@ -140,7 +145,7 @@ def split_folds(labels: Labels, split: Split, folds: int, seed: int) -> list[Spl
         seed: Of the partition.
     """
     pool = np.sort(np.concatenate([split.train, split.val]))
-    inner = stratified_kfold(labels[pool], n_splits=folds, seed=seed)
+    inner = stratified_kfold(labels[pool], folds=folds, seed=seed)
     return [
         Split.from_parts(
             pool[fold.train],
@@ -280,7 +285,7 @@ def fit(
         resume: With ``out``: return a finished trial of the same config as it stands, and go on
             with one that was stopped. False starts again.
         progress: Show a progress bar on stderr; None shows it in a terminal.
-        config: Further facts for the trial's record; they enter its hash.
+        config: Further keys for the trial's record; they enter its hash.
         monitor: What chooses the epoch; None takes macro average precision for labels, and for
             classes balanced accuracy at the formula's balanced rule.
 
@@ -319,15 +324,14 @@ def fit(
     rest: dict[str, Any] = {"resume": resume, "progress": progress, "augment": augment}
     if folds is None:
         made = remedy if isinstance(remedy, Remedy) else remedy(truth[split.train])
-        feed = Feed(dataset, truth, split, made, options, seed, collate, monitor)
-        return _fit(model, feed, out=out, config=config, **rest)
+        run_data = RunData(dataset, truth, split, made, options, seed, collate, monitor)
+        return _fit(model, run_data, out=out, config=config, **rest)
     make = check_folds(remedy, options)
-    parts = split_folds(truth, split, folds, seed)
-    feeds = [
-        Feed(dataset, truth, part, make(truth[part.train]), options, seed, collate, monitor)
-        for part in parts
+    parts = [
+        RunData(dataset, truth, part, make(truth[part.train]), options, seed, collate, monitor)
+        for part in split_folds(truth, split, folds, seed)
     ]
-    return _fit_folds(model, feeds, out=out, config=config, **rest)
+    return _fit_folds(model, parts, out=out, config=config, **rest)
 
 
 def planned_config(
@@ -342,15 +346,15 @@ def planned_config(
     config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the config of the trial that :func:`fit` writes for these arguments."""
-    feed = Feed(dataset, _truth(dataset, labels), split, remedy, options, seed)
+    run_data = RunData(dataset, _truth(dataset, labels), split, remedy, options, seed)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
-        return trial_facts(feed, _network(model, remedy), config)
+        return trial_config(run_data, _network(model, remedy), config)
 
 
 def _fit(
     model: Model,
-    feed: Feed,
+    run_data: RunData,
     *,
     augment: Augment | None,
     out: str | Path | None,
@@ -362,26 +366,26 @@ def _fit(
     from equipoise.training.stages import clear_checkpoints, run_stages
     from equipoise.training.watch import require_trackers
 
-    remedy, seed = feed.remedy, feed.seed
+    remedy, seed = run_data.remedy, run_data.seed
     remedy.require_supported("fit", _SLOTS)
-    require_trackers(feed.options.trackers)
+    require_trackers(run_data.options.trackers)
     joined_before = torch.distributed.is_available() and torch.distributed.is_initialized()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(child_seed(seed, "init"))
         network = _network(model, remedy)
-        facts = trial_facts(feed, network, config)
-        folder = None if out is None else Path(out) / trial_folder(remedy.name, seed, facts)
+        whole_config = trial_config(run_data, network, config)
+        folder = None if out is None else Path(out) / trial_folder(remedy.name, seed, whole_config)
         if folder is not None and resume and (folder / "trial.json").exists():
             return Trial.load(folder)
-        with plain_faults(feed.options, folder):
-            if feed.options.precision == "bf16-mixed":
-                require_precision(network, feed.few(), feed.options)
-            size = feed.options.rows_per_pass(place()[1])
-            first = feed.split.train[feed.preview(size * BATCHES)]
-            require_lessons(remedy, feed.truth[first], size)
-            module = RemedyModule(network, feed, augment)
+        with plain_faults(run_data.options, folder):
+            if run_data.options.precision == "bf16-mixed":
+                require_precision(network, run_data.few(), run_data.options)
+            size = run_data.options.rows_per_pass(place()[1])
+            first = run_data.split.train[run_data.preview(size * BATCHES)]
+            require_lessons(remedy, run_data.truth[first], size)
+            module = RemedyModule(network, run_data, augment)
             run_stages(module, folder=folder, resume=resume, progress=progress)
-            trial = _to_trial(module, facts)
+            trial = _to_trial(module, whole_config)
             _tell_chance(trial, folder)
             if out is not None and folder is not None and place()[0] == 0:
                 trial = write_trial(trial, module.record.best, Path(out))
@@ -392,36 +396,38 @@ def _fit(
 
 def _fit_folds(
     model: Model,
-    feeds: list[Feed],
+    parts: list[RunData],
     *,
     out: str | Path | None,
     config: Mapping[str, Any] | None,
     resume: bool,
     **rest: Any,
 ) -> Trial:
-    first = feeds[0]
-    facts = {
+    first = parts[0]
+    whole_config = {
         "trial_schema": TRIAL_SCHEMA,
         "engine": "fit",
         "method": first.remedy.name,
         "settings": dict(first.remedy.settings),
         "seed": first.seed,
         "training": first.options.decisive,
-        "folds": [feed.split.fingerprint for feed in feeds],
+        "folds": [run_data.split.fingerprint for run_data in parts],
         "labels": first.truth.fingerprint,
         **({} if first.monitor is None else {"monitor": first.monitor.name}),
         **(config or {}),
     }
     folder = None
     if out is not None:
-        folder = Path(out) / trial_folder(first.remedy.name, first.seed, facts)
+        folder = Path(out) / trial_folder(first.remedy.name, first.seed, whole_config)
         if resume and (folder / "trial.json").exists():
             return Trial.load(folder)
     trials = [
-        _fit(model, feed, out=folder, config={**(config or {}), "fold": k}, resume=resume, **rest)
-        for k, feed in enumerate(feeds)
+        _fit(
+            model, run_data, out=folder, config={**(config or {}), "fold": k}, resume=resume, **rest
+        )
+        for k, run_data in enumerate(parts)
     ]
-    pooled = pool_folds(trials, [feed.split for feed in feeds], first.truth, facts)
+    pooled = pool_folds(trials, [run_data.split for run_data in parts], first.truth, whole_config)
     if out is not None and place()[0] == 0:
         pooled.save(out)
     return pooled
@@ -461,12 +467,12 @@ def _network(model: Model, remedy: Remedy) -> nn.Module:
     return net
 
 
-def _to_trial(module: RemedyModule, facts: dict[str, Any]) -> Trial:
-    feed, record, remedy = module.feed, module.record, module.remedy.final
-    split, truth = feed.split, feed.truth
+def _to_trial(module: RemedyModule, whole_config: dict[str, Any]) -> Trial:
+    run_data, record, remedy = module.run_data, module.record, module.remedy.final
+    split, truth = run_data.split, run_data.truth
     trained_on = truth[split.train]
     first = [row for row in record.history if "stage" not in row]
-    rows: dict[Part, Any] = {"val": split.val, "test": split.test}
+    rows: dict[SplitName, Any] = {"val": split.val, "test": split.test}
     scores: dict[str, Scores] = {
         part: remedy.to_scores(with_ids(truth, rows[part]), module.outputs[part], part)
         for part in rows
@@ -474,8 +480,8 @@ def _to_trial(module: RemedyModule, facts: dict[str, Any]) -> Trial:
     }
     return Trial(
         method=module.remedy.name,
-        seed=feed.seed,
-        config=facts,
+        seed=run_data.seed,
+        config=whole_config,
         n_train=int(split.train.size),
         n_val=int(split.val.size),
         train_counts={n: int(c) for n, c in zip(truth.names, trained_on.counts, strict=True)},
@@ -484,7 +490,7 @@ def _to_trial(module: RemedyModule, facts: dict[str, Any]) -> Trial:
         label_history=record.label_history,
         scores=scores,
         selection={
-            "metric": feed.metric_name,
+            "metric": run_data.metric_name,
             "epoch": record.best_epoch,
             "value": record.best_value,
             "last_value": first[-1]["val_metric"],

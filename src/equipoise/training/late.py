@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from equipoise._core.checks import to_positive
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Correction
 from equipoise.errors import UsageError
 from equipoise.models import CosineHead, find_last_layer, freeze
@@ -60,7 +60,7 @@ class Deferred:
         >>> late.first_epoch(200), late.first_epoch(2)
         (160, 1)
 
-    Source:
+    References:
         Cao et al., NeurIPS 2019, algorithm 1 (DRW).
     """
 
@@ -123,7 +123,7 @@ class SecondStage:
         >>> stage.remedy.correction.probabilities([[0.0, 0.0]]).round(2).tolist()
         [[0.75, 0.25]]
 
-    Source:
+    References:
         Kang et al., ICLR 2020, section 4.
     """
 

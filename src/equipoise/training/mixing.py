@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from equipoise._core.checks import require_finite, to_array, to_floats, to_fraction, to_positive
+from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX, require_classes
-from equipoise._core.words import say
 from equipoise.data.sequences import padding_mask
 from equipoise.errors import DataError, ShapeError, UsageError
 

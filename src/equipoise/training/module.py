@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader
 from equipoise._core.rng import child_seed
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import TrainingError
-from equipoise.training.feed import Feed, Rows
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import gather_rows, place, seed_device, sum_over_ranks
 from equipoise.training.record import Record
 from equipoise.training.remedy import start_epoch
+from equipoise.training.run_data import Rows, RunData
 from equipoise.training.selection import goes_before
 from equipoise.training.targets import divisor as divisor_of, mark_unknown, require_targets
 
@@ -160,21 +160,23 @@ class RemedyModule(pl.LightningModule):
 
     Args:
         network: Maps a batch of inputs to outputs (N, C).
-        feed: Data, remedy and options.
+        run_data: Data, remedy and options.
         augment: Called as ``augment(x, seed=...)`` on each training batch.
 
     Randomness is seeded anew for each batch, from seed, epoch, batch and rank: so a run that goes
     on from a checkpoint takes the same steps as one that was never stopped.
     """
 
-    def __init__(self, network: nn.Module, feed: Feed, augment: Augment | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, run_data: RunData, augment: Augment | None = None
+    ) -> None:
         super().__init__()
-        self.model, self.feed, self.augment = network, feed, augment
-        self.options, self.remedy = feed.options, feed.remedy
+        self.model, self.run_data, self.augment = network, run_data, augment
+        self.options, self.remedy = run_data.options, run_data.remedy
         self.loss = copy.deepcopy(self.remedy.loss)
-        late = feed.deferred
+        late = run_data.deferred
         self.late_loss = copy.deepcopy(late.loss) if late and late.loss is not None else None
-        self.record = Record(feed)
+        self.record = Record(run_data)
         self.outputs: dict[str, Outputs] = {}
         self.finish: Callable[[RemedyModule], None] | None = None
         ema = self.options.ema
@@ -192,16 +194,16 @@ class RemedyModule(pl.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return this rank's batches, from where a checkpoint left off."""
-        self.feed.set_epoch(self.current_epoch)
-        loader = self.feed.train_loader(self._pin)
+        self.run_data.set_epoch(self.current_epoch)
+        loader = self.run_data.train_loader(self._pin)
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
         if 0 < done < len(loader):
-            self.feed.order.skip = done * self.options.rows_per_pass(place()[1])
+            self.run_data.order.skip = done * self.options.rows_per_pass(place()[1])
         return loader
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return this rank's validation batches."""
-        return self.feed.eval_loader(self.feed.split.val, self._pin)
+        return self.run_data.eval_loader(self.run_data.split.val, self._pin)
 
     @property
     def _pin(self) -> bool:
@@ -220,7 +222,7 @@ class RemedyModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Say which epoch begins to the order of rows, and to a loss that asks for it."""
-        self.feed.set_epoch(self.current_epoch)
+        self.run_data.set_epoch(self.current_epoch)
         start_epoch(self._active_loss(), self.current_epoch)
 
     def _active_loss(self) -> nn.Module:
@@ -230,7 +232,7 @@ class RemedyModule(pl.LightningModule):
     def training_step(self, batch: tuple[Any, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch, or of its part of what is accumulated."""
         x, target = batch[0], self._read(batch[1], "train")
-        seed = child_seed(self.feed.seed, "batch", self.current_epoch, batch_idx, place()[0])
+        seed = child_seed(self.run_data.seed, "batch", self.current_epoch, batch_idx, place()[0])
         seed_device(seed, self.device)
         if self.augment is not None:
             x = self.augment(x, seed=seed)
@@ -258,7 +260,7 @@ class RemedyModule(pl.LightningModule):
         if part not in self._checked:
             self._checked.add(part)
             index = getattr(loss, "ignore_index", IGNORE_INDEX)
-            require_targets(target, self.feed.truth, int(index))
+            require_targets(target, self.run_data.truth, int(index))
         return mark_unknown(target)
 
     def _add(self, part: str, value: Tensor, divisor: Tensor) -> None:
@@ -275,7 +277,7 @@ class RemedyModule(pl.LightningModule):
     @property
     def _usual_divisor(self) -> float:
         """A number of the size of a part's divisor: gradients keep a size that halves can hold."""
-        labels = self.feed.truth
+        labels = self.run_data.truth
         width = labels.num_classes if labels.kind == "multilabel" else 1
         return float(self.options.rows_per_pass(place()[1]) * width)
 
@@ -314,13 +316,13 @@ class RemedyModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Judge the epoch on all validation rows at once, and keep the best weights."""
-        outputs = self._whole(self._seen, self.feed.split.val)
+        outputs = self._whole(self._seen, self.run_data.split.val)
         if not np.isfinite(outputs).all():
             raise self._lost("output")
         loss, val_loss = self._mean_losses()
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         numbers = {"loss": loss, "val_loss": val_loss, "lr": rate}
-        value = self.record.take(self.model, outputs, self.feed.order.counts(), numbers)
+        value = self.record.take(self.model, outputs, self.run_data.order.counts(), numbers)
         self.trainer.should_stop = self.record.is_out_of_patience
         if self.average is not None:
             self.average.swap()
@@ -344,7 +346,7 @@ class RemedyModule(pl.LightningModule):
         self.model.load_state_dict(self.record.best)
         if self.finish is not None:
             self.finish(self)
-        split = self.feed.split
+        split = self.run_data.split
         for part, rows in (("val", split.val), ("test", split.test)):
             if rows.size:
                 self.outputs[part] = self.compute_outputs(rows)
@@ -358,7 +360,7 @@ class RemedyModule(pl.LightningModule):
         strategy, precision = self.trainer.strategy, self.trainer.precision_plugin
         was_training = self.model.training
         self.model.eval()
-        for batch in self.feed.eval_loader(rows, self._pin):
+        for batch in self.run_data.eval_loader(rows, self._pin):
             x, _ = strategy.batch_to_device(precision.convert_input(batch))
             with torch.no_grad(), precision.forward_context():
                 outputs: Tensor = self.model(x)
@@ -366,7 +368,7 @@ class RemedyModule(pl.LightningModule):
         self.model.train(was_training)
 
     def _whole(self, parts: list[Tensor], rows: Rows) -> Outputs:
-        whole = gather_rows(parts, rows.size, self.feed.truth.num_classes, self.device)
+        whole = gather_rows(parts, rows.size, self.run_data.truth.num_classes, self.device)
         parts.clear()
         return whole
 
@@ -384,7 +386,7 @@ class RemedyModule(pl.LightningModule):
             optimizer = torch.optim.AdamW(trained, **given)
         # Asking the trainer would make its loaders now, before a checkpoint is read.
         rows = options.rows_per_pass(place()[1]) * options.accumulation
-        rate = Rate(options, math.ceil(len(self.feed.order) / rows))
+        rate = Rate(options, math.ceil(len(self.run_data.order) / rows))
         rate.load_state_dict(self._restored.get("rate", rate.state_dict()))
         self.rate = rate
         # A function: LambdaLR would write the state of an object into the checkpoint.

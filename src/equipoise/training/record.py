@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from equipoise.artifacts import Correction
 from equipoise.diagnosis.course import default_recalls
-from equipoise.training.feed import Feed
+from equipoise.training.run_data import RunData
 from equipoise.training.selection import goes_before, realised_histogram
 
 
@@ -24,13 +24,13 @@ class Record:
     epoch of before is never kept: the correction is that of the end.
     """
 
-    def __init__(self, feed: Feed) -> None:
-        self.feed, self.options = feed, feed.options
-        late = feed.deferred
+    def __init__(self, run_data: RunData) -> None:
+        self.run_data, self.options = run_data, run_data.options
+        late = run_data.deferred
         self.late_from = late.first_epoch(self.options.epochs) if late else self.options.epochs
         self.history: list[dict[str, Any]] = []
         self.label_history: list[dict[str, Any]] = []
-        self.drawn = torch.zeros(feed.split.train.size, dtype=torch.int64)
+        self.drawn = torch.zeros(run_data.split.train.size, dtype=torch.int64)
         self.best: dict[str, Tensor] = {}
         self.best_value, self.best_epoch, self.waited = -math.inf, -1, 0
         self.best_loss = math.inf
@@ -59,9 +59,9 @@ class Record:
             numbers: "loss", "val_loss" and "lr".
         """
         self.last_outputs = outputs
-        split, truth = self.feed.split, self.feed.truth
+        split, truth = self.run_data.split, self.run_data.truth
         epoch, labels = len(self.history), truth[split.val]
-        value = self.feed.measure(outputs, labels, self._correction(epoch))
+        value = self.run_data.measure(outputs, labels, self._correction(epoch))
         losses = {key: numbers[key] for key in ("loss", "val_loss")}
         self.history.append({"epoch": epoch, **losses, "val_metric": value, "lr": numbers["lr"]})
         self.drawn += torch.from_numpy(drawn)
@@ -74,9 +74,9 @@ class Record:
         return value
 
     def _correction(self, epoch: int) -> Correction:
-        late = self.feed.deferred
+        late = self.run_data.deferred
         before = late.before if late is not None and epoch < self.late_from else None
-        return before or self.feed.remedy.correction
+        return before or self.run_data.remedy.correction
 
     def _choose(self, network: nn.Module, epoch: int, value: float, loss: float) -> None:
         if epoch < self.late_from < self.options.epochs:

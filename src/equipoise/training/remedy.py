@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_chec
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import one_of
+from equipoise._core.messages import one_of
 from equipoise.artifacts import Correction, Labels, Scores
-from equipoise.artifacts.scores import Part, ScoreKind
+from equipoise.artifacts.scores import ScoreKind, SplitName
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Remedy:
         """The kind of the scores that a model trained with it gives."""
         return "ranking" if self.correction.exactness == "none" else "logits"
 
-    def to_scores(self, labels: Labels, outputs: NDArray[np.floating], part: Part) -> Scores:
+    def to_scores(self, labels: Labels, outputs: NDArray[np.floating], part: SplitName) -> Scores:
         """Return what a model trained with it says about labelled rows, (N, C), as an artifact."""
         given: dict[str, Any] = {self.score_kind: outputs}
         return Scores.from_arrays(

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from equipoise._core.files import atomic_path
+from equipoise._core.messages import say
 from equipoise._core.rng import child_seed
-from equipoise._core.words import say
 from equipoise.artifacts import Correction
 from equipoise.errors import UsageError
-from equipoise.training.feed import Feed
 from equipoise.training.late import (
     SecondStage,
     centre_means,
@@ -27,6 +26,7 @@ from equipoise.training.late import (
 )
 from equipoise.training.module import RemedyModule
 from equipoise.training.ranks import place, sum_over_ranks
+from equipoise.training.run_data import RunData
 from equipoise.training.trainer import run_trainer
 
 _FIRST, _TRAINED, _SECOND = "resume.ckpt", "first_stage.ckpt", "second_stage.ckpt"
@@ -76,11 +76,11 @@ def _checked(module: RemedyModule) -> SecondStage | None:
     if not isinstance(stage, SecondStage):
         do = "Take equipoise.training.SecondStage."
         raise UsageError(say("second_stage", "be one that `fit` knows", type(stage), do))
-    kind = module.feed.truth.kind
+    kind = module.run_data.truth.kind
     if not stage.is_trained and kind != "multiclass":
         do = "Take 'crt', or thresholds per label: equipoise.tune."
         raise UsageError(say("second_stage", f"be for {kind} labels", f"'{stage.kind}'", do))
-    last_layer(module.model, stage.kind, _example(module.feed, module.model))
+    last_layer(module.model, stage.kind, _example(module.run_data, module.model))
     return stage
 
 
@@ -94,12 +94,12 @@ def clear_checkpoints(folder: Path) -> None:
 def _train_head(
     module: RemedyModule, stage: SecondStage, folder: Path | None, progress: bool | None
 ) -> None:
-    first = module.feed
+    first = module.run_data
     torch.manual_seed(child_seed(first.seed, "second stage"))
     stage_one = module.model.cpu()
     network = prepare_head(stage_one, stage, _example(first, stage_one))
     seed = child_seed(first.seed, "second stage") % 2**31
-    feed = Feed(
+    run_data = RunData(
         first.dataset,
         first.truth,
         first.split,
@@ -109,7 +109,7 @@ def _train_head(
         first.collate,
         first.monitor,
     )
-    second = RemedyModule(network, feed, module.augment)
+    second = RemedyModule(network, run_data, module.augment)
     checkpoint = None if folder is None else folder / _SECOND
     run_trainer(second, checkpoint=checkpoint, progress=progress)
     module.model = fold_scales(second.model)
@@ -145,11 +145,13 @@ def _save_trained(module: RemedyModule, file: Path) -> None:
         torch.distributed.barrier()
 
 
-def _example(feed: Feed, network: nn.Module) -> Any:
+def _example(run_data: RunData, network: nn.Module) -> Any:
     """Return a batch of one row, as the network takes it."""
-    rows = Subset(feed.dataset, feed.split.val[:1].tolist())
+    rows = Subset(run_data.dataset, run_data.split.val[:1].tolist())
     # A generator of its own: a loader without one draws from torch's state.
-    loader = DataLoader(rows, batch_size=1, collate_fn=feed.collate, generator=torch.Generator())
+    loader = DataLoader(
+        rows, batch_size=1, collate_fn=run_data.collate, generator=torch.Generator()
+    )
     x, _ = next(iter(loader))
     weight = next(network.parameters())
 
@@ -169,7 +171,7 @@ def _example(feed: Feed, network: nn.Module) -> Any:
 
 
 def _rebuild(module: RemedyModule, stage: SecondStage) -> None:
-    example = _example(module.feed, module.model)
+    example = _example(module.run_data, module.model)
     head = cast("nn.Linear", last_layer(module.model, stage.kind, example))
     if stage.kind == "tau_norm":
         _normalise(module, head, stage)
@@ -179,15 +181,15 @@ def _rebuild(module: RemedyModule, stage: SecondStage) -> None:
 
 
 def _normalise(module: RemedyModule, head: nn.Linear, stage: SecondStage) -> None:
-    feed = module.feed
-    labels = feed.truth[feed.split.val]
-    logits = module.compute_outputs(feed.split.val)
+    run_data = module.run_data
+    labels = run_data.truth[run_data.split.val]
+    logits = module.compute_outputs(run_data.split.val)
     weight = head.weight.detach().double().cpu().numpy()
     bias = None if head.bias is None else head.bias.detach().double().cpu().numpy()
     keep = stage.bias == "keep"
     as_is = Correction(labels.kind, exactness="none")
     values = {
-        tau: feed.measure(scale_rows(logits, weight, bias, tau, keep_bias=keep), labels, as_is)
+        tau: run_data.measure(scale_rows(logits, weight, bias, tau, keep_bias=keep), labels, as_is)
         for tau in sorted(stage.taus)
     }
     best = max(values.values())
@@ -206,14 +208,14 @@ def _normalise(module: RemedyModule, head: nn.Linear, stage: SecondStage) -> Non
 
 def _put_means(module: RemedyModule, head: nn.Linear) -> None:
     """Make a linear layer say how near a row is to the mean of each class."""
-    feed = module.feed
-    weight, bias = centre_means(_class_means(module, head, feed.truth.num_classes))
+    run_data = module.run_data
+    weight, bias = centre_means(_class_means(module, head, run_data.truth.num_classes))
     with torch.no_grad():
         head.weight.copy_(weight)
         head.bias = nn.Parameter(bias.to(head.weight))
-    value = feed.measure(
-        module.compute_outputs(feed.split.val),
-        feed.truth[feed.split.val],
+    value = run_data.measure(
+        module.compute_outputs(run_data.split.val),
+        run_data.truth[run_data.split.val],
         Correction("multiclass", exactness="none"),
     )
     module.record.second_stage = {"second_stage": "ncm", "second_stage_value": value}
@@ -221,15 +223,15 @@ def _put_means(module: RemedyModule, head: nn.Linear) -> None:
 
 def _class_means(module: RemedyModule, head: nn.Linear, classes: int) -> Tensor:
     """Return the mean training features of each class, (C, D); NaN for a class without rows."""
-    feed = module.feed
+    run_data = module.run_data
     sums = torch.zeros(classes, head.in_features + 1, dtype=torch.float64)
     kept: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, given: kept.append(given[0].double().cpu()))
-    mine = feed.split.train[place()[0] :: place()[1]]
-    truth = torch.from_numpy(np.ascontiguousarray(feed.truth.values[mine]))
+    mine = run_data.split.train[place()[0] :: place()[1]]
+    truth = torch.from_numpy(np.ascontiguousarray(run_data.truth.values[mine]))
     done = 0
     try:
-        for _ in module.run_batches(feed.split.train):
+        for _ in module.run_batches(run_data.split.train):
             features = kept.pop()
             rows = torch.cat([features, torch.ones(len(features), 1, dtype=torch.float64)], 1)
             sums.index_add_(0, truth[done : done + len(rows)], rows)

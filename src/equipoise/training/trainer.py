@@ -15,7 +15,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import UsageError
 from equipoise.training.module import RemedyModule
 from equipoise.training.options import TrainingOptions

@@ -18,7 +18,7 @@ import lightning.pytorch as pl
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from equipoise._core.words import one_of
+from equipoise._core.messages import one_of
 from equipoise.artifacts import Finding, Labels
 from equipoise.artifacts.finding import load_findings, save_findings
 from equipoise.diagnosis import check_history
@@ -70,7 +70,7 @@ class Progress(pl.Callback):
         """Show the line."""
         if not trainer.is_global_zero or not isinstance(pl_module, RemedyModule):
             return
-        truth, split = pl_module.feed.truth, pl_module.feed.split
+        truth, split = pl_module.run_data.truth, pl_module.run_data.split
         self._rarest = rarest_label(truth[split.train], truth[split.val])
         if sys.stderr.isatty():
             self.bar = tqdm(
@@ -116,7 +116,7 @@ class Progress(pl.Callback):
         )
 
     def _judge(self, module: RemedyModule) -> str:
-        record, truth = module.record, module.feed.truth
+        record, truth = module.record, module.run_data.truth
         words = f"{_METRIC[truth.kind]} {_number(record.history[-1]['val_metric'])}"
         last = record.label_history[-truth.num_classes :]
         for row in last:
@@ -185,13 +185,13 @@ class Watch(pl.Callback):
         """Look at the history, which now holds the epoch."""
         if not trainer.is_global_zero:
             return
-        record, feed = pl_module.record, pl_module.feed
+        record, run_data = pl_module.record, pl_module.run_data
         due = check_history(
             record.history,
             # What was before does not count, and would cost more from epoch to epoch.
-            record.label_history[-WINDOW * feed.truth.num_classes :],
+            record.label_history[-WINDOW * run_data.truth.num_classes :],
             outputs=record.last_outputs,
-            labels=feed.truth[feed.split.val],
+            labels=run_data.truth[run_data.split.val],
             kept=record.best_epoch,
         )
         known = {item.code for item in self.found}
@@ -374,7 +374,7 @@ class Trackers(pl.Callback):
         """Open them."""
         if not trainer.is_global_zero or not isinstance(pl_module, RemedyModule):
             return
-        seed, method = pl_module.feed.seed, pl_module.remedy.name
+        seed, method = pl_module.run_data.seed, pl_module.remedy.name
         settings = {"method": method, "seed": seed, **pl_module.options.decisive}
         done = len(pl_module.record.history)
         for name in self.names:

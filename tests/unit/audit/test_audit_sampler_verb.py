@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import torch
 
-from equipoise.audit.entry import looks_like_sampler
+from equipoise.audit.from_text import looks_like_sampler
 from equipoise.cli.main import main
 
 

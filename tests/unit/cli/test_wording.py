@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import equipoise
-from equipoise._core.words import Argument, Message, say
+from equipoise._core.messages import Argument, Message, say
 from equipoise.cli.main import CALLED, OF_VERB, app, options_of, run_app, spell
 from equipoise.errors import UsageError
 

@@ -21,8 +21,8 @@ from equipoise._core.checks import (
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import canonical_json, fingerprint_array, fingerprint_config
 from equipoise._core.logistic import expit, log_expit, log_rest, log_softmax, one_vs_rest
+from equipoise._core.messages import closest, one_of, say
 from equipoise._core.rng import child_seed, generator
-from equipoise._core.words import closest, one_of, say
 from equipoise.errors import DataError, ShapeError, UsageError
 
 logits = hnp.arrays(

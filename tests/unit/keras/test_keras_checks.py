@@ -159,7 +159,7 @@ RIGHT = [
     "binary_accuracy",
     keras.metrics.F1Score(threshold=0.5),
     keras.metrics.AUC(curve="PR", multi_label=True, num_labels=4),
-    metrics.AveragePrecision(4, num_rows=60),
+    metrics.AveragePrecision(4, n_rows=60),
 ]
 
 

@@ -126,12 +126,12 @@ def test_settings_from_counts_are_those_of_torch(
         (lambda: losses.LogitAdjustedLoss([1.0, 0.0]), DataError, "0 for class 1"),
         (lambda: losses.LDAMLoss([0.5, 0.1], scale=0.0), UsageError, "Start with 30"),
         (
-            lambda: losses.DistributionBalancedLoss([9.0], num_rows=5),
+            lambda: losses.DistributionBalancedLoss([9.0], n_rows=5),
             DataError,
             "Count all training rows",
         ),
         (
-            lambda: losses.DistributionBalancedLoss([1.0], num_rows=5, scale=0),
+            lambda: losses.DistributionBalancedLoss([1.0], n_rows=5, scale=0),
             UsageError,
             "`scale`",
         ),

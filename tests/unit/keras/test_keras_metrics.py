@@ -49,8 +49,8 @@ def oracle(name: str, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 NAMES = tuple("ABCDEF")
 MADE = {
-    "ap": lambda: metrics.AveragePrecision(LABELS, num_rows=ROWS, names=NAMES),
-    "auroc": lambda: metrics.ROCAUC(LABELS, num_rows=ROWS + 30, names=NAMES),
+    "ap": lambda: metrics.AveragePrecision(LABELS, n_rows=ROWS, names=NAMES),
+    "auroc": lambda: metrics.ROCAUC(LABELS, n_rows=ROWS + 30, names=NAMES),
     "recall": lambda: metrics.LabelRecall(LABELS, thresholds=CUTS, names=NAMES),
     "precision": lambda: metrics.LabelPrecision(LABELS, thresholds=CUTS, names=NAMES),
     "f_beta": lambda: metrics.LabelFBeta(LABELS, beta=2.0, thresholds=CUTS, names=NAMES),
@@ -93,7 +93,7 @@ def test_nothing_to_judge_is_nan_and_counted(name: str) -> None:
 
 
 def test_more_rows_than_stored_say_so() -> None:
-    metric = metrics.AveragePrecision(1, num_rows=10)
+    metric = metrics.AveragePrecision(1, n_rows=10)
     truth = np.array([[1], [0]] * 6)
     assert np.isnan(fed(metric, truth, truth * 0.5, size=5)["macro_ap"])
     metric.reset_state()
@@ -103,7 +103,7 @@ def test_more_rows_than_stored_say_so() -> None:
 
 
 def test_scores_that_are_no_numbers_give_nan() -> None:
-    metric = metrics.ROCAUC(2, num_rows=3, names=["A", "B"])
+    metric = metrics.ROCAUC(2, n_rows=3, names=["A", "B"])
     scores = np.array([[0.1, np.nan], [0.2, 0.3], [0.9, 0.4]])
     found = fed(metric, np.array([[0, 0], [0, 1], [1, 1]]), scores)
     assert found["macro_auroc/A"] == found["macro_auroc"] == 1.0
@@ -115,7 +115,7 @@ def test_weights_count_decisions_and_are_refused_for_ranking() -> None:
     metric.update_state([[1], [0]], [[0.9], [0.8]], sample_weight=[3.0, 1.0])
     assert float(metric.result()["macro_precision"]) == 0.75
     with pytest.raises(UsageError, match="not weighted_metrics"):
-        metrics.ROCAUC(1, num_rows=2).update_state([[1], [0]], [[0.9], [0.8]], sample_weight=[1, 1])
+        metrics.ROCAUC(1, n_rows=2).update_state([[1], [0]], [[0.9], [0.8]], sample_weight=[1, 1])
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
@@ -141,7 +141,7 @@ def test_balanced_accuracy_of_classes(one_hot: bool) -> None:
         (lambda: metrics.LabelRecall(0), "`num_labels` must be a whole number >= 1, got 0"),
         (lambda: metrics.LabelRecall(2, thresholds=[0.5]), r"shape \(L,\) = \(2,\), got \(1,\)"),
         (lambda: metrics.LabelRecall(2, names=["A"]), "hold 2 names, got 1"),
-        (lambda: metrics.AveragePrecision(2, num_rows=0), "rows of the longest epoch"),
+        (lambda: metrics.AveragePrecision(2, n_rows=0), "rows of the longest epoch"),
         (lambda: metrics.LabelFBeta(2, beta=0), "`beta` must be > 0"),
     ],
 )
@@ -165,7 +165,7 @@ def test_in_fit_they_are_logged_with_those_of_validation(tmp_path: Path) -> None
     model = keras.Sequential(
         [keras.layers.Input((5,)), keras.layers.Dense(LABELS, activation="sigmoid")]
     )
-    made = [metrics.AveragePrecision(LABELS, num_rows=ROWS), metrics.LabelRecall(LABELS)]
+    made = [metrics.AveragePrecision(LABELS, n_rows=ROWS), metrics.LabelRecall(LABELS)]
     truth = np.maximum(truth, 0)
     model.compile("sgd", "binary_crossentropy", metrics=made)
     history = model.fit(x, truth, validation_data=(x, truth), verbose=0, batch_size=16).history

@@ -14,7 +14,7 @@ def test_it_counts_what_a_loop_counts(rng: np.random.Generator) -> None:
     values = (rng.random((300, 3)) < [0.4, 0.1, 0.02]).astype(np.int8)
     values[rng.random(values.shape) < 0.1] = -1
     labels = Labels.from_array(values, kind="multilabel")
-    folds = stratified_kfold(labels, n_splits=4, min_per_part=0)
+    folds = stratified_kfold(labels, folds=4, min_per_part=0)
     summary = split_summary(folds, labels)
     for k in range(3):
         whole = (values[:, k] == 1).sum() / (values[:, k] >= 0).sum()

@@ -183,17 +183,17 @@ def test_wrong_use_is_answered() -> None:
             stratified_split(labels, fractions=fractions)
     with pytest.raises(DataError, match="at least 3 rows, one per part, got 2"):
         stratified_split(labels)
-    with pytest.raises(UsageError, match="`n_splits` must be at least 2"):
-        stratified_kfold(labels, n_splits=1)
+    with pytest.raises(UsageError, match="`folds` must be at least 2"):
+        stratified_kfold(labels, folds=1)
     with pytest.raises(DataError, match="at most the number of rows = 2"):
-        stratified_kfold(labels, n_splits=3)
+        stratified_kfold(labels, folds=3)
     with pytest.raises(UsageError, match="min_per_part"):
         stratified_split(labels, min_per_part=-1)
 
 
 def test_folds_are_repeated_with_other_rows() -> None:
     labels = Labels.from_array([0, 1, 1, 1] * 20, kind="multiclass")
-    folds = stratified_kfold(labels, n_splits=4, n_repeats=2, seed=5)
+    folds = stratified_kfold(labels, folds=4, n_repeats=2, seed=5)
     assert len(folds) == 8
     assert [f.proof["repeat"] for f in folds] == [0] * 4 + [1] * 4
     assert {tuple(f.proof["counts"]["val"]) for f in folds} == {(5, 15)}

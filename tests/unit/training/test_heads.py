@@ -30,7 +30,7 @@ from equipoise.losses import SPLCLoss
 from equipoise.methods import methods_for, remedy
 from equipoise.models import CosineHead
 from equipoise.training import HeadJob, HeadResult, HeadSettings, Remedy, train_heads
-from equipoise.training.feed import make_sampler
+from equipoise.training.run_data import make_sampler
 from equipoise.training.selection import selection_metric
 from equipoise.training.targets import to_target
 

@@ -12,8 +12,8 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 from equipoise.artifacts import Correction, Labels
 from equipoise.errors import UsageError
 from equipoise.methods import remedy
-from equipoise.training.feed import Counted, Shuffle
 from equipoise.training.remedy import RowSampler
+from equipoise.training.run_data import Counted, Shuffle
 from equipoise.training.selection import goes_before, realised_histogram, selection_metric
 from equipoise.training.targets import to_target, with_ids
 

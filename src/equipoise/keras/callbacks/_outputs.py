@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
-from equipoise.artifacts.scores import Part, Scores
+from equipoise.artifacts.scores import Scores, SplitName
 from equipoise.errors import UsageError
 from equipoise.keras.checks._compiled import last_activation, read_loss
 from equipoise.keras.data.batches import RowBatches
@@ -56,7 +56,7 @@ def to_scores(
     model: Any,
     values: NDArray[np.float64],
     labels: Labels,
-    part: Part,
+    part: SplitName,
     *,
     outputs: OutputKind,
     correction: Correction | None,

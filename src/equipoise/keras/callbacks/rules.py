@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.rule import DecisionRule
-from equipoise.artifacts.scores import PARTS, Part, Scores
+from equipoise.artifacts.scores import PARTS, Scores, SplitName
 from equipoise.decisions import tune
 from equipoise.errors import LeakageError, UsageError
 from equipoise.keras._keras import keras
@@ -58,7 +58,7 @@ class WriteScores(keras.callbacks.Callback):  # type: ignore[misc]
         self,
         x: Any,
         labels: Labels,
-        part: Part,
+        part: SplitName,
         model_file: str | Path | None = None,
         *,
         correction: Correction | None = None,
@@ -132,7 +132,7 @@ class TuneThresholds(WriteScores):
         labels: Labels,
         model_file: str | Path | None = None,
         *,
-        part: Part = "val",
+        part: SplitName = "val",
         correction: Correction | None = None,
         outputs: OutputKind = "auto",
         batch_size: int = 256,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.finding import Finding, save_findings
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis import check_history
@@ -47,7 +47,7 @@ class DeferredReweighting(keras.callbacks.Callback):  # type: ignore[misc]
         >>> DeferredReweighting(0.8).first_epoch(200), DeferredReweighting(0.8).first_epoch(2)
         (160, 1)
 
-    Source:
+    References:
         Cao et al., NeurIPS 2019, algorithm 1.
     """
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import keras
 from equipoise.keras.losses.base import Loss
@@ -29,7 +29,7 @@ _SAME = (
 
 
 @dataclass(frozen=True, slots=True)
-class LossFacts:
+class CompiledLoss:
     """What is known of a compiled loss.
 
     Args:
@@ -51,7 +51,7 @@ def plain_name(identifier: Any) -> str:
     return (name or type(identifier).__name__).lower().replace("_", "")
 
 
-def read_loss(model: Any, targets: str) -> LossFacts:
+def read_loss(model: Any, targets: str) -> CompiledLoss:
     """Read the loss of a model with one output; ``targets`` is what the labels are.
 
     Raises:
@@ -73,13 +73,13 @@ def read_loss(model: Any, targets: str) -> LossFacts:
     made = keras.losses.get(given)
     if isinstance(made, Loss):
         kind = "labels" if made.kind == "multilabel" else "classes"
-        return LossFacts(type(made).__name__, kind, made.from_logits, True)
+        return CompiledLoss(type(made).__name__, kind, made.from_logits, True)
     wanted = _FOR.get(plain_name(made), "")
     logits = bool(getattr(made, "from_logits", False)) if wanted else None
     name = getattr(made, "__name__", type(made).__name__)
     # Keras' own word for it; only its sparse loss has one.
     masks = getattr(made, "ignore_class", None) == IGNORE_INDEX
-    return LossFacts(str(name), wanted, logits, masks if wanted else None)
+    return CompiledLoss(str(name), wanted, logits, masks if wanted else None)
 
 
 def compiled_metrics(model: Any) -> list[Any]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import to_array
+from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import UsageError
 from equipoise.keras.checks._compiled import plain_name

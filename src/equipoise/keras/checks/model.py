@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from equipoise._core.messages import listed
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import listed
 from equipoise.artifacts.finding import SEVERITIES, Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.diagnosis import diagnose
 from equipoise.diagnosis._registry import finding
 from equipoise.keras.checks._compiled import (
-    LossFacts,
+    CompiledLoss,
     changed_layers,
     compiled_metrics,
     last_activation,
@@ -111,7 +111,7 @@ def _width(model: Any, targets: Targets) -> list[Finding]:
     ]
 
 
-def _scales(loss: LossFacts, activation: str) -> list[Finding]:
+def _scales(loss: CompiledLoss, activation: str) -> list[Finding]:
     evidence = {"loss": loss.name, "from_logits": loss.from_logits, "activation": activation}
     if not activation or loss.from_logits is None:
         return []
@@ -132,7 +132,7 @@ def _scales(loss: LossFacts, activation: str) -> list[Finding]:
     return []
 
 
-def _kinds(loss: LossFacts, activation: str, targets: Targets) -> list[Finding]:
+def _kinds(loss: CompiledLoss, activation: str, targets: Targets) -> list[Finding]:
     squash = _SQUASHED.get(activation, "")
     several = targets.kind == "labels" and targets.width > 1
     evidence = {"loss": loss.name, "activation": activation, "targets": targets.kind}
@@ -177,7 +177,7 @@ def _fits(wanted: str, targets: Targets) -> bool:
     return wanted == targets.kind
 
 
-def _unknown(loss: LossFacts, targets: Targets) -> list[Finding]:
+def _unknown(loss: CompiledLoss, targets: Targets) -> list[Finding]:
     values = targets.values
     if targets.kind == "labels":
         unknown, of = int((targets.labels.values == UNKNOWN).sum()), targets.labels.values.size

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_shape, to_array
+from equipoise._core.messages import say
 from equipoise._core.targets import require_classes, require_labels
-from equipoise._core.words import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import ShapeError, UsageError

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.messages import say
 from equipoise._core.ragged import flat_sequences, join_sequences, require_numbers
-from equipoise._core.words import say
 from equipoise.errors import DataError, UsageError
 
 

@@ -46,7 +46,7 @@ class AsymmetricLoss(AsymmetricSide, LabelLoss):
         >>> loss.operating_point().round(3).tolist()
         [0.128]
 
-    Source:
+    References:
         Ridnik et al., ICCV 2021, eq. 7; :func:`equipoise.losses.asymmetric_loss`.
     """
 

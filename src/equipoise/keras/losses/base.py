@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array, to_floats
+from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX, require_classes
-from equipoise._core.words import say
 from equipoise.errors import NotRecoverableError, ShapeError
 from equipoise.keras._keras import keras
 from equipoise.labels.losses import LossSide

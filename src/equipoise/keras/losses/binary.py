@@ -38,7 +38,7 @@ class BCELoss(BCESide, LabelLoss):
         >>> round(float(loss([[1.0, -1.0]], [[0.0, 2.0]])), 4)
         0.6931
 
-    Source:
+    References:
         The torch function :func:`equipoise.losses.bce_loss`; equal to 1e-5.
     """
 
@@ -76,7 +76,7 @@ class PosWeightBCELoss(PosWeightSide, LabelLoss):
         >>> round(float(loss([[1.0]], [[0.0]])), 4), loss.operating_point().round(3).tolist()
         (6.2383, [0.1])
 
-    Source:
+    References:
         The torch function :func:`equipoise.losses.pos_weight_bce_loss`; equal to 1e-5.
     """
 

@@ -45,7 +45,7 @@ class ClassBalancedFocalLoss(ClassBalancedSide, LabelLoss):
         >>> round(float(loss([[1.0]], [[0.0]])), 4), loss.operating_point().round(2).tolist()
         (0.5199, [0.25])
 
-    Source:
+    References:
         Cui et al., CVPR 2019, eq. 12; :func:`equipoise.losses.class_balanced_focal_loss`.
     """
 
@@ -100,7 +100,7 @@ class ClassBalancedBCELoss(ClassBalancedFocalLoss):
         >>> loss.weight.round(2).tolist()
         [63.14, 1.0]
 
-    Source:
+    References:
         Cui et al., CVPR 2019, eq. 4; :func:`equipoise.losses.class_balanced_bce_loss`.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.arrays import Floats
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import UsageError
@@ -47,7 +47,7 @@ class DeferredLoss(Loss):
         >>> loss.correction().exactness, loss.operating_point().round(2).tolist()
         ('approximate', [0.25])
 
-    Source:
+    References:
         Cao et al., NeurIPS 2019, algorithm 1.
     """
 

@@ -29,7 +29,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, LabelLoss):
 
     Args:
         n_positive: Positives per label in the training set, (L,), >= 0.
-        num_rows: Rows of the training set.
+        n_rows: Rows of the training set.
         alpha: Lowest weight, >= 0.
         beta: Steepness of the weights, >= 0.
         mu: Ratio in the middle of the weights; a row without positives has it.
@@ -54,11 +54,11 @@ class DistributionBalancedLoss(DistributionBalancedSide, LabelLoss):
         probabilities is approximate.
 
     Example:
-        >>> loss = DistributionBalancedLoss([50.0], num_rows=100, from_logits=True)
+        >>> loss = DistributionBalancedLoss([50.0], n_rows=100, from_logits=True)
         >>> round(float(loss([[1.0]], [[0.0]])), 4)
         0.1906
 
-    Source:
+    References:
         Wu et al., ECCV 2020, eq. 3 to 9; :func:`equipoise.losses.distribution_balanced_loss`.
     """
 
@@ -66,7 +66,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, LabelLoss):
         self,
         n_positive: Vector,
         *,
-        num_rows: float,
+        n_rows: float,
         alpha: float = 0.1,
         beta: float = 10.0,
         mu: float = 0.2,
@@ -81,7 +81,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, LabelLoss):
         super().__init__(from_logits=from_logits, reduction=reduction, name=name)
         self._settle(
             n_positive,
-            num_rows,
+            n_rows,
             alpha=alpha,
             beta=beta,
             mu=mu,

@@ -48,7 +48,7 @@ class SoftmaxFocalLoss(SoftmaxFocalSide, ClassLoss):
         >>> loss.posterior([[2.0, 0.0]]).round(3).tolist()
         [[0.995, 0.005]]
 
-    Source:
+    References:
         Lin et al., ICCV 2017, eq. 4 and 5; :func:`equipoise.losses.softmax_focal_loss`.
     """
 
@@ -109,7 +109,7 @@ class SigmoidFocalLoss(SigmoidFocalSide, LabelLoss):
         >>> round(float(loss([[1.0]], [[0.0]])), 4), loss.operating_point().tolist()
         (0.0433, [0.75])
 
-    Source:
+    References:
         Lin et al., ICCV 2017, eq. 5; :func:`equipoise.losses.sigmoid_focal_loss`.
     """
 

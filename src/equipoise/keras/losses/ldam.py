@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses.base import ClassLoss, Vector, log_one_minus
@@ -50,7 +50,7 @@ class LDAMLoss(LDAMSide, ClassLoss):
         >>> round(float(loss([0], [[0.9, 0.4]])), 4)
         0.6931
 
-    Source:
+    References:
         Cao et al., NeurIPS 2019, eq. 13 and 14; :func:`equipoise.losses.ldam_loss`.
     """
 

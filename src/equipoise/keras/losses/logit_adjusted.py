@@ -48,7 +48,7 @@ class LogitAdjustedLoss(LogitAdjustedSide, ClassLoss):
         >>> round(float(loss([1], [[0.0, 0.0]])), 4), loss.operating_point().round(2).tolist()
         (2.3026, [0.9, 0.1])
 
-    Source:
+    References:
         Menon et al., ICLR 2021, eq. 10; :func:`equipoise.losses.logit_adjusted_loss`.
     """
 
@@ -97,7 +97,7 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         >>> round(float(loss([1], [[0.0, 0.0]])), 4)
         2.3026
 
-    Source:
+    References:
         Ren et al., NeurIPS 2020, eq. 4; :func:`equipoise.losses.balanced_softmax_loss`.
     """
 

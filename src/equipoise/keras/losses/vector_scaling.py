@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise._core.words import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.losses.base import ClassLoss, Vector
@@ -51,7 +51,7 @@ class VectorScalingLoss(VectorScalingSide, ClassLoss):
         >>> round(float(loss([1], [[0.0, 0.0]])), 4)
         2.3026
 
-    Source:
+    References:
         Kini et al., NeurIPS 2021, eq. 2; :func:`equipoise.losses.vector_scaling_loss`.
     """
 
@@ -115,7 +115,7 @@ class CDTLoss(VectorScalingLoss):
         >>> round(float(loss([1], [[0.0, 0.0]])), 4)
         0.6931
 
-    Source:
+    References:
         Ye et al., 2020, eq. 3; :func:`equipoise.losses.cdt_loss`.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise._core.checks import to_positive
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.metrics._averages import LabelMetric, divide, to_thresholds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import UsageError
 from equipoise.keras._keras import PACKAGE, keras
 from equipoise.keras.metrics._averages import LabelMetric, divide
@@ -29,17 +29,17 @@ class _Stored(LabelMetric):
         self,
         num_labels: int,
         *,
-        num_rows: int,
+        n_rows: int,
         names: Sequence[str] | None = None,
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(num_labels, names=names, name=name or self.default_name, dtype=dtype)
-        if int(num_rows) != num_rows or num_rows < 1:
+        if int(n_rows) != n_rows or n_rows < 1:
             do = "Give the rows of the longest epoch, of training or validation."
-            raise UsageError(say("num_rows", "be a whole number >= 1", num_rows, do))
-        self.num_rows = int(num_rows)
-        shape = (self.num_rows, self.num_labels)
+            raise UsageError(say("n_rows", "be a whole number >= 1", n_rows, do))
+        self.n_rows = int(n_rows)
+        shape = (self.n_rows, self.num_labels)
         self._scores = self.add_variable(shape, "zeros", name="scores")
         # 0 is empty or unknown, 1 a negative, 2 a positive: a reset is all zeros.
         self._sides = self.add_variable(shape, "zeros", name="sides")
@@ -54,12 +54,12 @@ class _Stored(LabelMetric):
         truth, outputs = self._columns(y_true, y_pred)
         sides = ops.where(truth >= 0.5, 2.0, ops.where(truth >= 0, 1.0, 0.0))
         rows = ops.shape(outputs)[0]
-        if isinstance(rows, int) and rows > self.num_rows:
+        if isinstance(rows, int) and rows > self.n_rows:
             # Keras builds a model with batches of its own size, so this is no error yet.
-            outputs, sides = outputs[: self.num_rows], sides[: self.num_rows]
+            outputs, sides = outputs[: self.n_rows], sides[: self.n_rows]
         # Beyond the buffer the last rows are overwritten; the result is NaN then.
         kept = ops.shape(outputs)[0]
-        at = ops.clip(self._seen + 0, 0, self.num_rows - kept)
+        at = ops.clip(self._seen + 0, 0, self.n_rows - kept)
         self._scores.assign(ops.slice_update(self._scores + 0.0, (at, 0), outputs))
         self._sides.assign(
             ops.slice_update(self._sides + 0.0, (at, 0), ops.cast(sides, self._sides.dtype))
@@ -84,12 +84,12 @@ class _Stored(LabelMetric):
         """Return the values, or NaN where rows did not fit or a score was no number."""
         ops = keras.ops
         finite = ops.all(ops.isfinite(self._scores + 0.0), axis=0)
-        fits = self._seen + 0 <= self.num_rows
+        fits = self._seen + 0 <= self.n_rows
         return ops.where(ops.logical_and(finite, fits), values, float("nan"))
 
     def get_config(self) -> dict[str, Any]:
         """Return what the constructor takes, ready for JSON."""
-        return {**super().get_config(), "num_rows": self.num_rows}
+        return {**super().get_config(), "n_rows": self.n_rows}
 
 
 def _steps(count: Any, end: Any) -> Any:
@@ -114,7 +114,7 @@ class AveragePrecision(_Stored):
 
     Args:
         num_labels: L.
-        num_rows: Rows of the longest epoch, of training or validation: scores and targets are kept
+        n_rows: Rows of the longest epoch, of training or validation: scores and targets are kept
             (8 bytes per row and label). With more rows the result is NaN.
         names: One per label, to log each label as well; None logs the mean alone.
         name: In the logs; beside it ``<name>_labels`` says how many labels the mean is over.
@@ -123,7 +123,7 @@ class AveragePrecision(_Stored):
     Targets are (..., L), 0, 1 or -1 (unknown, left out); outputs (..., L) on any increasing scale.
 
     Raises:
-        UsageError: ``num_rows`` below 1, or sample weights.
+        UsageError: ``n_rows`` below 1, or sample weights.
         ShapeError: columns or names that are not L.
 
     Note:
@@ -132,14 +132,14 @@ class AveragePrecision(_Stored):
         the callback :class:`equipoise.keras.WriteScores`.
 
     Example:
-        >>> metric = AveragePrecision(2, num_rows=4)
+        >>> metric = AveragePrecision(2, n_rows=4)
         >>> metric.update_state(
         ...     [[1, 0], [0, 0], [1, 0], [0, 0]], [[0.9, 0.1], [0.8, 0.3], [0.7, 0.2], [0.1, 0.4]]
         ... )
         >>> {key: round(float(value), 4) for key, value in metric.result().items()}
         {'macro_ap': 0.8333, 'macro_ap_labels': 1.0}
 
-    Source:
+    References:
         :func:`equipoise.metrics.average_precision`, the same in NumPy.
     """
 
@@ -163,12 +163,12 @@ class ROCAUC(_Stored):
     are rare.
 
     Example:
-        >>> metric = ROCAUC(1, num_rows=4)
+        >>> metric = ROCAUC(1, n_rows=4)
         >>> metric.update_state([[1], [0], [1], [0]], [[0.9], [0.8], [0.7], [0.1]])
         >>> float(metric.result()["macro_auroc"])
         0.75
 
-    Source:
+    References:
         :func:`equipoise.metrics.roc_auc`, the same in NumPy.
     """
 

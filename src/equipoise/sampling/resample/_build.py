@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from equipoise._core.arrays import Ints
 from equipoise._core.checks import to_positive
 from equipoise._core.identity import as_text
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts.labels import UNKNOWN, Kind, Labels
 from equipoise.artifacts.resampled import (
     Resampled,

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_finite, to_array
+from equipoise._core.messages import one_of, say
 from equipoise._core.rng import generator
-from equipoise._core.words import one_of, say
 from equipoise.artifacts.resampled import TrainingRows
 from equipoise.errors import DataError, ShapeError, UsageError
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.arrays import Ints
+from equipoise._core.messages import closest, say
 from equipoise._core.rng import generator
-from equipoise._core.words import closest, say
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.errors import DataError, UsageError
 from equipoise.sampling.resample._build import class_codes, from_times, whole, without_effect

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from equipoise._core.arrays import Ints
 from equipoise._core.checks import to_fraction
+from equipoise._core.messages import closest, say
 from equipoise._core.rng import generator
-from equipoise._core.words import closest, say
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.errors import DataError, UsageError

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.messages import one_of
 from equipoise._core.rng import generator
-from equipoise._core.words import one_of
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.sampling.resample._build import (

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from equipoise.artifacts import Labels, Scores, Trial
-from equipoise.artifacts.scores import Part
+from equipoise.artifacts.scores import SplitName
 from equipoise.training.heads.jobs import HeadJob, HeadSettings, Progress, Rows, check_jobs
 from equipoise.training.heads.network import make_network
 from equipoise.training.heads.rows import Features, Scale
@@ -178,7 +178,7 @@ def add_test_scores(
 def _result(labels: Labels, test: Rows, settings: HeadSettings, done: StackOutcome) -> HeadResult:
     job = done.job
     scores: dict[str, Scores] = {}
-    parts: tuple[tuple[Part, Rows, NDArray[Any]], ...] = (
+    parts: tuple[tuple[SplitName, Rows, NDArray[Any]], ...] = (
         ("val", job.val, done.val_logits),
         ("test", test, done.test_logits),
     )
@@ -190,7 +190,7 @@ def _result(labels: Labels, test: Rows, settings: HeadSettings, done: StackOutco
     trial = Trial(
         method=job.remedy.name,
         seed=job.seed,
-        config=dict(job.config) or _facts(job, settings),
+        config=dict(job.config) or _config(job, settings),
         n_train=int(job.train.size),
         n_val=int(job.val.size),
         train_counts={n: int(c) for n, c in zip(labels.names, trained_on.counts, strict=True)},
@@ -207,7 +207,7 @@ def _result(labels: Labels, test: Rows, settings: HeadSettings, done: StackOutco
     return HeadResult(trial, done.state)
 
 
-def _facts(job: HeadJob, settings: HeadSettings) -> dict[str, Any]:
+def _config(job: HeadJob, settings: HeadSettings) -> dict[str, Any]:
     """Return all that is known here and decides the outcome."""
     shared = asdict(settings) | {"device": settings.torch_device.type}
     del shared["memory_gb"]

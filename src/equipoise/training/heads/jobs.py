@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from equipoise._core.checks import require_finite, require_shape, to_positive
-from equipoise._core.words import one_of, say
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, LeakageError, UsageError
 from equipoise.training.late import Deferred

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import UsageError
 from equipoise.training.heads.jobs import deferred
 from equipoise.training.remedy import Remedy, start_epoch

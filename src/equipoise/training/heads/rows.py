@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from equipoise._core.messages import say
 from equipoise._core.rng import child_seed, generator
-from equipoise._core.words import say
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
-from equipoise.training.feed import make_sampler
 from equipoise.training.heads.jobs import ROWS_AT_ONCE, HeadJob, HeadSettings, Rows, deferred
 from equipoise.training.remedy import RowSampler
+from equipoise.training.run_data import make_sampler
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,7 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from equipoise._core.fingerprint import digest
 from equipoise._core.identity import as_text
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.artifacts import Labels
 from equipoise.data import (
     ArrayDataset,

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from equipoise._core.messages import say
 from equipoise._core.rng import child_seed, generator
-from equipoise._core.words import say
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, ShapeError, UsageError
@@ -117,7 +117,7 @@ Collate = Callable[[Sequence[Any]], Any]
 
 
 @dataclass(frozen=True)
-class Feed:
+class RunData:
     """A data set, its truth and its split, as one run of training reads them.
 
     Args:

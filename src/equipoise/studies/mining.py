@@ -16,8 +16,8 @@ import torch.distributed as dist
 from torch.utils.data import Dataset
 
 from equipoise._core.files import write_text
+from equipoise._core.messages import Argument, Message, closest, say
 from equipoise._core.progress import Progress
-from equipoise._core.words import Argument, Message, closest, say
 from equipoise.artifacts import Labels
 from equipoise.data import ArrayDataset
 from equipoise.errors import DataError, UsageError
@@ -35,8 +35,8 @@ from equipoise.mining.review import Review
 from equipoise.mining.scoring import place
 from equipoise.report.review import growth_picture
 from equipoise.studies.network import TrainPlan, make_augmentation, plan_training
+from equipoise.studies.network_rows import TrainRows, load_rows
 from equipoise.studies.schema import MIN_EPOCHS, STEPS, Study
-from equipoise.studies.train_data import TrainRows, load_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,14 +199,14 @@ def run_mining(
         options=training.options,
         test=plan.test,
         augment=make_augmentation(training.study),
-        config=training.facts,
+        config=training.config,
         progress=False,
     )
     job = training.job
     config = {
         "training": training.options.decisive,
         "arm": [job.arm.method, job.setting.settings],
-        "facts": training.facts,
+        "facts": training.config,
     }
     with _ranks() as is_first:
         mined = mine_hard_negatives(

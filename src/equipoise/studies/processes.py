@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
-from equipoise._core.words import say
+from equipoise._core.messages import say
 from equipoise.errors import EquipoiseError, MissingExtraError, TrainingError, UsageError
 
 Key = TypeVar("Key", bound=Hashable)

@@ -21,8 +21,8 @@ from equipoise.models import (
     initialise_prior_bias,
     make_model,
 )
+from equipoise.studies.network_rows import TrainRows
 from equipoise.studies.schema import ModelSpec
-from equipoise.studies.train_data import TrainRows
 from equipoise.training import Remedy
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -115,25 +115,25 @@ def network_maker(
     return make
 
 
-def build_again(facts: Mapping[str, Any], *, allow_code: bool) -> nn.Module:
+def build_again(build: Mapping[str, Any], *, allow_code: bool) -> nn.Module:
     """Return the network of a finished trial, its weights still to be loaded.
 
     Args:
-        facts: "build" of the trial's config.
+        build: "build" of the trial's config.
         allow_code: Whether "module:callable" may run.
     """
-    model, shape = facts["model"], facts["input_shape"]
+    model, shape = build["model"], build["input_shape"]
     network = make_model(
         model["name"],
-        len(facts["names"]),
+        len(build["names"]),
         input_shape=shape,
-        head=facts["head"],
+        head=build["head"],
         settings=_lists(model.get("settings", {})),
         seed=0,
         allow_code=allow_code,
     )
-    width: Sequence[float] = [1.0] * facts["scaled"]
-    return ScaledInputs(network, width, width, axis=facts["axis"]) if width else network
+    width: Sequence[float] = [1.0] * build["scaled"]
+    return ScaledInputs(network, width, width, axis=build["axis"]) if width else network
 
 
 def _lists(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import nn
 
-from equipoise._core.words import hint, one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.audit.draws import build_sampler

@@ -17,15 +17,15 @@ from torch.utils.data import ConcatDataset, Dataset, default_collate
 from equipoise._core.files import write_text
 from equipoise._core.fingerprint import digest, fingerprint_array, fingerprint_config
 from equipoise._core.locks import Locks
+from equipoise._core.messages import say
 from equipoise._core.progress import Progress
-from equipoise._core.words import say
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, UsageError
 from equipoise.models import ScaledInputs, find_last_layer, make_model
+from equipoise.studies.network_model import IMAGENET
+from equipoise.studies.network_rows import TrainRows
 from equipoise.studies.predict import choose_device, load_network, to_device
 from equipoise.studies.schema import FeatureSpec
-from equipoise.studies.train_data import TrainRows
-from equipoise.studies.train_model import IMAGENET
 
 _SAMPLED = 256
 _SAVE_SECONDS = 5.0
@@ -83,8 +83,8 @@ def open_backbone(
         do = "Take a folder of `equipoise train`, or a model's name with its weights."
         raise UsageError(say("features", "name a trial or a model", got, do))
     if spec.trial is not None:
-        network, facts, done = load_network(Path(spec.trial), allow_code)
-        name = f"{facts['model']['name']} ({done.method}, seed {done.seed})"
+        network, build, done = load_network(Path(spec.trial), allow_code)
+        name = f"{build['model']['name']} ({done.method}, seed {done.seed})"
     else:
         network, name = _by_name(rows, spec, allow_code)
     batch = _first(rows)
