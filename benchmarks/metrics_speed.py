@@ -21,15 +21,14 @@ import numpy as np
 from benchmarks.machine import Column, print_setup, run_parts
 from equipoise.metrics import (
     boyd_interval,
-    gap_bootstrap,
     influence_interval,
     macro_influence,
     measure_labels,
-    rank_labels,
-    rank_positives,
-    ranking_influences,
     ratio_influence,
 )
+from equipoise.metrics.influence import ranking_influences
+from equipoise.metrics.intervals import gap_bootstrap
+from equipoise.metrics.ranks import rank_labels, rank_positives
 
 Call = Callable[[], object]
 

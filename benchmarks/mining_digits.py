@@ -35,7 +35,8 @@ from torch import nn
 from benchmarks.machine import Column, facts, print_head, print_row, write_results
 from equipoise._core.files import write_text
 from equipoise.losses import BCELoss, OHEMLoss
-from equipoise.metrics import Influence, average_precision_influence, pair_over_seeds, sweep
+from equipoise.metrics import Influence, average_precision_influence, pair_over_seeds
+from equipoise.metrics.sweep import sweep
 from equipoise.mining import MiningOptions, MiningTask, mine_hard_negatives
 from equipoise.mining.result import Mined
 from equipoise.models import MLP

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from benchmarks.machine import Column, print_setup, run_parts
 from equipoise import Labels, stratified_kfold
 from equipoise.methods import remedy
-from equipoise.metrics import average_precision, best_f_beta, roc_auc, sweep
+from equipoise.metrics import average_precision, best_f_beta, roc_auc
+from equipoise.metrics.sweep import sweep
 from equipoise.training import HeadJob, HeadSettings, train_heads
 
 Call = Callable[[], object]

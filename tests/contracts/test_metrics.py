@@ -41,17 +41,15 @@ NEEDS_POSITIVES = ["recall", "f_beta", "balanced_accuracy_per_label", "calibrati
 # Records, parts of intervals, and metrics of another form; each has tests of its own.
 OTHER = {
     "CalibrationLine", "Decomposition", "Influence", "MacroAverage", "Measures", "MicroAverage",
-    "Ranks", "Replicates", "Sweep",
     "average_precision_influence", "balanced_accuracy_influence", "macro_influence",
-    "matthews_influence", "ranking_influences", "ratio_influence", "roc_auc_influence",
-    "region_influences", "bootstrap_interval", "boyd_interval", "gap_bootstrap",
+    "matthews_influence", "ratio_influence", "roc_auc_influence",
+    "bootstrap_interval", "boyd_interval", "gap_bootstrap",
     "half_row_interval", "holm", "influence_interval", "pair_over_seeds", "reliability_band",
     "share_interval", "wilson_interval",
     "balanced_accuracy", "confusion_matrix", "expected_cost_of_classes",
     "group_averages", "macro_average", "micro_average", "samples_f_beta", "worst_label",
     "calibration_line", "decompose_brier", "reliability_curve", "stratified_brier",
-    "label_confusion", "measure_labels", "net_benefit", "rank_labels", "rank_positives",
-    "sweep",
+    "label_confusion", "measure_labels", "net_benefit", "rank_positives",
 }  # fmt: skip
 
 every = pytest.mark.parametrize("name", ALL)

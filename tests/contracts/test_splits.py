@@ -60,8 +60,8 @@ def test_parts_partition_the_rows(
 
 
 @given(st.one_of(multilabel(), multiclass()), st.integers(2, 6), st.integers(0, 99))
-def test_folds_partition_the_rows(labels: Labels, folds: int, seed: int) -> None:
-    folds = stratified_kfold(labels, folds=folds, seed=seed, min_per_part=0)
+def test_folds_partition_the_rows(labels: Labels, n_splits: int, seed: int) -> None:
+    folds = stratified_kfold(labels, folds=n_splits, seed=seed, min_per_part=0)
     assert sorted(np.concatenate([f.val for f in folds]).tolist()) == list(range(len(labels)))
     assert all(len(f.train) + len(f.val) == len(labels) for f in folds)
 
@@ -91,7 +91,7 @@ def test_each_class_is_off_by_less_than_one_row(
 
 
 @given(multilabel(rows=(60, 400)), st.integers(2, 5), st.integers(0, 99))
-def test_folds_are_as_even_as_the_peer(labels: Labels, folds: int, seed: int) -> None:
+def test_folds_are_as_even_as_the_peer(labels: Labels, n_splits: int, seed: int) -> None:
     """No label deviates by more rows than in iterative-stratification.
 
     Both break ties at random and end with at most a row or so of rounding per label; so the
@@ -100,32 +100,32 @@ def test_folds_are_as_even_as_the_peer(labels: Labels, folds: int, seed: int) ->
     hot = (labels.values == 1).astype(np.int8)
 
     def worst(folds: list[np.ndarray]) -> float:
-        exact = hot.sum(axis=0) / folds
+        exact = hot.sum(axis=0) / n_splits
         return max(float(np.abs(hot[fold].sum(axis=0) - exact).max()) for fold in folds)
 
-    ours = [f.val for f in stratified_kfold(labels, folds=folds, seed=seed, min_per_part=0)]
-    peer = MultilabelStratifiedKFold(folds, shuffle=True, random_state=seed)
+    ours = [f.val for f in stratified_kfold(labels, folds=n_splits, seed=seed, min_per_part=0)]
+    peer = MultilabelStratifiedKFold(n_splits, shuffle=True, random_state=seed)
     theirs = [rows for _, rows in peer.split(np.zeros(len(hot)), np.c_[hot, 1 - hot[:, :1]])]
     assert worst(ours) <= worst(theirs) + 1.5
 
 
 @settings(max_examples=20)
 @given(multilabel(rows=(200, 600)), st.sampled_from([3, 5, 10]))
-def test_mean_deviation_is_not_worse_than_the_peers(labels: Labels, folds: int) -> None:
+def test_mean_deviation_is_not_worse_than_the_peers(labels: Labels, n_splits: int) -> None:
     """Mean over labels, folds and eight seeds of |positives - share|, with 1 % for chance."""
     hot = (labels.values == 1).astype(np.int8)
     hot = hot[:, hot.any(axis=0)]
     labels = Labels.from_array(hot, kind="multilabel")
 
     def mean(folds: list[np.ndarray]) -> float:
-        exact = hot.sum(axis=0) / folds
+        exact = hot.sum(axis=0) / n_splits
         return float(np.mean([np.abs(hot[fold].sum(axis=0) - exact) for fold in folds]))
 
     ours, theirs = [], []
     for seed in range(8):
-        made = stratified_kfold(labels, folds=folds, seed=seed, min_per_part=0)
+        made = stratified_kfold(labels, folds=n_splits, seed=seed, min_per_part=0)
         ours.append(mean([f.val for f in made]))
-        peer = MultilabelStratifiedKFold(folds, shuffle=True, random_state=seed)
+        peer = MultilabelStratifiedKFold(n_splits, shuffle=True, random_state=seed)
         padded = np.c_[hot, 1 - hot[:, :1]]  # the peer takes no single column
         theirs.append(mean([rows for _, rows in peer.split(np.zeros(len(hot)), padded)]))
     assert np.mean(ours) <= 1.01 * np.mean(theirs) + 0.01

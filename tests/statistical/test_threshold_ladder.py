@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from equipoise.artifacts import Labels, Scores
 from equipoise.decisions import certified_cut, tune
-from equipoise.metrics import Sweep, sweep
+from equipoise.metrics.sweep import Sweep, sweep
 
 pytestmark = pytest.mark.slow
 DRAWS, LABELS, ROWS = 20, 100, 4000

@@ -75,3 +75,34 @@ def to_positive(name: str, value: float, *, zero: bool = False) -> float:
     if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise UsageError(say(name, "be >= 0" if zero else "be > 0", value))
     return number
+
+
+def require_within(name: str, value: float, interval: str, do: str = "", *, why: str = "") -> None:
+    """Raise unless a number lies in an interval such as "[0, 1)"; NaN lies in none.
+
+    Losses look themselves: what torch compiles cannot read text.
+
+    Args:
+        name: Of the argument.
+        value: Its value.
+        interval: With round brackets where an end is left out.
+        do: The next step.
+        why: More about what is expected, for example ", a share of rows".
+
+    Example:
+        >>> require_within("momentum", 1.0, "[0, 1)")
+        Traceback (most recent call last):
+        ...
+        equipoise.errors.UsageError: `momentum` must lie in [0, 1), got 1.0.
+    """
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    if not (above and below):
+        raise UsageError(say(name, f"lie in {interval}{why}", value, do))
+
+
+def require_least(name: str, value: float, least: int, do: str = "") -> None:
+    """Raise unless a number is at least ``least``."""
+    if not value >= least:
+        raise UsageError(say(name, f"be at least {least}", value, do))

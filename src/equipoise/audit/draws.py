@@ -311,8 +311,8 @@ class BatchSummary:
 
     Example:
         >>> labels = Labels.from_array([0, 0, 0, 1], kind="multiclass")
-        >>> facts = summarise_batches(np.array([0, 1, 2, 3]), np.array([2, 2]), labels)
-        >>> summary.positives, facts.without
+        >>> summary = summarise_batches(np.array([0, 1, 2, 3]), np.array([2, 2]), labels)
+        >>> summary.positives, summary.without
         ((1.5, 0.5), (0.0, 0.5))
     """
 

@@ -38,7 +38,9 @@ def split_list(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
-def numbers(name: str, text: str | None, separator: str = ",") -> list[float] | None:
+def numbers(
+    name: str, text: str | None, separator: str = ",", *, expected: str = ""
+) -> list[float] | None:
     """Return the numbers of "10,2.5", or None."""
     if text is None:
         return None
@@ -48,7 +50,7 @@ def numbers(name: str, text: str | None, separator: str = ",") -> list[float] | 
         from equipoise._core.messages import say
         from equipoise.errors import UsageError
 
-        what = f"be numbers separated by '{separator}'"
+        what = expected or f"be numbers separated by '{separator}'"
         raise UsageError(say(name, what, repr(text))) from None
 
 

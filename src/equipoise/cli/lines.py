@@ -259,7 +259,6 @@ SECTIONS = {
     "Calibration": ("calibration_ratio", "calibration_slope", "calibration_intercept"),
     "Worth": ("expected_cost", "net_benefit", "net_benefit_all"),
 }
-RARE = 10
 # Longer tables show the rarest labels only; --all and --json hold every one.
 MOST_LABELS = 30
 
@@ -303,15 +302,17 @@ def draw_figure(path: Path | None, rule: DecisionRule, scores: Scores) -> None:
 
 def evaluation_lines(found: Evaluation, everything: bool) -> list[str]:
     """Return the printed evaluation, headline first."""
+    from equipoise.metrics.intervals import FEW
+
     names = list(found.names)
     if not everything and len(names) > MOST_LABELS:
         names = sorted(names, key=lambda n: found.per_label[n]["prevalence"].value)[:MOST_LABELS]
     lines = [*_headline(found), "", _labels(found, names, FIRST)]
     if len(names) < len(found.names):
         lines.append(f"the {len(names)} rarest of {len(found.names)} labels; all of them: --all")
-    few = [n for n in found.names if 0 < (found.per_label[n]["auroc"].n_positive or 0) < RARE]
+    few = [n for n in found.names if 0 < (found.per_label[n]["auroc"].n_positive or 0) < FEW]
     if few:
-        lines.append(f"fewer than {RARE} positives, read with care: {', '.join(few)}")
+        lines.append(f"fewer than {FEW} positives, read with care: {', '.join(few)}")
     if everything:
         for title, metrics in SECTIONS.items():
             known = [m for m in metrics if m in found.per_label[names[0]]]

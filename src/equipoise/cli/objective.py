@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from equipoise._core.messages import say
+from equipoise.cli.console import numbers
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,9 +113,9 @@ def parse_shares(name: str, text: str | None) -> Named | None:
     parts = [part.partition("=") for part in text.split(",")]
     named = [bool(mark) for _, mark, _ in parts]
     expected = "be numbers as 0.1,0.9, or all named as cat=0.1,dog=0.9"
+    if not any(named):
+        return numbers(name, text, expected=expected)
     try:
-        if not any(named):
-            return [float(part) for part, _, _ in parts]
         shares = {key.strip(): float(number) for key, _, number in parts if all(named)}
     except ValueError:
         raise UsageError(say(name, expected, repr(text))) from None
@@ -135,11 +136,9 @@ def in_names_order(name: str, shares: Any, names: Sequence[str]) -> Any:
 
 def parse_target(text: str) -> str | Named:
     """Return "validation", "uniform", "em" or the listed shares."""
-    from equipoise.io.scores import parse_prior
-
-    if "=" in text:
-        return parse_shares("--target-prior", text) or []
-    return text if text == "em" else parse_prior(text)
+    if text in ("validation", "uniform", "em"):
+        return text
+    return parse_shares("--target-prior", text) or []
 
 
 def parse_costs(text: str | None) -> list[float] | list[list[float]] | None:

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.arrays import Bools, Floats, Ints
-from equipoise.metrics import Influence, Ranks, ranking_influences, ratio_influence
+from equipoise.metrics import Influence, ratio_influence
 from equipoise.metrics.calibration import softplus_losses
+from equipoise.metrics.influence import ranking_influences
+from equipoise.metrics.ranks import Ranks
 
 
 def nan_of(part: Influence) -> Influence:
@@ -21,7 +23,7 @@ def ranked(y_true: NDArray[np.int8], ranks: Ranks, cells: Ints) -> tuple[Influen
     Args:
         y_true: (N,) 0, 1 or -1 (unknown).
         ranks: Of the same rows.
-        cells: (N,) of :meth:`equipoise.metrics.Ranks.cells`.
+        cells: (N,) of :meth:`equipoise.metrics.ranks.Ranks.cells`.
     """
     ap, auroc = ranking_influences(y_true, ranks, cells)
     # Among positives alone every order has an average precision of 1.

@@ -30,23 +30,26 @@ from equipoise.errors import UsageError
 from equipoise.labels.groups import frequency_groups
 from equipoise.metrics import (
     Influence,
-    Ranks,
     balanced_accuracy_influence,
-    bootstrap_interval,
     boyd_interval,
     calibration_line,
-    gap_bootstrap,
     half_row_interval,
     influence_interval,
     matthews_influence,
-    rank_positives,
     ratio_influence,
-    region_influences,
     share_interval,
     wilson_interval,
 )
 from equipoise.metrics.averages import row_f_beta
-from equipoise.metrics.intervals import ENOUGH, Scale, average_precision_way
+from equipoise.metrics.influence import region_influences
+from equipoise.metrics.intervals import (
+    ENOUGH,
+    Scale,
+    average_precision_way,
+    bootstrap_interval,
+    gap_bootstrap,
+)
+from equipoise.metrics.ranks import Ranks, rank_positives
 
 RESAMPLES = 1000
 

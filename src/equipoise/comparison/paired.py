@@ -18,7 +18,8 @@ from equipoise.artifacts import Estimate, Labels, Scores
 from equipoise.comparison._influences import log_loss, ranked, squared_errors
 from equipoise.comparison.evaluate import Judge, MacroSums
 from equipoise.errors import DataError
-from equipoise.metrics import Influence, rank_positives, ratio_influence
+from equipoise.metrics import Influence, ratio_influence
+from equipoise.metrics.ranks import rank_positives
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,12 +20,8 @@ from equipoise.comparison._influences import class_log_loss, f1, log_loss, ranke
 from equipoise.comparison.overlap import check_overlap
 from equipoise.decisions import Objective, shift_prior, to_target_prior, tune
 from equipoise.decisions.priors import TargetPrior, smoothed_prior
-from equipoise.metrics import (
-    Influence,
-    balanced_accuracy_influence,
-    macro_influence,
-    rank_positives,
-)
+from equipoise.metrics import Influence, balanced_accuracy_influence, macro_influence
+from equipoise.metrics.ranks import rank_positives
 
 METRICS = (
     "macro_ap",

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.checks import require_least
 from equipoise._core.messages import one_of, say
 from equipoise.errors import (
     DataError,
@@ -98,8 +99,7 @@ class ImageSettings:
         one_of("resize", self.resize, ("crop", "stretch"))
         one_of("mode", self.mode, ("RGB", "grey"))
         one_of("dtype", self.dtype, ("float32", "uint8"))
-        if self.max_pixels < 1:
-            raise UsageError(say("max_pixels", "be at least 1", self.max_pixels))
+        require_least("max_pixels", self.max_pixels, 1)
         if self.shape is not None and (len(self.shape) != 2 or min(self.shape) < 1):
             raise UsageError(say("size", "be one or two numbers of at least 1", self.size))
 

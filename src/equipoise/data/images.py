@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from equipoise._core.checks import require_least
 from equipoise._core.fingerprint import fingerprint_array, fingerprint_config
 from equipoise._core.messages import listed, one_of, say
 from equipoise.artifacts.labels import Labels
@@ -151,8 +152,8 @@ def check_images(
         >>> [broken.row for broken in check_images(images)]
         [0, 1]
     """
-    if num_threads is not None and num_threads < 1:
-        raise UsageError(say("num_threads", "be at least 1", num_threads))
+    if num_threads is not None:
+        require_least("num_threads", num_threads, 1)
     formats()  # once, before threads race to register the formats
     read = decode_image if decode else probe_image
     chunks = np.array_split(dataset.rows, max(1, -(-len(dataset) // _CHUNK)))

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from equipoise._core.checks import require_least
 from equipoise._core.messages import say
 from equipoise._core.ragged import flat_sequences, join_sequences, require_numbers
 from equipoise.artifacts import Labels
 from equipoise.data._rows import Rows, pack, unpack
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError
 
 
 class Sequences(Rows):
@@ -70,8 +71,7 @@ class Sequences(Rows):
         super().__init__(self.lengths.size, labels, "sequences")
 
     def _check_pad_to(self, pad_to: int) -> None:
-        if pad_to < 1:
-            raise UsageError(say("pad_to", "be at least 1", pad_to))
+        require_least("pad_to", pad_to, 1)
         longest = int(self.lengths.argmax())
         if self.lengths[longest] > pad_to:
             found = f"{self.lengths[longest]} steps in sequence {longest}"

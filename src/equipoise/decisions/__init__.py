@@ -18,7 +18,6 @@ from equipoise.decisions.objectives import (
 )
 from equipoise.decisions.priors import PriorEstimate, estimate_prior, shift_prior, to_target_prior
 from equipoise.decisions.shares import count_decided, parted_shares
-from equipoise.decisions.thresholds import plug_in_threshold, tune_threshold
 from equipoise.decisions.tune import tune
 
 __all__ = [
@@ -41,10 +40,8 @@ __all__ = [
     "fit_isotonic",
     "fit_label_calibrator",
     "parted_shares",
-    "plug_in_threshold",
     "precision_lower_bound",
     "shift_prior",
     "to_target_prior",
     "tune",
-    "tune_threshold",
 ]

@@ -29,6 +29,7 @@ from equipoise.decisions.objectives import (
 )
 from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
 from equipoise.decisions.thresholds import Cut, sorted_cut
+from equipoise.metrics.intervals import FEW
 from equipoise.metrics.sweep import Sweep, halfway
 
 # A flood of flags, and a claim that other folds do not confirm.
@@ -128,8 +129,8 @@ def _on_evidence(objective: Objective, n_positive: int, cut: float) -> list[str]
 
 Rows = NDArray[np.bool_]
 ROUNDS, FOLD_ROUNDS, ROUNDS_BEHIND = 100, 25, 200
-# Below so many positives a cut may flag no more than so many times as many rows.
-FEW, MOST_TIMES = 10, 3.0
+# Below FEW positives a cut may flag no more than so many times as many rows.
+MOST_TIMES = 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.arrays import Floats
+from equipoise._core.checks import require_within
 from equipoise._core.messages import closest, one_of, say
 from equipoise.diagnosis._vocabulary import ask_about
 from equipoise.errors import UsageError
@@ -82,8 +83,8 @@ class Setup:
         ):
             if getattr(self, name) is not None:
                 one_of(name, getattr(self, name), known)
-        if self.beta is not None and not 0 <= self.beta < 1:
-            raise UsageError(say("beta", "lie in [0, 1)", self.beta))
+        if self.beta is not None:
+            require_within("beta", self.beta, "[0, 1)")
 
     @property
     def rates(self) -> Floats:

@@ -34,18 +34,6 @@ def counts_from_text(text: str) -> dict[str, int]:
     return counts
 
 
-def parse_prior(text: str) -> str | list[float]:
-    """Return "validation", "uniform" or the listed shares."""
-    if text in ("validation", "uniform"):
-        return text
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            say("target_prior", "be validation, uniform or shares as 0.1,0.9", repr(text))
-        ) from None
-
-
 def _is_saved(path: Path) -> bool:
     if path.suffix != ".parquet" or not path.is_file():
         return False

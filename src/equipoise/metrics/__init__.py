@@ -22,13 +22,10 @@ from equipoise.metrics.influence import (
     balanced_accuracy_influence,
     macro_influence,
     matthews_influence,
-    ranking_influences,
     ratio_influence,
-    region_influences,
     roc_auc_influence,
 )
 from equipoise.metrics.intervals import (
-    Replicates,
     bootstrap_interval,
     boyd_interval,
     gap_bootstrap,
@@ -59,7 +56,7 @@ from equipoise.metrics.ranking import (
     recall_at_fpr,
     roc_auc,
 )
-from equipoise.metrics.ranks import Ranks, rank_labels, rank_positives
+from equipoise.metrics.ranks import rank_positives
 from equipoise.metrics.reliability import (
     CalibrationLine,
     Decomposition,
@@ -68,7 +65,6 @@ from equipoise.metrics.reliability import (
     reliability_band,
     reliability_curve,
 )
-from equipoise.metrics.sweep import Sweep, sweep
 from equipoise.metrics.value import expected_cost, expected_cost_of_classes, net_benefit
 
 __all__ = [
@@ -78,9 +74,6 @@ __all__ = [
     "MacroAverage",
     "Measures",
     "MicroAverage",
-    "Ranks",
-    "Replicates",
-    "Sweep",
     "average_precision",
     "average_precision_influence",
     "balanced_accuracy",
@@ -117,13 +110,10 @@ __all__ = [
     "partial_roc_auc",
     "precision",
     "precision_at_top",
-    "rank_labels",
     "rank_positives",
-    "ranking_influences",
     "ratio_influence",
     "recall",
     "recall_at_fpr",
-    "region_influences",
     "reliability_band",
     "reliability_curve",
     "roc_auc",
@@ -132,7 +122,6 @@ __all__ = [
     "share_interval",
     "specificity",
     "stratified_brier",
-    "sweep",
     "wilson_interval",
     "worst_label",
 ]

@@ -71,7 +71,7 @@ def spread(
 
     Args:
         y_true: (N,) 0, 1 or -1 (unknown, influence 0).
-        cells: (N,) of :meth:`equipoise.metrics.Ranks.cells`.
+        cells: (N,) of :meth:`equipoise.metrics.ranks.Ranks.cells`.
         value: The metric.
         positive: (K,) of a positive at each score.
         negative: (2K + 1,) of a negative in each cell.
@@ -131,7 +131,7 @@ def ranking_influences(
     Args:
         y_true: (N,) 0, 1 or -1 (unknown, influence 0).
         ranks: Of the same rows.
-        cells: (N,) of :meth:`equipoise.metrics.Ranks.cells`.
+        cells: (N,) of :meth:`equipoise.metrics.ranks.Ranks.cells`.
     """
     pos, neg = ranks.n_positive, ranks.n_negative
     if pos == 0:
@@ -269,7 +269,7 @@ def region_influences(
     Args:
         y_true: (N,) 0, 1 or -1 (unknown, influence 0).
         ranks: Of the same rows.
-        cells: (N,) of :meth:`equipoise.metrics.Ranks.cells`.
+        cells: (N,) of :meth:`equipoise.metrics.ranks.Ranks.cells`.
         max_fpr: False positive rate of the first two, in (0, 1).
         top_fraction: Share of known rows that is looked at, in (0, 1).
 
@@ -277,7 +277,7 @@ def region_influences(
         "partial_auroc", "recall_at_fpr", "precision_at_top"; NaN without positives or negatives.
 
     Example:
-        >>> from equipoise.metrics import rank_positives
+        >>> from equipoise.metrics.ranks import rank_positives
         >>> y, s = np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1])
         >>> ranks = rank_positives(y, s)
         >>> found = region_influences(y, ranks, ranks.cells(s), max_fpr=0.8, top_fraction=0.5)

@@ -60,7 +60,7 @@ def gap_bootstrap(
         DataError: a label without positives.
 
     Example:
-        >>> from equipoise.metrics import rank_positives
+        >>> from equipoise.metrics.ranks import rank_positives
         >>> rng = np.random.default_rng(0)
         >>> y = (rng.random(2000) < 0.03).astype(int)
         >>> drawn = gap_bootstrap(rank_positives(y, rng.normal(size=2000) + 1.5 * y))

@@ -51,7 +51,7 @@ def measure_labels(
 ) -> Measures:
     """Measure every label with two sorts of its scores, positives and negatives apart.
 
-    Use for many rows or labels. Prefer :func:`equipoise.metrics.sweep` for every operating point.
+    Use for many rows or labels. Prefer ``metrics.sweep`` for every operating point.
 
     Args:
         y_true: (N,) or (N, L), 0, 1 or -1 (unknown, left out).

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from equipoise._core.checks import to_fraction, to_positive
+from equipoise._core.checks import require_within, to_fraction, to_positive
 from equipoise._core.messages import closest, one_of, say
 from equipoise.errors import UsageError
 
@@ -61,9 +61,9 @@ class MiningOptions:
         to_positive("easy", self.easy, zero=True)
         if self.threshold is not None:
             to_fraction("threshold", self.threshold)
-        if not 0 <= self.ceiling < 1:
-            do = "0.001 skips the hardest one in a thousand."
-            raise UsageError(say("ceiling", "lie in [0, 1)", self.ceiling, do))
+        require_within(
+            "ceiling", self.ceiling, "[0, 1)", "0.001 skips the hardest one in a thousand."
+        )
         least = {"rounds": 0, "top_k": 1, "cap": 1, "patience": 1, "min_new": 1}
         for name, low in least.items():
             value = getattr(self, name)

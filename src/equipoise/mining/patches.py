@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.checks import to_positive
+from equipoise._core.checks import require_least, to_positive
 from equipoise._core.messages import one_of, say
 from equipoise.errors import DataError, MissingExtraError, UsageError
 from equipoise.mining.proposals import IGNORED, Proposals
@@ -93,8 +93,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         if settings is not None and settings.size is not None:
             do = "Boxes count pixels of the whole image."
             raise UsageError(say("settings", "have size None", settings.size, do))
-        if cached_images < 1:
-            raise UsageError(say("cached_images", "be at least 1", cached_images))
+        require_least("cached_images", cached_images, 1)
         self.size = ImageSettings(size=size).shape
         self.padding: Padding = one_of("padding", padding, ("zero", "edge", "clip"))
         self.margin = to_positive("margin", margin, zero=True)

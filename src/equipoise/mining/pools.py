@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Ints
-from equipoise._core.checks import require_finite
+from equipoise._core.checks import require_finite, require_least
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text, loose_key
 from equipoise._core.messages import say
@@ -70,8 +70,7 @@ class Pool(ABC):
         if kind == "multiclass" and not 0 <= background < len(names):
             expected = f"be a class in [0, {len(names)})"
             raise UsageError(say("background", expected, background))
-        if batch_rows < 1:
-            raise UsageError(say("batch_rows", "be at least 1", batch_rows))
+        require_least("batch_rows", batch_rows, 1)
         self.values, self.kind, self.names = values, kind, names
         self.background = background if kind == "multiclass" else 0
         self.batch_rows = int(batch_rows)

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats, Ints
-from equipoise._core.checks import require_finite, require_shape, to_array, to_fraction
+from equipoise._core.checks import (
+    require_finite,
+    require_least,
+    require_shape,
+    require_within,
+    to_array,
+    to_fraction,
+)
 from equipoise._core.messages import say
 from equipoise._core.rng import generator
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
@@ -130,8 +137,7 @@ def random_boxes(
         [[126, 27, 177, 54], [69, 4, 86, 16]]
     """
     height, width = _pair("image_size", image_size)
-    if n < 0:
-        raise UsageError(say("n", "be at least 0", n))
+    require_least("n", n, 0)
     for name, pair in (("size_range", size_range), ("aspect_range", aspect_range)):
         if not 0 < pair[0] <= pair[1] < math.inf:
             raise UsageError(say(name, "be (smallest, largest), above 0", pair))
@@ -391,8 +397,7 @@ def label_proposals(
     )
     if least > lowest:
         raise UsageError(say("negative_iou", f"be at most positive_iou = {lowest:g}", negative_iou))
-    if not 0 < ignore_cover <= 1:
-        raise UsageError(say("ignore_cover", "lie in (0, 1]", ignore_cover))
+    require_within("ignore_cover", ignore_cover, "(0, 1]")
     iou, at, positive = _match(proposed, truth, needed)
     # With several thresholds the partner is not always the box that it overlaps most.
     most = best_iou(proposed, truth)[0] if np.unique(needed).size > 1 else iou.copy()

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.checks import require_least
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.messages import say
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError
 from equipoise.mining.book import MistakeBook
 from equipoise.mining.nearest import Embed, nearest_positives
 from equipoise.mining.pools import Pool
@@ -75,8 +76,7 @@ def write_review(
         UsageError: ``most`` below 1.
         DataError: an empty book, or a picture that is none.
     """
-    if most < 1:
-        raise UsageError(say("most", "be at least 1", most))
+    require_least("most", most, 1)
     if not len(book):
         raise DataError(say("book", "hold at least one entry", "none", "Mine a round first."))
     lines = book.by_row().head(most).to_dicts()

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from equipoise._core.checks import require_within
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import MissingExtraError, ShapeError, UsageError
@@ -85,8 +86,7 @@ def require_sizes(sizes: dict[str, int]) -> None:
 
 def require_dropout(dropout: float) -> float:
     """Return ``dropout`` if it lies in [0, 1)."""
-    if not 0 <= dropout < 1:
-        raise UsageError(say("dropout", "lie in [0, 1)", dropout))
+    require_within("dropout", dropout, "[0, 1)")
     return float(dropout)
 
 

@@ -21,8 +21,8 @@ from equipoise.artifacts import (
     Trial,
 )
 from equipoise.metrics import average_precision
+from equipoise.metrics.intervals import FEW
 
-FEW = 10
 _EXACT = {
     "exact": "its effect on the probabilities is undone exactly",
     "approximate": "its effect on the probabilities is undone approximately",

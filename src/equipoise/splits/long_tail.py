@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.arrays import Ints
+from equipoise._core.checks import require_least
 from equipoise._core.messages import closest, hint, one_of, say
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import Labels
@@ -38,8 +39,7 @@ def _weights(
         if custom.shape != (num_classes,) or not (np.isfinite(custom) & (custom > 0)).all():
             raise UsageError(say("ratios", f"be {num_classes} numbers > 0, one per class", ratios))
         return np.asarray(custom / custom.max())
-    if num_classes < 2:
-        raise UsageError(say("num_classes", "be at least 2", num_classes))
+    require_least("num_classes", num_classes, 2)
     if ratio is None or not np.isfinite(ratio) or ratio < 1:
         what = "be at least 1 (largest over smallest class)"
         raise UsageError(say("imbalance_ratio", what, ratio, "For a ratio of 1:100 pass 100."))

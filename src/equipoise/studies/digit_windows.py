@@ -8,10 +8,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.messages import one_of, say
+from equipoise._core.checks import require_least, require_within
+from equipoise._core.messages import one_of
 from equipoise._core.rng import generator
 from equipoise.artifacts import Labels
-from equipoise.errors import UsageError
 from equipoise.mining import ArrayPool, Proposals, label_proposals, sliding_windows
 from equipoise.studies.digits import scans
 
@@ -84,12 +84,9 @@ def digit_windows(
         ((2, 40, 40), (8, 8))
     """
     one_of("part", part, get_args(WindowPart))
-    if images < 1:
-        raise UsageError(say("images", "be at least 1", images))
-    if not 0 <= digit <= 9:
-        raise UsageError(say("digit", "lie in [0, 9]", digit))
-    if not 0 < share < 1:
-        raise UsageError(say("share", "lie in (0, 1)", share))
+    require_least("images", images, 1)
+    require_within("digit", digit, "[0, 9]")
+    require_within("share", share, "(0, 1)")
     images_of_digits, target = scans()
     own = _deal(target, part, seed)
     rng = generator(0 if part == "test" else seed, "windows", part)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.checks import require_least
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts import Finding, Labels, Split
@@ -98,8 +99,7 @@ def draw_splits(
     if copies is not None and copies.units is not None:
         settings["groups"] = copies.units
     if folds is not None:
-        if folds < 2:
-            raise UsageError(say("folds", "be at least 2", folds))
+        require_least("folds", folds, 2)
         made = stratified_kfold(labels, folds=folds, **settings)
     else:
         shares = DEFAULT if fractions is None else fractions

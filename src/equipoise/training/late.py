@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from equipoise._core.checks import to_positive
+from equipoise._core.checks import require_within, to_positive
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Correction
 from equipoise.errors import UsageError
@@ -70,8 +70,7 @@ class Deferred:
     before: Correction | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start <= 1:
-            raise UsageError(say("start", "lie in [0, 1], a share of training", self.start))
+        require_within("start", self.start, "[0, 1]", why=", a share of training")
         if self.loss is None and self.sampler is None:
             raise UsageError(say("schedule", "defer a loss or a sampler", "neither"))
 

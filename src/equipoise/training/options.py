@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from equipoise._core.checks import to_positive
+from equipoise._core.checks import require_within, to_positive
 from equipoise._core.messages import closest, one_of, say
 from equipoise.errors import NoEffectWarning, UsageError
 
@@ -157,12 +157,10 @@ class TrainingOptions:
                 raise UsageError(say(name, f"be a whole number >= {least}", repr(value)))
 
     def _check_shares(self) -> None:
-        if not 0 <= self.momentum < 1:
-            raise UsageError(say("momentum", "lie in [0, 1)", self.momentum))
-        if not 0 < self.factor <= 1:
-            raise UsageError(say("factor", "lie in (0, 1]", self.factor))
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise UsageError(say("ema", "lie in (0, 1)", self.ema, "A usual value is 0.999."))
+        require_within("momentum", self.momentum, "[0, 1)")
+        require_within("factor", self.factor, "(0, 1]")
+        if self.ema is not None:
+            require_within("ema", self.ema, "(0, 1)", "A usual value is 0.999.")
         rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
         if not rising or not all(0 < m < 1 for m in self.milestones):
             do = "Give shares of training: (0.8, 0.9) of 200 epochs is 160 and 180."

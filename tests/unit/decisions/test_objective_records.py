@@ -23,11 +23,10 @@ from equipoise.decisions import (
     Recall,
     Rescale,
     TopK,
-    plug_in_threshold,
     tune,
-    tune_threshold,
 )
 from equipoise.decisions.objectives import RECORDS, find_objective, to_objective
+from equipoise.decisions.thresholds import plug_in_threshold, tune_threshold
 from equipoise.errors import DataError, EquipoiseError, ShapeError, UsageError
 
 MATRIX = [[0.0, 1.0, 2.0], [5.0, 0.0, 1.0], [9.0, 9.0, 0.0]]

@@ -26,14 +26,13 @@ from equipoise.decisions import (
     Rescale,
     TopK,
     certified_cut,
-    plug_in_threshold,
     tune,
-    tune_threshold,
 )
 from equipoise.decisions.certify import least_flagged, precision_lower_bound
 from equipoise.decisions.objectives import RECORDS, Mcc, Prevalence, to_objective
+from equipoise.decisions.thresholds import plug_in_threshold, tune_threshold
 from equipoise.errors import EquipoiseError, ShapeError, UsageError
-from equipoise.metrics import Sweep
+from equipoise.metrics.sweep import Sweep
 
 MEASURES: dict[str, Objective] = {
     "f_beta": FBeta(2.0),

@@ -8,11 +8,11 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
 
-from equipoise.decisions import FBeta, plug_in_threshold, tune_threshold
+from equipoise.decisions import FBeta
 from equipoise.decisions.objectives import to_objective
-from equipoise.decisions.thresholds import bagged_threshold
+from equipoise.decisions.thresholds import bagged_threshold, plug_in_threshold, tune_threshold
 from equipoise.errors import UsageError
-from equipoise.metrics import Sweep, sweep
+from equipoise.metrics.sweep import Sweep, sweep
 
 log_odds = hnp.arrays(np.float64, st.integers(1, 15), elements=st.integers(-8, 6).map(float))
 

@@ -8,7 +8,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from slow_metrics import slow_ap, slow_auc
 
 from equipoise.errors import DataError
-from equipoise.metrics import bootstrap_interval, gap_bootstrap, intervals, rank_positives
+from equipoise.metrics import intervals
+from equipoise.metrics.intervals import bootstrap_interval, gap_bootstrap
+from equipoise.metrics.ranks import rank_positives
 
 
 @pytest.mark.slow

@@ -9,15 +9,8 @@ from hypothesis.extra import numpy as hnp
 from slow_metrics import slow_ap, slow_auc, slow_f_beta
 
 from equipoise.errors import DataError, ShapeError
-from equipoise.metrics import (
-    Sweep,
-    average_precision,
-    best_f_beta,
-    f_beta,
-    roc_auc,
-    sweep,
-)
-from equipoise.metrics.sweep import halfway
+from equipoise.metrics import average_precision, best_f_beta, f_beta, roc_auc
+from equipoise.metrics.sweep import Sweep, halfway, sweep
 
 
 @st.composite

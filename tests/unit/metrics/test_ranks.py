@@ -9,21 +9,19 @@ from test_metric_sweep import rows
 
 from equipoise.errors import DataError, ShapeError
 from equipoise.metrics import (
-    Sweep,
     _columns,
     average_precision,
     brier_score,
     measure_labels,
     partial_roc_auc,
     precision_at_top,
-    rank_labels,
-    rank_positives,
     ranks,
     recall_at_fpr,
     roc_auc,
     stratified_brier,
-    sweep,
 )
+from equipoise.metrics.ranks import rank_labels, rank_positives
+from equipoise.metrics.sweep import Sweep, sweep
 
 
 @given(rows())

@@ -14,14 +14,14 @@ from equipoise.metrics import (
     influence_interval,
     partial_roc_auc,
     precision_at_top,
-    rank_positives,
     ratio_influence,
     recall_at_fpr,
-    region_influences,
     roc_auc_influence,
     share_interval,
     wilson_interval,
 )
+from equipoise.metrics.influence import region_influences
+from equipoise.metrics.ranks import rank_positives
 
 
 def region(y: np.ndarray, s: np.ndarray, rate: float, share: float) -> dict[str, Influence]:

@@ -62,7 +62,7 @@ def page(comparison: Comparison) -> str:
 
 def test_page_is_well_formed_and_loads_nothing(page: str) -> None:
     parser = Balanced()
-    parser.run_data(page)
+    parser.feed(page)
     assert parser.open == []
     assert parser.loads == []
     assert len(set(parser.ids)) == len(parser.ids)
@@ -134,7 +134,7 @@ def test_every_shape_of_study_renders(
     trials = make_trials(methods, n=80, width=width, seeds=seeds, multi=multi)
     page = render_report(compare(trials))
     parser = Balanced()
-    parser.run_data(page)
+    parser.feed(page)
     assert parser.open == []
     assert "nan" not in re.sub(
         r"<[^>]+>|\b\w*nan\w+\b", "", page.split("<main>")[1].split("<h3>Prov")[0]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file as load_torch, save_file
 from sklearn.datasets import load_digits
 
 from equipoise.errors import DataError, UsageError
-from equipoise.studies import features, run as running
+from equipoise.studies import frozen_features as features, run as running
 from equipoise.studies.load import load_data
 from equipoise.studies.network import plan_training, run_training
 from equipoise.studies.plan import plan_rows

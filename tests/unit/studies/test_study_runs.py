@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from equipoise.artifacts import Trial
+from equipoise.cli.objective import parse_target
 from equipoise.errors import DataError, LeakageError, UsageError
-from equipoise.io.scores import counts_from_text, parse_prior, read_scores
+from equipoise.io.scores import counts_from_text, read_scores
 from equipoise.methods import METHODS
 from equipoise.studies.load import load_data
 from equipoise.studies.plan import make_plan
@@ -157,7 +158,7 @@ def test_an_arm_with_a_cosine_head_stands_beside_the_baseline(tmp_path: Path) ->
 
 def test_words_of_the_command_line() -> None:
     assert counts_from_text("A=3, B=4") == {"A": 3, "B": 4}
-    assert parse_prior("0.2,0.8") == [0.2, 0.8]
+    assert parse_target("0.2,0.8") == [0.2, 0.8]
     for wrong in ("A", "A=x", "A=1,A=2", "=3"):
         with pytest.raises(UsageError):
             counts_from_text(wrong)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.checks import require_within
 from equipoise._core.messages import say
 from equipoise.artifacts.finding import Finding, save_findings
 from equipoise.artifacts.labels import Labels
@@ -53,8 +54,7 @@ class DeferredReweighting(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self, start: float = 0.8) -> None:
         super().__init__()
-        if not 0 <= start <= 1:
-            raise UsageError(say("start", "lie in [0, 1], a share of training", start))
+        require_within("start", start, "[0, 1]", why=", a share of training")
         self.start = float(start)
 
     def first_epoch(self, epochs: int) -> int:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.checks import require_least
 from equipoise._core.messages import say
 from equipoise._core.ragged import flat_sequences, join_sequences, require_numbers
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError
 
 
 class RaggedSequences:
@@ -61,8 +62,7 @@ class RaggedSequences:
             found = f"{self.lengths.max()} steps in sequence {int(self.lengths.argmax())}"
             do = "Raise pad_to, or cut the sequences first."
             raise DataError(say("sequences", f"have at most pad_to = {pad_to} steps", found, do))
-        if multiple_of < 1:
-            raise UsageError(say("multiple_of", "be at least 1", multiple_of))
+        require_least("multiple_of", multiple_of, 1)
         self.padding, self.pad_to = float(padding), pad_to
         self.multiple_of, self.with_mask = int(multiple_of), bool(with_mask)
 

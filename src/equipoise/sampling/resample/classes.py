@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.arrays import Ints
+from equipoise._core.checks import require_within
 from equipoise._core.messages import closest, say
 from equipoise._core.rng import generator
 from equipoise.artifacts.resampled import Resampled, TrainingRows
@@ -16,9 +17,12 @@ from equipoise.sampling.resample._build import class_codes, from_times, whole, w
 
 
 def _ratio(ratio: float) -> float:
-    if not 0 < ratio <= 1:
-        do = "1 makes classes equal; 0.5 leaves the rarest at half of the most frequent."
-        raise UsageError(say("ratio", "lie in (0, 1]", ratio, do))
+    require_within(
+        "ratio",
+        ratio,
+        "(0, 1]",
+        "1 makes classes equal; 0.5 leaves the rarest at half of the most frequent.",
+    )
     return float(ratio)
 
 
