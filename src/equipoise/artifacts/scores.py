@@ -373,3 +373,10 @@ class Scores:
                 check_kind=False,
                 **{meta["score_kind"]: values},
             )
+
+
+def default_flags(scores: Scores) -> NDArray[np.bool_]:
+    """Return what is flagged at 0.5, (N, L), by the scores as they came; ranking scores above 0."""
+    if scores.score_kind == "ranking":
+        return np.asarray(scores.values > 0)
+    return np.asarray(scores.values >= (0.5 if scores.score_kind == "probabilities" else 0.0))

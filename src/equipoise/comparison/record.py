@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from equipoise._core.arrays import Floats
 from equipoise._core.logistic import log_softmax, one_vs_rest
 from equipoise.artifacts import DecisionRule, Labels, Scores, Trial
+from equipoise.artifacts.scores import default_flags
 from equipoise.comparison._influences import class_log_loss, f1, log_loss, ranked
 from equipoise.comparison.overlap import check_overlap
 from equipoise.decisions import Objective, shift_prior, to_target_prior, tune
@@ -104,18 +105,11 @@ def _macro(
     return macro_influence(parts, hot.shape[0])
 
 
-def _default_flags(scores: Scores) -> NDArray[np.bool_]:
-    """Return what the sigmoid calls 0.5 or more; ranking scores say yes above 0."""
-    if scores.score_kind == "ranking":
-        return scores.values > 0
-    return scores.logits() >= 0
-
-
 def _labels(
     rule: DecisionRule, val: Scores, test: Scores, labels: Labels
 ) -> tuple[dict[str, Influence], NDArray[np.bool_], NDArray[np.bool_]]:
     hot = labels.values
-    before = _default_flags(test)
+    before = default_flags(test)
     after = rule.apply(test).predictions == 1
     metrics = _ranking(hot, test.values)
     metrics["default"] = _macro(f1, hot, before)

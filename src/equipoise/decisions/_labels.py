@@ -14,6 +14,7 @@ from equipoise._core.logistic import expit
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Labels, Scores
 from equipoise.artifacts.rule import choose
+from equipoise.artifacts.scores import default_flags
 from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
 from equipoise.decisions.calibration import OFFSET_FROM, LabelMethod, fit_label_calibrator
 from equipoise.decisions.certify import least_flagged
@@ -315,7 +316,7 @@ def tune_labels(
         claimed = np.where(kept, task.reached(at_half), claimed)
         flags_crossed = np.where(kept, at_half, flags_crossed)
         crossed = task.reached(flags_crossed)
-    as_it_came = default_cut(scores)
+    as_it_came = default_flags(scores)
     behind = task.behind(flags_crossed, as_it_came)
     for column in np.flatnonzero(behind):
         how = "worse than" if behind[column] == CLEARLY else "no better than"
@@ -351,13 +352,6 @@ def _mean_probability(natural: Floats, known: NDArray[np.bool_]) -> Floats:
     """Return the mean probability of the known rows, (L,), strictly between 0 and 1."""
     total = np.where(known, expit(natural), 0.0).sum(axis=0)
     return np.asarray((total + 1e-3) / (known.sum(axis=0) + 2e-3))
-
-
-def default_cut(scores: Scores) -> NDArray[np.bool_]:
-    """Return what is flagged at 0.5, (N, L), by the scores as they came; ranking scores above 0."""
-    if scores.score_kind == "ranking":
-        return np.asarray(scores.values > 0)
-    return np.asarray(scores.values >= (0.5 if scores.score_kind == "probabilities" else 0.0))
 
 
 def _share_decided(task: _Task, flags: NDArray[np.bool_]) -> Floats:

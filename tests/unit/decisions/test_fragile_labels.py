@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from equipoise.artifacts import Labels, Scores
+from equipoise.artifacts.scores import default_flags
 from equipoise.decisions import (
     Budget,
     Cost,
@@ -22,7 +23,6 @@ from equipoise.decisions import (
     parted_shares,
     tune,
 )
-from equipoise.decisions._labels import default_cut
 
 RNG = np.random.default_rng(0)
 
@@ -115,7 +115,7 @@ def test_a_cut_that_is_clearly_worse_than_the_default_gives_way_to_it(
     val, y = told_apart()
     cross_fitted_as(monkeypatch, np.random.default_rng(0).random(y.size) < 0.4)
     rule = tune(val)
-    np.testing.assert_array_equal(rule.apply(val).predictions, default_cut(val))
+    np.testing.assert_array_equal(rule.apply(val).predictions, default_flags(val))
     assert rule.cross_fitted[0] == rule.claimed[0] == pytest.approx(0.88, abs=0.03)
     assert "a tuned cut decides worse than 0.5 (0.4" in rule.notes[0]
     assert "0.5 is kept" in rule.notes[0]
@@ -127,7 +127,7 @@ def test_a_policy_behind_the_default_loses_its_grade(
     monkeypatch: pytest.MonkeyPatch, missed: int, grade: str, how: str
 ) -> None:
     val, y = told_apart()
-    flags = default_cut(val)[:, 0].copy()
+    flags = default_flags(val)[:, 0].copy()
     flags[np.flatnonzero(flags & (y == 1))[:missed]] = False
     cross_fitted_as(monkeypatch, flags)
     rule = tune(val, objective=Cost((1.0, 1.0)))
@@ -142,7 +142,7 @@ def test_a_cut_that_wins_is_let_alone() -> None:
     assert "0.5" not in rule.notes[0]
     assert rule.grades == ("A",)
     assert rule.apply(moved).predictions[y == 1].mean() > 0.85
-    assert default_cut(moved).sum() == 0
+    assert default_flags(moved).sum() == 0
 
 
 def test_decided_and_expected_shares_part() -> None:
