@@ -38,7 +38,7 @@ EPOCHS, BATCH = 6, 256
 
 
 @dataclass(frozen=True)
-class SplitName:
+class Part:
     """Windows of steps, and the keys of the step behind each."""
 
     x: np.ndarray
@@ -60,7 +60,7 @@ class Result:
     seconds: float
 
 
-def read(path: Path) -> dict[str, SplitName]:
+def read(path: Path) -> dict[str, Part]:
     """Return the parts; every eighth step of a tune is a row."""
     file = np.load(path, allow_pickle=False)
     rolls = np.unpackbits(file["Ypacked"], axis=1)[:, :KEYS].astype(np.float32)
@@ -77,7 +77,7 @@ def read(path: Path) -> dict[str, SplitName]:
         hot = rolls[at].astype(np.int8)
         ids = [f"{name}-{i}" for i in range(at.size)]
         labels = eq.Labels.from_array(hot, kind="multilabel", ids=ids, groups=np.concatenate(tunes))
-        found[name] = SplitName(x, labels)
+        found[name] = Part(x, labels)
     return found
 
 
@@ -106,7 +106,7 @@ def heaviest(labels: eq.Labels, share: float = 0.02) -> tuple[float, float]:
     return rows[0], rows[: round(share * rows.size)].sum() / rows.sum()
 
 
-def as_posted(parts: dict[str, SplitName], epochs: int, *, weighted: bool = True) -> Outputs:
+def as_posted(parts: dict[str, Part], epochs: int, *, weighted: bool = True) -> Outputs:
     """Class weights by count, categorical accuracy; the epoch is the last."""
     train = parts["train"]
     weight = class_weight(train.labels) if weighted else None
@@ -125,7 +125,7 @@ def as_posted(parts: dict[str, SplitName], epochs: int, *, weighted: bool = True
 
 
 def with_loss(
-    parts: dict[str, SplitName],
+    parts: dict[str, Part],
     epochs: int,
     *,
     make: Callable[[eq.Labels], Loss],
@@ -145,7 +145,7 @@ def with_loss(
     return val, test, undo, "logits"
 
 
-def logistic(parts: dict[str, SplitName], _epochs: int) -> Outputs:
+def logistic(parts: dict[str, Part], _epochs: int) -> Outputs:
     """One regression per key on the mean of the eight steps."""
     pooled = {name: part.x.mean(1) for name, part in parts.items()}
     found = {name: np.full((len(parts[name].x), KEYS), -20.0) for name in ("val", "test")}
@@ -171,7 +171,7 @@ def asymmetric(_labels: eq.Labels) -> Loss:
     return AsymmetricLoss(from_logits=True)
 
 
-ARMS: dict[str, Callable[[dict[str, SplitName], int], Outputs]] = {
+ARMS: dict[str, Callable[[dict[str, Part], int], Outputs]] = {
     "as posted": as_posted,
     "without class_weight": partial(as_posted, weighted=False),
     "BCE": partial(with_loss, make=plain),
@@ -182,7 +182,7 @@ ARMS: dict[str, Callable[[dict[str, SplitName], int], Outputs]] = {
 }
 
 
-def judge(arm: str, seed: int, parts: dict[str, SplitName], epochs: int) -> Result:
+def judge(arm: str, seed: int, parts: dict[str, Part], epochs: int) -> Result:
     keras.utils.set_random_seed(seed)
     start = time.perf_counter()
     val, test, undo, kind = ARMS[arm](parts, epochs)
@@ -202,7 +202,7 @@ def judge(arm: str, seed: int, parts: dict[str, SplitName], epochs: int) -> Resu
     return Result(arm, seed, ap.value, ap.low, ap.high, keys, half, f1, seconds)
 
 
-def show(results: list[Result], parts: dict[str, SplitName]) -> None:
+def show(results: list[Result], parts: dict[str, Part]) -> None:
     share = parts["test"].labels.prevalence
     some = share[parts["test"].labels.counts > 0]
     print("| arm | macro AP, mean over seeds | seeds | macro F1 at 0.5 | tuned | seconds |")

@@ -173,7 +173,7 @@ def folds() -> Iterator[Row]:
     rng = np.random.default_rng(0)
     few = (rng.random((224_000, 4)) < (0.085, 0.29, 0.17, 0.469)).astype(np.int8)
     many = (rng.random((50_000, 80)) < np.geomspace(0.002, 0.3, 80)).astype(np.int8)
-    peer = MultilabelStratifiedKFold(folds=5, shuffle=True, random_state=0)
+    peer = MultilabelStratifiedKFold(n_splits=5, shuffle=True, random_state=0)
     for hot, times in ((few, 5), (many, 3)):
         name = f"5 folds of {hot.shape[0]:,} x {hot.shape[1]}"
         labels = Labels.from_array(hot, kind="multilabel")
