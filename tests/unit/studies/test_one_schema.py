@@ -108,3 +108,51 @@ def test_one_training_chooses_among_nothing() -> None:
     content = {"data": {"path": "t.csv", "label": "y"}, "model": "mlp", "arms": [arm]}
     with pytest.raises(UsageError, match=r"`arms` must hold settings, got a grid.*compare"):
         parse_study(content, verb="train")
+
+
+NETWORK = {"data": {"path": "t.csv", "label": "y"}, "model": "mlp", "arms": ["none"]}
+HEADS = {"data": {"path": "t.csv", "label": "y"}, "arms": ["none"]}
+REFUSED = [
+    ("train", {**NETWORK, "seeds": 3}, r"`seeds` must be left out of a study of one training.*com"),
+    ("train", {**NETWORK, "tuning": {"lr": [0.1]}}, r"`tuning` must be left out.*compare"),
+    ("train", {**NETWORK, "mining": {"ratio": 2}}, r"`mining` must be left out.*equipoise mine"),
+    ("train", HEADS, r"`model` is missing"),
+    ("mine", {**NETWORK, "folds": 3}, r"`folds` must be left out of a study of mining.*train"),
+    ("compare", {**HEADS, "folds": 3}, r"`folds` must be left out of a comparison"),
+    ("compare", {**HEADS, "seed": 1}, r"`seed` must be left out of a comparison.*train"),
+    ("compare", {**HEADS, "negative": "a"}, r"`negative` must be left out.*mine"),
+    ("compare", {"data": HEADS["data"]}, r"`arms` is missing"),
+    ("compare", {**HEADS, "augmentation": "cifar"}, r"no use to heads.*Add a `model`"),
+    ("compare", {**HEADS, "training": {"epoch": 3}}, r"unknown key `training.epoch`.*`epochs`"),
+    ("compare", {**NETWORK, "compute": {"device": "cpu"}}, r"`compute.device`.*accelerator"),
+    ("compare", {**NETWORK, "features": {"model": "vgg16"}}, r"`features` must be left out of a"),
+    ("compare", {**NETWORK, "data": {"source": "digits"}}, r"`data.source` must name rows in fil"),
+    ("compare", {**NETWORK, "arms": ["none", "prevalence"]}, r"train a network, got prevalence"),
+    ("compare", {**HEADS, "arms": ["focal", "focal"]}, r"`arms` must have distinct names"),
+]
+
+
+@pytest.mark.parametrize(("verb", "content", "message"), REFUSED)
+def test_what_a_verb_has_no_use_for_is_refused(
+    verb: Any, content: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_study(content, verb=verb)
+
+
+@pytest.mark.parametrize("content", [HEADS, NETWORK, {**NETWORK, "threads": 2}])
+def test_a_study_that_is_written_out_is_the_same_study(content: dict[str, Any]) -> None:
+    study = parse_study(content)
+    assert parse_study(study.model_dump(mode="json", exclude_none=True)) == study
+    assert study.title == ("Training" if "model" in content else "Comparison")
+    assert study.compute.threads == content.get("threads")
+
+
+def test_one_training_and_a_comparison_come_to_one_trial(table: Path) -> None:
+    rows = {"data": {"path": str(table), "label": "y"}, "model": "mlp", "training": CPU}
+    shared = {**rows, "arms": ["none"], "compute": {"threads": 1}}
+    plan = make_plan(parse_study({**shared, "seeds": 2}))
+    one = plan_training(parse_study({**shared, "seed": 1}, verb="train"), check=False)
+    assert plan.jobs[1].seed == one.job.seed == 1
+    assert plan.splits[1].fingerprint == one.split.fingerprint
+    assert plan.engine.config(plan.jobs[1])["compute"] == one.config["compute"] == {"threads": 1}
