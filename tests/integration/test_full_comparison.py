@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 import torch
 import yaml
-from visible_gpus import visible
+from visible_gpus import touched_after, visible
 
 from equipoise import Trial
 from equipoise.cli.main import main
@@ -123,6 +123,16 @@ def test_processes_do_all_and_a_job_that_fails_is_named() -> None:
     with pytest.raises(TrainingError, match=r"^two: ZeroDivisionError: division by zero$"):
         done.update(answers)
     assert done == {"one": 2, "three": 4}
+
+
+def test_interrupted_processes_begin_nothing_more(tmp_path: Path) -> None:
+    calls = {n: (str(tmp_path / str(n)), 0.2) for n in range(20)}
+    answers = in_processes(touched_after, calls, 2, {"accelerator": "cpu"})
+    next(answers)
+    with pytest.raises(KeyboardInterrupt):
+        answers.throw(KeyboardInterrupt)
+    # Those that were handed out already are done; what waited is not.
+    assert 1 <= len(list(tmp_path.iterdir())) < 20
 
 
 def test_ray_does_all_and_a_job_that_fails_is_named() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 
-__all__ = ["visible"]
+__all__ = ["touched_after", "visible"]
 
 
 def visible(_expected: str) -> tuple[str, bool]:
@@ -12,3 +14,10 @@ def visible(_expected: str) -> tuple[str, bool]:
     own = os.environ["CUDA_VISIBLE_DEVICES"]
     assert own in ("5", "7")
     return own, True
+
+
+def touched_after(path: str, seconds: float) -> str:
+    """Make a file after a while."""
+    time.sleep(seconds)
+    Path(path).touch()
+    return path

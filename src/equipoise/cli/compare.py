@@ -45,8 +45,9 @@ def run(
     study = study_from(source, described, settings)
     if dry_run:
         head, rows, summary = plan_rows(
-            study, folder, processes=processes, cluster=cluster, allow_code=allow_code
-        )
+            study, folder, fresh=not resume, processes=processes, cluster=cluster,
+            allow_code=allow_code,
+        )  # fmt: skip
         bodies = [dict(zip(head, row, strict=True)) for row in rows]
         print_json(bodies) if as_json else typer.echo(table(head, rows))
         return note(summary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -96,6 +96,10 @@ class LabelColumns:
         **where: Any,
     ) -> LabelColumns:
         """Return the record of keywords as :class:`LabelArguments` has them."""
+        unknown_keys = sorted(set(where) - {f.name for f in fields(cls)})
+        if unknown_keys:
+            near = closest(unknown_keys[0], LabelArguments.__annotations__)
+            raise TypeError(f"unexpected keyword argument `{unknown_keys[0]}`. {near}")
         if "coding" not in where:
             where["coding"] = LabelCoding.of(positive, negative, unknown, empty_token)
         return cls(**where)

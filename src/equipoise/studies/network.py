@@ -34,7 +34,7 @@ from equipoise.studies.rows import StudyData, copies_of, split_findings, splitte
 from equipoise.studies.schema import DATA_PATHS, Job, ModelSpec, Study
 from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.faults import require_device, require_precision
-from equipoise.training.fit import planned_config
+from equipoise.training.fit import check_folds, planned_config
 from equipoise.training.folder import write_trial
 from equipoise.training.targets import with_ids
 
@@ -132,6 +132,8 @@ def plan_training(
     plan = plan_job(
         study, job, rows, data.labels, draw(study.seed), threads=threads, allow_code=allow_code
     )
+    if study.folds is not None:
+        check_folds(plan.make_remedy, plan.options)
     if not check:
         return plan
     findings = (

@@ -11,6 +11,7 @@ from equipoise._core.fingerprint import canonical_json
 from equipoise._core.messages import hint, say
 from equipoise._core.progress import Progress
 from equipoise.artifacts import Split
+from equipoise.decisions.objectives import to_objective
 from equipoise.errors import EquipoiseError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.engine import Plan, using_threads
@@ -66,6 +67,7 @@ def make_plan(
     )  # fmt: skip
     if not check:
         return plan
+    to_objective(study.comparison.objective, plan.data.labels.kind, plan.data.labels.num_classes)
     with using_threads(threads):
         for job in jobs[: len(jobs) // study.seeds]:
             _check(plan, job)  # before anything is written
@@ -172,15 +174,26 @@ def plan_rows(
     study: Study,
     out: Path,
     *,
+    fresh: bool = False,
     processes: int = 1,
     cluster: str | None = None,
     allow_code: bool = False,
 ) -> tuple[list[str], list[list[str]], str]:
-    """Return what would be trained, as table head and rows, and about how long it would take."""
+    """Return what would be trained, as table head and rows, and about how long it would take.
+
+    Args:
+        study: From :func:`load_study`.
+        out: Folder of the results.
+        fresh: As if nothing stood there.
+        processes: As for :func:`equipoise.run_study`, and so are the others.
+        cluster: As there.
+        allow_code: As there.
+    """
+    require_places(study, processes, cluster)
     plan = make_plan(study, cache=out / "features", compute=False, allow_code=allow_code,
                      threads=shared_threads(processes, cluster))  # fmt: skip
     with using_threads(plan.threads):
-        missing = set(plan.missing(out))
+        missing = set(plan.jobs if fresh else plan.missing(out))
     head = ["arm", "seed", "train", "val", "state"]
     if plan.is_tuned:
         head[1:1] = ["setting"]
@@ -188,13 +201,15 @@ def plan_rows(
     for job in plan.jobs:
         split, setting = plan.splits[job.seed], job.setting
         state = "to train" if job in missing else "finished"
+        if job in missing and job in plan.twins:
+            state = f"as {plan.twins[job].arm.label}"
         row = [job.arm.label, str(job.seed), str(split.train.size), str(split.val.size), state]
         if plan.is_tuned:
             words = {"lr": setting.lr, "weight_decay": setting.weight_decay, **setting.settings}
             shown = [f"{key}={value}" for key, value in words.items() if value is not None]
             row[1:1] = [" ".join(shown)]
         rows.append(row)
-    to_train = [job for job in plan.jobs if job in missing]
+    to_train = [job for job in plan.jobs if job in missing and job not in plan.twins]
     at_once = 1 if cluster is not None else processes
     with using_threads(plan.threads):
         time = plan.engine.time(to_train, at_once) if to_train else "Nothing to train."
@@ -209,6 +224,19 @@ def _budget(plan: Plan) -> str:
         f"{plan.per_trial} settings for every arm, {epochs} epochs each; the best on validation "
         "rows enters the comparison."
     )
+
+
+def require_places(study: Study, processes: int, cluster: str | None) -> None:
+    """Raise unless a study can be trained in so many processes, or on a cluster."""
+    if processes < 1:
+        raise UsageError(say("processes", "be >= 1", processes))
+    if processes > 1 and cluster is not None:
+        do = "A cluster says itself how many are trained at once."
+        raise UsageError(say("processes", "be left out beside a cluster", processes, do))
+    if study.model is None and (processes > 1 or cluster is not None):
+        name, got = ("processes", processes) if cluster is None else ("cluster", cluster)
+        do = "Leave it out: heads are trained many at a time, on all threads (compute.threads)."
+        raise UsageError(say(name, "be for studies with a model", got, do))
 
 
 def shared_threads(processes: int, cluster: str | None) -> int | None:

@@ -46,11 +46,16 @@ def in_processes(
         processes, mp_context=context, initializer=_take_slot, initargs=(free if slots else None,)
     ) as pool:
         waiting = {pool.submit(call, *given): job for job, given in calls.items()}
-        for future in as_completed(waiting):
-            try:
-                yield waiting[future], named(waiting[future], future.result)
-            except EquipoiseError as error:
-                failed.append(error)
+        try:
+            for future in as_completed(waiting):
+                try:
+                    yield waiting[future], named(waiting[future], future.result)
+                except EquipoiseError as error:
+                    failed.append(error)
+        except BaseException:
+            # Interrupted: what waits is not begun; what runs goes on to its end, and is kept.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if failed:
         more = f" ({len(failed)} trials failed)" if len(failed) > 1 else ""
         raise type(failed[0])(f"{failed[0]}{more}") from failed[0]

@@ -17,16 +17,14 @@ import numpy as np
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
 from equipoise._core.logistic import one_vs_rest
-from equipoise._core.messages import say
 from equipoise._core.progress import Progress
 from equipoise.artifacts import Comparison, Finding, Trial
 from equipoise.comparison import compare
 from equipoise.decisions import tune
 from equipoise.diagnosis import diagnose
-from equipoise.errors import UsageError
 from equipoise.metrics import average_precision, roc_auc
 from equipoise.studies.engine import Batch, Plan, Report, is_done, using_threads
-from equipoise.studies.plan import make_plan, shared_threads
+from equipoise.studies.plan import make_plan, require_places, shared_threads
 from equipoise.studies.processes import in_processes, on_ray
 from equipoise.studies.rows import split_findings
 from equipoise.studies.schema import ComparisonSpec, Job, Study
@@ -154,7 +152,7 @@ def run_study(
         >>> (first.trained, first.reused), (again.trained, again.reused)
         ((8, 0), (0, 8))
     """
-    _require_places(study, processes, cluster)
+    require_places(study, processes, cluster)
     started, place = time.perf_counter(), Path(out)
     plan = make_plan(study, cache=place / "features", allow_code=allow_code, progress=progress,
                      threads=shared_threads(processes, cluster))  # fmt: skip
@@ -199,15 +197,6 @@ def run_study(
     return Outcome(result, tuple(findings), trained, len(plan.jobs) - trained)
 
 
-def _require_places(study: Study, processes: int, cluster: str | None) -> None:
-    if processes < 1:
-        raise UsageError(say("processes", "be >= 1", processes))
-    if study.model is None and (processes > 1 or cluster is not None):
-        name, got = ("processes", processes) if cluster is None else ("cluster", cluster)
-        do = "Leave it out: heads are trained many at a time, on all threads (compute.threads)."
-        raise UsageError(say(name, "be for studies with a model", got, do))
-
-
 def train_missing(
     plan: Plan,
     out: str | Path,
@@ -235,7 +224,8 @@ def _train(plan: Plan, out: Path, progress: Progress | None, elsewhere: Runner |
     run = elsewhere or partial(_here, plan, out, total, progress)
     while todo:
         moved = _take_over(plan, todo, out)
-        for _, new in run(plan.batches([job for job in todo if job not in plan.twins], out)):
+        batches = plan.batches([job for job in todo if job not in plan.twins], out)
+        for _, new in run(batches) if batches else ():
             moved |= new is not None
             trained += new or 0
             if progress is not None:

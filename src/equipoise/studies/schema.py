@@ -440,7 +440,10 @@ class Study(Strict):
         if content.get("model") is not None:
             content.setdefault("title", "Training")
             if "threads" in content:  # where studies of networks had them once
-                content["compute"] = {"threads": content.pop("threads")}
+                compute = content.get("compute") or {}
+                if "threads" in compute:
+                    raise ValueError("give `threads` once, as compute.threads")
+                content["compute"] = {**compute, "threads": content.pop("threads")}
         return content
 
     @field_validator("arms", mode="before")
@@ -543,12 +546,12 @@ def parse_study(content: Any, name: str = "study", *, verb: Verb = "compare") ->
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise UsageError(_explain(error, name, Study)) from None
+        raise UsageError(_explain(error, name, Study, verb=verb)) from None
     for key, verbs in _SERVES.items():
         if verb not in verbs and not _is_default(study, key):
             expected = f"be left out of {_STUDY_OF[verb]}"
             do = f"It is for `equipoise {verbs[0]}`."
-            raise UsageError(f"{name}: {say(key, expected, repr(getattr(study, key))[:60], do)}")
+            raise UsageError(f"{name}: {say(key, expected, repr(content[key])[:60], do)}")
     if study.model is not None:
         _check_networks(study)
     elif verb != "compare":
@@ -628,7 +631,11 @@ def _check_one_arm(study: Study) -> None:
 
 
 def _explain(
-    error: ValidationError, name: str, form: type[BaseModel], part: str | None = None
+    error: ValidationError,
+    name: str,
+    form: type[BaseModel],
+    part: str | None = None,
+    verb: Verb | None = None,
 ) -> str:
     """Return the first problem of a study, or of a part of it, as one line."""
     # A misspelt key also looks like a missing one: the misspelling says more.
@@ -637,10 +644,18 @@ def _explain(
     where = ".".join(str(p) for p in path) or name
     if problem["type"] == "extra_forbidden":
         known = _known_keys(form, problem["loc"][:-1])
+        if len(path) == 1 and verb is not None:
+            known = [key for key in known if verb in _SERVES.get(key, (verb,))]
         hint = closest(str(problem["loc"][-1]), known)
         return f"{name}: unknown key `{where}`. {hint}"
     if problem["type"] == "missing":
         return f"{name}: `{where}` is missing. Add it, or start from `equipoise init`."
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        where += "." + context["discriminator"].strip("'")
+        kinds = [kind.strip(" '") for kind in context["expected_tags"].split(",")]
+        near = closest(context["tag"], kinds)
+        return f"{name}: {say(where, 'be known', repr(context['tag']), near)}"
     got = repr(problem.get("input"))
     said = problem["msg"].removeprefix("Value error, ")
     return f"{name}: `{where}`: {said[:1].lower()}{said[1:]}, got {got[:60]}."

@@ -198,3 +198,8 @@ def test_feature_errors_name_the_columns(tmp_path: Path) -> None:
         feature_table(table.drop("s"), label="y")
     with pytest.raises(DataError, match="at least one column"):
         feature_table(table.select("y"), label="y")
+
+
+def test_a_misspelt_keyword_is_named() -> None:
+    with pytest.raises(TypeError, match=r"argument `lable`\. Did you mean `label`"):
+        read_labels([[1, 0]], lable="y")  # type: ignore[call-arg]

@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from equipoise import Split
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.studies.load import load_data
 from equipoise.studies.network import plan_training
-from equipoise.studies.plan import make_plan
+from equipoise.studies.plan import make_plan, plan_rows
+from equipoise.studies.run import train_missing
 from equipoise.studies.schema import parse_study
 
 SIZES = [19, 11, 5, 1]
@@ -129,6 +130,16 @@ REFUSED = [
     ("compare", {**NETWORK, "data": {"source": "digits"}}, r"`data.source` must name rows in fil"),
     ("compare", {**NETWORK, "arms": ["none", "prevalence"]}, r"train a network, got prevalence"),
     ("compare", {**HEADS, "arms": ["focal", "focal"]}, r"`arms` must have distinct names"),
+    ("compare", {**HEADS, "seedz": 2}, r"unknown key `seedz`. Did you mean `seeds`"),
+    ("train", {**NETWORK, "seedz": 2}, r"unknown key `seedz`. Did you mean `seed`"),
+    ("compare", {**HEADS, "split": {"how": "longtail"}}, r"`split.how` must be.*`long_tail`"),
+    ("compare", {**HEADS, "data": {"source": "tabel"}}, r"`data.source` must be.*`table`"),
+    (
+        "train",
+        {**NETWORK, "threads": 1, "compute": {"threads": 2}},
+        r"give `threads` once, as compute.threads",
+    ),
+    ("train", {**NETWORK, "threads": 1, "compute": {"device": "cpu"}}, r"`compute.device` must be"),
 ]
 
 
@@ -156,3 +167,32 @@ def test_one_training_and_a_comparison_come_to_one_trial(table: Path) -> None:
     assert plan.jobs[1].seed == one.job.seed == 1
     assert plan.splits[1].fingerprint == one.split.fingerprint
     assert plan.engine.config(plan.jobs[1])["compute"] == one.config["compute"] == {"threads": 1}
+
+
+def test_what_is_wrong_with_training_is_said_before_it(table: Path, tmp_path: Path) -> None:
+    rows = {"data": {"path": str(table), "label": "y"}}
+    heads = {**rows, "arms": ["none"], "comparison": {"objective": "f1"}}
+    with pytest.raises(UsageError, match=r"`objective` must be one of .* for multiclass"):
+        make_plan(parse_study(heads))
+    folded = parse_study({**rows, "model": "mlp", "training": CPU, "folds": 3}, verb="train")
+    with pytest.raises(UsageError, match="must keep the last epoch of each fold"):
+        plan_training(folded)
+    full = parse_study({**rows, "model": "mlp", "training": CPU, "arms": ["none"]})
+    with pytest.raises(UsageError, match="`processes` must be left out beside a cluster"):
+        plan_rows(full, tmp_path, processes=2, cluster="local")
+
+
+def test_the_plan_says_what_is_trained_as_another(table: Path, tmp_path: Path) -> None:
+    arms = ["none", {"method": "focal", "settings": {"gamma": 0.0}}]
+    content = {"data": {"path": str(table), "label": "y"}, "arms": arms, "seeds": 1}
+    study = parse_study({**content, "training": {"epochs": 1, "hidden": 0}})
+    with pytest.warns(NoEffectWarning):
+        _, rows, summary = plan_rows(study, tmp_path)
+    assert [row[-1] for row in rows] == ["to train", "as none"]
+    assert "1 to train, about" in summary
+    with pytest.warns(NoEffectWarning):
+        train_missing(make_plan(study), tmp_path)
+    with pytest.warns(NoEffectWarning):
+        assert [row[-1] for row in plan_rows(study, tmp_path)[1]] == ["finished", "finished"]
+    with pytest.warns(NoEffectWarning):
+        assert plan_rows(study, tmp_path, fresh=True)[1] == rows
