@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipoise._core.messages import listed
 from equipoise.cli.console import findings_lines, table
 
 if TYPE_CHECKING:
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def _some(items: list[str]) -> str:
-    rest = len(items) - _SHOWN
-    return "; ".join(items[:_SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
-
-
 def proof_lines(summary: SplitSummary, on_purpose: bool) -> list[str]:
     """Return the table and what to know about it; a long tail deviates ``on_purpose``."""
     head = ["", *summary.parts] + ([] if on_purpose else ["rate", "deviation"])
@@ -57,9 +53,9 @@ def proof_lines(summary: SplitSummary, on_purpose: bool) -> list[str]:
             f"{worst:.3%} at most"
         )
     gone = [f"{name} from {', '.join(parts)}" for name, parts in summary.missing.items()]
-    lines.append(f"missing labels: {_some(gone) or 'none'}")
+    lines.append(f"missing labels: {listed(gone, _SHOWN, '; ') or 'none'}")
     if summary.absent:
-        lines.append(f"without positives anywhere: {_some(list(summary.absent))}")
+        lines.append(f"without positives anywhere: {listed(list(summary.absent), _SHOWN, '; ')}")
     if summary.unknown:
         lines.append(f"unknown entries (-1 or empty): {summary.unknown:,}")
     if summary.groups is not None:
