@@ -56,7 +56,7 @@ from equipoise.metrics.ranking import (
     recall_at_fpr,
     roc_auc,
 )
-from equipoise.metrics.ranks import rank_positives
+from equipoise.metrics.ranks import rank_labels, rank_positives
 from equipoise.metrics.reliability import (
     CalibrationLine,
     Decomposition,
@@ -110,6 +110,7 @@ __all__ = [
     "partial_roc_auc",
     "precision",
     "precision_at_top",
+    "rank_labels",
     "rank_positives",
     "ratio_influence",
     "recall",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
@@ -547,15 +548,16 @@ def parse_study(content: Any, name: str = "study", *, verb: Verb = "compare") ->
         study = Study.model_validate(content)
     except ValidationError as error:
         raise UsageError(_explain(error, name, Study, verb=verb)) from None
+    if study.model is None and verb != "compare":
+        do = "Add one, such as `model: mlp`."
+        raise UsageError(f"{name}: `model` is missing: `equipoise {verb}` trains a network. {do}")
     for key, verbs in _SERVES.items():
         if verb not in verbs and not _is_default(study, key):
             expected = f"be left out of {_STUDY_OF[verb]}"
             do = f"It is for `equipoise {verbs[0]}`."
-            raise UsageError(f"{name}: {say(key, expected, repr(content[key])[:60], do)}")
+            raise UsageError(f"{name}: {say(key, expected, shorten(repr(content[key]), 60), do)}")
     if study.model is not None:
         _check_networks(study)
-    elif verb != "compare":
-        raise UsageError(f"{name}: `model` is missing. Add it, or start from `equipoise init`.")
     else:
         try:
             HeadTraining.model_validate(study.training)
