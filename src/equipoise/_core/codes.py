@@ -25,7 +25,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ107": Code("warning", "Number of rows unknown"),
         "EQ108": Code("warning", "Same inputs, other labels"),
         "EQ109": Code("tip", "Labels that always or never come together"),
-        "EQ110": Code("warning", "Probably unlabelled positives"),
+        "EQ110": Code("warning", "Possibly unlabelled positives"),
         "EQ111": Code("tip", "Entries that nobody knows"),
         "EQ112": Code("warning", "More unknown than absent"),
         "EQ113": Code("warning", "Names that differ only in writing"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.optimize import OptimizeResult, minimize
+from scipy.special import expit, log_expit, logit
 from scipy.stats import chi2_contingency
 
+from equipoise._core.arrays import Floats
 from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
@@ -19,6 +23,7 @@ from equipoise.splits.leakage import row_hashes
 _ALWAYS, _NEVER = 20, 10.0
 _PARTS = ("train", "val", "test")
 _LEVEL = 0.01
+_SURE = 15.1  # of a likelihood ratio; chi-squared with one degree of freedom passes it once in 1e4
 _DISTANCE = 3
 
 
@@ -107,33 +112,85 @@ def missing_labels(material: Material) -> list[Finding] | None:
         return None
     if scores.split not in ("val", "oof", "test") or scores.kind != "multilabel":
         return None
-    prob, truth = expit(scores.log_odds()), scores.labels.one_hot()
+    odds, truth = scores.log_odds(), scores.labels.one_hot()
     rows = {}
     for i, name in enumerate(scores.names):
-        positive, negative = prob[truth[:, i] == 1, i], prob[truth[:, i] == 0, i]
-        if positive.size < _ALWAYS:
+        known = (truth[:, i] >= 0) & np.isfinite(odds[:, i])
+        positive = truth[known, i] == 1
+        if not _ALWAYS <= positive.sum() < positive.size:
             continue
-        sure = float(positive.mean())
-        doubtful = int((negative >= sure).sum())
-        # Of a calibrated model, a negative is where it is by chance this often.
-        expected = float((1 - prob[prob[:, i] >= sure, i]).sum())
-        if doubtful > max(2 * expected + 3, 0.1 * positive.size):
-            rows[name] = {"doubtful": doubtful, "expected": expected, "positives": positive.size}
+        seen = _labelled_share(odds[known, i], positive)
+        if seen.statistic > _SURE and seen.missing > max(3, 0.1 * positive.sum()):
+            rows[name] = {
+                "missing": round(seen.missing),
+                "labelled_share": round(seen.share, 3),
+                "likelihood_ratio": round(seen.statistic, 1),
+                "positives": int(positive.sum()),
+            }
     if not rows:
         return []
-    shown = [f"{n} {r['doubtful']} (about {r['expected']:.0f} by chance)" for n, r in rows.items()]
+    shown = [
+        f"{n} about {r['missing']:,} ({r['positives']:,} marked are {r['labelled_share']:.0%})"
+        for n, r in rows.items()
+    ]
     return [
         finding(
             "EQ110",
-            f"Rows without a label that score above the mean of its positives: {listed(shown)}. "
-            "More than a calibrated model leaves by chance, so some may be positives that nobody "
-            "marked.",
+            f"Rows without a label that this model cannot tell from positives: {listed(shown)}. "
+            "However high it scores, the share of marked rows stops there, whatever weight or "
+            "slope its probabilities have: some positives were not marked, or one kind of negative "
+            "looks just like them.",
             {"labels": rows},
             "Look at the highest of them before any remedy: weights and hard negatives punish "
             "the model for being right.",
             "Mark them as unknown (-1) until then: losses here leave them out.",
         )
     ]
+
+
+class _Seen(NamedTuple):
+    """Share of positives that are marked, how many are not, and the evidence against none."""
+
+    share: float
+    missing: float
+    statistic: float
+
+
+def _labelled_share(log_odds: Floats, marked: NDArray[np.bool_]) -> _Seen:
+    """Fit P(marked | z) = c sigmoid(a z + b), c free and c = 1, by maximum likelihood.
+
+    Weights, samplers and an overconfident model change a and b alone, so that probabilities need
+    not be calibrated; positives that nobody marked hold the curve below 1.
+
+    References: Elkan, Noto, KDD 2008, lemma 1; Jaskie, Elkan, Spanias, Asilomar 2019, equation 6,
+    whose 1 / (1 + b^2) is c.
+    """
+    y = marked.astype(np.float64)
+    z = (log_odds - log_odds.mean()) / (log_odds.std() or 1.0)
+
+    def loss(at: Floats) -> tuple[float, Floats]:
+        """Return minus the log-likelihood and its slopes in (a, b, logit c)."""
+        log_c, log_q = log_expit(at[2]), log_expit(at[0] * z + at[1])
+        p, c, q = np.exp(log_c + log_q), np.exp(log_c), np.exp(log_q)
+        rest = np.maximum(1 - p, 1e-300)
+        of_negatives = (1 - y) * p / rest
+        in_line = of_negatives * (1 - q) - y * (1 - q)
+        in_share = (of_negatives - y).sum() * (1 - c)
+        value = -(y * (log_c + log_q) + (1 - y) * np.log(rest)).sum()
+        return float(value), np.array([(in_line * z).sum(), in_line.sum(), in_share])
+
+    def fitted(start: Floats, share: tuple[float, float]) -> OptimizeResult:
+        bounds = [(0, None), (None, None), share]
+        return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+
+    # 30 on the logit is c = 1 to the last digit.
+    whole = fitted(np.array([1.0, float(logit(y.mean())), 30.0]), (30, 30))
+    part = min(
+        (fitted(np.array([*whole.x[:2], at]), (-5, 12)) for at in (3.0, 0.0)), key=lambda r: r.fun
+    )
+    share, odds = float(expit(part.x[2])), expit(part.x[0] * z + part.x[1])
+    missing = float(((1 - y) * odds * (1 - share) / (1 - share * odds)).sum())
+    return _Seen(share, missing, 2 * float(whole.fun - part.fun))
 
 
 @check("EQ205")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from equipoise._core.arrays import Floats
 from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.diagnosis._registry import check, finding
@@ -14,7 +15,7 @@ from equipoise.diagnosis.material import Material
 from equipoise.diagnosis.setup import Setup
 from equipoise.errors import NoEffectWarning
 from equipoise.labels.statistics import Statistics
-from equipoise.labels.weights import class_weights
+from equipoise.labels.weights import class_weights, moderate_beta
 
 _ALIKE = 0.02  # weights this close to a recipe are taken for it
 _NEARLY = 0.15
@@ -159,7 +160,7 @@ def inverse_after_all(material: Material) -> list[Finding] | None:
                 f"the counts: the weights differ {ratio:.3g} : 1, inverse frequency "
                 f"{inverse:.3g} : 1. This arm is inverse frequency under another name.",
                 {"ratio": ratio, "inverse_frequency": inverse, "beta": setup.beta},
-                "Take beta = 1 - 1/n for an n well below the smallest counts, e.g. 0.99 or 0.9.",
+                f"{_between(counts)}Or take the square root of inverse frequency: power=0.5.",
                 "Or drop one of the two arms.",
             )
         ]
@@ -193,6 +194,7 @@ def idle(material: Material) -> list[Finding] | None:
             why["batch_size"] = f"{setup.loss} compares rows, and a batch of one row holds no pair"
         if not why:
             return []
+        stronger = _between(np.array(list(_counts(statistics).values()))) if "beta" in why else ""
         return [
             finding(
                 "EQ343",
@@ -200,11 +202,20 @@ def idle(material: Material) -> list[Finding] | None:
                 + "; ".join(f"{key} ({reason})" for key, reason in why.items())
                 + ". The arm trains as the untreated model does, or not at all.",
                 {"settings": why, "setup": setup.name},
-                "Take a stronger setting, or drop the arm.",
+                f"{stronger or 'Take a stronger setting. '}Or drop the arm.",
             )
         ]
 
     return _each(material, look)
+
+
+def _between(counts: Floats) -> str:
+    """Say which beta lies between no weights and inverse frequency on these counts."""
+    beta = moderate_beta(counts) if counts.size > 1 else None
+    if beta is None:
+        return ""
+    ratio = float(np.sqrt(counts.max() / counts.min()))
+    return f"beta = {beta:.6g} lies halfway here: its weights differ {ratio:.3g} : 1. "
 
 
 def _by_effective_number(beta: float, statistics: Statistics) -> float | None:

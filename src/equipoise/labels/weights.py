@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_positive
@@ -117,14 +118,51 @@ def class_weights(
         weight /= weight[kept].mean()
     elif normalize is not None:
         one_of("normalize", normalize, ("samples", "classes"))
-    _warn_if_flat(weight[kept], method)
+    _warn_if_flat(weight[kept], used[kept], method)
     return weight
 
 
-def _warn_if_flat(weight: Floats, method: str) -> None:
+def moderate_beta(counts: ArrayLike) -> float | None:
+    """Return the ``beta`` whose weights differ by the square root of what the counts differ by.
+
+    Effective numbers lie between no weights and inverse frequency; which ``beta`` lies between
+    depends on the counts alone.
+
+    Args:
+        counts: (C,), > 0.
+
+    Returns:
+        ``beta``, or None where the counts are too alike for it to matter.
+
+    Example:
+        >>> beta = moderate_beta([9000, 7000, 600])
+        >>> round(beta, 5)
+        0.99951
+        >>> class_weights([9000, 7000, 600], method="effective_number", beta=beta).round(2).tolist()
+        [0.9, 0.92, 3.48]
+    """
+    least, most = float(np.min(counts)), float(np.max(counts))
+    wanted = np.sqrt(most / least)
+    if not wanted >= _FLAT:
+        return None
+
+    def beyond(log_rest: float) -> float:
+        # expm1 and log1p: 1 - beta may be 1e-9.
+        log_beta = np.log1p(-np.exp(log_rest))
+        return float(np.expm1(most * log_beta) / np.expm1(least * log_beta) - wanted)
+
+    # With 1 - beta = 1 / most nothing is saturated; with 10 / least everything is, nearly.
+    low, high = np.log(1e-3 / most), np.log(min(0.999999, 10.0 / least))
+    if beyond(high) > 0:
+        return None
+    return float(-np.expm1(brentq(beyond, low, high, xtol=1e-6)))
+
+
+def _warn_if_flat(weight: Floats, counts: Floats, method: str) -> None:
     ratio = float(weight.max() / weight.min())
     if ratio < _FLAT:
-        advice = " Use a larger `beta`." if method == "effective_number" else ""
+        beta = moderate_beta(counts) if method == "effective_number" else None
+        advice = "" if beta is None else f" Use a larger `beta`, for example {beta:.6g}."
         warnings.warn(
             f"The largest class weight is only {ratio:.3f} times the smallest: "
             f"these weights change nothing.{advice}",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from scipy.stats import binomtest
 
 from equipoise._core.codes import CODES
@@ -161,14 +162,15 @@ def arms(**second: Any) -> Options:
     return {"more": Material(trials=(one, two))}
 
 
-def unlabelled(hidden: int) -> Options:
-    """Positives score high; so do some that nobody marked."""
+def unlabelled(hidden: int, weight: float = 1.0) -> Options:
+    """Rows from a known curve; some positives are not marked. A weight moves every output."""
     rng = np.random.default_rng(0)
-    y = np.zeros(2000, dtype=int)
-    y[:100] = 1
-    prob = np.where(np.arange(2000) < 100 + hidden, 0.9, 0.02) + 0.01 * rng.random(2000)
+    odds = rng.normal(-5, 4, 4000)
+    y = (rng.random(4000) < expit(odds)).astype(int)
+    y[rng.choice(np.flatnonzero(y), hidden, replace=False)] = 0
     labels = Labels.from_array(y, kind="multilabel", names=["A"])
-    return {"scores": Scores.from_arrays(labels, probabilities=prob, split="val")}
+    logits = 1.5 * odds + np.log(weight)
+    return {"scores": Scores.from_arrays(labels, logits=logits, split="val")}
 
 
 def shares(test_positives: int) -> Options:
@@ -248,7 +250,7 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         {"labels": hot([1, 0] * 30, [1, 1, 0, 0] * 15)},
         {"labels": hot([1, 0])},
     ),
-    "EQ110": (unlabelled(60), unlabelled(0), COUNTED),
+    "EQ110": (unlabelled(200), unlabelled(0, weight=50.0), COUNTED),
     "EQ111": ({"labels": hot([1, 0, -1])}, {"labels": hot([1, 0, 0])}, COUNTED),
     "EQ112": ({"labels": hot([1, 0, -1, -1])}, {"labels": hot([1, 0, 0, -1])}, COUNTED),
     "EQ113": (

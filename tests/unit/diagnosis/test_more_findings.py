@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,10 @@ from equipoise.diagnosis import (
     run_checks,
 )
 from equipoise.diagnosis.class_table import is_count, predicted_counts
+from equipoise.diagnosis.row_checks import _labelled_share
 from equipoise.diagnosis.score_checks import implied_weight
 from equipoise.errors import DataError, ShapeError, UsageError
+from equipoise.labels import class_weights
 
 FOUR = {"A": 19000, "B": 65000, "C": 38000, "D": 105000}
 
@@ -62,6 +66,22 @@ def test_class_balanced_weights_near_inverse_frequency() -> None:
     found = of_setup(Setup(beta=0.999), counts=counts, kind="multiclass")["EQ333"]
     assert found.evidence["inverse_frequency"] == pytest.approx(19.0)
     assert found.evidence["ratio"] == pytest.approx(17.4, abs=0.05)
+
+
+@pytest.mark.parametrize("scale", [1, 100, 10_000])
+@pytest.mark.parametrize(("beta", "code"), [(1 - 1e-12, "EQ333"), (0.5, "EQ343")])
+def test_the_beta_that_is_advised_does_something(scale: int, beta: float, code: str) -> None:
+    counts = {"a": 90 * scale, "b": 70 * scale, "c": 6 * scale}
+    found = of_setup(Setup(beta=beta), counts=counts, kind="multiclass")[code]
+    said = re.search(r"beta = ([\d.]+) ", found.suggests[0])
+    assert said is not None
+    advised = float(said[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = class_weights(counts, method="effective_number", beta=advised)
+    assert made.max() / made.min() == pytest.approx(15**0.5, rel=0.02)
+    again = of_setup(Setup(beta=advised), counts=counts, kind="multiclass")
+    assert not {"EQ333", "EQ343"} & set(again)
 
 
 def test_a_planned_rate_that_falls_at_once() -> None:
@@ -265,3 +285,24 @@ def test_weights_belong_to_the_labels_that_their_keys_name() -> None:
 def test_keys_that_may_mean_two_things_are_refused(keys: Any, names: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="class_weight"):
         weights_of(keys, names)
+
+
+def test_probabilities_that_are_weighted_are_no_missing_labels() -> None:
+    rng = np.random.default_rng(1)
+    for trial in range(20):
+        odds = rng.normal(-4, 2 + trial / 10, 3000)
+        y = (rng.random(3000) < expit(odds)).astype(int)
+        labels = Labels.from_array(y, kind="multilabel", names=["A"])
+        weighted = Scores.from_arrays(labels, logits=odds + np.log(5 * trial + 1), split="val")
+        assert "EQ110" not in [f.code for f in diagnose(scores=weighted)]
+
+
+def test_the_share_of_marked_positives_is_found() -> None:
+    rng = np.random.default_rng(2)
+    odds = rng.normal(-4, 4, 20_000)
+    y = rng.random(20_000) < expit(odds)
+    marked = y & (rng.random(20_000) < 0.6)
+    seen = _labelled_share(2 * odds + 3, marked)
+    assert seen.share == pytest.approx(0.6, abs=0.05)
+    assert seen.missing == pytest.approx((y & ~marked).sum(), rel=0.1)
+    assert _labelled_share(2 * odds + 3, y).statistic < 10
