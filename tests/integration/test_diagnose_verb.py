@@ -32,15 +32,39 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_check_is_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*COUNTS, "--setup", "setup.yaml", "--ignore", "EQ105") == 0
+    assert run(*COUNTS, "--setup", "setup.yaml", "--ignore", "EQ105", "--all") == 0
     out = capsys.readouterr().out
-    assert "EQ330 tip: What these weights do to the 0.5 cut" in out
+    assert "EQ330 warning: What these weights do to the 0.5 cut" in out
     last = {line.split(":")[0]: line for line in out.splitlines()}
     assert "EQ101" in last["fine"]
     assert "EQ201" in last["not made because no split"]
     assert last["muted"] == "muted: EQ105"
     # The set-up says nothing of class_weight: nothing was looked at, so nothing is fine.
     assert "EQ312" not in last["fine"]
+
+
+def test_what_answers_comes_first_and_what_was_not_given_stays_away(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rate = "lr: 1.0e-4, lr_factor: 0.1, epochs: 4"
+    weights = "pos_weight: [10.79, 2.45, 4.90, 1.13]"
+    (here / "three.yaml").write_text(
+        f"a: {{{weights}, {rate}}}\nb: {{{weights}, {rate}}}\nc: {{loss: bce, {rate}}}\n"
+    )
+    assert run(*COUNTS, "--setup", "three.yaml") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "EQ330 warning: What these weights do to the 0.5 cut"
+    assert lines[1].startswith("    a, b: with these weights")
+    assert sum("EQ308" in line for line in lines) == 1
+    assert any(line.startswith("    a, b, c: the learning rate falls") for line in lines)
+    assert not any("not made" in line for line in lines)
+    usual = lines[lines.index("As usual:") :]
+    assert usual[1].startswith("    Mild: within a label")
+    assert lines[-1].endswith("--all lists them")
+    assert run(*COUNTS, "--setup", "three.yaml", "--format", "html", "-o", "d.html") == 0
+    page = (here / "d.html").read_text()
+    assert page.index("EQ330") < page.index("EQ308") < page.index("As usual")
+    assert "<small>" not in page
 
 
 def test_formats_hold_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +79,7 @@ def test_formats_hold_the_same(here: Path, capsys: pytest.CaptureFixture[str]) -
     assert sorted(r["ruleId"] for r in results) == sorted(found)
     rules = log["runs"][0]["tool"]["driver"]["rules"]
     assert all(rules[r["ruleIndex"]]["id"] == r["ruleId"] for r in results)
-    assert {r["level"] for r in results} <= {"error", "warning", "note"}
+    assert {r["level"] for r in results} <= {"error", "warning", "note", "none"}
     assert run(*COUNTS, "--setup", "setup.yaml", "--format", "html", "-o", "d.html") == 0
     page = (here / "d.html").read_text()
     assert all(code in page for code in found)

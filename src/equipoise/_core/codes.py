@@ -60,7 +60,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ319": Code("error", "Unknown targets taken for numbers"),
         "EQ320": Code("error", "Targets that are none"),
         "EQ321": Code("warning", "Ranks no better than chance"),
-        "EQ330": Code("tip", "What these weights do to the 0.5 cut"),
+        "EQ330": Code("warning", "What these weights do to the 0.5 cut"),
         "EQ331": Code("warning", "Weights beyond reason"),
         "EQ332": Code("warning", "Alpha against the rare side"),
         "EQ333": Code("tip", "Class-balanced weights that are inverse frequency"),
@@ -74,6 +74,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ341": Code("warning", "Difference inside test noise"),
         "EQ342": Code("error", "Recall and precision swapped"),
         "EQ343": Code("warning", "Settings without effect"),
+        "EQ344": Code("tip", "Alpha per label, on what is not said"),
         "EQ401": Code("warning", "Saturated or tied scores"),
         "EQ402": Code("warning", "Flood or drought of positives"),
         "EQ403": Code("error", "Constant scores"),
@@ -96,6 +97,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ509": Code("error", "Loss with side effects"),
         "EQ512": Code("tip", "Unknown targets not left out"),
         "EQ513": Code("warning", "Nothing to learn from single rows"),
+        "EQ514": Code("warning", "Rows pull to another class"),
         "EQ601": Code("warning", "Length is not what is yielded"),
         "EQ602": Code("error", "Rows that do not exist"),
         "EQ603": Code("warning", "Every epoch draws the same"),
@@ -108,5 +110,6 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ610": Code("error", "A label is never drawn"),
         "EQ611": Code("warning", "Sampler and loss do the same twice"),
         "EQ612": Code("warning", "Weights that decide nothing"),
+        "EQ613": Code("error", "Weights per class where rows are drawn"),
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +12,10 @@ from equipoise._core.messages import one_of, say
 from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.errors import UsageError
 
-Severity = Literal["tip", "warning", "error"]
-SEVERITIES: tuple[Severity, ...] = ("tip", "warning", "error")
+Severity = Literal["fact", "tip", "warning", "error"]
+SEVERITIES: tuple[Severity, ...] = ("fact", "tip", "warning", "error")
+# What was asked comes first: a set-up, loss or sampler is given to be judged, labels always are.
+_FAMILIES = "356421"
 _SCHEMA, _VERSION = "equipoise.findings", 1
 
 
@@ -24,11 +26,13 @@ class Finding:
     Args:
         code: "EQ" and three digits: 1xx labels, 2xx splits, 3xx training, 4xx scores and
             decisions, 5xx losses, 6xx samplers.
-        severity: "tip", "warning" or "error".
+        severity: "fact" (what is, and is usual), "tip", "warning" or "error".
         title: A few words, the same for every finding of this code.
         message: What was seen here, in numbers.
         evidence: The numbers behind the message.
         suggests: What to do, most useful first.
+        effect: How much it matters among findings as grave, a log-ratio >= 0: how far odds are
+            moved, how many times the epochs are those that train; 0 where nothing says.
     """
 
     code: str
@@ -37,6 +41,7 @@ class Finding:
     message: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     suggests: tuple[str, ...] = ()
+    effect: float = 0.0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"EQ[1-6]\d\d", self.code):
@@ -56,6 +61,22 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.code} {self.severity}: {self.title}. {self.message}"
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings as they are to be read: gravest first, then what was asked, then by effect.
+
+    Example:
+        >>> one = Finding("EQ106", "tip", "Cut", "It moves.")
+        >>> two = Finding("EQ330", "tip", "Cut", "It moves.", effect=0.7)
+        >>> [f.code for f in in_order([one, two])]
+        ['EQ330', 'EQ106']
+    """
+
+    def place(f: Finding) -> tuple[int, int, float, str]:
+        return -SEVERITIES.index(f.severity), _FAMILIES.index(f.code[2]), -f.effect, f.code
+
+    return sorted(findings, key=place)
 
 
 def save_findings(findings: Sequence[Finding], path: str | Path) -> Path:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._core.codes import CODES
-from equipoise._core.messages import one_of, say
-from equipoise.artifacts.finding import SEVERITIES, Finding
+from equipoise._core.messages import listed, one_of, say
+from equipoise.artifacts.finding import Finding, in_order
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.audit.state import changed_state, global_state, guest
 from equipoise.errors import NotRecoverableError, UsageError
@@ -131,6 +131,8 @@ def _trouble(probe: Probe) -> tuple[str, Answer]:
         what = f"{share:.0%} of the outputs have" if share else "the value is"
         return f"{what} NaN or infinite" + (" gradients" if share else ""), answer
     push, wrong = _wrong(probe, logits, target)
+    if _pulled(probe, answer.gradient, target, wrong):
+        return "", answer  # neither flat nor backwards: some classes are helped in full
     helpful = float(((push * answer.gradient) > 0)[wrong].float().mean())
     against = float(((push * answer.gradient) < 0)[push != 0].float().mean())
     if against > _AGAINST:
@@ -138,6 +140,56 @@ def _trouble(probe: Probe) -> tuple[str, Answer]:
     if helpful < _ENOUGH:
         return f"{1 - helpful:.0%} of the wrong answers get no gradient: it is flat", answer
     return "", answer
+
+
+def _pulled(
+    probe: Probe, gradient: Tensor, target: Tensor, wrong: Tensor
+) -> dict[str, tuple[str, float]]:
+    """Return the classes whose wrong answers are pushed away from them: whereto, and how often.
+
+    Weights spread by label smoothing do so: a row pulls to each class by that class's weight.
+    """
+    if probe.kind == "multilabel":
+        return {}
+    found, helped = {}, False
+    for k, name in enumerate(probe.names):
+        rows = wrong[:, k] & (target == k)
+        own = gradient[rows]
+        if not len(own):
+            continue
+        away = own[:, k] > 0
+        helped |= float((own[:, k] < 0).float().mean()) >= _ENOUGH
+        if float(away.float().mean()) > 1 - _ENOUGH:
+            to = int(own[away].mean(0).argmin())
+            found[name] = probe.names[to], float(away.float().mean())
+    return found if helped else {}
+
+
+def pull_findings(probe: Probe) -> list[Finding]:
+    """Return where rows of one class pull to another."""
+    logits, target = probe.draw(60)
+    gradient = probe.ask(logits, target).gradient
+    if gradient is None or not gradient.isfinite().all():
+        return []
+    pulled = _pulled(probe, gradient, target, _wrong(probe, logits, target)[1])
+    if not pulled:
+        return []
+    said = [
+        f"of '{a}' to '{b}' ({share:.0%} of the wrong answers)" for a, (b, share) in pulled.items()
+    ]
+    message = (
+        f"Rows pull away from their own class: {listed(said)}. Label smoothing does so where the "
+        "weights of classes differ by more than it leaves to the row's own class: the share that "
+        "it gives to a heavy class outweighs the row."
+    )
+    todo = (
+        (
+            "Smooth less, or weigh less: smoothing / C times the largest weight must stay below "
+            "(1 - smoothing) times the smallest."
+        ),
+        "Or smooth by the weights: equipoise.losses.LabelAwareSmoothingLoss.",
+    )
+    return [finding("EQ514", message, {"pulled": pulled}, todo)]
 
 
 def find_scale(probe: Probe) -> tuple[Scale, str, str]:
@@ -501,14 +553,14 @@ def _operating_point(probe: Probe, point: Tensor, by_name: dict[str, float]) -> 
         at = _pulls(probe, float(torch.logit(torch.tensor(output))))
         if at is not None:
             evidence[f"true_probability_at_{output}"] = [round(float(v), 4) for v in _share(at)]
-    listed = ", ".join(f"{n} {p:.3g}" for n, p in by_name.items())
+    each = ", ".join(f"{n} {p:.3g}" for n, p in by_name.items())
     if bool(((point - 0.5).abs() < _SAME).all()):
         message = (
             "An output of 0.5 stands for a true probability of 0.5 for every label, whatever the "
             "weights. This loss by itself cannot cause a flood of positives."
         )
         return finding("EQ503", message, evidence, SUSPECTS)
-    message = f"An output of 0.5 stands for these true probabilities: {listed}."
+    message = f"An output of 0.5 stands for these true probabilities: {each}."
     if float(point.min()) < 0.5 - _SAME:
         message += " Calling 0.5 positive floods the labels whose number is low."
     todo = (
@@ -523,9 +575,9 @@ def _operating_point(probe: Probe, point: Tensor, by_name: dict[str, float]) -> 
 
 def _rate_only(probe: Probe, relative: Tensor, spread: float, by_name: dict[str, float]) -> Finding:
     factors = {n: round(float(f), 3) for n, f in zip(probe.names, relative, strict=True)}
-    listed = ", ".join(f"{n} x{f:.3g}" for n, f in factors.items())
+    each = ", ".join(f"{n} x{f:.3g}" for n, f in factors.items())
     message = (
-        f"Gradients differ between labels by up to {spread:.3g} ({listed}), for positives and "
+        f"Gradients differ between labels by up to {spread:.3g} ({each}), for positives and "
         "negatives alike: the weights scale each label's learning rate and do not separate its "
         "positives from its negatives. They neither treat imbalance nor move the cut."
     )
@@ -546,16 +598,20 @@ def _class_point(probe: Probe) -> list[Finding]:
     if gradient is None or not gradient.isfinite().all():
         return []
     try:
-        eta, _ = stationary_distribution(gradient.double()[None])
+        eta, clipped = stationary_distribution(gradient.double()[None])
     except NotRecoverableError as error:
         message = f"No probabilities follow from its outputs: {error}"
         return [finding("EQ503", message, {}, ("Fit a calibrator on validation rows.",))]
+    if float(clipped) > _SAME:
+        message = "No mix of classes leaves equal outputs as they are: it always moves them apart."
+        todo = "Read it on probabilities that are calibrated on validation rows."
+        return [finding("EQ503", message, {"clipped": float(clipped)}, (todo,))]
     point = {n: round(float(p), 4) for n, p in zip(probe.names, eta[0], strict=True)}
-    listed = ", ".join(f"{n} {p:.3g}" for n, p in point.items())
+    each = ", ".join(f"{n} {p:.3g}" for n, p in zip(probe.names, eta[0].tolist(), strict=True))
     if float((eta[0] - 1 / probe.width).abs().max()) < _SAME:
         message = "Equal outputs stand for equal probabilities: it moves no class against another."
         return [finding("EQ503", message, {"operating_point": point})]
-    message = f"Equal outputs stand for these true probabilities: {listed}."
+    message = f"Equal outputs stand for these true probabilities: {each}."
     todo = "Undo it before probabilities are used: `equipoise.losses.recover_posterior`."
     return [finding("EQ503", message, {"operating_point": point}, (todo,))]
 
@@ -584,8 +640,8 @@ def audit_loss(
 
     Returns:
         Findings EQ5xx, errors first: input scale, operating point, what per-label weights do,
-        gradients at large outputs and in half precision, dependence on the batch, reduction,
-        unknown targets, side effects.
+        gradients at large outputs and in half precision, rows that pull to another class,
+        dependence on the batch, reduction, unknown targets, side effects.
 
     Raises:
         UsageError: it cannot be called with outputs and targets of these shapes.
@@ -613,12 +669,13 @@ def audit_loss(
         found = scale_findings(probe, on_logits, on_probabilities)
         if not (on_logits and on_probabilities):
             found += meaning_findings(probe)
+            found += pull_findings(probe)
             found += gradient_findings(probe)
         found += batch_findings(probe)
         found += reduction_findings(probe)
         found += mask_findings(probe)
         found += side_effect_findings(probe)
-    return sorted(found, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
+    return in_order(found)
 
 
 def _kind(loss: Any, kind: Kind | None, names: tuple[str, ...]) -> Kind:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from equipoise._core.messages import listed, say
 from equipoise._core.targets import IGNORE_INDEX, require_classes, require_labels
-from equipoise.artifacts.finding import SEVERITIES, Finding
+from equipoise.artifacts.finding import Finding, in_order
 from equipoise.artifacts.labels import Kind
 from equipoise.audit.loss import Probe, find_scale, finding
 from equipoise.audit.state import guest
@@ -181,7 +181,7 @@ def check_model(model: nn.Module, loss: Callable[..., Any], batch: Sequence[Any]
             do = "Check a model that has not been run yet."
             raise UsageError(say("model and loss", "be copied", repr(error), do)) from error
         found = [*_frozen_norms(trial.model), *_outcome(trial)]
-    return sorted(found, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
+    return in_order(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from torch.utils.data import DistributedSampler
 
 from equipoise._core.checks import require_finite, require_shape, to_array
 from equipoise._core.messages import listed, say
-from equipoise.artifacts.finding import SEVERITIES, Finding
+from equipoise.artifacts.finding import Finding, in_order
 from equipoise.artifacts.labels import Labels
 from equipoise.audit.draws import (
     BatchSummary,
@@ -260,8 +260,28 @@ def idle_finding(weights: Any, seen: Seen) -> list[Finding]:
     return [finding("EQ612", message, evidence, todo)]
 
 
+def per_class_finding(seen: Seen) -> list[Finding]:
+    """Return EQ613 where the first rows are drawn as if each were a class."""
+    drawn, classes = np.flatnonzero(seen.counts), seen.labels.num_classes
+    least = max(2 * classes, _LEAST_GROUP)
+    if drawn[-1] >= classes or seen.counts.size < least or seen.counts.sum() < least:
+        return []
+    message = (
+        f"Only rows 0 to {drawn[-1]} of {seen.counts.size:,} are ever drawn, and there are "
+        f"{classes} {'classes' if seen.labels.kind == 'multiclass' else 'labels'}: weights per "
+        "class were given where one per row is asked for."
+    )
+    todo = (
+        "Give each row the weight of its class: `weights[y]`.",
+        "Or draw with `equipoise.sampling`: ClassBalancedSampler, or row_weights for labels.",
+    )
+    return [finding("EQ613", message, {"rows_drawn": drawn.tolist()}, todo)]
+
+
 def drawn_findings(report: SamplingReport, seen: Seen) -> list[Finding]:
-    """Return findings EQ606 to EQ610."""
+    """Return findings EQ606 to EQ610, or EQ613, of which they would be symptoms."""
+    if cause := per_class_finding(seen):
+        return cause
     found = [*_few_rows(report, seen), *_unseen(seen), *_never_drawn(seen)]
     if seen.labels.kind == "multilabel":
         found += _rising(report)
@@ -476,7 +496,7 @@ def audit_sampler(
         epochs, EQ604 global randomness, EQ605 ranks, EQ606 few rows carry the epoch, EQ607 rows
         not seen, EQ608 frequent labels that rise, EQ609 the ``pos_weight`` it amounts to, EQ610
         labels never drawn, EQ611 the same done twice by sampler and loss, EQ612 weights that decide
-        the order of rows alone.
+        the order of rows alone, EQ613 weights per class instead of per row.
 
     Raises:
         UsageError: it cannot be built or iterated, or yields no row of these labels.
@@ -571,5 +591,4 @@ def _judge(
         owner = np.repeat(np.arange(first.sizes.size), first.sizes)
         sizes = np.bincount(owner[inside], minlength=first.sizes.size)
         summary = summarise_batches(first.rows[inside], sizes, labels)
-    ordered = sorted(found, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
-    return SamplerAudit(report, summary, tuple(ordered))
+    return SamplerAudit(report, summary, tuple(in_order(found)))

@@ -99,19 +99,26 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
 def findings_lines(findings: Sequence[Finding]) -> list[str]:
     """Return findings as text, worst first."""
-    from equipoise.artifacts.finding import SEVERITIES
+    from equipoise.artifacts.finding import in_order
 
-    ordered = sorted(findings, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
     lines = []
-    for finding in ordered:
+    for finding in in_order(f for f in findings if f.severity != "fact"):
         lines.append(f"{finding.code} {finding.severity}: {finding.title}")
         lines.append(f"    {finding.message}")
         lines.extend(f"    -> {todo}" for todo in finding.suggests)
-    return lines or ["Nothing was found by the checks that were made."]
+    lines = lines or ["Nothing was found by the checks that were made."]
+    if facts := [f for f in findings if f.severity == "fact"]:
+        lines += ["As usual:", *(f"    {f.message} ({f.code})" for f in facts)]
+    return lines
 
 
-def results_lines(results: Sequence[CheckResult]) -> list[str]:
-    """Return findings as text, worst first, and in a line each what became of the other checks."""
+def results_lines(results: Sequence[CheckResult], every: bool = False) -> list[str]:
+    """Return findings as text, worst first, and in a line each what became of the other checks.
+
+    Args:
+        results: Of :func:`equipoise.diagnosis.run_checks`.
+        every: Whether checks that nothing was given for are listed with their reasons.
+    """
     findings = [f for r in results for f in r.findings]
     lines = findings_lines(findings) if findings else []
     fine = [r.code for r in results if r.status == "fine"]
@@ -120,10 +127,13 @@ def results_lines(results: Sequence[CheckResult]) -> list[str]:
         lines.append(f"Nothing was found by the {made} of {len(results)} checks that were made.")
     if fine:
         lines.append(f"fine: {', '.join(fine)}")
-    reasons = dict.fromkeys(r.reason for r in results if r.status == "not made")
-    for reason in sorted(reasons):
-        codes = [r.code for r in results if r.status == "not made" and r.reason == reason]
+    skipped = [r for r in results if r.status == "not made"]
+    shown = [r for r in skipped if every or r.applicable]
+    for reason in sorted(dict.fromkeys(r.reason for r in shown)):
+        codes = [r.code for r in shown if r.reason == reason]
         lines.append(f"not made because {reason.rstrip('.')}: {', '.join(codes)}")
+    if left := len(skipped) - len(shown):
+        lines.append(f"{left} checks are about what was not given; --all lists them")
     muted = [r.code for r in results if r.status == "muted"]
     if muted:
         lines.append(f"muted: {', '.join(muted)}")

@@ -17,6 +17,9 @@ Table = Annotated[File, typer.Argument(help="CSV, Parquet or class folder with l
 Positives = Annotated[str | None, typer.Option(help="Counts instead of a table: A=19000,B=65000.")]
 Rows = Annotated[int | None, typer.Option(help="Rows behind --positives, where known.")]
 Ignore = Annotated[str | None, typer.Option(help="Codes to leave out: EQ102,EQ104.")]
+Every = Annotated[
+    bool, typer.Option("--all", help="List the checks too that nothing was given for.")
+]
 Explain = Annotated[str | None, typer.Option(help="Print the page of a code.")]
 Form = Annotated[str, typer.Option("--format", help="text, json, sarif or html.")]
 OutFile = Annotated[File, typer.Option("--out", "-o", help="File for json, sarif or html.")]
@@ -64,6 +67,7 @@ def run(
     files: Files,
     ignore: Ignore = None,
     explain: Explain = None,
+    every: Every = False,
     form: Form = "text",
     out: OutFile = None,
     as_json: o.Json = False,
@@ -87,7 +91,7 @@ def run(
     )
     results = run_checks(material, ignore=split_list(ignore) or ())
     if form == "text" and not as_json:
-        typer.echo("\n".join(results_lines(results)))
+        typer.echo("\n".join(results_lines(results, every)))
     else:
         text = write_results(results, "json" if as_json else form, str(table or "counts"), out)
         typer.echo(text if text is not None else f"Written: {out}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType, MethodType
 from typing import Any, Literal
 
 from equipoise._core.codes import CODES
-from equipoise.artifacts.finding import Finding
+from equipoise._core.messages import listed
+from equipoise.artifacts.finding import SEVERITIES, Finding, Severity
 from equipoise.diagnosis.material import Material
 from equipoise.diagnosis.setup import Setup
 
@@ -104,7 +105,8 @@ class CheckResult:
     """What became of one check: "found", "fine", "not made" or "muted".
 
     Fine is what was looked at without a finding. What could not be made on what is there, or had
-    nothing to look at, is not made; ``reason`` says why.
+    nothing to look at, is not made; ``reason`` says why. ``applicable`` is False where nothing was
+    given that the check is about: a check that failed on what was given is another matter.
     """
 
     code: str
@@ -112,6 +114,7 @@ class CheckResult:
     status: Status
     findings: tuple[Finding, ...] = ()
     reason: str = ""
+    applicable: bool = True
 
 
 def check(code: str) -> Callable[[Check], Check]:
@@ -126,6 +129,39 @@ def check(code: str) -> Callable[[Check], Check]:
     return register
 
 
-def finding(code: str, message: str, evidence: dict[str, Any], *suggests: str) -> Finding:
-    """Make a finding with the severity and title of its code."""
-    return Finding(code, *CODES[code], message, evidence, suggests)
+def finding(
+    code: str,
+    message: str,
+    evidence: dict[str, Any],
+    *suggests: str,
+    severity: Severity | None = None,
+    effect: float = 0.0,
+) -> Finding:
+    """Make a finding with the severity, unless another is given, and the title of its code."""
+    usual, title = CODES[code]
+    return Finding(code, severity or usual, title, message, evidence, suggests, effect)
+
+
+def in_one(found: Sequence[tuple[Setup, Finding]]) -> list[Finding]:
+    """Return one finding of each code, those of several set-ups told together.
+
+    The gravest is told; the others are named where they say the same, and counted as alike where
+    their numbers differ. The evidence of each stands under its name.
+    """
+    made = []
+    for code in dict.fromkeys(f.code for _, f in found):
+        alike = [(setup, f) for setup, f in found if f.code == code]
+        setup, gravest = max(
+            alike, key=lambda pair: (SEVERITIES.index(pair[1].severity), pair[1].effect)
+        )
+        same = [s.name for s, f in alike if f.message == gravest.message]
+        other = [s.name for s, f in alike if f.message != gravest.message]
+        message, evidence = gravest.message, dict(gravest.evidence)
+        if len(alike) > 1 or setup.name != "setup":
+            message = f"{listed(same)}: {message}"
+            message += f" Likewise, in other numbers: {listed(other)}." if other else ""
+        evidence["setup"] = setup.name
+        if len(alike) > 1:
+            evidence["setups"] = {s.name: dict(f.evidence) for s, f in alike}
+        made.append(replace(gravest, message=message, evidence=evidence))
+    return made

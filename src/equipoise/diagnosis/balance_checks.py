@@ -15,6 +15,7 @@ from equipoise.labels.statistics import Statistics
 
 _BALANCED, _MILD, _MODERATE = 2.0, 20.0, 100.0
 _AMPLE = 1_000
+_TELLING = 0.95  # an accuracy that passes for a good one
 _COMPARE = "Compare any remedy with no remedy and tuned thresholds, over several seeds."
 
 
@@ -85,7 +86,10 @@ def degree(material: Material) -> list[Finding] | None:
     grade = _grade(ratio)
     verdict, suggests = _verdict(grade, int(present.min()))
     evidence |= {"degree": grade, "ratio": ratio, "ample": int(present.min()) >= _AMPLE}
-    return [finding("EQ104", f"{grade.capitalize()}: {text}; {verdict}.", evidence, *suggests)]
+    few = evidence["smallest_count"] < _AMPLE
+    unusual = grade == "severe" or (grade == "moderate" and few)
+    message = f"{grade.capitalize()}: {text}; {verdict}."
+    return [finding("EQ104", message, evidence, *suggests, severity=None if unusual else "fact")]
 
 
 @check("EQ105")
@@ -114,6 +118,7 @@ def effortless_accuracy(material: Material) -> list[Finding] | None:
             f"{message}, without looking at the input. An accuracy near that number says nothing.",
             {"accuracy": share},
             better,
+            severity=None if share >= _TELLING else "fact",
         )
     ]
 

@@ -12,7 +12,7 @@ from equipoise._core.arrays import Floats
 from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
-from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis._registry import check, finding, in_one
 from equipoise.diagnosis.course import (
     Course,
     Row,
@@ -229,7 +229,7 @@ def _counted(course: Course, name: str) -> str:
 @check("EQ308")
 def rate_too_early(material: Material) -> list[Finding] | None:
     """Find a learning rate that was gone before the loss had settled."""
-    planned = [f for setup in material.setups if setup.rates.size for f in collapsing(setup)]
+    planned = in_one([(s, f) for s in material.setups if s.rates.size for f in collapsing(s)])
     if material.course is None:
         return planned if any(setup.rates.size for setup in material.setups) else None
     seen = _early_rate(material.course)

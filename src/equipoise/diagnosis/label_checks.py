@@ -32,6 +32,24 @@ def _known(statistics: Statistics) -> NDArray[np.int64] | None:
     return None if counts.n_rows is None else np.full(len(counts), counts.n_rows, dtype=np.int64)
 
 
+def _independent(labels: Labels | None, positives: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (C,) positives that are independent: one of each group where rows come in groups.
+
+    Forty-five images of one patient are one patient, to a model as to an interval.
+    """
+    if labels is None or labels.groups is None:
+        return positives
+    _, group = np.unique(labels.groups, return_inverse=True)
+    if labels.kind == "multiclass":
+        rows = np.flatnonzero(labels.values >= 0)
+        columns = labels.values[rows]
+    else:
+        rows, columns = np.nonzero(labels.values == 1)
+    n_groups = int(group.max(initial=-1)) + 1
+    pairs = np.unique(columns * n_groups + group[rows])
+    return np.bincount(pairs // max(n_groups, 1), minlength=labels.num_classes)
+
+
 @check("EQ101")
 def unlearnable(material: Material) -> list[Finding] | None:
     """Find labels without any positive, or without any negative."""
@@ -69,24 +87,31 @@ def anecdotal(material: Material) -> list[Finding] | None:
     statistics = material.statistics
     if statistics is None:
         return None
+    units = _independent(material.labels, statistics.positives)
     few = {
-        name: int(n)
-        for name, n in zip(statistics.names, statistics.positives, strict=True)
-        if 0 < n < _ANECDOTAL
+        name: int(n) for name, n in zip(statistics.names, units, strict=True) if 0 < n < _ANECDOTAL
     }
     if not few:
         return []
-    shown = listed([f"{name} ({n})" for name, n in few.items()])
+    rows = dict(zip(statistics.names, statistics.positives.tolist(), strict=True))
+    grouped = units is not statistics.positives
+    shown = listed([f"{name} ({rows[name]} in {n})" if grouped else f"{name} ({n})"
+                    for name, n in few.items()])  # fmt: skip
+    what = "groups with positives" if grouped else "positives"
     widths = {name: half_width(n) for name, n in few.items()}
     best = min(widths.values())
     return [
         finding(
             "EQ102",
             f"{len(few)} of {len(statistics.names)} {_word(statistics)} have fewer than "
-            f"{_ANECDOTAL} positives: {shown}. A model can memorise them, and no test can tell: "
+            f"{_ANECDOTAL} {what}: {shown}. A model can memorise them, and no test can tell: "
             f"judged on all of them a recall is known to +-{best:.2f} at best; +-{_MARGIN} takes "
             f"about {positives_needed(_MARGIN)}.",
-            {"positives": few, "half_width": widths},
+            {
+                "positives": {name: rows[name] for name in few},
+                "independent": few,
+                "half_width": widths,
+            },
             "Report them as single cases, not as rates; keep them out of averages.",
             "Merge them into a broader label, or collect more.",
         )
@@ -99,13 +124,15 @@ def low_power(material: Material) -> list[Finding] | None:
     statistics = material.statistics
     if statistics is None:
         return None
-    test = statistics.positives * _TEST_SHARE
+    units = _independent(material.labels, statistics.positives)
+    test = units * _TEST_SHARE
     where = f"a test part of {_TEST_SHARE:.0%}"
     if material.split is not None and material.labels is not None and material.split.test.size:
-        test = material.labels[material.split.test].counts.astype(float)
+        part = material.labels[material.split.test]
+        test = _independent(part, part.counts).astype(float)
         where = "the test part"
     rows = {}
-    for name, n, part in zip(statistics.names, statistics.positives, test, strict=True):
+    for name, n, part in zip(statistics.names, units, test, strict=True):
         margin = half_width(round(float(part)))
         if n >= _ANECDOTAL and margin > _MARGIN:
             rows[name] = {
@@ -118,10 +145,13 @@ def low_power(material: Material) -> list[Finding] | None:
         return []
     name = min(rows, key=lambda key: rows[key]["positives"])
     row, need = rows[name], positives_needed(_MARGIN)
+    units_are = "positives" if units is statistics.positives else "groups with positives"
+    # A fifth of the rows is too few for a rare label in any table; all of them need not be.
+    hopeless = any(r["half_width_all"] > _MARGIN for r in rows.values())
     return [
         finding(
             "EQ103",
-            f"{len(rows)} of {len(statistics.names)} {_word(statistics)} have too few positives "
+            f"{len(rows)} of {len(statistics.names)} {_word(statistics)} have too few {units_are} "
             f"for a recall known to +-{_MARGIN}. '{name}' has {row['positives']}, about "
             f"{row['positives_in_test']} in {where}: recall there is known to "
             f"+-{row['half_width_test']:.2f} (all of them pooled over folds: "
@@ -130,6 +160,7 @@ def low_power(material: Material) -> list[Finding] | None:
             "Use stratified_kfold and pool the scores of all folds.",
             "Show intervals, and compare methods pairwise on the same rows.",
             "More positives help more than any method.",
+            severity=None if hopeless else "fact",
         )
     ]
 

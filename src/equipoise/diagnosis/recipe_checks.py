@@ -8,7 +8,7 @@ import numpy as np
 
 from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
-from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis._registry import check, finding, in_one
 from equipoise.diagnosis.material import Material
 from equipoise.diagnosis.setup import Setup, Weights
 
@@ -16,10 +16,6 @@ _OF_CLASSES = ("categorical_accuracy", "accuracy", "acc", "sparse_categorical_ac
                "top_k_categorical_accuracy", "top1", "top-1")  # fmt: skip
 _SPAN = (0.5, 0.7310585786300049)
 _FAST = 100.0
-
-
-def _called(setup: Setup) -> str:
-    return "" if setup.name == "setup" else f"{setup.name}: "
 
 
 def _several(material: Material, setup: Setup) -> bool | None:
@@ -36,7 +32,7 @@ def _each(
 ) -> list[Finding] | None:
     """Return what is found in the set-ups that say enough; None where none does."""
     able = [setup for setup in material.setups if knows(setup)]
-    return [item for setup in able for item in look(setup)] if able else None
+    return in_one([(setup, f) for setup in able for f in look(setup)]) if able else None
 
 
 @check("EQ312")
@@ -49,11 +45,11 @@ def class_weight_on_labels(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ312",
-                f"{_called(setup)}class_weight gives each row one weight, by its class. With "
+                "class_weight gives each row one weight, by its class. With "
                 "several labels a row has no one class: Keras takes the argmax of its target row, "
                 "so the first label of a row decides for all of them, and a row without labels "
                 "gets the weight of label 0.",
-                {"setup": setup.name},
+                {},
                 "Leave class_weight out; weight the positives of each label in the loss, if at all "
                 "(equipoise.keras.losses.PosWeightBCELoss).",
                 "Train without weights first and tune one threshold per label.",
@@ -76,10 +72,10 @@ def metric_of_classes(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ313",
-                f"{_called(setup)}{listed(wrong)} asks whether the largest output is the first "
+                f"{listed(wrong)} asks whether the largest output is the first "
                 "label of the row. With several labels it can rise while every rare label is "
                 "missed.",
-                {"metrics": wrong, "setup": setup.name},
+                {"metrics": wrong},
                 "Average precision per label, and its mean over labels that have positives.",
             )
         ]
@@ -97,10 +93,10 @@ def sigmoid_before_logits(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ301",
-                f"{_called(setup)}the last layer ends in {setup.activation} and the loss takes "
+                f"the last layer ends in {setup.activation} and the loss takes "
                 "logits: it squashes once more. No output can leave [0.5, 0.731] after it, so "
                 "nothing is learned well.",
-                {"activation": setup.activation, "from_logits": True, "setup": setup.name},
+                {"activation": setup.activation, "from_logits": True},
                 "Take the activation out of the model, and apply it when predicting.",
             )
         ]
@@ -118,9 +114,9 @@ def logits_into_probabilities(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ302",
-                f"{_called(setup)}the model returns logits and the loss takes probabilities: "
+                "the model returns logits and the loss takes probabilities: "
                 "outputs outside [0, 1] are clipped or give NaN, and rows there get no gradient.",
-                {"activation": "none", "from_logits": False, "setup": setup.name},
+                {"activation": "none", "from_logits": False},
                 "Tell the loss (from_logits=True), or end the model in exactly one sigmoid.",
             )
         ]
@@ -159,10 +155,10 @@ def double_sigmoid(material: Material) -> list[Finding] | None:
 def _squashed_twice(setup: Setup) -> Finding:
     return finding(
         "EQ303",
-        f"{_called(setup)}the model ends in {setup.activation}, and evaluation applies "
+        f"the model ends in {setup.activation}, and evaluation applies "
         f"{setup.applied} once more: every output lands in [0.5, 0.731], and a cut at 0.5 flags "
         "every row.",
-        {"activation": setup.activation, "applied": setup.applied, "setup": setup.name},
+        {"activation": setup.activation, "applied": setup.applied},
         "Apply it once.",
     )
 
@@ -180,11 +176,11 @@ def only_scales(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ504",
-                f"{_called(setup)}alpha weighs the positive and the negative term of a label "
+                f"alpha weighs the positive and the negative term of a label "
                 f"alike, so it cancels out of what an output means: 0.5 still stands for 0.5. It "
                 f"only lets labels learn up to {spread:.3g} times as fast as others. This loss by "
                 "itself cannot cause a flood of positives, and does not treat the imbalance.",
-                {"alpha": values, "spread": spread, "setup": setup.name},
+                {"alpha": values, "spread": spread},
                 "Look for what does flood: weights on positives alone (EQ330), or a sigmoid "
                 "applied twice (EQ303).",
             )
@@ -212,9 +208,9 @@ def test_chooses(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ336",
-                f"{_called(setup)}the best epoch is chosen by '{monitor}'. The test rows have then "
+                f"the best epoch is chosen by '{monitor}'. The test rows have then "
                 "taken part in training, and their metric is the largest of many, not an estimate.",
-                {"monitor": monitor, "setup": setup.name},
+                {"monitor": monitor},
                 "Choose on validation rows, and look at test rows once.",
             )
         ]
@@ -236,11 +232,12 @@ def collapsing(setup: Setup) -> list[Finding]:
     return [
         finding(
             "EQ308",
-            f"{_called(setup)}the learning rate falls by a factor of {_FAST:.0f} within "
+            f"the learning rate falls by a factor of {_FAST:.0f} within "
             f"{gone[0] - peak} epochs ({shown}): {gone.size} of {rates.size} epochs hardly change "
             "a weight. A model that finds nothing may simply not have been trained.",
-            {"rates": rates.tolist(), "epoch": int(gone[0]), "setup": setup.name},
+            {"rates": rates.tolist(), "epoch": int(gone[0])},
             "Let the rate fall later: more epochs, a cosine over all of them.",
             "Look at the training loss before blaming the imbalance.",
+            effect=float(np.log(rates.size / (rates.size - gone.size))),
         )
     ]

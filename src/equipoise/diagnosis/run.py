@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.codes import CODES
 from equipoise._core.messages import closest, say
-from equipoise.artifacts.finding import SEVERITIES, Finding
+from equipoise.artifacts.finding import Finding, in_order
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
@@ -96,7 +96,7 @@ def run_checks(material: Material, *, ignore: Sequence[str] = ()) -> list[CheckR
             continue
         why = lacking(watched, found is not None)
         results.append(CheckResult(code, title, "fine" if why is None else "not made",
-                                   reason=why or ""))  # fmt: skip
+                                   reason=why or "", applicable=why is None))  # fmt: skip
     return results
 
 
@@ -134,7 +134,7 @@ def diagnose(
         ignore: Codes to leave out.
 
     Returns:
-        Findings, errors first, then by code.
+        Findings, errors first, then what was asked: set-ups and trainings before labels.
 
     Raises:
         UsageError: nothing to look at, labels and counts both, a split without labels, an unknown
@@ -143,7 +143,7 @@ def diagnose(
     Example:
         >>> counts = {"A": 19000, "B": 65000, "C": 38000, "D": 105000}
         >>> [f.code for f in diagnose(counts=counts, n_rows=224000)]
-        ['EQ104', 'EQ105', 'EQ106']
+        ['EQ106', 'EQ104', 'EQ105']
     """
     given = {
         "labels": labels,
@@ -159,7 +159,7 @@ def diagnose(
     material = Material(**known) if more is None else replace(more, **known)
     results = run_checks(material, ignore=ignore)
     found = [item for result in results for item in result.findings]
-    return sorted(found, key=lambda item: (-SEVERITIES.index(item.severity), item.code))
+    return in_order(found)
 
 
 def diagnose_scores(values: ArrayLike, *, score_kind: str, kind: Kind) -> list[Finding]:

@@ -10,7 +10,7 @@ import numpy as np
 from equipoise._core.arrays import Floats
 from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
-from equipoise.diagnosis._registry import check, finding
+from equipoise.diagnosis._registry import check, finding, in_one
 from equipoise.diagnosis.material import Material
 from equipoise.diagnosis.setup import Setup
 from equipoise.errors import NoEffectWarning
@@ -21,6 +21,7 @@ _ALIKE = 0.02  # weights this close to a recipe are taken for it
 _NEARLY = 0.15
 _HUGE, _HANDFUL = 100.0, 20
 _MISSED = 0.05
+_FLOOD = 0.25  # a true probability that is called positive
 _FLAT = 1.05  # weights closer than this do nothing that could be seen
 _OF_PAIRS = ("pairwise", "smoothap", "auc")
 
@@ -31,11 +32,8 @@ def _each(
     """Return what a check finds in every set-up; None without labels or set-ups."""
     if material.statistics is None or not material.setups:
         return None
-    return [item for setup in material.setups for item in look(setup, material.statistics)]
-
-
-def _called(setup: Setup) -> str:
-    return "" if setup.name == "setup" else f"{setup.name}: "
+    statistics = material.statistics
+    return in_one([(setup, f) for setup in material.setups for f in look(setup, statistics)])
 
 
 def _counts(statistics: Statistics) -> dict[str, int]:
@@ -67,12 +65,14 @@ def moved_by_these(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ330",
-                f"{_called(setup)}with these weights on positives an output of 0.5 stands for "
+                f"with these weights on positives an output of 0.5 stands for "
                 f"these true probabilities: {_listed(cuts)}. A cut at 0.5 flags every row above "
                 "them: that is the flood, and it says nothing about the ranking.",
-                {"true_probability_at_output_half": cuts, "setup": setup.name},
+                {"true_probability_at_output_half": cuts},
                 "Undo the weights before the cut: subtract log(weight) from the logit.",
                 "Or train without weights and tune one threshold per label on validation rows.",
+                severity="warning" if min(moved.values()) < _FLOOD else "tip",
+                effect=max(abs(float(np.log(c / (1 - c)))) for c in moved.values()),
             )
         ]
 
@@ -97,11 +97,12 @@ def beyond_reason(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ331",
-                f"{_called(setup)}weights beyond reason: {listed(shown)}. A few rows then decide "
+                f"weights beyond reason: {listed(shown)}. A few rows then decide "
                 "every step they are in, and what is learned is those rows.",
-                {"labels": huge, "setup": setup.name},
+                {"labels": huge},
                 "Cap weights at 10 or so, or take their square root (power=0.5).",
                 "No weight makes up for positives that are not there: pool folds, collect more.",
+                effect=float(np.log(max(v["weight"] for v in huge.values()))),
             )
         ]
 
@@ -126,13 +127,44 @@ def alpha_against(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ332",
-                f"{_called(setup)}alpha = {alpha:g} weighs the positive term, so negatives count "
+                f"alpha = {alpha:g} weighs the positive term, so negatives count "
                 f"{_number(ratio)} times as much as positives, for {len(rare)} labels whose "
                 f"positives are the rare side ({listed(rare)}). The published 0.25 was chosen for "
                 "object detection beside gamma = 2.",
                 {"alpha": alpha, "negatives_over_positives": ratio, "labels": rare},
                 "Leave alpha out (0.5), or take one above 0.5.",
                 "Then judge by average precision: alpha moves the cut, hardly the ranking.",
+                effect=float(np.log(ratio)),
+            )
+        ]
+
+    return _each(material, look)
+
+
+@check("EQ344")
+def side_of_alpha(material: Material) -> list[Finding] | None:
+    """Say what an alpha per label means on either side, where the set-up does not say which."""
+
+    def look(setup: Setup, statistics: Statistics) -> list[Finding]:
+        unsaid = setup.alpha is not None and not isinstance(setup.alpha, (int, float))
+        if statistics.kind != "multilabel" or not unsaid or setup.alpha_on is not None:
+            return []
+        alpha = setup.weights(statistics.names)["alpha"][1]
+        # Beyond 1 there is no 1 - alpha for the negatives: then they keep a weight of 1.
+        within = max(alpha.values()) < 1
+        cuts = {n: 1 - a if within else 1 / (1 + a) for n, a in alpha.items() if a > 0}
+        beside = " beside 1 - alpha on the negative one" if within else ""
+        return [
+            finding(
+                "EQ344",
+                "alpha is given per label, and not on what. On the positive term alone"
+                f"{beside}, an output of 0.5 stands for these true probabilities: {_listed(cuts)}. "
+                "On a label's whole term it cancels out: 0.5 stands for 0.5, and the imbalance is "
+                "not treated.",
+                {"alpha": alpha, "true_probability_at_output_half": cuts},
+                "Look into the loss's code, or run `equipoise audit` on it, and say alpha_on: "
+                "positive or alpha_on: both.",
+                effect=max(abs(float(np.log(c / (1 - c)))) for c in cuts.values()) if cuts else 0.0,
             )
         ]
 
@@ -156,7 +188,7 @@ def inverse_after_all(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ333",
-                f"{_called(setup)}with beta = {setup.beta:.6g} the effective numbers are nearly "
+                f"with beta = {setup.beta:.6g} the effective numbers are nearly "
                 f"the counts: the weights differ {ratio:.3g} : 1, inverse frequency "
                 f"{inverse:.3g} : 1. This arm is inverse frequency under another name.",
                 {"ratio": ratio, "inverse_frequency": inverse, "beta": setup.beta},
@@ -198,10 +230,10 @@ def idle(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ343",
-                f"{_called(setup)}without effect on these labels: "
+                "without effect on these labels: "
                 + "; ".join(f"{key} ({reason})" for key, reason in why.items())
                 + ". The arm trains as the untreated model does, or not at all.",
-                {"settings": why, "setup": setup.name},
+                {"settings": why},
                 f"{stronger or 'Take a stronger setting. '}Or drop the arm.",
             )
         ]
@@ -259,10 +291,10 @@ def from_occurrences(material: Material) -> list[Finding] | None:
             found.append(
                 finding(
                     "EQ334",
-                    f"{_called(setup)}{key} is the number of label occurrences, {total:,.0f}, over "
+                    f"{key} is the number of label occurrences, {total:,.0f}, over "
                     f"each count; the rows are {rows:,.0f}. A row with several labels was counted "
                     "several times, so the weights depend on the other labels.",
-                    {"weights": made, "occurrences": total, "rows": rows, "setup": setup.name},
+                    {"weights": made, "occurrences": total, "rows": rows},
                     "For independent labels the ratio that balances is (rows - count) / count.",
                     "If weights are wanted at all: see EQ330 for what they do to the cut.",
                 )
@@ -293,11 +325,11 @@ def small_batches(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ335",
-                f"{_called(setup)}batches of {size} hold {worst['expected']:.2g} positives of "
+                f"batches of {size} hold {worst['expected']:.2g} positives of "
                 f"'{name}' on average, and {worst['share_without']:.0%} of them none; {len(rows)} "
                 "labels are missed by more than one batch in twenty. Their gradient comes in "
                 "bursts, and losses that balance within a batch see nothing to balance.",
-                {"labels": rows, "batch_size": size, "setup": setup.name},
+                {"labels": rows, "batch_size": size},
                 "Larger batches or gradient accumulation, before any weight.",
                 "Or batches that hold every label: equipoise.sampling's batch samplers.",
             )
@@ -327,10 +359,10 @@ def twice(material: Material) -> list[Finding] | None:
         return [
             finding(
                 "EQ337",
-                f"{_called(setup)}{setup.sampler} draws rare rows more often, and "
+                f"{setup.sampler} draws rare rows more often, and "
                 f"{' and '.join(spread)} weighs them up as well. The two multiply: a label that is "
                 "drawn 10 times as often and weighs 10 times as much counts 100 times.",
-                {"sampler": setup.sampler, "weights": list(spread), "setup": setup.name},
+                {"sampler": setup.sampler, "weights": list(spread)},
                 "Keep one of the two; or take the weights from counts after the rows are drawn.",
             )
         ]

@@ -9,17 +9,17 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
-from equipoise.artifacts.finding import SEVERITIES, Finding
+from equipoise.artifacts.finding import Finding, in_order
 from equipoise.diagnosis import CheckResult, explain
 
-_LEVELS = {"error": "error", "warning": "warning", "tip": "note"}
-_TONES = {"error": "bad", "warning": "free", "tip": "open"}
+_LEVELS = {"error": "error", "warning": "warning", "tip": "note", "fact": "none"}
+_TONES = {"error": "bad", "warning": "free", "tip": "open", "fact": "open"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def _worst_first(results: Sequence[CheckResult]) -> list[Finding]:
     found = [item for result in results for item in result.findings]
-    return sorted(found, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
+    return in_order(found)
 
 
 def findings_page(results: Sequence[CheckResult], subject: str) -> str:
@@ -91,7 +91,8 @@ def findings_sarif(results: Sequence[CheckResult], source: str) -> dict[str, Any
             "ruleId": f.code,
             "ruleIndex": place[f.code],
             "level": _LEVELS[f.severity],
-            "kind": "fail",
+            # SARIF 3.27.10: what has no level is no failure.
+            "kind": "informational" if f.severity == "fact" else "fail",
             "message": {"text": " ".join([f.message, *f.suggests])},
             "locations": [location],
             "properties": {"evidence": f.to_dict()["evidence"]},

@@ -178,3 +178,14 @@ def test_marks_of_unknown_classes_are_asked_for() -> None:
         eq.losses.LDAMLoss([0.5] * 3),
     ):
         assert "EQ512" not in audit(loss, labels=3, kind="multiclass")
+
+
+@pytest.mark.parametrize("weights", [[1.0, 100.0], [1.0, 1.0, 100.0], [1.0, 5.0, 100.0, 2.0]])
+def test_weights_that_smoothing_spreads_are_no_flat_loss(weights: list[float]) -> None:
+    loss = nn.CrossEntropyLoss(weight=torch.tensor(weights), label_smoothing=0.3)
+    found = audit(loss)
+    assert "EQ506" not in found
+    assert "EQ503" in found
+    assert "'0' to" in found["EQ514"].message
+    assert "EQ514" not in audit(nn.CrossEntropyLoss(weight=torch.tensor(weights)))
+    assert "EQ514" not in audit(nn.CrossEntropyLoss(label_smoothing=0.3), labels=3)

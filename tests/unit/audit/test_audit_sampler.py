@@ -154,6 +154,16 @@ def test_a_class_that_never_comes_is_named_unless_chance_may_have_missed_it() ->
     assert "EQ610" not in codes(lambda labels: foreign.without_class(labels, 2), few)
 
 
+def test_weights_per_class_are_named_as_the_cause_and_not_by_their_symptoms() -> None:
+    y = np.repeat([0, 1, 2], [500, 90, 10])
+    for weights in ([1 / 500, 1 / 90, 1 / 10], [0.0, 1.0, 5.0]):
+        found = codes(WeightedRandomSampler(weights, 600), y)
+        assert "rows 0 to 2 of 600" in found["EQ613"].message
+        assert not {"EQ606", "EQ607", "EQ608", "EQ609", "EQ610"} & set(found)
+    per_row = np.array([1 / 500, 1 / 90, 1 / 10])[y]
+    assert "EQ613" not in codes(WeightedRandomSampler(per_row, 600), y)
+
+
 def test_a_frequent_label_that_rises_with_the_rare_ones_is_named() -> None:
     rng = np.random.default_rng(0)
     hot = (rng.normal(size=(4000, 1)) + rng.normal(size=(4000, 3)) > [0.0, 1.5, 2.5]).astype(int)

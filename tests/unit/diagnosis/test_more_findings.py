@@ -306,3 +306,30 @@ def test_the_share_of_marked_positives_is_found() -> None:
     assert seen.share == pytest.approx(0.6, abs=0.05)
     assert seen.missing == pytest.approx((y & ~marked).sum(), rel=0.1)
     assert _labelled_share(2 * odds + 3, y).statistic < 10
+
+
+def test_positives_of_one_group_count_once() -> None:
+    y = np.repeat([0, 1], [300, 45])
+    alone = Labels.from_array(y, kind="multilabel", names=["A"])
+    patients = ["p1"] * 345
+    patients[:300] = [f"p{2 + i // 3}" for i in range(300)]
+    grouped = Labels.from_array(y, kind="multilabel", names=["A"], groups=patients)
+    assert "EQ102" not in {f.code for f in diagnose(alone)}
+    found = {f.code: f for f in diagnose(grouped)}["EQ102"]
+    assert "fewer than 10 groups with positives: A (45 in 1)" in found.message
+    assert found.evidence["independent"] == {"A": 1}
+
+
+@pytest.mark.parametrize(("alpha", "cuts"), [([0.75, 0.5], [0.25, 0.5]), ([9.0, 1.0], [0.1, 0.5])])
+def test_an_alpha_per_label_is_answered_for_both_sides(
+    alpha: list[float], cuts: list[float]
+) -> None:
+    counts = {"A": 100, "B": 500}
+    found = of_setup(Setup(loss="focal", alpha=alpha), counts=counts, n_rows=1000)["EQ344"]
+    assert list(found.evidence["true_probability_at_output_half"].values()) == pytest.approx(cuts)
+    for side in ("positive", "both"):
+        said = Setup(loss="focal", alpha=alpha, alpha_on=side)
+        assert "EQ344" not in of_setup(said, counts=counts, n_rows=1000)
+    assert "EQ344" not in of_setup(
+        Setup(loss="focal", alpha=alpha), counts=counts, kind="multiclass"
+    )

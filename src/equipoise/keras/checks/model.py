@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.messages import listed
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise.artifacts.finding import SEVERITIES, Finding
+from equipoise.artifacts.finding import Finding, in_order
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.diagnosis import diagnose
 from equipoise.diagnosis._registry import finding
@@ -91,7 +91,7 @@ def check_model(
         *_trained(model),
         *_of_labels(targets),
     ]
-    return sorted(found, key=lambda f: (-SEVERITIES.index(f.severity), f.code))
+    return in_order(found)
 
 
 def _width(model: Any, targets: Targets) -> list[Finding]:
