@@ -10,6 +10,7 @@ from typing import NamedTuple, Self, TypeVar
 from equipoise.errors import UsageError
 
 Word = TypeVar("Word", bound=str)
+_LITERALS = ("True", "False", "None")
 
 
 class Argument(NamedTuple):
@@ -19,16 +20,18 @@ class Argument(NamedTuple):
         name: One name, or several as "a and b".
         value: What it should be, or None.
         quoted: As the subject of the message, in backquotes and without value.
+        literal: Whether the value is a number, and no text.
     """
 
     name: str
     value: str | None = None
     quoted: bool = False
+    literal: bool = False
 
     def __str__(self) -> str:
         if self.quoted:
             return f"`{self.name}`"
-        if self.value is None or self.value in ("True", "False"):
+        if self.literal or self.value is None or self.value in _LITERALS:
             return f"{self.name}={self.value or ''}"
         return f'{self.name}="{self.value}"'
 
@@ -58,20 +61,22 @@ class Message(str):  # noqa: SLOT000  # errors that hold one travel between proc
 
 
 def hint(text: str) -> Message:
-    """Return a text in which ``{name=}`` and ``{name=value}`` are arguments.
+    """Return a text in which ``{name=}``, ``{name=text}`` and ``{name:number}`` are arguments.
 
     Example:
         >>> hint("Say {label=y}, or {labels=}.")
         'Say label="y", or labels=.'
+        >>> hint("Pass {min_per_part:0}, or {strict=False}.")
+        'Pass min_per_part=0, or strict=False.'
     """
-    plain = _ARGUMENT.split(text)  # words, name, value, words, ...
+    plain = _ARGUMENT.split(text)  # words, name, mark, value, words, ...
     parts: list[str | Argument] = [plain[0]]
-    for name, value, words in zip(plain[1::3], plain[2::3], plain[3::3], strict=True):
-        parts += [Argument(name, value or None), words]
+    for name, mark, value, words in zip(*(plain[i::4] for i in range(1, 5)), strict=True):
+        parts += [Argument(name, value or None, literal=mark == ":"), words]
     return Message(*parts)
 
 
-_ARGUMENT = re.compile(r"\{(\w+)=([^{}]*)\}")
+_ARGUMENT = re.compile(r"\{(\w+)([=:])([^{}]*)\}")
 
 
 def say(name: str, expected: str, got: object, do: str = "") -> Message:

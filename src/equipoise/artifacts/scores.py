@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.checks import require_finite, require_shape, to_array, to_floats
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import hashable_ids, loose_keys
-from equipoise._core.messages import one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import KINDS, Kind, Labels, pick_rows, to_ids
@@ -55,7 +55,9 @@ def _require_kind(values: NDArray[np.float64], score_kind: str, kind: Kind) -> N
                 "logits",
                 "be outputs before sigmoid or softmax",
                 "only values in [0, 1], which look like probabilities",
-                "Declare them as probabilities, or pass check_kind=False if they are logits.",
+                hint(
+                    "Declare them as probabilities, or pass {check_kind=False} if they are logits."
+                ),
             )
         )
 
@@ -76,7 +78,7 @@ def describe(
                 raise DataError(say(what, f"be that of the labels, {own!r}", repr(given), do))
         return labels.kind, labels.names
     if kind is None:
-        do = 'Pass kind="multiclass" or kind="multilabel".'
+        do = hint("Pass {kind=multiclass} or {kind=multilabel}.")
         raise UsageError(say("kind", "be given where there are no labels", None, do))
     width = values.shape[1]
     columns = tuple(str(n) for n in (range(width) if names is None else names))

@@ -97,30 +97,33 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         )
 
 
-def findings_lines(findings: Sequence[Finding]) -> list[str]:
-    """Return findings as text, worst first."""
+def findings_lines(findings: Sequence[Finding], spelt: Callable[[str], str] = str) -> list[str]:
+    """Return findings as text, worst first, advice as ``spelt`` has it."""
     from equipoise.artifacts.finding import in_order
 
     lines = []
     for finding in in_order(f for f in findings if f.severity != "fact"):
         lines.append(f"{finding.code} {finding.severity}: {finding.title}")
         lines.append(f"    {finding.message}")
-        lines.extend(f"    -> {todo}" for todo in finding.suggests)
+        lines.extend(f"    -> {spelt(todo)}" for todo in finding.suggests)
     lines = lines or ["Nothing was found by the checks that were made."]
     if facts := [f for f in findings if f.severity == "fact"]:
         lines += ["As usual:", *(f"    {f.message} ({f.code})" for f in facts)]
     return lines
 
 
-def results_lines(results: Sequence[CheckResult], every: bool = False) -> list[str]:
+def results_lines(
+    results: Sequence[CheckResult], every: bool = False, spelt: Callable[[str], str] = str
+) -> list[str]:
     """Return findings as text, worst first, and in a line each what became of the other checks.
 
     Args:
         results: Of :func:`equipoise.diagnosis.run_checks`.
         every: Whether checks that nothing was given for are listed with their reasons.
+        spelt: Says what the library advises in the words of the verb.
     """
     findings = [f for r in results for f in r.findings]
-    lines = findings_lines(findings) if findings else []
+    lines = findings_lines(findings, spelt) if findings else []
     fine = [r.code for r in results if r.status == "fine"]
     made = len(fine) + sum(r.status == "found" for r in results)
     if not findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -66,6 +67,7 @@ CALLED = {
 # `audit` names the table with --labels and its columns with --columns.
 OF_VERB = {"audit": {"labels": "columns", "table": "labels"}}
 # Verbs whose tables are described in a study: how labels are coded stands there.
+_UNKNOWN = "\0"
 OF_STUDIES = ("train", "mine")
 CODING = ("positive", "negative", "unknown", "empty_token")
 
@@ -97,7 +99,7 @@ def spell(message: str, options: Mapping[str, str]) -> str:
     """Return a message of the library with its arguments as options.
 
     Example:
-        >>> from equipoise._core.messages import say
+        >>> from equipoise._core.messages import hint, say
         >>> spell(say("id_column", "name a column", "'x'"), {"id_column": "--id"})
         "`--id` must name a column, got 'x'."
         >>> text = Message("Say ", Argument("empty_token", "No Finding"), ".")
@@ -105,6 +107,8 @@ def spell(message: str, options: Mapping[str, str]) -> str:
         "Say --empty-token 'No Finding'."
         >>> spell(text, {"empty_token": "data.empty_token"})
         'Say data.empty_token: "No Finding".'
+        >>> spell(hint("Use fewer parts, or pass {rounds:3}. See {min_per_part:0}."), {})
+        'Use fewer parts.'
     """
     if not isinstance(message, Message):
         return message
@@ -114,13 +118,23 @@ def spell(message: str, options: Mapping[str, str]) -> str:
         if argument.quoted:
             return "`" + " and ".join(options.get(name, name) for name in names) + "`"
         if argument.name not in options:
-            return str(argument)
+            return _UNKNOWN
         known, value = options[argument.name], argument.value
         if value is None or value == "True":
             return known
         return f"{known} {quote(value)}" if known.startswith("--") else f'{known}: "{value}"'
 
-    return message.spelt(option)
+    text = message.spelt(option)
+    if _UNKNOWN not in text:
+        return text
+    # The verb has no such option, so that it is no advice here: its clause goes, or its sentence.
+    sentences = []
+    for sentence in re.split(r"(?<=\.) ", text):
+        clauses = [c for c in re.split(r"(?:,|;)? or ", sentence) if _UNKNOWN not in c]
+        if clauses or _UNKNOWN not in sentence:
+            kept = sentence if _UNKNOWN not in sentence else " or ".join(clauses)
+            sentences.append(kept if kept.endswith(".") else f"{kept}.")
+    return " ".join(sentences) or str(message)
 
 
 def _said(error: Warning | Exception | str) -> str:

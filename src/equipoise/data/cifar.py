@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equipoise._core.messages import one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts import Labels
 from equipoise.data._rows import Rows
 from equipoise.errors import DataError, UsageError
@@ -148,8 +148,7 @@ def _records(file: Path, version: str) -> NDArray[np.uint8]:
     if head == [0x1F, 0x8B]:
         raise DataError(say(str(file), expected, "a packed archive", _HINT))
     if data.size and data.size % other == 0:
-        do = f"For CIFAR-{'100' if version == '10' else '10'} say version="
-        do += '"100".' if version == "10" else '"10".'
+        do = hint(f"It may be {{version={'100' if version == '10' else '10'}}}.")
         raise DataError(say(str(file), expected, f"records of {other} bytes", do))
     raise DataError(say(str(file), expected, f"{data.size} bytes", "Is the download complete?"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.messages import listed
+from equipoise._core.messages import hint, listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis._power import half_width, positives_needed
@@ -188,8 +188,8 @@ def rows_unknown(material: Material) -> list[Finding] | None:
                 "prevalence_low": dict(zip(statistics.names, low.tolist(), strict=True)),
                 "prevalence_high": dict(zip(statistics.names, high.tolist(), strict=True)),
             },
-            "Pass n_rows=, the number of rows behind the counts.",
-            'If each row has exactly one of these, pass kind="multiclass".',
+            hint("Pass {n_rows=}, the number of rows behind the counts."),
+            hint("If each row has exactly one of these, pass {kind=multiclass}."),
         )
     ]
 
@@ -313,7 +313,7 @@ def labels_of_none(material: Material) -> list[Finding] | None:
             "label it is mostly the most frequent one, so it sets the imbalance ratios, gets a "
             "threshold of its own, and can be predicted beside what it excludes.",
             {"labels": found},
-            'Leave its column out; in a column of several labels say empty_token="NAME".',
+            hint("Leave its column out; in a column of several labels say {empty_token=NAME}."),
             "If every row has exactly one label, it is a class: read them as classes.",
         )
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.identity import class_order, loose_key
-from equipoise._core.messages import Argument, Message, closest, say
+from equipoise._core.messages import Argument, Message, closest, hint, say
 from equipoise.artifacts.labels import UNKNOWN, Kind
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io.binary import binary_column
@@ -67,7 +67,7 @@ def class_column(
                 what,
                 "have one class in each row",
                 f"{len(missing)} empty entries (first: row {missing[0]})",
-                'Leave those rows out; if empty means "no label", pass kind="multilabel".',
+                hint('Leave those rows out; if empty means "no label", pass {kind=multilabel}.'),
             )
         )
     distinct = class_order(position.values())
@@ -77,7 +77,7 @@ def class_column(
                 what,
                 "hold at least two classes",
                 f"only '{distinct[0]}'",
-                "Give names= to list the classes, or check that this is the label column.",
+                hint("Give {names=} to list the classes, or check that this is the label column."),
             )
         )
     known = distinct if names is None else list(names)
@@ -145,8 +145,10 @@ def _check_delimiter(what: str, texts: Sequence[str], delimiter: str, kind: Kind
         pieces = [{p.strip() for p in t.split(mark) if p.strip()} for t in joined]
         for text, own in zip(joined, pieces, strict=True):
             if len(own) > 1 and own <= single:
-                do = f'Say delimiter="{mark}" if these are several labels'
-                do += '; if it is one class, kind="multiclass".' if kind is None else "."
+                do = f"Say {{delimiter={mark}}} if these are several labels"
+                do = hint(
+                    f"{do}; if it is one class, {{kind=multiclass}}." if kind is None else f"{do}."
+                )
                 raise DataError(say(what, f"separate labels by '{delimiter}'", repr(text), do))
 
 

@@ -193,7 +193,7 @@ def _from_values(
     if array.ndim != 1:
         raise DataError(say("source", "be (N,) classes or (N, L) labels", f"shape {array.shape}"))
     if coding != DEFAULT:
-        do = 'Pass kind="multilabel" if they are one label.'
+        do = hint("Pass {kind=multilabel} if they are one label.")
         raise UsageError(say("positive, negative and unknown", "go with labels", "classes", do))
     if array.dtype.kind in "iu":
         return Labels.from_array(array, kind="multiclass", names=names)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_finite, require_shape, to_array
-from equipoise._core.messages import say
+from equipoise._core.messages import hint, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError, UsageError
 
@@ -66,7 +66,7 @@ def refuse_zeros(name: str, zero: NDArray[np.bool_], names: tuple[str, ...], wha
                 name,
                 f"be above 0 for every {what}",
                 f"0 for {int(zero.sum())} of {zero.size} ({listed})",
-                'Pass zero_counts="ignore" to leave them out or "smooth" to add one to each count.',
+                hint('Pass {zero_counts=ignore} to leave them out, "smooth" to add one to each.'),
             )
         )
 

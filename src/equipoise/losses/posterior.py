@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from equipoise._core.messages import one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts._tables import sample_tables
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import NotRecoverableError, ShapeError, UsageError
@@ -235,7 +235,7 @@ def _gradient(
         leaf = z.detach().clone().requires_grad_()
         value = loss(leaf, target)
         if value.shape != shape:
-            do = 'Pass reduction="none": one value per row for classes, per entry for labels.'
+            do = hint("Pass {reduction=none}: one value per row for classes, per entry for labels.")
             wanted = f"return shape {tuple(shape)}"
             raise ShapeError(say("loss", wanted, tuple(value.shape), do))
         total = value.sum() if scale is None else (value * scale).sum()

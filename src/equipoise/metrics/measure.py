@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_positive
-from equipoise._core.messages import say
+from equipoise._core.messages import hint, say
 from equipoise.errors import DataError
 from equipoise.metrics._columns import map_columns
 from equipoise.metrics.ranks import Ranks
@@ -86,7 +86,7 @@ def _briers(pos: NDArray[Any], rows: NDArray[Any]) -> tuple[float, float, float]
     """Return the Brier score of all rows, of positives and of negatives; scores ascending."""
     if rows.size and (rows[0] < 0 or rows[-1] > 1):
         got = f"{rows[0]:.4g} to {rows[-1]:.4g}"
-        do = "For logits, apply the sigmoid first or pass probabilities=False."
+        do = hint("For logits, apply the sigmoid first, or pass {probabilities=False}.")
         raise DataError(say("scores", "be probabilities in [0, 1]", got, do))
     missed, n_negative = _sum_of_squares(1.0, pos), rows.size - pos.size
     wrong = max(_sum_of_squares(0.0, rows) - _sum_of_squares(0.0, pos), 0.0)

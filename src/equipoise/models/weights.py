@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equipoise._core.messages import say
+from equipoise._core.messages import hint, say
 from equipoise.errors import DataError, MissingExtraError, ShapeError
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
@@ -95,10 +95,10 @@ def load_weights(
         do = "Is it of another network?"
         raise DataError(say("path", "hold weights of this model", f"{file}: {report}", do))
     if strict and (report.missing or report.unexpected):
-        do = "Pass strict=False to load what is there."
+        do = hint("Pass {strict=False} to load what is there.")
         raise DataError(say("path", "hold every weight and no other", f"{file}: {report}", do))
     if report.mismatched and not skip_mismatched:
-        do = "Pass skip_mismatched=True to keep the model's own."
+        do = hint("Pass {skip_mismatched=True} to keep the model's own.")
         got = f"{file}; {report}"
         raise ShapeError(say("path", "hold tensors of the model's shapes", got, do))
     model.load_state_dict({name: found[name] for name in report.loaded}, strict=False)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Ints
 from equipoise._core.identity import text_codes
-from equipoise._core.messages import say
+from equipoise._core.messages import hint, say
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import Labels, to_ids
 from equipoise.artifacts.resampled import refuse_resampled
@@ -64,7 +64,7 @@ def require_holders(units: Units, names: Sequence[str], hard: NDArray[np.bool_],
                 f"occur in at least {n} groups, one for each part",
                 f"{units.positives[label]} rows in {units.holders[label]} group(s)"
                 + (f" (and {stuck.size - 1} more such labels)" if stuck.size > 1 else ""),
-                "Use fewer parts, or pass min_per_part=0 to let it be missing from a part.",
+                hint("Use fewer parts, or pass {min_per_part:0} to let it be missing from a part."),
             )
         )
 
@@ -100,7 +100,7 @@ def allocate(
             f"reach every part with {need[label, part]} positive(s)",
             f"no such split in {_ATTEMPTS} attempts ({units.positives[label]} rows in "
             f"{units.holders[label]} units, tied to other rare labels)",
-            "Use fewer parts, or pass min_per_part=0 to let it be missing from a part.",
+            hint("Use fewer parts, or pass {min_per_part:0} to let it be missing from a part."),
         )
     )
 

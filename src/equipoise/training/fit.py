@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from equipoise._core.fingerprint import fingerprint_array
-from equipoise._core.messages import say
+from equipoise._core.messages import hint, say
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
 from equipoise.artifacts.finding import load_findings, save_findings
@@ -130,7 +130,7 @@ def check_folds(remedy: Remedy | Maker, options: TrainingOptions) -> Maker:
         do = f'Pass functools.partial(eq.remedy, "{remedy.name}").'
         raise UsageError(say("remedy", "be made anew for each fold", "a finished one", do))
     if options.keep != "last" or options.patience is not None:
-        do = 'Set keep="last" and patience=None: fix the number of epochs beforehand.'
+        do = hint("Set {keep=last} and {patience=None}: fix the number of epochs beforehand.")
         raise UsageError(say("options", "keep the last epoch of each fold", options.keep, do))
     return remedy
 
@@ -445,7 +445,7 @@ def _truth(dataset: Dataset[Any], labels: Labels | None) -> Labels:
     truth = labels if labels is not None else getattr(dataset, "labels", None)
     if not isinstance(truth, Labels):
         raise DataError(
-            say("dataset", "carry `labels`", "a data set without them", "Pass labels=.")
+            say("dataset", "carry `labels`", "a data set without them", hint("Pass {labels=}."))
         )
     return truth
 

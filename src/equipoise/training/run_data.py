@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from equipoise._core.messages import say
+from equipoise._core.messages import hint, say
 from equipoise._core.rng import child_seed, generator
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.data import make_loader, seed_worker
@@ -73,7 +73,9 @@ class Counted:
         self.skip = 0
         if late is not None and len(late) != len(early):
             expected = f"draw as many rows as before it begins, {len(early)}"
-            raise UsageError(say("schedule.sampler", expected, len(late), "Pass num_samples=."))
+            raise UsageError(
+                say("schedule.sampler", expected, len(late), hint("Pass {num_samples=}."))
+            )
 
     def __iter__(self) -> Iterator[int]:
         skip, self.skip = self.skip, 0

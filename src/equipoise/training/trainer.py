@@ -15,7 +15,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from equipoise._core.messages import say
+from equipoise._core.messages import hint, say
 from equipoise.errors import UsageError
 from equipoise.training.module import RemedyModule
 from equipoise.training.options import TrainingOptions
@@ -79,7 +79,7 @@ def _watchers(
     made.append(Watch(folder, shown.write if made else None))
     if options.trackers:
         if folder is None:
-            do = "Pass out=: trackers write under the trial's folder."
+            do = hint("Pass {out=}: trackers write under the trial's folder.")
             raise UsageError(say("options.trackers", "go with a folder", "out=None", do))
         made.append(Trackers(options.trackers, folder, "second_stage/" if second else ""))
     return made

@@ -91,6 +91,28 @@ def test_a_message_keeps_its_arguments_in_an_error_and_through_a_pickle() -> Non
     )
 
 
+def test_advice_of_the_library_knows_its_arguments() -> None:
+    """Else the command line would say "pass name=value", which is no word there."""
+    root, found = Path(equipoise.__file__).parent, []
+    for path in root.rglob("*.py"):
+        if {"cli", "keras"} & set(path.parts):  # Keras has no command line
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        hints = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _name(n.func) == "hint"]
+        docs = [n for n in ast.walk(tree) if isinstance(n, ast.Expr)]
+        known = {id(inner) for n in (*hints, *docs) for inner in ast.walk(n)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                said = re.search(r"(?i)\b(pass|give|say|use|set) \w+=", node.value)
+                if said and id(node) not in known:
+                    found.append(f"{path.name}: {node.value}")
+    assert found == []
+
+
+def _name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def test_the_library_names_no_options() -> None:
     root, found = Path(equipoise.__file__).parent, []
     for path in root.rglob("*.py"):

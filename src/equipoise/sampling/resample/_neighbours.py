@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_finite, to_array
-from equipoise._core.messages import one_of, say
+from equipoise._core.messages import Message, hint, one_of, say
 from equipoise._core.rng import generator
 from equipoise.artifacts.resampled import TrainingRows
 from equipoise.errors import DataError, ShapeError, UsageError
@@ -106,8 +106,10 @@ def training_columns(
                 "be measured: between codes 1 and 2 lies no code 1.4",
                 f"{len(doubtful)} columns of a few whole numbers ({doubtful[:10]}; column "
                 f"{doubtful[0]}: {shown})",
-                f"Pass categorical={doubtful[:10]} to keep them whole, or interpolate_codes=True "
-                "if these are amounts.",
+                Message(
+                    f"Keep them whole by categorical={doubtful[:10]}, ",
+                    hint("or {interpolate_codes=True} if these are amounts."),
+                ),
             )
         )
     return Columns(points, rest, codes)
