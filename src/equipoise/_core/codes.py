@@ -60,6 +60,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ319": Code("error", "Unknown targets taken for numbers"),
         "EQ320": Code("error", "Targets that are none"),
         "EQ321": Code("warning", "Ranks no better than chance"),
+        "EQ322": Code("error", "A loss of cosines on raw outputs"),
         "EQ330": Code("warning", "What these weights do to the 0.5 cut"),
         "EQ331": Code("warning", "Weights beyond reason"),
         "EQ332": Code("warning", "Alpha against the rare side"),

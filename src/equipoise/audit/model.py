@@ -30,6 +30,7 @@ _PASS = (
 )  # fmt: skip
 _DRAWS = 4
 _SLACK = 1e-2
+_SCALING = 8.0  # a focal term falls by gamma + 1; margin losses scale by 10 and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class Ending:
         confined = self.low >= TWICE[0] - _SLACK and self.high <= TWICE[1] + _SLACK
         # A second log_softmax changes nothing.
         return confined or (len(self.steps) > 1 and set(self.steps) != {"logsoftmax"})
+
+    @property
+    def bounded(self) -> bool:
+        """Whether outputs stay within -1 and 1 whatever the last layer, as cosines do."""
+        return self.low >= -1 - _SLACK and self.high <= 1 + _SLACK
 
     @property
     def name(self) -> str:
@@ -141,7 +147,9 @@ def check_model(model: nn.Module, loss: Callable[..., Any], batch: Sequence[Any]
     ends in a sigmoid or softmax is read from its graph and tried with other last layers.
 
     Args:
-        model: Maps ``batch[0]`` to outputs (N, C) or (N, L). A copy is run, in train mode.
+        model: Maps ``batch[0]`` to outputs (N, C) or (N, L); for steps or pixels (N, T, C),
+            (N, C, T) or (N, C, H, W) with one class each, or as the targets are. A copy is run, in
+            train mode.
         loss: A function or Module of (outputs, targets). A copy is used.
         batch: (inputs, targets) as the loader yields them; inputs may be a tensor, or a tuple, list
             or dict of them. 8 rows are enough.
@@ -150,7 +158,8 @@ def check_model(model: nn.Module, loss: Callable[..., Any], batch: Sequence[Any]
         Findings EQ3xx, errors first: squashed before a loss on logits (EQ301), logits into a loss
         on probabilities (EQ302), squashed twice (EQ303), outputs and labels that do not match
         (EQ304), nothing trainable (EQ305), frozen batch norm in train mode (EQ306), no finite loss
-        (EQ307), unknown targets taken for numbers (EQ319), targets that are none (EQ320).
+        (EQ307), unknown targets taken for numbers (EQ319), targets that are none (EQ320), a loss
+        that scales cosines on outputs without bound (EQ322).
 
     Raises:
         UsageError: the batch is no pair, or the model cannot be copied.
@@ -261,24 +270,40 @@ def _outcome(trial: _Trial) -> list[Finding]:
     return found
 
 
-def _kind(trial: _Trial) -> Kind:
+def _kind(outputs: Tensor, trial: _Trial) -> Kind:
     known = getattr(trial.loss, "kind", None)
     if known in ("multiclass", "multilabel"):
         return "multiclass" if known == "multiclass" else "multilabel"
     whole = not trial.target.is_floating_point() and trial.target.dtype != torch.bool
-    return "multiclass" if whole and trial.target.ndim == 1 else "multilabel"
+    indices = trial.target.ndim == 1 or _class_axis(outputs, trial.target) is not None
+    return "multiclass" if whole and indices else "multilabel"
+
+
+def _class_axis(outputs: Tensor, target: Tensor) -> int | None:
+    """Return where outputs have their classes if ``target`` holds one index per row, step or pixel.
+
+    Last, as sequence models have it, or second, as torch's own losses have it.
+    """
+    have, want = tuple(outputs.shape), tuple(target.shape)
+    if len(have) != len(want) + 1:
+        return None
+    if have[:-1] == want:
+        return len(have) - 1
+    return 1 if (have[0], *have[2:]) == want else None
 
 
 def _mismatch(outputs: Tensor, trial: _Trial) -> list[Finding]:
     """Return where outputs and labels cannot belong to one another."""
     have, want = tuple(outputs.shape), tuple(trial.target.shape)
     problem, evidence = "", {"outputs": list(have), "labels": list(want)}
-    if _kind(trial) == "multiclass" and len(want) == 1:
-        width = have[-1] if len(have) > 1 else 0
+    axis = _class_axis(outputs, trial.target)
+    if _kind(outputs, trial) == "multiclass" and have != want:
+        width = have[axis] if axis is not None else 0
         top = int(trial.target.max()) if trial.target.numel() else -1
         known = getattr(trial.loss, "num_classes", None)
-        if len(have) != 2 or have[0] != want[0]:
-            problem = f"Outputs are {have}, but {want[0]} classes ask for ({want[0]}, C)"
+        if axis is None:
+            shown = ", ".join(map(str, want))
+            problem = f"Outputs are {have}, but {want[0]} classes ask for ({shown}, C)"
         elif top >= width:
             problem = (
                 f"The batch holds class {top}, but there are {width} outputs, 0 to {width - 1}"
@@ -305,7 +330,7 @@ def _strange(outputs: Tensor, trial: _Trial) -> list[Finding]:
         return []
     values = target.detach().cpu().double().numpy()
     try:
-        if _kind(trial) == "multilabel" or target.is_floating_point():
+        if _kind(outputs, trial) == "multilabel" or target.is_floating_point():
             require_labels("The batch's targets", values)
         else:
             # What is too high for the outputs is said with their number.
@@ -321,7 +346,7 @@ def _strange(outputs: Tensor, trial: _Trial) -> list[Finding]:
 def _unmasked(outputs: Tensor, trial: _Trial) -> list[Finding]:
     """Return whether unknown entries of the batch get a gradient."""
     target = trial.target
-    if _kind(trial) != "multilabel" or not target.is_floating_point():
+    if _kind(outputs, trial) != "multilabel" or not target.is_floating_point():
         return []
     unknown = (target < 0) | target.isnan()
     if not bool(unknown.any()):
@@ -346,7 +371,8 @@ def _unmasked(outputs: Tensor, trial: _Trial) -> list[Finding]:
 
 def _scales(outputs: Tensor, trial: _Trial, ending: Ending) -> list[Finding]:
     """Return where the end of the model and the loss disagree about what outputs are."""
-    scale = _scale_of(outputs, trial)
+    probe = _probe(outputs, trial)
+    scale = _scale_of(probe)
     evidence = {"loss": scale, "ending": list(ending.steps), "low": ending.low, "high": ending.high}
     found: list[tuple[str, str, str]] = []
     if ending.twice:
@@ -373,22 +399,70 @@ def _scales(outputs: Tensor, trial: _Trial, ending: Ending) -> list[Finding]:
     if isinstance(trial.loss, nn.NLLLoss) and "logsoftmax" not in ending.steps:
         message = "NLLLoss takes log-probabilities, but the model does not end in log_softmax."
         found.append(("EQ302", message, "Take CrossEntropyLoss on logits."))
+    factor = 0.0 if probe is None or scale != "logits" or ending.steps else _own_scale(probe)
+    if factor > _SCALING and not ending.bounded:
+        message = (
+            f"The loss multiplies outputs by about {factor:.0f}, as margin losses do with cosines, "
+            "but these outputs have no bound: after a few steps the loss is beyond all numbers, or "
+            "saturated and without a gradient."
+        )
+        todo = "End in a normalised layer: equipoise.models.CosineHead(features, classes, scale=1)."
+        evidence["factor"] = factor
+        found.append(("EQ322", message, todo))
     return [finding(code, message, evidence, (todo,)) for code, message, todo in found]
 
 
-def _scale_of(outputs: Tensor, trial: _Trial) -> str:
-    """Return "logits" or "probabilities", or "" where the loss does not answer clearly."""
+def _probe(outputs: Tensor, trial: _Trial) -> Probe | None:
+    """Return what asks the loss about single rows, in the shape of the batch."""
     if isinstance(trial.loss, nn.NLLLoss):
-        return ""
-    width = int(trial.target.shape[1] if trial.target.ndim == 2 else outputs.shape[-1])
-    width = width if outputs.ndim == 2 else 1
+        return None
     loss = trial.loss.cpu() if isinstance(trial.loss, nn.Module) else trial.loss
-    probe = Probe(loss, _kind(trial), tuple(str(i) for i in range(width)))
+    axis = _class_axis(outputs, trial.target)
+    kind = _kind(outputs, trial)
+    last = outputs.ndim - 1
+    width = 1 if outputs.ndim == 1 else int(outputs.shape[last if axis is None else axis])
+    between = outputs.ndim - 2
+    ask = loss
+    if between > 0:
+        # A row becomes a sequence of one step, an image of one pixel.
+        def ask(rows: Tensor, target: Tensor) -> Tensor:
+            steps = rows.reshape(len(rows), *[1] * between, width)
+            steps = steps.movedim(-1, last if axis is None else axis)
+            hot = target.reshape(len(rows), *[1] * between, *target.shape[1:])
+            value: Tensor = loss(steps, hot)
+            return value
+
+    return Probe(ask, kind, tuple(str(i) for i in range(width)))
+
+
+def _scale_of(probe: Probe | None) -> str:
+    """Return "logits" or "probabilities", or "" where the loss does not answer clearly."""
     try:
-        scale, on_logits, on_probabilities = find_scale(probe)
+        scale, on_logits, on_probabilities = ("", "", "") if probe is None else find_scale(probe)
     except UsageError:
         return ""
     return "" if on_logits and on_probabilities else scale
+
+
+def _own_scale(probe: Probe) -> float:
+    """Return what a loss for classes multiplies its outputs by, 1 if nothing; 0 where unknown.
+
+    Cross entropy of s z pulls with s / (1 + exp(s d)) at a lead of d over one other class: weights
+    cancel out of the ratio of two leads, and a margin out of the steepest of them.
+    """
+    if probe.kind != "multiclass" or probe.width < 2:
+        return 0.0
+    leads = torch.linspace(-2.0, 2.0, 17)
+    logits = torch.full((len(leads), probe.width), -30.0)
+    logits[:, 0], logits[:, 1] = leads, 0.0
+    pulls = []
+    for row in logits:
+        gradient = probe.ask(row[None], torch.zeros(1, dtype=torch.long)).gradient
+        if gradient is None or not gradient.isfinite().all():
+            return 0.0
+        pulls.append(max(-float(gradient[0, 0]), 1e-30))
+    falls = np.diff(np.log(pulls)) / float(leads[1] - leads[0])
+    return float(-falls.min())
 
 
 def _one_step(trial: _Trial, free: list[nn.Parameter]) -> list[Finding]:

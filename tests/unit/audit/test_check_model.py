@@ -271,3 +271,77 @@ def test_a_model_that_cannot_be_copied_is_named() -> None:
         eq.check_model(model, nn.BCELoss(), (X, MULTI))
     with pytest.raises(UsageError, match="be a torch module"):
         eq.check_model(len, nn.BCELoss(), (X, MULTI))  # type: ignore[arg-type]
+
+
+STEPS = torch.randn(8, 5, 6, generator=torch.Generator().manual_seed(1))
+STEP_CLASS = torch.arange(40).reshape(8, 5) % 4
+STEP_LABELS = (torch.arange(160).reshape(8, 5, 4) % 3 == 0).float()
+
+
+def flattened(outputs: Tensor, target: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(outputs.flatten(0, 1), target.flatten())
+
+
+class ClassesSecond(nn.Module):
+    """Outputs (N, C, T), as torch's own losses take them."""
+
+    def __init__(self, *ending: nn.Module) -> None:
+        super().__init__()
+        self.body = net(*ending)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.body(x).movedim(-1, 1)
+        return z
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "target", "codes"),
+    [
+        (net(), flattened, STEP_CLASS, []),
+        (net(), losses.CrossEntropyLoss(), STEP_CLASS, []),
+        (ClassesSecond(), nn.CrossEntropyLoss(), STEP_CLASS, []),
+        (net(), nn.BCEWithLogitsLoss(), STEP_LABELS, []),
+        (net(), losses.BCELoss(), STEP_LABELS, []),
+        (net(nn.Flatten(1), outputs=1), nn.BCEWithLogitsLoss(), STEP_LABELS[..., 0], []),
+        (net(nn.Softmax(-1)), flattened, STEP_CLASS, ["EQ301"]),
+        (net(nn.Sigmoid()), nn.BCEWithLogitsLoss(), STEP_LABELS, ["EQ301"]),
+        (ClassesSecond(nn.Softmax(-1)), nn.CrossEntropyLoss(), STEP_CLASS, ["EQ301"]),
+        (net(), nn.BCELoss(), STEP_LABELS, ["EQ302"]),
+        (net(), flattened, STEP_CLASS + 1, ["EQ304"]),
+        (net(), flattened, STEP_CLASS[:, :3], ["EQ304"]),
+    ],
+)
+def test_taggers_are_checked_as_rows_are(
+    model: nn.Module, loss: Callable[..., Any], target: Tensor, codes: list[str]
+) -> None:
+    assert check(model, loss, target, STEPS) == codes
+
+
+def arcface(outputs: Tensor, target: Tensor) -> Tensor:
+    margin = 0.3 * nn.functional.one_hot(target, 4)
+    return nn.functional.cross_entropy(30 * (outputs - margin), target)
+
+
+COUNTS = torch.tensor([500.0, 100.0, 50.0, 10.0])
+
+
+@pytest.mark.parametrize("loss", [losses.LDAMLoss.from_class_counts(COUNTS), arcface])
+def test_a_loss_of_cosines_on_raw_outputs_is_named(loss: Callable[..., Any]) -> None:
+    assert check(nn.Linear(6, 4), loss, CLASS) == ["EQ322"]
+    assert check(models.CosineHead(6, 4), loss, CLASS) == []
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.CrossEntropyLoss(weight=COUNTS),
+        nn.CrossEntropyLoss(label_smoothing=0.1),
+        losses.SoftmaxFocalLoss(gamma=5.0),
+        losses.LogitAdjustedLoss(COUNTS),
+        losses.VectorScalingLoss.from_class_counts(COUNTS),
+        losses.Poly1CrossEntropyLoss(),
+        losses.LDAMLoss.from_class_counts(COUNTS, scale=1.0),
+    ],
+)
+def test_weights_focal_terms_and_margins_are_no_scale(loss: Callable[..., Any]) -> None:
+    assert "EQ322" not in check(nn.Linear(6, 4), loss, CLASS)

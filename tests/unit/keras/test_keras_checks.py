@@ -76,7 +76,7 @@ FAULTS = [
     ("sigmoid", "categorical_crossentropy", ONE_HOT, ["EQ318"]),
     ("softmax", "sparse_categorical_crossentropy", ONE_HOT, ["EQ317"]),
     ("sigmoid", "binary_crossentropy", INDEX, ["EQ317"]),
-    (None, losses.LDAMLoss(np.ones(4)), MULTI, ["EQ317"]),
+    (None, losses.LDAMLoss(np.ones(4)), MULTI, ["EQ317", "EQ322"]),
 ]
 
 
@@ -288,3 +288,41 @@ def test_steps_of_sequences_and_unknown_entries() -> None:
     steps = np.stack([MULTI, MULTI], axis=1)
     steps[0, 0, 0] = -1
     assert codes(model, steps) == ["EQ313"]
+
+
+def tagger(outputs: int, activation: str | None, loss: Any) -> Any:
+    layers = [keras.Input((7, 5)), keras.layers.Dense(outputs, activation=activation)]
+    model = keras.Sequential(layers)
+    model.compile("adam", loss)
+    return model
+
+
+STEP_CLASS = np.arange(70).reshape(10, 7) % 3
+
+
+@pytest.mark.parametrize(
+    ("model", "y"),
+    [
+        (tagger(3, "softmax", "sparse_categorical_crossentropy"), STEP_CLASS),
+        (tagger(3, "softmax", "sparse_categorical_crossentropy"), STEP_CLASS[..., None]),
+        (tagger(3, "softmax", "categorical_crossentropy"), np.eye(3)[STEP_CLASS]),
+        (tagger(1, "sigmoid", "binary_crossentropy"), (STEP_CLASS > 1).astype(int)),
+        (tagger(1, "sigmoid", "binary_crossentropy"), (STEP_CLASS > 1).astype(int)[..., None]),
+    ],
+)
+def test_taggers_pass_and_class_weight_is_named(model: Any, y: Any) -> None:
+    assert [f.code for f in check_model(model, y) if f.severity != "fact"] == []
+    found = {f.code: f for f in check_model(model, y, class_weight={0: 1.0, 1: 9.0})}
+    assert "holds 7 of them" in found["EQ312"].message
+
+
+def test_a_loss_of_cosines_after_a_plain_layer_is_named() -> None:
+    loss = losses.LDAMLoss([0.5, 0.3, 0.1])
+    x, y = keras.Input((5,)), np.arange(30) % 3
+    plain = keras.Model(x, keras.layers.Dense(3)(x))
+    unit = keras.constraints.UnitNorm(axis=0)
+    cosine = keras.layers.Dense(3, use_bias=False, kernel_constraint=unit)
+    normed = keras.Model(x, cosine(keras.layers.UnitNormalization()(x)))
+    for model, named in ((plain, True), (normed, False)):
+        model.compile("adam", loss)
+        assert ("EQ322" in [f.code for f in check_model(model, y)]) is named

@@ -19,6 +19,7 @@ _FOR = {
     "categoricalfocalcrossentropy": "one_hot",
     "sparsecategoricalcrossentropy": "index",
 }
+_SCALING = 8.0
 _SAME = (
     keras.layers.Dropout,
     keras.layers.Flatten,
@@ -37,12 +38,14 @@ class CompiledLoss:
         targets: "labels", "one_hot", "index", "classes" (either of the two), or "" if unknown.
         from_logits: Whether it takes logits; None if unknown.
         masks: Whether it leaves unknown targets out; None if unknown.
+        cosines: Whether it multiplies outputs by a large factor, as margin losses do.
     """
 
     name: str
     targets: str
     from_logits: bool | None
     masks: bool | None
+    cosines: bool = False
 
 
 def plain_name(identifier: Any) -> str:
@@ -73,7 +76,8 @@ def read_loss(model: Any, targets: str) -> CompiledLoss:
     made = keras.losses.get(given)
     if isinstance(made, Loss):
         kind = "labels" if made.kind == "multilabel" else "classes"
-        return CompiledLoss(type(made).__name__, kind, made.from_logits, True)
+        scaling = getattr(made, "scale", 1.0) > _SCALING
+        return CompiledLoss(type(made).__name__, kind, made.from_logits, True, scaling)
     wanted = _FOR.get(plain_name(made), "")
     logits = bool(getattr(made, "from_logits", False)) if wanted else None
     name = getattr(made, "__name__", type(made).__name__)
@@ -116,6 +120,20 @@ def last_activation(model: Any) -> str:
     while isinstance(operation, _SAME):
         operation = operation.input._keras_history.operation
     return _activation_of(operation)
+
+
+def ends_in_plain_dense(model: Any) -> bool:
+    """Return whether the last layer is a Dense on features that are not normalised."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs or len(outputs) != 1:
+        return False
+    operation = outputs[0]._keras_history.operation
+    while isinstance(operation, _SAME):
+        operation = operation.input._keras_history.operation
+    if not isinstance(operation, keras.layers.Dense):
+        return False
+    before = operation.input._keras_history.operation
+    return not isinstance(before, keras.layers.UnitNormalization)
 
 
 def _activation_of(operation: Any) -> str:

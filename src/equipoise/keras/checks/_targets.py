@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,12 +29,20 @@ class Targets:
     Args:
         kind: "labels" (any number per row), "one_hot" (exactly one) or "index".
         labels: The same as `Labels`.
-        values: As Keras gets them, (N, L) or (N,).
+        values: As Keras gets them, (N, L) or (N,); a row per step where there are steps.
+        shape: Of the array as it was given.
     """
 
     kind: TargetKind
     labels: Labels
     values: NDArray[Any]
+    shape: tuple[int, ...] = ()
+
+    @property
+    def steps(self) -> bool:
+        """Whether a row holds several targets of the same kind: steps of a sequence, pixels."""
+        rows = int(self.shape[0]) if self.shape else len(self.values)
+        return len(self.values) != rows
 
     @property
     def width(self) -> int:
@@ -45,13 +53,16 @@ class Targets:
         return _WORDS[self.kind]
 
 
-def read_targets(y: Labels | ArrayLike) -> Targets:
+def read_targets(y: Labels | ArrayLike, outputs: tuple[int | None, ...] = ()) -> Targets:
     """Read targets; rows that all have exactly one label pass for one-hot classes.
 
     Args:
         y: `Labels`; or (N,) class indices, (N, L) multi-hot or one-hot, (N, 1) a binary label or
-            class indices; steps of sequences (N, T, L) count as rows. -1 and NaN are unknown, and
-            so is the class index -100, whose rows ``labels`` leaves out.
+            class indices; steps of sequences and pixels, (N, T, L) or (N, H, W, L), count as rows.
+            -1 and NaN are unknown, and so is the class index -100, whose rows ``labels`` leaves
+            out.
+        outputs: Shape of the model's outputs, which alone tells (N, T) class indices of steps from
+            (N, L) columns; () if it is not known.
 
     Raises:
         ShapeError: another number of dimensions.
@@ -59,11 +70,20 @@ def read_targets(y: Labels | ArrayLike) -> Targets:
     """
     if isinstance(y, Labels):
         return Targets("labels" if y.kind == "multilabel" else "index", y, y.values)
-    array = np.asarray(to_array("y", y, ndim=(1, 2, 3)))
-    if array.ndim == 3:
-        array = array.reshape(-1, array.shape[-1])
+    array = np.asarray(to_array("y", y, ndim=(1, 2, 3, 4)))
+    shape = array.shape
     if array.size == 0:
-        raise ShapeError(say("y", "have rows", array.shape))
+        raise ShapeError(say("y", "have rows", shape))
+    if len(outputs) == array.ndim + 1 and array.ndim > 1:
+        # One number for each step: a class, or with one output whether it is positive.
+        array = array.reshape(-1, 1) if outputs[-1] == 1 else array.reshape(-1)
+    elif array.ndim > 2:
+        array = array.reshape(-1, array.shape[-1])
+    return replace(_read(array), shape=shape)
+
+
+def _read(array: NDArray[Any]) -> Targets:
+    """Read targets of which each row is one."""
     if array.ndim == 1 or array.shape[1] == 1:
         column = array.reshape(-1)
         binary = bool(np.isin(column[~_unknown(column)], (0, 1)).all())

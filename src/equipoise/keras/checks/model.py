@@ -18,6 +18,7 @@ from equipoise.keras.checks._compiled import (
     CompiledLoss,
     changed_layers,
     compiled_metrics,
+    ends_in_plain_dense,
     last_activation,
     read_loss,
 )
@@ -50,7 +51,8 @@ def check_model(
     Args:
         model: A compiled Keras model with one output.
         y: Targets of the training rows: `Labels`; (N,) class indices; (N, L) multi-hot or one-hot
-            with -1 for unknown; (N, T, L) for steps.
+            with -1 for unknown; (N, T) class indices, (N, T, 1) or (N, T, L) for steps, pixels
+            likewise.
         class_weight: As for ``fit``: class -> weight.
 
     Returns:
@@ -59,7 +61,8 @@ def check_model(
         ``class_weight`` with several labels (EQ312), metrics for another kind of target (EQ313),
         softmax over independent labels (EQ314), ``trainable`` changed since ``compile`` (EQ315),
         frozen share (EQ316), loss for another kind of target (EQ317), loss and activation of
-        different kinds (EQ318), unknown targets taken for numbers (EQ319). Of the labels: none to
+        different kinds (EQ318), unknown targets taken for numbers (EQ319), a loss of cosines on
+        raw outputs (EQ322). Of the labels: none to
         learn from (EQ101), accuracy of the all-zeros answer (EQ105).
 
     Raises:
@@ -78,12 +81,13 @@ def check_model(
         >>> [f.code for f in check_model(net, y, class_weight={0: 1.0, 1: 9.0})]
         ['EQ312', 'EQ313']
     """
-    targets = read_targets(y)
+    targets = read_targets(y, _output_shape(model))
     loss = read_loss(model, targets.kind)
     activation = last_activation(model)
     found = [
         *_width(model, targets),
         *_scales(loss, activation),
+        *_cosines(loss, model),
         *_kinds(loss, activation, targets),
         *_unknown(loss, targets),
         *_weights(class_weight, targets),
@@ -94,9 +98,14 @@ def check_model(
     return in_order(found)
 
 
-def _width(model: Any, targets: Targets) -> list[Finding]:
+def _output_shape(model: Any) -> tuple[int | None, ...]:
+    """Return the shape of the outputs, () where it is not known."""
     shape = getattr(model, "output_shape", None) if getattr(model, "built", False) else None
-    have = shape[-1] if isinstance(shape, tuple) and shape else None
+    return shape if isinstance(shape, tuple) else ()
+
+
+def _width(model: Any, targets: Targets) -> list[Finding]:
+    have = (_output_shape(model) or (None,))[-1]
     enough = targets.kind == "index" and isinstance(have, int) and have >= targets.width
     if not isinstance(have, int) or have == targets.width or enough:
         return []
@@ -130,6 +139,20 @@ def _scales(loss: CompiledLoss, activation: str) -> list[Finding]:
         )
         return [finding("EQ302", message, evidence, "Pass from_logits=True to the loss.")]
     return []
+
+
+def _cosines(loss: CompiledLoss, model: Any) -> list[Finding]:
+    if not loss.cosines or not ends_in_plain_dense(model):
+        return []
+    message = (
+        f"{loss.name} multiplies outputs as margin losses do with cosines, but the last layer is a "
+        "Dense of its own scale: the loss runs away or saturates within a few steps."
+    )
+    todo = (
+        "End in UnitNormalization() and Dense(C, use_bias=False, "
+        "kernel_constraint=keras.constraints.UnitNorm(axis=0)); or set scale=1."
+    )
+    return [finding("EQ322", message, {"loss": loss.name}, todo)]
 
 
 def _kinds(loss: CompiledLoss, activation: str, targets: Targets) -> list[Finding]:
@@ -197,7 +220,11 @@ def _unknown(loss: CompiledLoss, targets: Targets) -> list[Finding]:
 
 
 def _weights(class_weight: Mapping[int, float] | None, targets: Targets) -> list[Finding]:
-    if not class_weight or targets.kind != "labels" or targets.width == 1:
+    if not class_weight:
+        return []
+    if targets.steps:
+        return [_weights_of_steps(targets)]
+    if targets.kind != "labels" or targets.width == 1:
         return []
     names, hot = targets.labels.names, targets.labels.values
     first = np.argmax(targets.values, axis=1)
@@ -231,6 +258,26 @@ def _weights(class_weight: Mapping[int, float] | None, targets: Targets) -> list
             "Or weight whole rows on purpose: equipoise.keras.row_sample_weights(labels).",
         )
     ]
+
+
+def _weights_of_steps(targets: Targets) -> Finding:
+    """Say what Keras 3.15 does with ``class_weight`` where rows hold many targets."""
+    columns = len(targets.shape) > 2
+    does = (
+        "raises TypeError at the first batch"
+        if columns
+        else "takes the place of the largest number of a row for its class and weights the whole "
+        "row by it, where it does not fail"
+    )
+    return finding(
+        "EQ312",
+        f"class_weight gives each row one weight, by its class, and a row of these targets "
+        f"{targets.shape} holds {len(targets.values) // targets.shape[0]:,} of them: Keras {does}.",
+        {"shape": list(targets.shape)},
+        "Leave class_weight out; weigh in the loss: a class-weighted loss of "
+        "equipoise.keras.losses takes steps as they are.",
+        "Or pass sample_weight of shape (N, T), with the weight of each step's class.",
+    )
 
 
 def _metrics(model: Any, targets: Targets) -> list[Finding]:
