@@ -276,6 +276,7 @@ def _kind(outputs: Tensor, trial: _Trial) -> Kind:
         return "multiclass" if known == "multiclass" else "multilabel"
     whole = not trial.target.is_floating_point() and trial.target.dtype != torch.bool
     indices = trial.target.ndim == 1 or _class_axis(outputs, trial.target) is not None
+    indices |= whole and outputs.shape != trial.target.shape and bool((trial.target > 1).any())
     return "multiclass" if whole and indices else "multilabel"
 
 
