@@ -11,6 +11,7 @@ from equipoise._core.messages import closest, say
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.evaluation import Evaluation
+from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import UsageError
 
@@ -115,6 +116,7 @@ class Comparison:
         summary: One sentence a manager can read, and the reason it could be wrong.
         data: The data card: rows per part, counts, prevalences.
         provenance: Versions, seeds, fingerprints, command, times.
+        findings: What stands against judging remedies on this baseline, gravest first.
     """
 
     title: str
@@ -129,6 +131,7 @@ class Comparison:
     summary: tuple[str, str]
     data: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
     def arm(self, method: str) -> ArmRecord:
         """Return one arm by the name of its method.
@@ -146,8 +149,10 @@ class Comparison:
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON."""
-        body = {name: getattr(self, name) for name in self.__slots__ if name != "arms"}
-        return write_json(path, _SCHEMA, _VERSION, body | {"arms": [_dump(a) for a in self.arms]})
+        body = {name: getattr(self, name) for name in self.__slots__}
+        body |= {"arms": [_dump(a) for a in self.arms]}
+        body |= {"findings": [f.to_dict() for f in self.findings]}
+        return write_json(path, _SCHEMA, _VERSION, body)
 
     @classmethod
     def load(cls, path: str | Path) -> Comparison:
@@ -156,6 +161,7 @@ class Comparison:
         with reading(path, _SCHEMA):
             fields = {k: v for k, v in body.items() if k not in ("schema", "version", "arms")}
             fields["names"], fields["summary"] = tuple(fields["names"]), tuple(fields["summary"])
+            fields["findings"] = tuple(map(Finding.from_dict, fields.get("findings", ())))
             return cls(arms=tuple(_read(a) for a in body["arms"]), **fields)
 
 

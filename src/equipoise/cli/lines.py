@@ -223,7 +223,8 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         f"default, tuned: {comparison.rule_metric} at 0.5 or argmax, and with the rule tuned on "
         f"validation rows; {comparison.arms[0].n_seeds} seeds; intervals are Holm-adjusted"
     )
-    lines = [comparison.title, table(head, rows), explained]
+    doubts = [f"{f.code}: {f.message}" for f in comparison.findings]
+    lines = [comparison.title, *doubts, table(head, rows), explained]
     if comparison.kind == "multilabel" and len(comparison.names) <= FEW_LABELS:
         lines += ["", *_decision_lines(comparison), ""]
     return [*lines, *comparison.summary]

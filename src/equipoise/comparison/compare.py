@@ -13,6 +13,7 @@ from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import ArmRecord, Comparison, Estimate, Gain, Scores, Trial
 from equipoise.artifacts.correction import Exactness
+from equipoise.comparison.baseline import baseline_findings
 from equipoise.comparison.curves import label_curves
 from equipoise.comparison.evaluate import evaluate
 from equipoise.comparison.gain import Arm, Design, gains
@@ -123,6 +124,10 @@ def compare(
     recommended, summary = recommend(
         records, arms, design, baseline, tuned, rule_metric, references
     )
+    doubts = baseline_findings(by_method[baseline])
+    if doubts:
+        # What a verdict rests on is read before the verdict.
+        summary = (f"{doubts[0].message.split(': arms')[0]}. {summary[0]}", summary[1])
     return Comparison(
         title=title or "Comparison",
         kind=labels.kind,
@@ -136,6 +141,7 @@ def compare(
         summary=summary,
         data=describe_data(by_method[baseline], target_prior),
         provenance=dict(provenance or {}),
+        findings=tuple(doubts),
     )
 
 

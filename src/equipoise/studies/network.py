@@ -26,6 +26,7 @@ from equipoise.diagnosis import diagnose
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.engine import Batch, Plan, Report, in_words, using_threads
+from equipoise.studies.measured import with_rate
 from equipoise.studies.network_model import Scales, input_scales, network_maker
 from equipoise.studies.network_rows import TrainRows, load_rows
 from equipoise.studies.predict import choose_device, load_network, run_network, to_device
@@ -123,9 +124,10 @@ def plan_training(
         UsageError: a network, method or option that does not exist or does not fit.
         LeakageError: rows or groups that stand on both sides.
     """
-    require_device(TrainingOptions.from_mapping(study.training))  # before the data are read
+    require_device(study.options)  # before the data are read
     make_augmentation(study)
     rows = load_rows(study.files) if rows is None else rows
+    study = with_rate(study, rows, None, allow_code)
     data = as_study_data(rows)
     _, draw = splitter(study.split, data)
     job, threads = study.only_job, study.compute.threads
@@ -153,8 +155,9 @@ def plan_job(
     allow_code: bool,
 ) -> TrainPlan:
     """Return the plan of one training on rows that are read and split."""
-    rates = {"lr": job.setting.lr, "weight_decay": job.setting.weight_decay}
-    options = TrainingOptions.from_mapping({**study.training, **rates})
+    lr, weight_decay = job.setting.lr, job.setting.weight_decay
+    assert lr is not None and weight_decay is not None  # noqa: S101, PT018  # of fitted arms alone
+    options = replace(study.options, lr=lr, weight_decay=weight_decay)
     make_remedy = partial(_build, job)
     trained_on, model = labels[split.train], _model_of(study)
     remedy = make_remedy(trained_on)
@@ -208,21 +211,23 @@ def make_augmentation(study: Study) -> Any:
     return made.build()
 
 
-def _start(plan: TrainPlan) -> torch.nn.Module:
+def start(plan: TrainPlan) -> torch.nn.Module:
     """Return the network as seed 0 begins, torch's own state left alone."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(0)
         return plan.make_network()
 
 
-def _first_batch(plan: TrainPlan, most: int) -> Any:
-    items = [plan.rows.dataset[i] for i in plan.split.train[:most].tolist()]
+def first_batch(plan: TrainPlan, most: int, since: int = 0) -> Any:
+    """Return a batch of the training rows in their order, from the first again at their end."""
+    places = (since + np.arange(min(most, plan.split.train.size))) % plan.split.train.size
+    items = [plan.rows.dataset[i] for i in plan.split.train[places].tolist()]
     return (plan.rows.collate or default_collate)(items)
 
 
 def _tried(plan: TrainPlan) -> list[Finding]:
     """Return what one batch of the network and its loss shows."""
-    network, batch = _start(plan), _first_batch(plan, min(8, plan.options.batch_size))
+    network, batch = start(plan), first_batch(plan, min(8, plan.options.batch_size))
     require_precision(network, batch[0], plan.options)
     return check_model(network, plan.remedy.loss, batch)
 
@@ -304,7 +309,7 @@ class Networks:
     @property
     def budget(self) -> dict[str, Any]:
         """What decides a training, as plain values."""
-        return TrainingOptions.from_mapping(self.study.training).decisive
+        return self.study.options.decisive
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -313,7 +318,7 @@ class Networks:
 
     def check(self, job: Job) -> None:
         """Raise for a job that cannot be built, and warn of settings without effect."""
-        require_device(TrainingOptions.from_mapping(self.study.training))
+        require_device(self.study.options)
         make_augmentation(self.study)
         self._plan(job)
 
@@ -365,7 +370,7 @@ class Networks:
         """Write a chosen trial with the scores of its test rows."""
         network, _, _ = load_network(source, self.allow_code)
         options, test = (
-            TrainingOptions.from_mapping(self.study.training),
+            self.study.options,
             self.splits[job.seed].test,
         )
         outputs = run_network(
@@ -409,9 +414,9 @@ def estimate_training(plan: TrainPlan) -> float:
     options, train = plan.options, plan.split.train
     name = options.accelerator
     device = choose_device("cuda" if name == "gpu" else name)
-    network = _start(plan).to(device)
+    network = start(plan).to(device)
     begun = time.perf_counter()
-    x, target = _first_batch(plan, options.batch_size)
+    x, target = first_batch(plan, options.batch_size)
     reading = (time.perf_counter() - begun) / max(1, options.num_workers)
     x, target, loss = to_device(x, device), target.to(device), plan.remedy.loss.to(device)
     seconds = 0.0

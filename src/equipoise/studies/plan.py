@@ -16,11 +16,12 @@ from equipoise.errors import EquipoiseError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.engine import Plan, using_threads
 from equipoise.studies.grid import settings_of
+from equipoise.studies.measured import measured_threads, with_rate
 from equipoise.studies.rows import StudyData, splitter
 from equipoise.studies.schema import Job, Study
 
 if TYPE_CHECKING:
-    pass
+    from equipoise.studies.network_rows import TrainRows
 
 
 def make_plan(
@@ -52,6 +53,12 @@ def make_plan(
     import torch
 
     _require_code(study, allow_code)
+    rows = None
+    if study.model is not None:
+        from equipoise.studies.network_rows import load_rows
+
+        rows = load_rows(study.files)
+        study = with_rate(study, rows, None if cache is None else cache.parent, allow_code)
     settings = settings_of(study)
     jobs = tuple(
         Job(arm, seed, setting)
@@ -62,8 +69,8 @@ def make_plan(
     per_trial = len(settings["none"])
     threads = study.compute.threads or threads or torch.get_num_threads()
     shared = {"study": study, "jobs": jobs, "per_trial": per_trial, "threads": threads}
-    plan = _of_heads(shared, cache, compute, allow_code, progress) if study.model is None else (
-        _of_networks(shared, allow_code)
+    plan = _of_heads(shared, cache, compute, allow_code, progress) if rows is None else (
+        _of_networks(shared, rows, allow_code)
     )  # fmt: skip
     if not check:
         return plan
@@ -104,12 +111,10 @@ def _of_heads(
     return Plan(data=data, splits=splits, engine=engine, fitted=fitted, **shared)
 
 
-def _of_networks(shared: dict[str, Any], allow_code: bool) -> Plan:
+def _of_networks(shared: dict[str, Any], rows: TrainRows, allow_code: bool) -> Plan:
     from equipoise.studies.network import Networks, as_study_data
-    from equipoise.studies.network_rows import load_rows
 
     study = shared["study"]
-    rows = load_rows(study.files)
     data = as_study_data(rows)
     splits = _splits(study, data)
     engine = Networks(
@@ -191,7 +196,7 @@ def plan_rows(
     """
     require_places(study, processes, cluster)
     plan = make_plan(study, cache=out / "features", compute=False, allow_code=allow_code,
-                     threads=shared_threads(processes, cluster))  # fmt: skip
+                     threads=shared_threads(study, out, processes, cluster))  # fmt: skip
     with using_threads(plan.threads):
         missing = set(plan.jobs if fresh else plan.missing(out))
     head = ["arm", "seed", "train", "val", "state"]
@@ -239,10 +244,12 @@ def require_places(study: Study, processes: int, cluster: str | None) -> None:
         raise UsageError(say(name, "be for studies with a model", got, do))
 
 
-def shared_threads(processes: int, cluster: str | None) -> int | None:
-    """Return the threads of one of several trainings at once; None leaves all to one."""
+def shared_threads(study: Study, place: Path, processes: int, cluster: str | None) -> int | None:
+    """Return the threads of one of several trainings at once; of a single one, the fastest."""
     import torch
 
     if cluster is not None:
         return 1
-    return None if processes == 1 else max(1, torch.get_num_threads() // processes)
+    if processes == 1:
+        return measured_threads(study, place)
+    return max(1, torch.get_num_threads() // processes)

@@ -19,9 +19,11 @@ from equipoise._core.locks import Locks
 from equipoise._core.logistic import one_vs_rest
 from equipoise._core.progress import Progress
 from equipoise.artifacts import Comparison, Finding, Trial
+from equipoise.artifacts.finding import in_order
 from equipoise.comparison import compare
 from equipoise.decisions import tune
 from equipoise.diagnosis import diagnose
+from equipoise.diagnosis._registry import finding
 from equipoise.metrics import average_precision, roc_auc
 from equipoise.studies.engine import Batch, Plan, Report, is_done, using_threads
 from equipoise.studies.plan import make_plan, require_places, shared_threads
@@ -76,6 +78,7 @@ def best_of(trials: Sequence[Trial], spec: ComparisonSpec) -> int:
 
 
 POLL_SECONDS = 0.5
+_LONG_TAIL, _MANY_STEPS = 20.0, 10_000
 # How many trainings of a batch were done; None where another runner is at it.
 Answers = Iterator[tuple[Batch, int | None]]
 Runner = Callable[[Sequence[Batch]], Answers]
@@ -155,7 +158,7 @@ def run_study(
     require_places(study, processes, cluster)
     started, place = time.perf_counter(), Path(out)
     plan = make_plan(study, cache=place / "features", allow_code=allow_code, progress=progress,
-                     threads=shared_threads(processes, cluster))  # fmt: skip
+                     threads=shared_threads(study, place, processes, cluster))  # fmt: skip
     elsewhere = None
     if processes > 1 or cluster is not None:
         elsewhere = _elsewhere(plan, place.resolve(), processes, cluster, allow_code)
@@ -190,7 +193,10 @@ def run_study(
     if progress is not None:
         progress("comparing", 1, 1)
     rows = np.concatenate([plan.splits[0].train, plan.splits[0].val])
+    doubts = _doubts(plan, [trial for trial in trials if trial.method == result.baseline])
+    result = replace(result, findings=tuple(in_order([*result.findings, *doubts])))
     findings = [
+        *result.findings,
         *split_findings(plan.data, plan.splits[0]),
         *diagnose(plan.data.labels[rows]),
     ]
@@ -368,6 +374,57 @@ def _chosen(trials: Sequence[Trial]) -> dict[str, Any]:
             rates = {key: training[key] for key in ("lr", "weight_decay") if key in training}
             found.setdefault(trial.method, []).append({**rates, **config.get("settings", {})})
     return {"chosen": found} if found else {}
+
+
+def _doubts(plan: Plan, trials: Sequence[Trial]) -> list[Finding]:
+    """Return what in a study's own settings may have held its baseline back."""
+    found = [*_at_borders(plan.study, trials), *_too_few_steps(plan)]
+    course = diagnose(trial=trials[0]) if trials and trials[0].history else []
+    return [*found, *(f for f in course if f.code in ("EQ308", "EQ338"))]
+
+
+def _at_borders(study: Study, trials: Sequence[Trial]) -> list[Finding]:
+    """Return EQ413 where rates of the baseline were chosen at the edge of the grid."""
+    found = []
+    for key, words in (("lr", "learning rate"), ("weight_decay", "weight decay")):
+        grid = sorted(getattr(study.tuning, key))
+        chosen = [t.config["training"][key] for t in trials if key in t.config.get("training", {})]
+        for edge, side, beyond in ((0, "lowest", "below"), (-1, "highest", "above")):
+            times = sum(value == grid[edge] for value in chosen) if len(grid) > 1 else 0
+            if 3 * times < 2 * max(len(chosen), 1) or (edge == 0 and grid[0] == 0):
+                continue
+            found.append(
+                finding(
+                    "EQ413",
+                    f"The baseline's {words} was chosen at {grid[edge]:g}, the {side} of "
+                    f"{len(grid)}, in {times} of {len(chosen)} seeds: a better one may lie "
+                    f"{beyond}, and a remedy that changes the size of gradients may win by it.",
+                    {"grid": grid, "chosen": chosen, "setting": key},
+                    f"Add a value {beyond} to tuning.{key}; finished trials are used again.",
+                )
+            )
+    return found
+
+
+def _too_few_steps(plan: Plan) -> list[Finding]:
+    """Return EQ414 where SGD has a long tail and few steps."""
+    if plan.study.model is None or plan.study.options.optimizer != "sgd":
+        return []
+    train, options = plan.splits[0].train, plan.study.options
+    steps = options.epochs * -(-train.size // options.batch_size)
+    counts = plan.data.labels[train].counts
+    ratio = float(counts.max() / max(counts[counts > 0].min(initial=1), 1))
+    if ratio < _LONG_TAIL or steps >= _MANY_STEPS:
+        return []
+    return [
+        finding(
+            "EQ414",
+            f"SGD with {steps:,} steps, and counts that differ {ratio:,.0f}-fold: rare classes "
+            "hardly move in so few, whatever the remedy.",
+            {"steps": steps, "ratio": ratio},
+            "Take optimizer: adamw for all arms, or many more epochs.",
+        )
+    ]
 
 
 def _versions() -> dict[str, str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -25,6 +25,9 @@ from equipoise.errors import UsageError
 from equipoise.io import LabelCoding
 from equipoise.io.labels import LabelArguments
 from equipoise.methods import METHODS, THRESHOLDS, get_method
+
+if TYPE_CHECKING:
+    from equipoise.training.options import TrainingOptions
 
 DATA_PATHS = ("path", "test_path", "root", "table", "offsets")
 PATHS = {
@@ -387,6 +390,18 @@ class ComputeSpec(Strict):
     memory_gb: float = Field(1.0, gt=0)
 
 
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    # Thirteen convolutions without batch norm: at 1e-3 the first steps kill most of its units.
+    "vgg16": {"lr": 2e-4, "warmup": 0.1, "clip": 1.0},
+    "vgg16_bn": {},
+    "resnet32": {},
+    "lstm": {},
+    "mlp": {},
+}
+"""How networks of ours are trained where a study says nothing: options other than the defaults,
+``warmup`` as a share of the epochs."""
+
+
 class ModelSpec(Strict):
     """A network by name; see ``equipoise.models.make_model``."""
 
@@ -483,10 +498,19 @@ class Study(Strict):
         if self.model is None:
             heads = HeadTraining.model_validate(self.training)
             return heads.lr, heads.weight_decay
+        return self.options.lr, self.options.weight_decay
+
+    @property
+    def options(self) -> TrainingOptions:
+        """How its networks are trained: what it says, else the network's recipe, else defaults."""
         from equipoise.training.options import TrainingOptions  # late: a study needs no torch
 
-        options = TrainingOptions.from_mapping(self.training)
-        return options.lr, options.weight_decay
+        recipe = dict(RECIPES.get("" if self.model is None else self.model.name, {}))
+        said = TrainingOptions.from_mapping(self.training)
+        if "warmup" in recipe:
+            recipe["warmup"] *= said.epochs
+        given = recipe | {key: getattr(said, key) for key in self.training}
+        return TrainingOptions(**given)
 
     @property
     def only_job(self) -> Job:
