@@ -20,8 +20,9 @@ EXAMPLE = (
 @with_groups
 def run(
     *,
-    source: Annotated[Path, typer.Argument(help="Study (YAML) or feature table (CSV, Parquet).")],
+    source: Annotated[Path, typer.Argument(help="Study (YAML), feature table or image folder.")],
     columns: LabelOptions,
+    image: o.Image = None,
     test: Annotated[Path | None, typer.Option(help="Table of test rows.")] = None,
     settings: o.Settings = None,
     out: Annotated[
@@ -42,7 +43,7 @@ def run(
 
     folder = out or Path("equipoise_runs") / source.stem
     described = columns.described | ({} if test is None else {"test_path": str(test)})
-    study = study_from(source, described, settings)
+    study = study_from(source, described, settings, image=image)
     if dry_run:
         head, rows, summary = plan_rows(
             study, folder, fresh=not resume, processes=processes, cluster=cluster,

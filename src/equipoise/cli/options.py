@@ -52,6 +52,9 @@ GroupColumn = Annotated[
         "--group", "--groups", help="Column of groups that stay together (patient, video)."
     ),
 ]
+Image = Annotated[
+    str | None, typer.Option("--image", help="Column of image paths, seen from the table's folder.")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Change a value: training.epochs=50.")
 ]

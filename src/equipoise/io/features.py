@@ -31,8 +31,8 @@ def _check_features(frame: pl.DataFrame) -> None:
                 "be numeric columns",
                 f"{len(other)} that are not: {', '.join(listed[:10])}",
                 hint(
-                    "Drop or encode them (for example polars to_dummies), or name them as "
-                    "{id_column=} or {group_column=}."
+                    "Drop or encode them, name them as {id_column=} or {group_column=}, or, if "
+                    "they are paths of images, say {image=COLUMN}."
                 ),
             )
         )

@@ -284,7 +284,8 @@ def _build(
             raise UsageError(_misfit(name, str(error))) from error
     library, colon, rest = name.partition(":")
     if not colon or not rest:
-        raise UsageError(say("name", "be a known network", repr(name), closest(name, MODEL_NAMES)))
+        do = _elsewhere(name) or closest(name, MODEL_NAMES)
+        raise UsageError(say("name", "be a known network", repr(name), do))
     if library in LIBRARIES and shape is not None:
         model = build_from_library(library, rest, num_outputs, shape, settings)
     else:
@@ -293,6 +294,32 @@ def _build(
             raise UsageError(say("name", "not run code", repr(name), do))
         model = build_from_callable(name, num_outputs, settings)
     return _finished(name, model, num_outputs, shape, last)
+
+
+# Families that libraries have under names of their own; ours are the reference networks.
+_FAMILIES = {
+    "densenet": "monai:DenseNet121",
+    "resnet": "torchvision:resnet18 or timm:resnet18",
+    "efficientnet": "timm:efficientnet_b0",
+    "vit": "timm:vit_small_patch16_224",
+    "convnext": "timm:convnext_tiny",
+    "mobilenet": "torchvision:mobilenet_v3_small",
+    "vgg": "vgg16 or vgg16_bn",
+}
+
+
+def _elsewhere(name: str) -> str:
+    """Return where a network of another library is to be had, or ""."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    if plain in _OWN:
+        return ""
+    for family, known in _FAMILIES.items():
+        if plain.startswith(family):
+            number = re.sub(r"\D", "", plain)
+            if family == "densenet" and number:
+                known = f"monai:DenseNet{number}"
+            return f"Networks of libraries are named with them: {known}."
+    return ""
 
 
 def _finished(

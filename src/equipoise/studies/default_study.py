@@ -14,6 +14,7 @@ from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.methods import THRESHOLDS, methods_for
 from equipoise.studies.load import load_data
+from equipoise.studies.network_rows import load_rows
 from equipoise.studies.schema import (
     Study,
     TableData,
@@ -25,6 +26,7 @@ from equipoise.studies.schema import (
 
 # Features times labels up to which logistic regressions take seconds.
 _QUICK_TO_FIT = 30_000_000
+SIDE = 32  # pixels, what networks of ours are made for
 # Quick ones that every table can bear.
 DEFAULT_REFERENCES = ("prevalence", "logistic_regression")
 _REFERENCES = {
@@ -48,6 +50,53 @@ def table_data(table: str | Path, described: Mapping[str, Any]) -> TableData:
     return spec
 
 
+def is_images(source: str | Path, image: str | None) -> bool:
+    """Whether a source is images: a folder, or a table of which a column is said to hold paths."""
+    return image is not None or Path(source).is_dir()
+
+
+def image_study(
+    source: str | Path, described: Mapping[str, Any], image: str | None
+) -> tuple[Study, Labels]:
+    """Return the default comparison of images, and their labels.
+
+    Args:
+        source: A folder with a folder of images for each class, or a CSV or Parquet table.
+        described: Of a table: its labels, ids, groups and test table, under the keys of a study.
+        image: Column of paths; None for a folder.
+
+    Raises:
+        UsageError: words of a table beside a folder, or a table without a label.
+        DataError: no images, or other than the words say.
+    """
+    path = Path(source)
+    if path.is_dir():
+        if rest := sorted(set(described) - {"test_path"}):
+            do = "The folders' names are the classes."
+            raise UsageError(say(" and ".join(rest), "not be given for a folder", rest, do))
+        data: dict[str, Any] = {"source": "image_folder"}
+    else:
+        if not {"label", "labels"} & set(described):
+            raise UsageError(
+                say(str(source), hint("come with {label=}"), "none", hint("Name it: {label=y}."))
+            )
+        data = {"source": "images", "image": image}
+    data |= {"path": str(source), "size": SIDE, **described}
+    bare = {"data": data, "model": "resnet32", "arms": ["none"]}
+    labels = load_rows(parse_study(bare, str(source)).files).labels
+    assert labels is not None  # noqa: S101  # a study of rows without labels is refused above
+    chosen = [m.name for m in methods_for(labels.kind) if m.first_choice and m.name != "none"]
+    content = {
+        "title": path.stem,
+        "data": data,
+        "model": "resnet32",
+        "arms": ["none", THRESHOLDS, *chosen],
+        "seeds": 3,
+        "training": {"epochs": 30},
+    }
+    return parse_study(content, str(source)), labels
+
+
 def _require_either(source: Path, described: Mapping[str, Any], do: Message) -> bool:
     """Return whether the source is a study, or raise where words are missing or in vain."""
     if source.suffix not in (".yaml", ".yml"):
@@ -69,18 +118,27 @@ def _require_either(source: Path, described: Mapping[str, Any], do: Message) -> 
 
 
 def study_from(
-    source: Path, described: Mapping[str, Any], assignments: Sequence[str] | None = None
+    source: Path,
+    described: Mapping[str, Any],
+    assignments: Sequence[str] | None = None,
+    *,
+    image: str | None = None,
 ) -> Study:
-    """Return the study of a YAML file, or the default comparison of a feature table.
+    """Return the study of a YAML file, or the default comparison of a feature table or images.
 
     Args:
-        source: A study (.yaml), or a CSV or Parquet table.
+        source: A study (.yaml), a CSV or Parquet table, or a folder of class folders of images.
         described: Of a table: its labels, ids, groups and test table, under the keys of a study.
         assignments: ``a.b=c``, each.
+        image: Of a table: its column of image paths, which makes it one of images.
 
     Raises:
         UsageError: a study that is wrong, or words of a table beside a study, or no label.
     """
+    if is_images(source, image):
+        study, _ = image_study(source, described, image)
+        content = study.model_dump(mode="json", exclude_unset=True)
+        return parse_study(_changed(content, assignments or ()), str(source))
     do = hint("Name the label column: {label=y}, or {labels=A,B,C}.")
     if _require_either(source, described, do):
         return load_study(source, tuple(assignments or ()))
@@ -134,6 +192,55 @@ def _changed(content: dict[str, Any], assignments: Sequence[str]) -> Any:
     for assignment in assignments:
         set_value(content, assignment)
     return yaml.safe_load(yaml.safe_dump(content))
+
+
+def image_template(study: Study, labels: Labels, out: Path) -> str:
+    """Return a study of images as commented YAML; paths are written as seen from its folder."""
+    data = study.data.model_dump(mode="json", exclude_unset=True)
+    for key in ("path", "test_path"):
+        if key in data:
+            data[key] = Path(os.path.relpath(data[key], out.parent)).as_posix()
+    first = [key for key in ("source", "path", "image") if key in data]
+    keys = [*first, *(key for key in data if key not in first)]
+    listed = "\n".join(f"  {key}: {_scalar(data[key])}" for key in keys)
+    arms: list[str] = []
+    for method in methods_for(labels.kind):
+        line = f"  - {method.name:<28}" if method.first_choice else f"  # - {method.name:<26}"
+        arms.insert(0 if method.name == "none" else len(arms), f"{line}# {method.summary}")
+    named = "labels" if labels.kind == "multilabel" else "classes"
+    return f"""\
+# {len(labels)} images, {labels.num_classes} {named}.
+# Run: equipoise compare {out.name} --dry-run   (how long it takes), then without --dry-run
+title: {_scalar(study.title)}
+
+data:
+{listed}
+  # resize: stretch         # or crop, the default; size is the side in pixels after it
+  # mode: grey
+  # on_broken: leave_out    # else a broken file is an error
+
+split:
+  how: stratified           # groups, where given, stay whole
+  val: 0.2                  # redrawn by every seed
+  test: 0.2                 # drawn once, touched once
+
+model: resnet32             # or vgg16_bn, monai:DenseNet121, timm:NAME, module:callable
+augmentation: none          # or cifar, xray, ...: see equipoise.data.Augmentation
+
+arms:
+{chr(10).join(arms)}
+  - {THRESHOLDS:<28}# always compared, listed or not
+
+seeds: 3                    # 5 to look, 10 to claim
+
+training:                   # the same budget for every arm
+  epochs: 30
+  # batch_size: 64
+  # lr: 0.001               # else the network's own recipe; of foreign networks it is measured
+
+# Far less time: the arms as heads on features of a frozen network, instead of `model:`
+# features: {{model: "timm:resnet18", weights: resnet18.safetensors, scale_inputs: imagenet}}
+"""
 
 
 def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) -> str:

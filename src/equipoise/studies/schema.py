@@ -567,7 +567,9 @@ def parse_study(content: Any, name: str = "study", *, verb: Verb = "compare") ->
             what the verb has no use for.
     """
     if not isinstance(content, dict):
-        raise UsageError(say(name, "be a YAML mapping", type(content).__name__))
+        got = f"{type(content).__name__}"
+        do = "A table is described by a study: `equipoise init TABLE` writes one."
+        raise UsageError(say(name, "be a YAML mapping", got, do))
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
