@@ -116,3 +116,8 @@ def one_of(name: str, value: str, known: Sequence[Word]) -> Word:
             return word
     every = ", ".join(f"'{k}'" for k in known)
     raise UsageError(say(name, f"be one of {every}", repr(value), closest(str(value), known)))
+
+
+def in_words(seconds: float) -> str:
+    """Return a time as a person says it."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

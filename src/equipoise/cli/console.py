@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from equipoise.diagnosis import CheckResult
 
 FAILED_FINDING = 4
+_EVERY = 10.0  # seconds between lines of progress
 
 
 def note(text: str) -> None:
@@ -82,9 +84,12 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function that shows (what, done, in all) as a bar; silent when not a terminal."""
+    """Yield a function that shows (what, done, in all): a bar, or lines where no terminal is.
+
+    Lines come every ten seconds at most, so that what is over in less is silent.
+    """
     if not sys.stderr.isatty():
-        yield lambda _what, _done, _total: None
+        yield _lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -95,6 +100,28 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total
         )
+
+
+def _lines() -> Callable[[str, int, int], None]:
+    """Return what tells of progress in plain lines, with the time left at the pace so far."""
+    begun = last = time.monotonic()
+    first: dict[str, tuple[float, int]] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        since, at = first.setdefault(what, (now, done))
+        if now - last < _EVERY:
+            return
+        last = now
+        left = ""
+        if done > at and now > since:
+            from equipoise._core.messages import in_words
+
+            left = f", {in_words((now - since) / (done - at) * (total - done))} left"
+        note(f"{what}: {done:,} of {total:,} after {now - begun:.0f} s{left}")
+
+    return show
 
 
 def findings_lines(findings: Sequence[Finding], spelt: Callable[[str], str] = str) -> list[str]:

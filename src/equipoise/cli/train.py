@@ -44,7 +44,7 @@ def run(
     if dry_run:
         return
     folder = out or Path("equipoise_runs") / study.stem
-    trial = run_training(plan, out=folder, resume=resume)
+    trial = run_training(plan, out=folder, resume=resume, progress=first)
     if not first:
         return
     place = folder / trial.folder_name

@@ -210,7 +210,8 @@ def image_template(study: Study, labels: Labels, out: Path) -> str:
     named = "labels" if labels.kind == "multilabel" else "classes"
     return f"""\
 # {len(labels)} images, {labels.num_classes} {named}.
-# Run: equipoise compare {out.name} --dry-run   (how long it takes), then without --dry-run
+# Plan, with how long it takes: equipoise compare --dry-run {out.name}
+# Run: equipoise compare {out.name}
 title: {_scalar(study.title)}
 
 data:

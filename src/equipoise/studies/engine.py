@@ -167,8 +167,3 @@ class Plan:
 def is_done(folder: Path) -> bool:
     """Return whether a trial's folder is complete: its record is written last."""
     return (folder / "trial.json").is_file()
-
-
-def in_words(seconds: float) -> str:
-    """Return a time as a person says it."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

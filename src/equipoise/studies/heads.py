@@ -15,11 +15,11 @@ import numpy as np
 
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import fingerprint_config
-from equipoise._core.messages import say
+from equipoise._core.messages import in_words, say
 from equipoise.artifacts import Split, Trial
 from equipoise.errors import NoEffectWarning, UsageError
 from equipoise.methods import get_method
-from equipoise.studies.engine import Batch, Plan, Report, in_words, is_done
+from equipoise.studies.engine import Batch, Plan, Report, is_done
 from equipoise.studies.rows import StudyData
 from equipoise.studies.schema import HeadTraining, Job, Study
 

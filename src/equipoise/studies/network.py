@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import torch
 from torch.utils.data import Subset, default_collate
 
 from equipoise._core.identity import as_text
-from equipoise._core.messages import say
+from equipoise._core.messages import in_words, say
 from equipoise.artifacts import Finding, Labels, Split, Trial
 from equipoise.artifacts.finding import load_findings
 from equipoise.audit import check_model
@@ -25,7 +26,7 @@ from equipoise.data import Augmentation
 from equipoise.diagnosis import diagnose
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
-from equipoise.studies.engine import Batch, Plan, Report, in_words, using_threads
+from equipoise.studies.engine import Batch, Plan, Report, using_threads
 from equipoise.studies.measured import with_rate
 from equipoise.studies.network_model import Scales, input_scales, network_maker
 from equipoise.studies.network_rows import TrainRows, load_rows
@@ -363,7 +364,9 @@ class Networks:
         """Train one network, or go on with it where it was stopped."""
         (job,) = batch.jobs
         plan_of_job = self._plans.pop(job, None) or self._planned(job)
-        named(job, run_training, plan_of_job, out=root, progress=False)
+        # In a terminal one line lives, and it is the study's; elsewhere each epoch has a line.
+        told = report is not None and not sys.stderr.isatty()
+        named(job, run_training, plan_of_job, out=root, progress=told)
         return 1
 
     def score(self, job: Job, trial: Trial, source: Path, root: Path) -> None:

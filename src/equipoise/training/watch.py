@@ -18,7 +18,7 @@ import lightning.pytorch as pl
 import numpy as np
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from equipoise._core.messages import one_of
+from equipoise._core.messages import in_words, one_of
 from equipoise.artifacts import Finding, Labels
 from equipoise.artifacts.finding import load_findings, save_findings
 from equipoise.diagnosis import check_history
@@ -60,6 +60,7 @@ class Progress(pl.Callback):
         self._rarest: str | None = None
         self._judged = ""
         self._looked = 0.0
+        self._begun: tuple[float, int] | None = None
 
     def write(self, text: str) -> None:
         """Write a line of its own beside the live one."""
@@ -72,6 +73,7 @@ class Progress(pl.Callback):
             return
         truth, split = pl_module.run_data.truth, pl_module.run_data.split
         self._rarest = rarest_label(truth[split.train], truth[split.val])
+        self._begun = time.monotonic(), trainer.current_epoch
         if sys.stderr.isatty():
             self.bar = tqdm(
                 total=int(trainer.estimated_stepping_batches),
@@ -112,8 +114,19 @@ class Progress(pl.Callback):
         self.write(
             f"{self.stage}: epoch {_place(trainer)}, loss {row['loss']:.4g}, "
             f"validation loss {row['val_loss']:.4g}, {self._judged}, "
-            f"learning rate {row['lr']:.2g}"
+            f"learning rate {row['lr']:.2g}{self._left(trainer)}"
         )
+
+    def _left(self, trainer: pl.Trainer) -> str:
+        """Return how long the rest takes at the pace so far."""
+        if self._begun is None:
+            return ""
+        since, first = self._begun
+        done, whole = trainer.current_epoch + 1, int(trainer.max_epochs or 0)
+        if done >= whole:
+            return ""
+        seconds = (time.monotonic() - since) / max(done - first, 1) * (whole - done)
+        return f", {in_words(seconds)} left"
 
     def _judge(self, module: RemedyModule) -> str:
         record, truth = module.record, module.run_data.truth

@@ -25,7 +25,7 @@ N = 60
 SPLIT = Split.from_parts(np.arange(40), np.arange(40, N), [], n_rows=N, seed=0, method="hand")
 LINE = re.compile(
     r"training: epoch (\d)/(\d), loss ([\d.]+), validation loss ([\d.]+), "
-    r"(macro AP|balanced accuracy) ([\d.]+), recall of (\w+) ([\d.]+), learning rate ([\d.e-]+)"
+    r"(macro AP|balanced accuracy) ([\d.]+), recall of (\w+) ([\d.]+), learning rate ([\d.e-]+)(?:, \d+ s left)?"
 )
 
 
@@ -205,3 +205,10 @@ def test_recalls_at_the_default_cut() -> None:
     values = default_recalls(np.array([[1.0, 1, 1], [-1, 1, 0]]), labels)
     assert values[:1] + values[2:] == [0.5, 0.0]
     assert np.isnan(values[1])
+
+
+def test_lines_say_how_long_the_rest_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    train(progress=True)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "epoch" in line]
+    assert all(re.search(r", \d+ s left$", line) for line in lines[:2])
+    assert "left" not in lines[2]
