@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Self, TypeVar
@@ -107,6 +108,45 @@ def listed(items: Sequence[object], most: int = 5, mark: str = ", ") -> str:
     """
     rest = len(items) - most
     return mark.join(str(i) for i in items[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for several columns: ``topic_*``, ``q?`` or ``q1..q9``."""
+    return any(mark in name for mark in "*?") or ".." in name
+
+
+def expand_columns(argument: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the columns that names, patterns and ranges stand for, in the order of the table.
+
+    A name that is a column is that column, whatever it looks like.
+
+    Args:
+        argument: What they were given as, in messages.
+        wanted: "A", "topic_*", or "q1..q9" for all columns from one to the other.
+        known: The columns of the table.
+
+    Raises:
+        UsageError: a pattern that matches nothing, or a range whose ends are no columns in order.
+
+    Example:
+        >>> expand_columns("labels", ["id", "q2..q4", "t_*"], ["id", "q1", "q2", "q3", "q4", "t_a"])
+        ['id', 'q2', 'q3', 'q4', 't_a']
+    """
+    found: list[str] = []
+    for name in wanted:
+        if name in known or not is_pattern(name):
+            found.append(name)
+            continue
+        first, dots, last = name.partition("..")
+        if dots and first in known and last in known:
+            part = list(known[known.index(first) : known.index(last) + 1])
+        else:
+            part = [column for column in known if fnmatch.fnmatchcase(column, name)]
+        if not part:
+            shown = f"none of {len(known)} columns: {listed(list(known), 10)}"
+            raise UsageError(say(argument, f"match columns with '{name}'", shown))
+        found += [column for column in part if column not in found]
+    return found
 
 
 def one_of(name: str, value: str, known: Sequence[Word]) -> Word:

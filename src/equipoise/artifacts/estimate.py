@@ -9,6 +9,9 @@ from typing import Any
 
 from equipoise.artifacts._io import to_float
 
+# With fewer positives an interval is wide and rough, and a number is read with care.
+FEW = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from equipoise._core.text import table
 from equipoise.artifacts._io import plain, read_json, reading, write_json
-from equipoise.artifacts.estimate import Estimate
+from equipoise.artifacts.estimate import FEW, Estimate
 from equipoise.artifacts.labels import Kind
 
 _SCHEMA, _VERSION = "equipoise.Evaluation", 1
@@ -63,6 +64,18 @@ class Evaluation:
         seen = {n: row[metric] for n, row in self.per_label.items() if not row[metric].is_missing}
         return min(seen.items(), key=lambda item: item[1].value) if seen else None
 
+    def text(self, everything: bool = False, *, more: str = "text(everything=True)") -> str:
+        """Return what matters as text: headline, labels (the rarest 30), groups, overlap.
+
+        Args:
+            everything: Every metric and every label.
+            more: How to see all, in words.
+        """
+        return _text(self, everything, more)
+
+    def __str__(self) -> str:
+        return self.text()
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
         body: dict[str, Any] = plain(
@@ -104,3 +117,111 @@ class Evaluation:
         body = read_json(path, _SCHEMA, _VERSION)
         with reading(path, _SCHEMA):
             return cls.from_dict(body)
+
+
+FIRST = ("prevalence", "ap", "auroc", "precision", "recall", "f1")
+SECTIONS = {
+    "Region": ("partial_auroc", "recall_at_fpr", "precision_at_top"),
+    "Decisions": ("specificity", "balanced_accuracy", "mcc", "flagged"),
+    "Probabilities": ("log_loss", "brier", "brier_skill", "brier_positives", "brier_negatives"),
+    "Calibration": ("calibration_ratio", "calibration_slope", "calibration_intercept"),
+    "Worth": ("expected_cost", "net_benefit", "net_benefit_all"),
+}
+# Longer tables show the rarest labels only.
+MOST_LABELS = 30
+
+
+def _text(found: Evaluation, everything: bool, more: str) -> str:
+    """Return an evaluation in words and tables, headline first.
+
+    Args:
+        found: What is shown.
+        everything: Every metric and label.
+        more: How to see the labels that are left out.
+    """
+    names = list(found.names)
+    if not everything and len(names) > MOST_LABELS:
+        names = sorted(names, key=lambda n: found.per_label[n]["prevalence"].value)[:MOST_LABELS]
+    lines = [*_headline(found), "", _labels(found, names, FIRST)]
+    if len(names) < len(found.names):
+        lines.append(f"the {len(names)} rarest of {len(found.names)} labels; all of them: {more}")
+    few = [n for n in found.names if 0 < (found.per_label[n]["auroc"].n_positive or 0) < FEW]
+    if few:
+        lines.append(f"fewer than {FEW} positives, read with care: {', '.join(few)}")
+    if everything:
+        for title, metrics in SECTIONS.items():
+            known = [m for m in metrics if m in found.per_label[names[0]]]
+            if known:
+                lines += ["", _title(title, found), _labels(found, names, known)]
+        counts = [[n, *(str(found.counts[n][k]) for k in ("tp", "fp", "fn", "tn"))] for n in names]
+        lines += ["", "Counts", table(["label", "tp", "fp", "fn", "tn"], counts)]
+    if found.groups:
+        lines += ["", _groups(found)]
+    for title, rows in _by(found):
+        lines += ["", _block(title, rows)]
+    return "\n".join([*lines, "", _rests_on(found)])
+
+
+def _title(title: str, found: Evaluation) -> str:
+    """Return the title of a section, with what its metrics were asked at."""
+    asked = found.evaluated_on.get("settings", {})
+    if title == "Region":
+        rate, share = asked["max_fpr"], asked["top_fraction"]
+        return f"Region: false positive rate up to {rate:g}, the top {share:.3g} of rows"
+    if title == "Worth" and "break_even" in asked:
+        points = sorted({f"{t:.3g}" for t in asked["break_even"]})
+        return f"Worth: net benefit at a probability of {', '.join(points)}; all = flag everybody"
+    return title
+
+
+def _groups(found: Evaluation) -> str:
+    """Return the macro averages of head, medium and tail: and the labels in them."""
+    held = found.evaluated_on["group_labels"]
+    body = [[group, str(held[group]), *(_cell(row[m]) for m in FIRST[1:])]
+            for group, row in found.groups.items()]  # fmt: skip
+    return table(["by frequency in training", "labels", *FIRST[1:]], body)
+
+
+def _headline(found: Evaluation) -> list[str]:
+    macro = found.overall["macro"]
+    lines = [f"macro AP {macro['ap']}   macro AUROC {macro['auroc']}   macro F1 {macro['f1']}"]
+    for level, row in found.overall.items():
+        if level != "macro":
+            numbers = "   ".join(f"{m.replace('_', ' ')} {e}" for m, e in row.items())
+            lines.append(f"{level}: {numbers}")
+    missing = "; ".join(f"{n}: {why}" for n, why in found.not_evaluable.items())
+    over = f"macro AP over {found.n_evaluable['ap']} of {len(found.names)} labels"
+    lines.append(over + (f" ({missing})" if missing else ""))
+    worst = found.worst("ap")
+    if worst is not None:
+        lines.append(f"lowest AP: {worst[0]} {worst[1]}")
+    return lines
+
+
+def _labels(found: Evaluation, names: Sequence[str], metrics: Sequence[str]) -> str:
+    rows = [[n, *(_cell(found.per_label[n][m]) for m in metrics)] for n in names]
+    macro = found.overall["macro"]
+    rows.append(["macro", *(_cell(macro[m]) if m in macro else "" for m in metrics)])
+    return table(["label", *(m.replace("_", " ") for m in metrics)], rows)
+
+
+def _cell(estimate: Estimate) -> str:
+    return f"- ({estimate.reason})" if estimate.is_missing else str(estimate)
+
+
+def _by(found: Evaluation) -> list[tuple[str, Mapping[str, Mapping[str, Estimate]]]]:
+    return [("by " + what.replace("_", " "), rows) for what, rows in found.by.items()]
+
+
+def _block(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:
+    metrics = [m for m in next(iter(rows.values())) if m in PRINTED]
+    body = [[name, str(row[metrics[0]].n), *(_cell(row[m]) for m in metrics)]
+            for name, row in rows.items()]  # fmt: skip
+    return table([title, "rows", *(m.replace("_", " ") for m in metrics)], body)
+
+
+PRINTED = ("ap", "auroc", "precision", "recall", "f1", "samples_f1", "exact_match")
+
+
+def _rests_on(found: Evaluation) -> str:
+    return f"{found.n_rows} rows; overlap with the rows it was tuned on: {found.overlap}"

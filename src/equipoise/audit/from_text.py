@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import sys
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 import yaml
 from torch import nn
 
+from equipoise._core.foreign import import_named
 from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Kind, Labels
@@ -27,7 +27,14 @@ _TABLES = (".csv", ".tsv", ".parquet", ".pq", ".npy", ".npz")
 
 
 def read_settings(texts: Sequence[str]) -> dict[str, Any]:
-    """Return ``{"alpha": [1.0, 2.0]}`` for ``["alpha=[1, 2]"]``; values are YAML."""
+    """Return ``{"alpha": [1.0, 2.0]}`` for ``["alpha=[1, 2]"]``; values are YAML.
+
+    Numbers with commas between them are a list, with or without brackets.
+
+    Example:
+        >>> read_settings(["alpha=10.79,2.45", "gamma=2"])
+        {'alpha': [10.79, 2.45], 'gamma': 2}
+    """
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -35,14 +42,17 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
             do = "Write alpha=[1.0,2.0] or gamma=1.5."
             raise UsageError(say("arg", "be NAME=VALUE", repr(text), do))
         try:
-            found[name.strip()] = yaml.safe_load(value)
+            listed = re.fullmatch(r"\s*[-+.\deE]+(\s*,\s*[-+.\deE]+)+\s*", value)
+            found[name.strip()] = yaml.safe_load(f"[{value}]" if listed else value)
         except yaml.YAMLError as error:
             raise UsageError(say("arg", "hold a YAML value", repr(text))) from error
     return found
 
 
 def load_object(path: str, what: str = "loss or sampler") -> tuple[Any, str]:
-    """Import ``module:name``, the current folder included, and return it with its name.
+    """Import ``module:name`` or ``file.py:name``, and return it with its name.
+
+    The current folder counts.
 
     Args:
         path: Module and name.
@@ -51,15 +61,12 @@ def load_object(path: str, what: str = "loss or sampler") -> tuple[Any, str]:
     Raises:
         UsageError: nothing of that name.
     """
-    module, _, name = path.partition(":")
+    module, _, name = path.rpartition(":")
     if not module or not name:
         raise UsageError(say(what, "be given as module:name", repr(path)))
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        return getattr(import_module(module), name), name
-    except (ImportError, AttributeError) as error:
+        return import_named(path)[1], name
+    except (ImportError, AttributeError, ValueError) as error:
         do = "It is imported from the current folder or an installed package."
         raise UsageError(say(what, "exist", f"{path!r} ({error})", do)) from error
 

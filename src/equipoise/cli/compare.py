@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.text import table
 from equipoise.cli import options as o
-from equipoise.cli.console import note, print_json, progress, table
-from equipoise.cli.lines import comparison_lines, short_findings
+from equipoise.cli.console import note, print_json, progress
+from equipoise.cli.lines import short_findings
 from equipoise.cli.options import LabelOptions, with_groups
 
 EXAMPLE = (
@@ -69,5 +70,5 @@ def run(
         verdicts = {a.method: a.gain.verdict if a.gain else "baseline" for a in result.arms}
         print_json({"recommended": result.recommended, "report": path, "arms": verdicts})
     else:
-        typer.echo("\n".join([*comparison_lines(result), f"Report: {path}"]))
+        typer.echo(f"{result}\nReport: {path}")
     return None

@@ -11,7 +11,6 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress
-from equipoise.cli.lines import comparison_lines
 
 EXAMPLE = "Example: equipoise demo --out demo"
 RECIPES = ("digits_four_labels", "digits_long_tail")
@@ -46,7 +45,7 @@ def run(
         spent = time.perf_counter() - started
         note(f"{outcome.trained} trials trained, {outcome.reused} re-used, {spent:.0f} s")
         if not as_json:
-            typer.echo("\n".join(["", *comparison_lines(outcome.comparison), ""]))
+            typer.echo(f"\n{outcome.comparison}\n")
     path = write_report(comparisons, findings, path=out / "report.html")
     if as_json:
         print_json({"report": path, "recommended": [c.recommended for c in comparisons]})

@@ -60,6 +60,7 @@ EXAMPLE = "Example: equipoise diagnose --positives A=19000,B=65000,C=38000,D=105
 @with_groups
 def run(
     *,
+    context: typer.Context,
     table: Table = None,
     columns: LabelOptions,
     positives: Positives = None,
@@ -74,7 +75,6 @@ def run(
     fail: o.FailOn = None,
 ) -> None:
     """Say what is odd about labels, scores, splits, logs or a set-up, and what to do."""
-    from equipoise.cli.main import app, options_of, spell
     from equipoise.diagnosis import explain as page, run_checks
     from equipoise.io.scores import counts_from_text
     from equipoise.studies.diagnosing import read_material, write_results
@@ -92,8 +92,7 @@ def run(
     )
     results = run_checks(material, ignore=split_list(ignore) or ())
     if form == "text" and not as_json:
-        own = options_of(app, "diagnose")
-        typer.echo("\n".join(results_lines(results, every, lambda text: spell(text, own))))
+        typer.echo("\n".join(results_lines(results, every, context.obj or str)))
     else:
         text = write_results(results, "json" if as_json else form, str(table or "counts"), out)
         typer.echo(text if text is not None else f"Written: {out}")

@@ -9,7 +9,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, note, print_json
-from equipoise.cli.lines import decided_lines, draw_figure, evaluation_lines, parted_lines
+from equipoise.cli.lines import decided_lines, draw_figure, parted_lines
 from equipoise.cli.options import ScoreOptions, with_groups
 
 EXAMPLE = "Example: equipoise evaluate rule.json test.parquet"
@@ -67,7 +67,7 @@ def run(
         print_json(result.to_dict() | {"findings": [f.to_dict() for f in findings],
                                        "decided": decided, "expected": expected})  # fmt: skip
     else:
-        typer.echo("\n".join(evaluation_lines(result, everything)))
+        typer.echo(result.text(everything, more="--all"))
         typer.echo("\n" + decided_lines(loaded, *shares))
         note("\n".join(findings_lines(findings)))
     fail_on(findings, fail)

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise._core.messages import listed
-from equipoise.cli.console import findings_lines, table
+from equipoise._core.text import table
+from equipoise.cli.console import findings_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from equipoise.artifacts import (
-        Comparison,
         DecisionRule,
-        Estimate,
-        Evaluation,
         Finding,
         Scores,
         Trial,
@@ -191,71 +189,6 @@ def mined_dict(mined: Mined, review: Review | None) -> dict[str, Any]:
     }
 
 
-FEW_LABELS = 6
-
-
-def _number(estimate: Estimate) -> str:
-    return "-" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
-
-
-def comparison_lines(comparison: Comparison) -> list[str]:
-    """Return the verdict table and the two sentences, at most 30 lines."""
-    short = "AP" if comparison.primary == "macro_ap" else "primary"
-    head = [
-        "arm",
-        "macro AP",
-        "AUROC",
-        "default",
-        "tuned",
-        "log loss",
-        f"d {short} [95 %]",
-        "verdict",
-    ]
-    rows = []
-    for arm in comparison.arms:
-        record, gain = arm.record, arm.gain
-        same = arm.method == f"{comparison.baseline} + thresholds"
-        difference = "" if gain is None else ("same model" if same else _signed(gain.primary))
-        columns = ("macro_ap", "macro_auroc", "default", "tuned", "log_loss_calibrated")
-        numbers = [_number(record[k]) for k in columns]
-        rows.append([arm.method, *numbers, difference, arm.verdict])
-    explained = (
-        f"default, tuned: {comparison.rule_metric} at 0.5 or argmax, and with the rule tuned on "
-        f"validation rows; {comparison.arms[0].n_seeds} seeds; intervals are Holm-adjusted"
-    )
-    doubts = [f"{f.code}: {f.message}" for f in comparison.findings]
-    lines = [comparison.title, *doubts, table(head, rows), explained]
-    if comparison.kind == "multilabel" and len(comparison.names) <= FEW_LABELS:
-        lines += ["", *_decision_lines(comparison), ""]
-    return [*lines, *comparison.summary]
-
-
-def _decision_lines(comparison: Comparison) -> list[str]:
-    """Return recall and the share of rows flagged per label at the default rule."""
-    names = comparison.names
-    rows = []
-    for arm in comparison.arms:
-        pairs = [(arm.recall[n][0], arm.flagged[n][0]) for n in names]
-        rows.append([arm.method, *(f"{r:.2f} ({100 * f:4.1f} %)" for r, f in pairs)])
-    truth = comparison.arms[0].flagged
-    rows.append(["share positive", *(f"({100 * truth[n][2]:4.1f} %)" for n in names)])
-    return [table(["recall (flagged) at 0.5", *names], rows)]
-
-
-def _signed(estimate: Estimate) -> str:
-    if math.isnan(estimate.low):
-        return f"{estimate.value:+.3f}"
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
-
-
-FIRST = ("prevalence", "ap", "auroc", "precision", "recall", "f1")
-SECTIONS = {
-    "Region": ("partial_auroc", "recall_at_fpr", "precision_at_top"),
-    "Decisions": ("specificity", "balanced_accuracy", "mcc", "flagged"),
-    "Probabilities": ("log_loss", "brier", "brier_skill", "brier_positives", "brier_negatives"),
-    "Calibration": ("calibration_ratio", "calibration_slope", "calibration_intercept"),
-    "Worth": ("expected_cost", "net_benefit", "net_benefit_all"),
-}
 # Longer tables show the rarest labels only; --all and --json hold every one.
 MOST_LABELS = 30
 
@@ -295,95 +228,3 @@ def draw_figure(path: Path | None, rule: DecisionRule, scores: Scores) -> None:
 
     seen = count_confusions(rule, scores)
     draw_confusion(path, seen.truth, seen.said, seen.counts)
-
-
-def evaluation_lines(found: Evaluation, everything: bool) -> list[str]:
-    """Return the printed evaluation, headline first."""
-    from equipoise.metrics.intervals import FEW
-
-    names = list(found.names)
-    if not everything and len(names) > MOST_LABELS:
-        names = sorted(names, key=lambda n: found.per_label[n]["prevalence"].value)[:MOST_LABELS]
-    lines = [*_headline(found), "", _labels(found, names, FIRST)]
-    if len(names) < len(found.names):
-        lines.append(f"the {len(names)} rarest of {len(found.names)} labels; all of them: --all")
-    few = [n for n in found.names if 0 < (found.per_label[n]["auroc"].n_positive or 0) < FEW]
-    if few:
-        lines.append(f"fewer than {FEW} positives, read with care: {', '.join(few)}")
-    if everything:
-        for title, metrics in SECTIONS.items():
-            known = [m for m in metrics if m in found.per_label[names[0]]]
-            if known:
-                lines += ["", _title(title, found), _labels(found, names, known)]
-        counts = [[n, *(str(found.counts[n][k]) for k in ("tp", "fp", "fn", "tn"))] for n in names]
-        lines += ["", "Counts", table(["label", "tp", "fp", "fn", "tn"], counts)]
-    if found.groups:
-        lines += ["", _groups(found)]
-    for title, rows in _by(found):
-        lines += ["", _block(title, rows)]
-    return [*lines, "", _rests_on(found)]
-
-
-def _title(title: str, found: Evaluation) -> str:
-    """Return the title of a section, with what its metrics were asked at."""
-    asked = found.evaluated_on.get("settings", {})
-    if title == "Region":
-        rate, share = asked["max_fpr"], asked["top_fraction"]
-        return f"Region: false positive rate up to {rate:g}, the top {share:.3g} of rows"
-    if title == "Worth" and "break_even" in asked:
-        points = sorted({f"{t:.3g}" for t in asked["break_even"]})
-        return f"Worth: net benefit at a probability of {', '.join(points)}; all = flag everybody"
-    return title
-
-
-def _groups(found: Evaluation) -> str:
-    """Return the macro averages of head, medium and tail: and the labels in them."""
-    held = found.evaluated_on["group_labels"]
-    body = [[group, str(held[group]), *(_cell(row[m]) for m in FIRST[1:])]
-            for group, row in found.groups.items()]  # fmt: skip
-    return table(["by frequency in training", "labels", *FIRST[1:]], body)
-
-
-def _headline(found: Evaluation) -> list[str]:
-    macro = found.overall["macro"]
-    lines = [f"macro AP {macro['ap']}   macro AUROC {macro['auroc']}   macro F1 {macro['f1']}"]
-    for level, row in found.overall.items():
-        if level != "macro":
-            numbers = "   ".join(f"{m.replace('_', ' ')} {e}" for m, e in row.items())
-            lines.append(f"{level}: {numbers}")
-    missing = "; ".join(f"{n}: {why}" for n, why in found.not_evaluable.items())
-    over = f"macro AP over {found.n_evaluable['ap']} of {len(found.names)} labels"
-    lines.append(over + (f" ({missing})" if missing else ""))
-    worst = found.worst("ap")
-    if worst is not None:
-        lines.append(f"lowest AP: {worst[0]} {worst[1]}")
-    return lines
-
-
-def _labels(found: Evaluation, names: Sequence[str], metrics: Sequence[str]) -> str:
-    rows = [[n, *(_cell(found.per_label[n][m]) for m in metrics)] for n in names]
-    macro = found.overall["macro"]
-    rows.append(["macro", *(_cell(macro[m]) if m in macro else "" for m in metrics)])
-    return table(["label", *(m.replace("_", " ") for m in metrics)], rows)
-
-
-def _cell(estimate: Estimate) -> str:
-    return f"- ({estimate.reason})" if estimate.is_missing else str(estimate)
-
-
-def _by(found: Evaluation) -> list[tuple[str, Mapping[str, Mapping[str, Estimate]]]]:
-    return [("by " + what.replace("_", " "), rows) for what, rows in found.by.items()]
-
-
-def _block(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:
-    metrics = [m for m in next(iter(rows.values())) if m in PRINTED]
-    body = [[name, str(row[metrics[0]].n), *(_cell(row[m]) for m in metrics)]
-            for name, row in rows.items()]  # fmt: skip
-    return table([title, "rows", *(m.replace("_", " ") for m in metrics)], body)
-
-
-PRINTED = ("ap", "auroc", "precision", "recall", "f1", "samples_f1", "exact_match")
-
-
-def _rests_on(found: Evaluation) -> str:
-    return f"{found.n_rows} rows; overlap with the rows it was tuned on: {found.overlap}"

@@ -159,7 +159,10 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _notes(app, verb)
-            code = _command(app)(arguments, standalone_mode=False, prog_name="equipoise")
+            code = _command(app)(
+                arguments, standalone_mode=False, prog_name="equipoise",
+                obj=lambda text: spell(text, options_of(app, verb)),
+            )  # fmt: skip
     except EquipoiseError as error:
         return _stop(spell(_said(error), options_of(app, verb)), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):

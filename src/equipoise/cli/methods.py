@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from equipoise._core.messages import one_of
+from equipoise._core.text import text_table
 from equipoise.cli import options as o
-from equipoise.cli.console import print_json, text_table
+from equipoise.cli.console import print_json
 
 EXAMPLE = "Example: equipoise methods --kind multilabel"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast, get_type_hints
 
 import typer
 
+from equipoise._core.messages import expand_columns, is_pattern
 from equipoise.cli.console import kind_of, split_list
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ LabelColumn = Annotated[
     str | None, typer.Option("--label", help="One column: a class, or several labels as A|D.")
 ]
 LabelColumns = Annotated[
-    str | None, typer.Option("--labels", help="One column per label, as A,B,C: 0, 1, -1 unknown.")
+    str | None, typer.Option("--labels", help="One column per label: A,B,C or 'topic_*' or q1..q9.")
 ]
 Delimiter = Annotated[str, typer.Option(help="Between the labels of a --label column.")]
 Positive = Annotated[
@@ -170,6 +171,11 @@ def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
             name: group(**{f.name: given.pop(f.name) for f in fields(group)})
             for name, group in groups.items()
         }
+        tables = (given.get(name) for name in ("table", "source", "scores"))
+        table = next((path for path in tables if isinstance(path, Path)), None)
+        for name, record in made.items():
+            if isinstance(record, ColumnOptions) and table is not None:
+                made[name] = record.of_table(table)
         return verb(**made, **given)
 
     run.__doc__ = verb.__doc__
@@ -211,6 +217,16 @@ class ColumnOptions(CodingOptions, _Places):
 
     Fields of the last base come first, and so do their options in the help.
     """
+
+    def of_table(self, table: Path) -> Self:
+        """Return the same with ``topic_*`` and ``q1..q9`` as the columns of a table."""
+        wanted = split_list(self.labels) or []
+        if not any(is_pattern(name) for name in wanted) or not table.is_file():
+            return self
+        from equipoise.io.tables import read_table
+
+        columns = expand_columns("labels", wanted, read_table(table).columns)
+        return replace(self, labels=",".join(columns))
 
     @property
     def named(self) -> list[str | None]:

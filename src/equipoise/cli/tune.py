@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from equipoise._core.text import table
 from equipoise.cli import options as o
-from equipoise.cli.console import fail_on, findings_lines, note, print_json, table
+from equipoise.cli.console import fail_on, findings_lines, note, print_json
 from equipoise.cli.objective import ObjectiveOptions, in_names_order, parse_target
 from equipoise.cli.options import ScoreOptions, with_groups
 

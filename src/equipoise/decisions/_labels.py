@@ -13,6 +13,7 @@ from equipoise._core.arrays import Floats
 from equipoise._core.logistic import expit
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Labels, Scores
+from equipoise.artifacts.estimate import FEW
 from equipoise.artifacts.rule import choose
 from equipoise.artifacts.scores import default_flags
 from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
@@ -30,7 +31,6 @@ from equipoise.decisions.objectives import (
 )
 from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
 from equipoise.decisions.thresholds import Cut, sorted_cut
-from equipoise.metrics.intervals import FEW
 from equipoise.metrics.sweep import Sweep, halfway
 
 # A flood of flags, and a claim that other folds do not confirm.

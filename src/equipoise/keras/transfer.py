@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from equipoise.labels.loss_settings import prior_bias
 
 def prepare_transfer(
     model: Any,
-    frozen: Iterable[str | Any],
+    frozen: Any,
     labels: Labels | None = None,
     *,
     smoothing: float = 1.0,
@@ -29,8 +28,8 @@ def prepare_transfer(
 
     Args:
         model: A built Keras model; changed in place.
-        frozen: Layers, or names of layers, to freeze; all other layers are unfrozen, batch norm
-            excepted.
+        frozen: What to freeze: a layer, a model inside (or one whose outputs this one was built
+            on), a name, or several of them; all other layers are unfrozen, batch norm excepted.
         labels: Of the training rows alone; None leaves the bias of the last layer as it is.
         smoothing: Added to the counts of either side; keeps empty labels finite.
 
@@ -59,7 +58,13 @@ def prepare_transfer(
         raise UsageError(say("model", "be built", "no weights yet", do))
     layers = {layer.name: layer for layer in _leaves(model)}
     outer = {layer.name: layer for layer in model.layers}
-    named = [part if isinstance(part, str) else part.name for part in frozen]
+    named: list[str] = []
+    for part in [frozen] if isinstance(frozen, (str, keras.layers.Layer)) else frozen:
+        if isinstance(part, keras.Model) and part.name not in outer:
+            # Built on by its outputs: its layers are in this model, and it is not.
+            named += [layer.name for layer in _leaves(part)]
+        else:
+            named.append(part if isinstance(part, str) else part.name)
     for name in named:
         if name not in layers and name not in outer:
             raise UsageError(say("frozen", "name layers", repr(name), closest(name, layers)))

@@ -15,6 +15,7 @@ from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.messages import one_of, say
 from equipoise._core.rng import generator
 from equipoise.artifacts import Estimate
+from equipoise.artifacts.estimate import FEW
 from equipoise.errors import DataError
 from equipoise.metrics.influence import Influence
 from equipoise.metrics.ranks import Ranks
@@ -151,7 +152,6 @@ EDGES: dict[Scale, tuple[float, float]] = {
     "identity": (-math.inf, math.inf),
 }
 Way = Literal["boyd", "bootstrap", "influence"]
-FEW = 10
 ENOUGH = 50
 # Above this the intervals of influence values cover as well as resampling does.
 MANY = 200

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from equipoise._core.foreign import import_named
 from equipoise._core.messages import closest, hint, one_of, say
 from equipoise.errors import DataError, MissingExtraError, UsageError
 from equipoise.models._torch import cuda_devices
@@ -46,7 +46,7 @@ def build_from_library(
 
 
 def build_from_callable(path: str, num_outputs: int, settings: Mapping[str, Any]) -> nn.Module:
-    """Import ``module:callable``, the current folder included, and call it.
+    """Import ``module:callable`` or ``file.py:callable``, and call it; the current folder counts.
 
     The number of outputs is handed over under the first of the names ``num_outputs``,
     ``num_classes``, ``out_channels`` and ``n_classes`` that it takes.
@@ -54,12 +54,8 @@ def build_from_callable(path: str, num_outputs: int, settings: Mapping[str, Any]
     Raises:
         UsageError: nothing of that name, or it does not return a module.
     """
-    module, _, name = path.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        make = getattr(import_module(module), name)
+        _, make = import_named(path)
     except (ImportError, RuntimeError, AttributeError, ValueError) as error:
         do = "It is imported from the current folder or an installed package."
         raise UsageError(say("name", "exist", f"{path!r} ({error})", do)) from error

@@ -20,8 +20,8 @@ from equipoise.artifacts import (
     Scores,
     Trial,
 )
+from equipoise.artifacts.estimate import FEW
 from equipoise.metrics import average_precision
-from equipoise.metrics.intervals import FEW
 
 _EXACT = {
     "exact": "its effect on the probabilities is undone exactly",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from equipoise._core.fingerprint import digest
+from equipoise._core.foreign import import_named
 from equipoise._core.messages import say
 from equipoise.artifacts import Split, Trial
 from equipoise.audit.from_text import load_object
@@ -38,7 +38,7 @@ def code_of(arm: StudyArm) -> str | None:
     if arm.method in REFERENCES:
         return None
     load_object(arm.method, f"arm {arm.label}")
-    module = sys.modules[arm.method.partition(":")[0]]
+    module, _ = import_named(arm.method)
     try:
         return digest(inspect.getsource(module))[:16]
     except (OSError, TypeError):

@@ -10,19 +10,14 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from equipoise._core.files import write_text
 from equipoise.studies.engine import using_threads
-from equipoise.studies.schema import RECIPES, Job, Setting, Study, StudyArm
-
-if TYPE_CHECKING:
-    from equipoise.studies.network_rows import TrainRows
+from equipoise.studies.schema import Study
 
 Found = TypeVar("Found", int, float)
 FILE = "measured.json"
-RATES = (1e-4, 3e-4, 1e-3, 3e-3)
-_STEPS, _LAST = 12, 3
 _GAIN = 0.8  # one thread must be so much faster than several before it is preferred
 
 
@@ -86,47 +81,3 @@ def _seconds(threads: int) -> float:
                 torch.relu(x @ weight).square().mean().backward()  # type: ignore[no-untyped-call]
             seconds = time.perf_counter() - begun
     return seconds
-
-
-def with_rate(study: Study, rows: TrainRows, place: Path | None, allow_code: bool) -> Study:
-    """Return the study with a learning rate where it names none for a network that is not ours.
-
-    A dozen steps of the untreated network at each of four rates; the one with the least loss at
-    their end is taken. Networks of ours have a recipe, and a rate that is given or tuned is used.
-    """
-    model = study.model
-    if model is None or model.name in RECIPES or "lr" in study.training or study.tuning.lr:
-        return study
-    usual = study.options.lr
-    rate = kept(place, "lr", usual, lambda: _best_rate(study, rows, allow_code))
-    return study.model_copy(update={"training": {**study.training, "lr": rate}})
-
-
-def _best_rate(study: Study, rows: TrainRows, allow_code: bool) -> float:
-    import torch
-
-    from equipoise.studies.network import as_study_data, first_batch, plan_job, start
-    from equipoise.studies.rows import splitter
-
-    data = as_study_data(rows)
-    split = splitter(study.split, data)[1](0)
-    losses = {}
-    for rate in RATES:
-        job = Job(StudyArm(method="none"), 0, Setting(rate, study.rates[1], {}))
-        plan = plan_job(study, job, rows, data.labels, split, threads=None, allow_code=allow_code)
-        network, size = start(plan).train(), plan.options.batch_size
-        optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
-        seen = []
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            for step in range(_STEPS):
-                x, target = first_batch(plan, size, step * size)
-                loss = plan.remedy.loss(network(x), target)
-                optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-                optimizer.step()
-                seen.append(float(loss.detach()))
-        last = sum(seen[-_LAST:])
-        losses[rate] = last if last == last else float("inf")
-    return min(losses, key=lambda rate: losses[rate])

@@ -27,18 +27,29 @@ from equipoise.diagnosis import diagnose
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.engine import Batch, Plan, Report, using_threads
-from equipoise.studies.measured import with_rate
+from equipoise.studies.measured import kept
 from equipoise.studies.network_model import Scales, input_scales, network_maker
 from equipoise.studies.network_rows import TrainRows, load_rows
 from equipoise.studies.predict import choose_device, load_network, run_network, to_device
 from equipoise.studies.processes import named
 from equipoise.studies.rows import StudyData, copies_of, split_findings, splitter
-from equipoise.studies.schema import DATA_PATHS, Job, ModelSpec, Study
+from equipoise.studies.schema import (
+    DATA_PATHS,
+    RECIPES,
+    Job,
+    ModelSpec,
+    Setting,
+    Study,
+    StudyArm,
+)
 from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.faults import require_device, require_precision
 from equipoise.training.fit import check_folds, planned_config
 from equipoise.training.folder import write_trial
 from equipoise.training.targets import with_ids
+
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+_RATE_STEPS, _RATE_LAST = 12, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +154,45 @@ def plan_training(
         *split_findings(data, plan.split), *diagnose(data.labels[plan.split.train]), *_tried(plan)
     )  # fmt: skip
     return replace(plan, findings=findings)
+
+
+def with_rate(study: Study, rows: TrainRows, place: Path | None, allow_code: bool) -> Study:
+    """Return the study with a learning rate where it names none for a network that is not ours.
+
+    A dozen steps of the untreated network at each of four rates; the one with the least loss at
+    their end is taken. Networks of ours have a recipe, and a rate that is given or tuned is used.
+    """
+    model = study.model
+    if model is None or model.name in RECIPES or "lr" in study.training or study.tuning.lr:
+        return study
+    usual = study.options.lr
+    rate = kept(place, "lr", usual, lambda: _best_rate(study, rows, allow_code))
+    return study.model_copy(update={"training": {**study.training, "lr": rate}})
+
+
+def _best_rate(study: Study, rows: TrainRows, allow_code: bool) -> float:
+    data = as_study_data(rows)
+    split = splitter(study.split, data)[1](0)
+    losses = {}
+    for rate in RATES:
+        job = Job(StudyArm(method="none"), 0, Setting(rate, study.rates[1], {}))
+        plan = plan_job(study, job, rows, data.labels, split, threads=None, allow_code=allow_code)
+        network, size = start(plan).train(), plan.options.batch_size
+        optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
+        seen = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            for step in range(_RATE_STEPS):
+                x, target = first_batch(plan, size, step * size)
+                loss = plan.remedy.loss(network(x), target)
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimizer.step()
+                seen.append(float(loss.detach()))
+        last = sum(seen[-_RATE_LAST:])
+        losses[rate] = last if last == last else float("inf")
+    return min(losses, key=lambda rate: losses[rate])
 
 
 def plan_job(

@@ -16,7 +16,7 @@ from equipoise.errors import EquipoiseError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.engine import Plan, using_threads
 from equipoise.studies.grid import settings_of
-from equipoise.studies.measured import measured_threads, with_rate
+from equipoise.studies.measured import measured_threads
 from equipoise.studies.rows import StudyData, splitter
 from equipoise.studies.schema import Job, Study
 
@@ -55,6 +55,7 @@ def make_plan(
     _require_code(study, allow_code)
     rows = None
     if study.model is not None:
+        from equipoise.studies.network import with_rate
         from equipoise.studies.network_rows import load_rows
 
         rows = load_rows(study.files)

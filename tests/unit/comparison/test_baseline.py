@@ -9,7 +9,6 @@ import pytest
 
 from equipoise.artifacts import Comparison, Labels, Scores, Trial
 from equipoise.artifacts.labels import Kind
-from equipoise.cli.lines import comparison_lines
 from equipoise.comparison import compare
 from equipoise.comparison.baseline import baseline_findings
 
@@ -88,7 +87,7 @@ def test_a_verdict_says_it_first(kind: Kind, tmp_path: Path) -> None:
     result = compare(trials)
     assert result.kind == kind
     assert result.summary[0].startswith("The baseline hardly learns: ")
-    assert comparison_lines(result)[1].startswith("EQ412: The baseline hardly learns")
+    assert str(result).splitlines()[1].startswith("EQ412: The baseline hardly learns")
     again = Comparison.load(result.save(tmp_path / "comparison.json"))
     assert [f.code for f in again.findings] == ["EQ412"]
     fine = [classes(s, 1.5, 0.3, m) for s in range(3) for m in ("none", "weighted_ce")]

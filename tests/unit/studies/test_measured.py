@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 
-from equipoise.studies import measured
+from equipoise.studies import measured, network
 from equipoise.studies.network_rows import load_rows
 from equipoise.studies.schema import RECIPES, Study, parse_study
 
@@ -49,7 +49,7 @@ def test_a_folder_that_was_begun_before_keeps_what_it_was_trained_with(tmp_path:
     assert measured.kept(tmp_path, "threads", 8, lambda: 1) == 8
 
 
-@pytest.mark.parametrize("rate", measured.RATES)
+@pytest.mark.parametrize("rate", network.RATES)
 def test_a_foreign_network_is_given_the_rate_that_learns_fastest(
     rate: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,17 +71,17 @@ def test_a_foreign_network_is_given_the_rate_that_learns_fastest(
             super().__init__(parameters, lr=lr if lr == rate else 1e-12)
 
     monkeypatch.setattr(torch.optim, "AdamW", Watched)
-    found = measured.with_rate(study, rows, tmp_path, allow_code=True)
+    found = network.with_rate(study, rows, tmp_path, allow_code=True)
     assert found.training == {"epochs": 1, "lr": rate}
-    assert seen == list(measured.RATES)
-    again = measured.with_rate(study, rows, tmp_path, allow_code=True)
+    assert seen == list(network.RATES)
+    again = network.with_rate(study, rows, tmp_path, allow_code=True)
     assert again.options.lr == rate
-    assert len(seen) == len(measured.RATES)
+    assert len(seen) == len(network.RATES)
 
 
 def test_networks_of_ours_and_rates_that_are_said_are_not_measured(tmp_path: Path) -> None:
     for study in (study_of(tmp_path, "mlp"), study_of(tmp_path, "nets:make", lr=0.5)):
-        assert measured.with_rate(study, None, tmp_path, True) is study  # type: ignore[arg-type]
+        assert network.with_rate(study, None, tmp_path, True) is study  # type: ignore[arg-type]
 
 
 def test_recipes_fill_in_what_is_not_said(tmp_path: Path) -> None:

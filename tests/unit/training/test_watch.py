@@ -25,7 +25,8 @@ N = 60
 SPLIT = Split.from_parts(np.arange(40), np.arange(40, N), [], n_rows=N, seed=0, method="hand")
 LINE = re.compile(
     r"training: epoch (\d)/(\d), loss ([\d.]+), validation loss ([\d.]+), "
-    r"(macro AP|balanced accuracy) ([\d.]+), recall of (\w+) ([\d.]+), learning rate ([\d.e-]+)(?:, \d+ s left)?"
+    r"(macro AP|balanced accuracy) ([\d.]+), recall of (\w+) ([\d.]+), learning rate ([\d.e-]+)"
+    r"(?:, \d+ s left)?"
 )
 
 
