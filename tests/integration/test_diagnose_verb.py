@@ -150,3 +150,15 @@ def test_scores_rules_logs_and_tables(here: Path, capsys: pytest.CaptureFixture[
     assert "EQ342 error" in capsys.readouterr().out
     assert run("--log", "log.csv", "--log", "log.csv") == 2
     assert "--log" in capsys.readouterr().err
+
+
+def test_labels_by_pattern(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pl.DataFrame(
+        {"id": [1, 2, 3, 4], "topic_a": [1, 0, 1, 0], "x": [1, 2, 3, 4], "topic_b": [0, 1, 0, 0]}
+    ).write_csv("t.csv")
+    for labels in ("topic_*", "topic_a,topic_b"):
+        assert run("t.csv", "--id", "id", "--labels", labels) == 0
+    first, second = capsys.readouterr().out.split("--all lists them")[:2]
+    assert first.strip() == second.strip()
+    assert run("t.csv", "--labels", "z*") == 2
+    assert "`--labels` must match columns with 'z*'" in capsys.readouterr().err

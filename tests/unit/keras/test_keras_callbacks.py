@@ -236,3 +236,18 @@ def test_transfer_can_be_taken_back() -> None:
         prepare_transfer(keras.Sequential([keras.layers.Dense(2)]), [])
     with pytest.raises(ShapeError, match="bias"):
         initialise_prior_bias(keras.layers.Dense(2, use_bias=False), LABELS)
+
+
+@pytest.mark.parametrize("inlined", [False, True])
+def test_a_model_may_be_frozen_as_it_is(inlined: bool) -> None:
+    """As a layer of the model, or where the model was built on its outputs."""
+    x = keras.Input((4,))
+    base = keras.Model(x, keras.layers.Dense(3, name="inner")(x), name="base")
+    y = keras.Input((4,))
+    out = keras.layers.Dense(1, name="head")(base.output if inlined else base(y))
+    model = keras.Model(x if inlined else y, out)
+    free, whole = prepare_transfer(model, base)
+    assert (free, whole) == (4, 19)
+    assert not base.get_layer("inner").trainable
+    assert model.get_layer("head").trainable
+    assert prepare_transfer(model, "head") == (15, 19)
