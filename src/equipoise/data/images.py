@@ -16,7 +16,7 @@ from torch import Tensor
 
 from equipoise._core.checks import require_least
 from equipoise._core.fingerprint import fingerprint_array, fingerprint_config
-from equipoise._core.messages import listed, one_of, say
+from equipoise._core.messages import hint, listed, one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.data._columns import read_if_named, read_parquet_columns
 from equipoise.data._rows import Rows
@@ -45,6 +45,28 @@ class BrokenImage:
 
     def __str__(self) -> str:
         return f"row {self.row}: {self.reason}"
+
+
+_MOST = 0.5  # of the images: so many are missing for one reason, and no matter of single files
+_GONE = "no such file."
+
+
+def _told(broken: Sequence[BrokenImage], size: int) -> tuple[str, str]:
+    """Return what is broken, and what to do, as a person would say it."""
+    missing = [b for b in broken if b.reason.endswith(_GONE)]
+    other = [b for b in broken if not b.reason.endswith(_GONE)]
+    said = []
+    if missing:
+        names = listed([f"`{b.name}` (row {b.row})" for b in missing], 3)
+        said.append(f"{len(missing):,} of {size:,} that are not there: {names}")
+    if other:
+        said.append(f"{len(other):,} of {size:,} that cannot be read ({listed(other, 3, '; ')})")
+    do: str = hint("Repair them, or leave them out by {on_broken=leave_out}.")
+    if len(missing) >= _MOST * size:
+        do = hint("Check where the paths start: a table's folder, or {root=}.")
+    elif len(broken) == size:
+        do = "Look at one of them."
+    return "; ".join(said), do
 
 
 class ImageRows(Rows):
@@ -79,14 +101,9 @@ class ImageRows(Rows):
         if check == "none":
             return
         broken = check_images(self, decode=check == "decode", num_threads=num_threads)
-        if broken and on_broken == "error":
-            do = 'Repair them, or leave them out by on_broken="leave_out".'
-            found = f"{len(broken)} of {size} that cannot be read ({listed(broken, 10, '; ')})"
+        if len(broken) == size or (broken and on_broken == "error"):
+            found, do = _told(broken, size)
             raise DataError(say("images", "be whole", found, do))
-        if len(broken) == size:
-            raise DataError(
-                say("images", "be readable", f"none of {size} ({listed(broken, 10, '; ')})")
-            )
         self._leave_out(broken)
 
     def _leave_out(self, broken: tuple[BrokenImage, ...]) -> None:

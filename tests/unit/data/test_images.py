@@ -171,12 +171,13 @@ def broken_folder(folder: Path) -> list[Path]:
 def test_broken_images_are_counted_and_listed(folder: Path) -> None:
     paths = broken_folder(folder)
     with pytest.raises(
-        DataError, match=r"got 4 of 6 that cannot be read \(row 1: `.*gone.png`"
+        DataError,
+        match=r"got 1 of 6 that are not there: `.*gone.png` .*; 3 of 6 that cannot be read \(",
     ) as e:
         ImageFiles(paths)
     for path in paths[1:5]:
         assert str(path) in str(e.value)
-    with pytest.raises(DataError, match=r"got 3 of 6"):
+    with pytest.raises(DataError, match=r"got 1 of 6 that are not there: .*; 2 of 6 that cannot"):
         ImageFiles(paths, check="open")
     lazy = ImageFiles(paths, check="none", settings=SMALL)
     assert lazy[0][0].shape == (3, 4, 4)
@@ -199,7 +200,7 @@ def test_left_out_rows_leave_labels_too(folder: Path) -> None:
     assert len(data) == 2
     assert [int(data[i][1]) for i in range(2)] == [0, 1]
     assert check_images(data) == ()
-    with pytest.raises(DataError, match=r"be readable, got none of 1"):
+    with pytest.raises(DataError, match=r"got 1 of 1 that are not there"):
         ImageFiles([folder / "gone.png"], on_broken="leave_out")
 
 
