@@ -19,7 +19,10 @@ Rows = Annotated[int | None, typer.Option(help="Rows behind --positives, where k
 Ignore = Annotated[str | None, typer.Option(help="Codes to leave out: EQ102,EQ104.")]
 Explain = Annotated[str | None, typer.Option(help="Print the page of a code.")]
 Form = Annotated[str, typer.Option("--format", help="text, json, sarif or html.")]
-OutFile = Annotated[File, typer.Option("--out", "-o", help="File for json, sarif or html.")]
+OutFile = Annotated[
+    File,
+    typer.Option("--out", "-o", callback=o.file_to_write, help="File for json, sarif or html."),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from equipoise.cli.console import findings_lines, note
-from equipoise.cli.options import LabelOptions, with_groups
+from equipoise.cli.options import LabelOptions, file_to_write, with_groups
 
 EXAMPLE = "Example: equipoise init train.csv --label species -o study.yaml"
 
@@ -18,7 +18,9 @@ def run(
     *,
     table: Annotated[Path, typer.Argument(help="CSV or Parquet with labels and features.")],
     columns: LabelOptions,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Study to write.")] = Path("study.yaml"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=file_to_write, help="Study to write.")
+    ] = Path("study.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing study.")] = False,
 ) -> None:
     """Write a commented study for a feature table, with the arms that fit its labels."""

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.identity import as_text
 from equipoise._core.messages import Argument, Message, closest, hint, one_of, say
+from equipoise._core.reading import reading_file
 from equipoise.artifacts.labels import KINDS, Kind, Labels
-from equipoise.errors import DataError, EquipoiseError, UsageError
+from equipoise.errors import DataError, UsageError
 from equipoise.io.binary import binary_columns
 from equipoise.io.coding import DEFAULT, LabelCoding, Tokens
 from equipoise.io.columns import class_column, label_column
@@ -227,37 +228,31 @@ def _from_numpy_file(
     names: Sequence[str] | None,
     coding: LabelCoding,
 ) -> Labels:
-    try:
+    with reading_file(path, "be a NumPy file without pickles"):
         loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return _from_values(loaded, kind, names, coding)
-        with loaded:
-            key = key or next((k for k in ("labels", "label", "y") if k in loaded), None)
-            key = loaded.files[0] if key is None and len(loaded.files) == 1 else key
-            if key is None or key not in loaded:
-                known = closest(str(key), loaded.files)
-                raise DataError(
-                    say(
-                        str(path),
-                        hint("hold the array named by {label=}"),
-                        key,
-                        known,
-                    )
-                )
-            found = _from_values(loaded[key], kind, names, coding)
-            extra = {k: loaded.get(k) for k in ("ids", "groups")}
-            return Labels.from_array(found.values, kind=found.kind, names=found.names, **extra)
-    except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, EquipoiseError):
-            raise
-        raise DataError(say(str(path), "be a NumPy file without pickles", str(error))) from error
+        stored = {"": loaded}
+        if not isinstance(loaded, np.ndarray):
+            with loaded:
+                stored = {name: loaded[name] for name in loaded.files}
+    if isinstance(loaded, np.ndarray):
+        return _from_values(loaded, kind, names, coding)
+    key = key or next((k for k in ("labels", "label", "y") if k in stored), None)
+    key = next(iter(stored)) if key is None and len(stored) == 1 else key
+    if key is None or key not in stored:
+        expected = hint("hold the array named by {label=}")
+        raise DataError(say(str(path), expected, key, closest(str(key), stored)))
+    found = _from_values(stored[key], kind, names, coding)
+    extra = {k: stored.get(k) for k in ("ids", "groups")}
+    return Labels.from_array(found.values, kind=found.kind, names=found.names, **extra)
 
 
 def _is_saved(path: Path) -> bool:
     import polars as pl
 
-    is_parquet = path.suffix.lower() in (".parquet", ".pq")
-    return is_parquet and "equipoise" in pl.read_parquet_metadata(path)
+    if path.suffix.lower() not in (".parquet", ".pq"):
+        return False
+    with reading_file(path, "be a Parquet file"):
+        return "equipoise" in pl.read_parquet_metadata(path)
 
 
 def read_labels(source: Any, **where: Unpack[LabelArguments]) -> Labels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_shape, to_array
+from equipoise._core.documents import parse_json, read_text
 from equipoise._core.identity import class_order, loose_key
 from equipoise._core.messages import one_of, say
 from equipoise.errors import DataError, EquipoiseError
@@ -276,10 +276,10 @@ def _crowd(record: Mapping[str, Any], where: str) -> bool:
 
 def _read_document(path: Path) -> Mapping[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_text(path))
     except FileNotFoundError as error:
         raise DataError(say(str(path), "be a file", "nothing there", "Check the path.")) from error
-    except (ValueError, RecursionError, OSError) as error:
+    except (ValueError, OSError) as error:
         got = " ".join(str(error).split())[:200]
         raise DataError(say(str(path), "be JSON", got)) from error
     if not isinstance(document, dict):

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from equipoise._core.documents import parse_yaml, read_text
 from equipoise._core.messages import say
 from equipoise.diagnosis import Setup, read_setup
 from equipoise.errors import DataError, DataWarning, UsageError
@@ -29,10 +28,10 @@ def read_setups(path: str | Path) -> tuple[Setup, ...]:
     """
     file = Path(path)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = parse_yaml(read_text(file))
     except FileNotFoundError:
         raise DataError(say(str(file), "be a set-up in YAML", "nothing there")) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DataError(say(str(file), "be YAML", reason)) from error
     if isinstance(content, Mapping) and "arms" in content:
