@@ -77,7 +77,15 @@ _ARGUMENT = re.compile(r"\{(\w+)=([^{}]*)\}")
 def say(name: str, expected: str, got: object, do: str = "") -> Message:
     """Compose the one form of message: "`name` must ..., got .... Next step."."""
     subject = Argument(name, quoted=True)
-    return Message(subject, " must ", expected, f", got {got}.", *((" ", do) if do else ()))
+    came = str(got)
+    if len(came) > _MOST or "\n" in came:
+        came = " ".join(came.split())
+        came = came if len(came) <= _MOST else f"{came[:_MOST]} ..."
+    return Message(subject, " must ", expected, f", got {came}.", *((" ", do) if do else ()))
+
+
+_MOST = 500
+"""Letters of what came, in one line: it may be a whole file, or a table."""
 
 
 def closest(name: str, known: Iterable[str]) -> str:

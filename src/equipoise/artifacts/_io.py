@@ -147,8 +147,14 @@ def read_table(path: str | Path, schema: str, version: int) -> tuple[pl.DataFram
 
 def read_column(frame: pl.DataFrame, name: str) -> NDArray[Any]:
     """Return one column as an array; a missing column or entry is an error."""
+    import polars as pl
+
     if name not in frame.columns:
         raise KeyError(name)
     if frame[name].null_count():
         raise ValueError(f"{frame[name].null_count()} empty entries in column {name!r}")
+    if not frame[name].dtype.is_numeric() and frame[name].dtype != pl.String:
+        raise ValueError(f"type {frame[name].dtype} in column {name!r}")
+    if str(frame[name].dtype).endswith("128"):  # NumPy has no such integers
+        raise ValueError(f"type {frame[name].dtype} in column {name!r}")
     return np.asarray(frame[name].to_numpy())

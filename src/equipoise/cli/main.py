@@ -49,7 +49,7 @@ def _stop(message: str, code: int) -> int:
     return code
 
 
-def _wrong_use(error: Exception) -> int:
+def _wrong_use(error: BaseException) -> int:
     message = getattr(error, "format_message", lambda: str(error))()
     return _stop(f"{message} See `equipoise --help`.", 2)
 

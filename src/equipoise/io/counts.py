@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise._core.cells import plain_cell
+from equipoise._core.checks import to_whole
 from equipoise._core.documents import parse_json, read_text
 from equipoise._core.identity import loose_key
 from equipoise._core.messages import closest, say
@@ -45,7 +46,11 @@ def read_counts(path: str | Path, names: Sequence[str]) -> list[int]:
         if near is not None:
             do = f"It differs from {near!r} only by spaces or as a number: write them alike."
         raise DataError(say(str(file), expected, f"none of {missing[0]!r}", do))
-    return [_whole(file, name, found[name]) for name in names]
+    return [_count(file, name, found[name]) for name in names]
+
+
+def _count(file: Path, name: str, value: Any) -> int:
+    return to_whole(str(file), value, expected=f"hold a whole count >= 0 for {name!r}")
 
 
 def _from_json(text: str) -> Mapping[str, Any]:
@@ -68,13 +73,3 @@ def _from_csv(text: str) -> Mapping[str, Any]:
             raise ValueError(f"{name!r} twice")
         found[name] = row[1].strip()
     return found
-
-
-def _whole(file: Path, name: str, value: Any) -> int:
-    try:
-        count = int(value)
-    except (TypeError, ValueError):
-        count = -1
-    if count < 0 or isinstance(value, bool) or count != float(value):
-        raise DataError(say(str(file), f"hold a whole count >= 0 for {name!r}", repr(value)))
-    return count

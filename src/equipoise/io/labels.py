@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.checks import require_plain
 from equipoise._core.identity import as_text
 from equipoise._core.messages import Argument, Message, closest, hint, one_of, say
-from equipoise._core.reading import reading_file
+from equipoise._core.reading import load_arrays, reading_file
 from equipoise.artifacts.labels import KINDS, Kind, Labels
 from equipoise.errors import DataError, UsageError
 from equipoise.io.binary import binary_columns
@@ -41,8 +42,9 @@ def _side_column(frame: pl.DataFrame, argument: str, name: str | None) -> NDArra
         what = f"{empty.sum()} empty entries (first: row {empty.arg_max()})"
         raise DataError(say(f"column {name}", "be filled in every row", what, "Fill them in."))
     whole = column.dtype.is_float() and bool((column % 1 == 0).all())
-    if whole or column.dtype.is_integer():
-        return column.to_numpy()  # `to_ids` makes text of whole numbers
+    # `to_ids` makes text of whole numbers; of 128 bits, NumPy has none.
+    if (whole or column.dtype.is_integer()) and not str(column.dtype).endswith("128"):
+        return column.to_numpy()
     return as_text(column.to_list())
 
 
@@ -186,6 +188,10 @@ def _from_values(
     values: ArrayLike, kind: Kind | None, names: Sequence[str] | None, coding: LabelCoding
 ) -> Labels:
     array = np.asarray(values)
+    if array.size == 0:
+        raise DataError(say("source", "have at least one row", f"shape {array.shape}"))
+    if array.dtype.kind != "O":  # of lists and data frames, whose entries tell
+        require_plain("source", array)
     if (array.ndim == 2 and kind != "multiclass") or (
         array.ndim == 1 and (kind == "multilabel" or coding.is_binary)
     ):
@@ -228,14 +234,9 @@ def _from_numpy_file(
     names: Sequence[str] | None,
     coding: LabelCoding,
 ) -> Labels:
-    with reading_file(path, "be a NumPy file without pickles"):
-        loaded = np.load(path, allow_pickle=False)
-        stored = {"": loaded}
-        if not isinstance(loaded, np.ndarray):
-            with loaded:
-                stored = {name: loaded[name] for name in loaded.files}
-    if isinstance(loaded, np.ndarray):
-        return _from_values(loaded, kind, names, coding)
+    stored = load_arrays(path, "be a NumPy file without pickles")
+    if isinstance(stored, np.ndarray):
+        return _from_values(stored, kind, names, coding)
     key = key or next((k for k in ("labels", "label", "y") if k in stored), None)
     key = next(iter(stored)) if key is None and len(stored) == 1 else key
     if key is None or key not in stored:

@@ -263,6 +263,8 @@ def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.
     made = []
     for name in chosen.columns:
         column = chosen[name]
+        if column.dtype.is_decimal() or str(column.dtype).endswith("128"):
+            made.append(column.cast(pl.Float64))  # NumPy has neither
         if column.dtype != pl.String:
             continue
         numbers = _decimal(column).cast(pl.Float64, strict=False)

@@ -17,7 +17,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from equipoise._core.fingerprint import digest
 from equipoise._core.identity import as_text
 from equipoise._core.messages import say
-from equipoise._core.reading import reading_file
+from equipoise._core.reading import load_arrays, reading_file
 from equipoise.artifacts import Labels
 from equipoise.data import (
     ArrayDataset,
@@ -207,11 +207,11 @@ def _steps(path: str, offsets: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
             steps = np.load(path, mmap_mode="r", allow_pickle=False)
         with reading_file(offsets, "be a NumPy file"):
             return steps, np.load(offsets, allow_pickle=False)
-    with reading_file(path, "be a NumPy file"), np.load(path, allow_pickle=False) as file:
-        missing = [key for key in ("steps", "offsets") if key not in file.files]
-        if missing:
-            raise DataError(say(path, "hold `steps` and `offsets`", file.files))
-        return file["steps"], file["offsets"]
+    stored = load_arrays(path, "be a NumPy file")
+    if isinstance(stored, np.ndarray) or not {"steps", "offsets"} <= set(stored):
+        got = "a single array" if isinstance(stored, np.ndarray) else list(stored)
+        raise DataError(say(path, "hold `steps` and `offsets`", got))
+    return stored["steps"], stored["offsets"]
 
 
 def _array(spec: ArrayData, path: str, named: dict[str, Any]) -> TrainRows:
