@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def parse_yaml(text: str) -> Any:
     import yaml
 
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_loader())  # noqa: S506  # the safe loader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
@@ -110,6 +111,20 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f"a value that is none: {error}") from error
     _require_shallow(content, MAX_NODES)
     return content
+
+
+@cache
+def _loader() -> Any:
+    """Return PyYAML's safe loader, which takes seconds to find that brackets nest too deep."""
+    import yaml
+
+    class Shallow(yaml.SafeLoader):
+        def fetch_flow_collection_start(self, token: Any) -> None:
+            if self.flow_level >= MAX_DEPTH:
+                raise yaml.scanner.ScannerError(None, None, _too_deep(), self.get_mark())
+            super().fetch_flow_collection_start(token)
+
+    return Shallow
 
 
 _NESTED = (list, Mapping, tuple, set)

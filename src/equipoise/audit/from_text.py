@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
+from equipoise._core.documents import parse_yaml
 from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Kind, Labels
@@ -35,8 +35,8 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
             do = "Write alpha=[1.0,2.0] or gamma=1.5."
             raise UsageError(say("arg", "be NAME=VALUE", repr(text), do))
         try:
-            found[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            found[name.strip()] = parse_yaml(value)
+        except ValueError as error:
             raise UsageError(say("arg", "hold a YAML value", repr(text))) from error
     return found
 
