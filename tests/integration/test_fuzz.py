@@ -20,8 +20,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from equipoise.artifacts import Finding, Labels
+from equipoise.artifacts import Finding, Labels, Scores
 from equipoise.artifacts.finding import load_findings, save_findings
+from equipoise.cli.main import app, run_app
 from equipoise.cli.objective import parse_costs, parse_shares, parse_target
 from equipoise.data import ArrayDataset
 from equipoise.diagnosis.class_table import read_class_table
@@ -388,3 +389,108 @@ def test_damaged_files_are_read_or_refused(
     print(f"{name}: {size} inputs, {dict(ends)}")
     assert set(_tree(tmp_path)) == before
     assert not set(ends) - {"fine", "refused"}
+
+
+def _run(words: list[str]) -> tuple[int, str]:
+    """Return the exit code of a verb and what it said of the error."""
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        code = run_app(app, words)
+    return code, error.getvalue()
+
+
+TUNE = ["tune", "x.csv", "--score-kind", "logits", "--scores", "zA,zB", "--labels", "A,B",
+        "--id", "id", "-o", "new.json"]  # fmt: skip
+APPLY = ["--score-kind", "logits", "--scores", "zA,zB", "--id", "id", "-o", "new.csv"]
+EVALUATE = ["--score-kind", "logits", "--scores", "zA,zB", "--labels", "A,B", "-o", "new.json"]
+VERBS: dict[str, tuple[str, str, Damage, list[str]]] = {
+    "tune": ("x.csv", "s.csv", f.damaged_table, TUNE),
+    "apply rule": ("x.json", "rule.json", f.damaged_json, ["apply", "x.json", "s.csv", *APPLY]),
+    "apply scores": ("x.csv", "s.csv", f.damaged_table, ["apply", "rule.json", "x.csv", *APPLY]),
+    "apply saved": ("x.parquet", "s.parquet", _odd_parquet,
+                    ["apply", "rule.json", "x.parquet", "-o", "new.parquet"]),
+    "apply arrays": ("x.npz", "s.npz", _odd_arrays,
+                     ["apply", "rule.json", "x.npz", "--score-kind", "logits", "--scores", "z",
+                      "-o", "new.csv"]),
+    "evaluate": ("x.csv", "s.csv", f.damaged_table, ["evaluate", "rule.json", "x.csv", *EVALUATE]),
+    "evaluate counts": ("x.json", "counts.json", f.damaged_json,
+                        ["evaluate", "rule.json", "s.csv", *EVALUATE, "--train-counts", "x.json"]),
+    "split": ("x.csv", "l.csv", f.damaged_table,
+              ["split", "x.csv", "--label", "y", "--id", "id", "-o", "new"]),
+    "split folds": ("x.csv", "l.csv", f.damaged_table,
+                    ["split", "x.csv", "--labels", "A,B", "--folds", "2", "-o", "new"]),
+    "diagnose": ("x.csv", "l.csv", f.damaged_table,
+                 ["diagnose", "x.csv", "--label", "y", "--format", "json", "-o", "new.json"]),
+    "diagnose log": ("x.jsonl", "log.jsonl", f.damaged_json_lines,
+                     ["diagnose", "--log", "x.jsonl", "--format", "sarif", "-o", "new.json"]),
+    "diagnose set-up": ("x.yaml", "setup.yaml", f.damaged_yaml,
+                        ["diagnose", "--positives", "A=19,B=650", "--setup", "x.yaml",
+                         "--format", "html", "-o", "new.html"]),
+    "diagnose classes": ("x.csv", "classes.csv", f.damaged_table,
+                         ["diagnose", "--classes", "x.csv", "--format", "json", "-o", "new.json"]),
+    "diagnose split": ("x.json", "split.json", f.damaged_json,
+                       ["diagnose", "l.csv", "--label", "y", "--split", "x.json"]),
+    "diagnose comparison": ("x.json", "c.json", f.damaged_json,
+                            ["diagnose", "--comparison", "x.json"]),
+    "report": ("x.json", "c.json", f.damaged_json, ["report", "x.json", "-o", "new.html"]),
+    "init": ("x.csv", "f.csv", f.damaged_table,
+             ["init", "x.csv", "--label", "y", "-o", "new.yaml"]),
+    "compare": ("x.yaml", "study.yaml", f.damaged_yaml, ["compare", "x.yaml", "--dry-run"]),
+}  # fmt: skip
+
+
+def _material(place: Path) -> None:
+    """Write what verbs read: labels, scores, a rule, and what belongs to them."""
+    from equipoise.splits import stratified_split
+
+    labels = Labels.from_array(HOT, kind="multilabel", names=["A", "B"], ids=LABELLED["id"])
+    Scores.from_arrays(labels, logits=LOGITS, split="val").save(place / "s.parquet")
+    np.savez(place / "s.npz", z=LOGITS, y=HOT)
+    files = {"s.csv": _csv(SCORED), "l.csv": _csv(LABELLED), "f.csv": _csv(FEATURES),
+             "feat.csv": _csv(FEATURES), "classes.csv": _csv(CLASS_TABLE), "setup.yaml": SETUP,
+             "study.yaml": STUDY, "counts.json": b'{"A": 10, "B": 20}',
+             "log.jsonl": READERS["log in JSONL"].valid(place)}  # fmt: skip
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    SAVED["Comparison"]().save(place / "c.json")
+    classes = read_labels(place / "l.csv", label="y")
+    stratified_split(classes, fractions=(0.5, 0.25, 0.25), seed=0).save(place / "split.json")
+    assert _run([*TUNE[:1], "s.csv", *TUNE[2:-1], "rule.json"])[0] == 0
+
+
+@pytest.mark.parametrize("size", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", VERBS)
+def test_verbs_on_damaged_files_leave_a_whole_result_or_none(
+    name: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EQUIPOISE_DEBUG", raising=False)
+    _material(tmp_path)
+    file, source, damage, words = VERBS[name]
+    valid = (tmp_path / source).read_bytes()
+    path = tmp_path / file
+    path.write_bytes(valid)
+    assert _end(words, tmp_path) == "exit 0"
+    ends = Counter[str]()
+    for seed in range(size):
+        path.write_bytes(damage(valid, random.Random(f"{name} {seed}")))  # noqa: S311
+        ends[_end(words, tmp_path)] += 1
+    print(f"{name}: {size} inputs, {dict(ends)}")
+    assert not set(ends) - {"exit 0", "exit 2", "exit 3"}
+
+
+def _end(words: list[str], place: Path) -> str:
+    """Return how a verb ends, and remove what it wrote."""
+    before, said = set(_tree(place)), []
+    end = attempt(lambda: said.append(_run(words)))
+    left = set(_tree(place)) - before
+    for new in place.glob("new*"):
+        shutil.rmtree(new) if new.is_dir() else new.unlink()
+    if end != "fine":
+        return end
+    (code, error), last = said[0], said[0][1].rstrip().rpartition("\n")[2]
+    if code == 1 or "not expected" in error or (code and not last.startswith("equipoise: ")):
+        return f"exit {code}: {error[-300:]}"
+    if any(name.endswith((".tmp", ".part")) for name in left) or (code and left):
+        return f"exit {code}, and left {left}"
+    return f"exit {code}"

@@ -153,8 +153,8 @@ def read_column(frame: pl.DataFrame, name: str) -> NDArray[Any]:
         raise KeyError(name)
     if frame[name].null_count():
         raise ValueError(f"{frame[name].null_count()} empty entries in column {name!r}")
-    if not frame[name].dtype.is_numeric() and frame[name].dtype != pl.String:
-        raise ValueError(f"type {frame[name].dtype} in column {name!r}")
-    if str(frame[name].dtype).endswith("128"):  # NumPy has no such integers
-        raise ValueError(f"type {frame[name].dtype} in column {name!r}")
+    kind = frame[name].dtype
+    plain_kind = kind.is_numeric() or kind in (pl.String, pl.Boolean)
+    if not plain_kind or str(kind).endswith("128"):  # NumPy has no such integers
+        raise ValueError(f"type {kind} in column {name!r}")
     return np.asarray(frame[name].to_numpy())
