@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from comparisons import labels_comparison
 from equipoise.artifacts import Finding, Labels, Scores
 from equipoise.artifacts.finding import load_findings, save_findings
 from equipoise.cli.main import app, run_app
@@ -90,7 +92,7 @@ STUDY = b"""
 title: A
 data: {path: feat.csv, label: y, kind: multiclass}
 split: {val: 0.2, test: 0.2, seed: 1}
-arms: [none, {method: focal, name: f, settings: {gamma: 1.0}, grid: {gamma: [1, 2]}}, weighted_ce]
+arms: [none, {method: focal, name: f, grid: {gamma: [1, 2]}}, {method: focal, settings: {gamma: 1.0}}]
 training: {hidden: 4, epochs: 2, batch_size: 8, lr: 0.01}
 compute: {device: cpu, threads: 1}
 seeds: 2
@@ -412,9 +414,9 @@ VERBS: dict[str, tuple[str, str, Damage, list[str]]] = {
     "apply arrays": ("x.npz", "s.npz", _odd_arrays,
                      ["apply", "rule.json", "x.npz", "--score-kind", "logits", "--scores", "z",
                       "-o", "new.csv"]),
-    "evaluate": ("x.csv", "s.csv", f.damaged_table, ["evaluate", "rule.json", "x.csv", *EVALUATE]),
+    "evaluate": ("x.csv", "t.csv", f.damaged_table, ["evaluate", "rule.json", "x.csv", *EVALUATE]),
     "evaluate counts": ("x.json", "counts.json", f.damaged_json,
-                        ["evaluate", "rule.json", "s.csv", *EVALUATE, "--train-counts", "x.json"]),
+                        ["evaluate", "rule.json", "t.csv", *EVALUATE, "--train-counts", "x.json"]),
     "split": ("x.csv", "l.csv", f.damaged_table,
               ["split", "x.csv", "--label", "y", "--id", "id", "-o", "new"]),
     "split folds": ("x.csv", "l.csv", f.damaged_table,
@@ -439,6 +441,9 @@ VERBS: dict[str, tuple[str, str, Damage, list[str]]] = {
 }  # fmt: skip
 
 
+_comparison = cache(labels_comparison)
+
+
 def _material(place: Path) -> None:
     """Write what verbs read: labels, scores, a rule, and what belongs to them."""
     from equipoise.splits import stratified_split
@@ -446,13 +451,14 @@ def _material(place: Path) -> None:
     labels = Labels.from_array(HOT, kind="multilabel", names=["A", "B"], ids=LABELLED["id"])
     Scores.from_arrays(labels, logits=LOGITS, split="val").save(place / "s.parquet")
     np.savez(place / "s.npz", z=LOGITS, y=HOT)
-    files = {"s.csv": _csv(SCORED), "l.csv": _csv(LABELLED), "f.csv": _csv(FEATURES),
-             "feat.csv": _csv(FEATURES), "classes.csv": _csv(CLASS_TABLE), "setup.yaml": SETUP,
-             "study.yaml": STUDY, "counts.json": b'{"A": 10, "B": 20}',
+    test = SCORED | {"zA": -LOGITS[:, 1], "zB": -LOGITS[:, 0], "id": [f"t{i}" for i in range(N)]}
+    files = {"s.csv": _csv(SCORED), "t.csv": _csv(test), "l.csv": _csv(LABELLED),
+             "f.csv": _csv(FEATURES), "feat.csv": _csv(FEATURES), "classes.csv": _csv(CLASS_TABLE),
+             "setup.yaml": SETUP, "study.yaml": STUDY, "counts.json": b'{"A": 10, "B": 20}',
              "log.jsonl": READERS["log in JSONL"].valid(place)}  # fmt: skip
     for name, content in files.items():
         (place / name).write_bytes(content)
-    SAVED["Comparison"]().save(place / "c.json")
+    _comparison().save(place / "c.json")
     classes = read_labels(place / "l.csv", label="y")
     stratified_split(classes, fractions=(0.5, 0.25, 0.25), seed=0).save(place / "split.json")
     assert _run([*TUNE[:1], "s.csv", *TUNE[2:-1], "rule.json"])[0] == 0

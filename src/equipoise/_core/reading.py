@@ -23,6 +23,8 @@ def reason_of(error: BaseException, most: int = 160) -> str:
     lines = [line for line in str(error).split("\n") if line.strip()]
     # Polars reports under its first line what it was about to do.
     said = " ".join(lines[0].split()) if lines else ""
+    if isinstance(error, KeyError):
+        return f"none called {said[:most]}"
     if isinstance(error, MemoryError):
         return f"more than fits into memory ({said})" if said else "more than fits into memory"
     return said[:most] or type(error).__name__

@@ -63,7 +63,7 @@ def reading(path: str | Path, schema: str) -> Iterator[None]:
     except EquipoiseError:
         raise
     except KeyError as error:
-        got = f"none called {error}"
+        got = reason_of(error)
         raise DataError(say(str(path), f"hold all fields of a {schema}", got, _AGAIN)) from error
     except DAMAGED as error:
         got = reason_of(error, 200)

@@ -225,7 +225,10 @@ def _answer(error: BaseException, options: Mapping[str, str]) -> int:
     broken = error.__context__ if isinstance(error, SystemExit) else error
     if isinstance(broken, OSError) and broken.errno == errno.EPIPE:
         return _leave_pipe()
+    debug = os.environ.get("EQUIPOISE_DEBUG", "0") not in ("", "0")
     if isinstance(error, EquipoiseError):
+        if debug:
+            traceback.print_exception(error)
         return _stop(spell(_said(error), options), error.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         again = "Finished trials are kept: run the same command to go on."
@@ -239,7 +242,7 @@ def _answer(error: BaseException, options: Mapping[str, str]) -> int:
         return _stop(_out_of_memory(error), 1)
     if isinstance(error, OSError):
         return _stop(f"{error.strerror or error}: {error.filename or 'standard output'}", 1)
-    if os.environ.get("EQUIPOISE_DEBUG", "0") not in ("", "0"):
+    if debug:
         raise error
     return _stop(_unexpected(error), 1)
 

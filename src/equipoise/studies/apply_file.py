@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from equipoise._core.cells import plain_text, safe_cell, safe_frame
 from equipoise._core.documents import parse_json
 from equipoise._core.files import atomic_path, is_stream
 from equipoise._core.messages import hint, one_of, say
+from equipoise._core.reading import reading_file
 from equipoise.artifacts import Correction, DecisionRule, Scores
 from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS
@@ -74,7 +76,8 @@ class _Source:
     def rows(self) -> int:
         import polars as pl
 
-        return int(self.scan().select(pl.len()).collect().item())
+        with self.reading():
+            return int(self.scan().select(pl.len()).collect().item())
 
     def frames(self) -> Iterator[pl.DataFrame]:
         import polars as pl
@@ -83,9 +86,19 @@ class _Source:
         lazy = self.scan().select(keep)
         if self.id_column and self.path.suffix == ".csv":
             lazy = lazy.with_columns(plain_text(pl.col(self.id_column)))
-        for frame in lazy.collect_batches(chunk_size=self.batch):
+        with self.reading():
+            batches = iter(lazy.collect_batches(chunk_size=self.batch))
+        while True:
+            with self.reading():
+                frame = next(batches, None)
+            if frame is None:
+                return
             # A batch may be as large as a row group of the file.
             yield from frame.iter_slices(self.batch)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read in one line what is wrong with the file, which is only looked at now."""
+        return reading_file(self.path, "be a readable table")
 
     def scores(self, frame: pl.DataFrame, rule: DecisionRule, check_kind: bool = False) -> Scores:
         values: dict[str, Any] = {self.score_kind: _matrix(frame, self.columns, self.path)}
@@ -135,15 +148,12 @@ def _source(
         known = list(held.columns)
         called = columns and array_names(columns, arrays)
         return _table(rule, path, score_kind, columns, called, id_column, batch, known, held)
-    try:
+    with reading_file(path, "be a readable table"):
         if path.suffix == ".parquet":
             header = pl.read_parquet_metadata(path).get("equipoise")
             if header is not None:
                 return _saved(path, parse_json(header), batch)
         found = scan_table(path).collect_schema()
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        got = " ".join(str(error).split())[:120]
-        raise DataError(say(str(path), "be a readable table", got)) from error
     return _table(rule, path, score_kind, columns, columns, id_column, batch, list(found), None)
 
 
