@@ -92,11 +92,11 @@ STUDY = b"""
 title: A
 data: {path: feat.csv, label: y, kind: multiclass}
 split: {val: 0.2, test: 0.2, seed: 1}
-arms: [none, {method: focal, name: f, grid: {gamma: [1, 2]}}, {method: focal, settings: {gamma: 1.0}}]
+arms: [none, {method: focal, name: f, grid: {gamma: [1, 2]}}, {method: focal, settings: {}}]
 training: {hidden: 4, epochs: 2, batch_size: 8, lr: 0.01}
 compute: {device: cpu, threads: 1}
 seeds: 2
-tuning: {lr: [0.1], weight_decay: [0.0], settings: 1}
+tuning: {lr: [0.1, 0.05], weight_decay: [0.0], settings: 2}
 comparison: {objective: accuracy, target_prior: uniform, rope: 0.01}
 """
 TRAIN_STUDY = b"""

@@ -18,6 +18,7 @@ from equipoise._core.files import atomic_path, is_stream
 from equipoise._core.messages import hint, one_of, say
 from equipoise._core.reading import reading_file
 from equipoise.artifacts import Correction, DecisionRule, Scores
+from equipoise.artifacts._io import reading
 from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS
 from equipoise.errors import DataError, DataWarning, UsageError
@@ -181,24 +182,26 @@ def _table(
     return _Source(path, bound, score_kind, id_column, None, batch, rule.names, held)
 
 
-def _saved(path: Path, header: dict[str, Any], batch: int) -> _Source:
+def _saved(path: Path, header: Any, batch: int) -> _Source:
     import polars as pl
 
-    if "score_kind" not in header:
-        raise DataError(say(str(path), "hold scores", f"a {header.get('schema')}"))
-    columns = tuple(f"score:{name}" for name in header["names"])
-    stored = header["correction"]
-    correction = None if stored is None else Correction.from_dict(stored)
-    has_ids = "id" in pl.scan_parquet(path).collect_schema()
-    return _Source(
-        path,
-        columns,
-        header["score_kind"],
-        "id" if has_ids else None,
-        correction,
-        batch,
-        tuple(header["names"]),
-    )
+    if not isinstance(header, dict) or "score_kind" not in header:
+        got = f"a {header.get('schema')}" if isinstance(header, dict) else "a broken header"
+        raise DataError(say(str(path), "hold scores", got))
+    with reading(path, "equipoise.Scores"):
+        names, score_kind, stored = header["names"], header["score_kind"], header["correction"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"names {names!r:.60}")
+        if score_kind not in SCORE_KINDS:
+            raise ValueError(f"scores of kind {score_kind!r:.60}")
+        correction = None if stored is None else Correction.from_dict(stored)
+    schema = pl.scan_parquet(path).collect_schema()
+    columns = tuple(f"score:{name}" for name in names)
+    missing = [column for column in columns if column not in schema]
+    if missing:
+        raise DataError(say(str(path), f"hold the columns {missing}", f"{list(schema)[:20]}"))
+    id_column = "id" if "id" in schema else None
+    return _Source(path, columns, score_kind, id_column, correction, batch, tuple(names))
 
 
 def _border(rule: DecisionRule, source: _Source, n_rows: int) -> float | None:
