@@ -138,7 +138,7 @@ class LabelColumns:
             )
             return Labels.from_array(values, kind=kind, names=known, ids=ids, groups=groups)
         columns = list(self.labels or ())
-        require_columns(frame, "labels", columns)
+        require_columns(frame, "labels", columns, once=True)
         if self.kind == "multiclass" or not columns:
             raise UsageError(
                 say(

@@ -331,9 +331,13 @@ def to_table(frame: Any) -> pl.DataFrame:
     return table
 
 
-def require_columns(frame: pl.DataFrame, argument: str, names: Sequence[str]) -> None:
-    """Raise unless every name is a column, and name the nearest one."""
-    for name in names:
+def require_columns(
+    frame: pl.DataFrame, argument: str, names: Sequence[str], *, once: bool = False
+) -> None:
+    """Raise unless every name is a column, and name the nearest one; ``once``, none is repeated."""
+    for place, name in enumerate(names):
+        if once and name in names[:place]:
+            raise DataError(say(argument, "name each column once", f"{name!r} twice"))
         if name not in frame.columns:
             raise DataError(
                 say(argument, "name columns of the table", repr(name), closest(name, frame.columns))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from equipoise._core.messages import closest, say
 from equipoise.errors import NoEffectWarning, UsageError
@@ -105,7 +105,7 @@ class Method:
             return
         kind, words = _KINDS[said[0]]
         fits = isinstance(value, kind) and (kind is bool) == isinstance(value, bool)
-        if not fits or (isinstance(value, Real) and not abs(value) < 2**53):
+        if not fits or (isinstance(value, Real) and not abs(cast(float, value)) < 2**53):
             raise UsageError(say(f"{self.name}.{key}", f"be {words}", repr(value)))
 
     def build(self, labels: Labels, **settings: Any) -> Remedy:

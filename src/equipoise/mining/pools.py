@@ -409,7 +409,7 @@ def _feature_columns(
     empty = _scan(path).head(0).collect()
     require_columns(empty, "columns", named)
     chosen = [c for c in empty.columns if c not in named] if features is None else list(features)
-    require_columns(empty, "features", chosen)
+    require_columns(empty, "features", chosen, once=True)
     types = {c: empty[c].dtype for c in chosen}
     other = [c for c, t in types.items() if not (t.is_numeric() or t == pl.Boolean)]
     if other or not chosen:
