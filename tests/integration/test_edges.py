@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import stat
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,8 +59,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Run:
     def call(*words: str) -> tuple[int, str, str]:
-        import warnings
-
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             code = run_app(app, list(words))
@@ -66,14 +66,6 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
         return code, said.out, said.err
 
     return call
-
-
-def process(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "EQUIPOISE_DEBUG": "", **more.pop("env", {})}  # type: ignore[dict-item]
-    return subprocess.run(
-        [sys.executable, "-m", "equipoise", *words],
-        capture_output=True, text=True, env=environment, check=False, **more,  # type: ignore[call-overload]
-    )  # fmt: skip
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
@@ -114,6 +106,7 @@ def test_a_link_given_as_output_stays(place: Path, run: Run) -> None:
     assert DecisionRule.load("deep/rule.json").names == ("A", "B")
 
 
+@pytest.mark.slow
 def test_a_rule_and_decisions_go_through_a_pipe(place: Path, run: Run) -> None:
     run("tune", "s.csv", *TUNE, "-o", "rule.json")
     tune, apply = " ".join(TUNE), " ".join(APPLY)
@@ -146,16 +139,35 @@ def test_nowhere_to_write_is_a_failure(place: Path) -> None:
         assert done.stderr == "equipoise: No space left on device: standard output\n"
 
 
-def test_a_terminal_without_the_letters_gets_escapes(place: Path) -> None:
-    frame = pl.read_csv("s.csv").rename({"A": "日"})
-    frame.write_csv("u.csv")
+def test_a_terminal_without_the_letters_gets_escapes(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pl.read_csv("s.csv").rename({"A": "日"}).write_csv("u.csv")
     words = ["tune", "u.csv", "--score-kind", "logits", "--scores", "zA,zB", "--labels", "日,B"]
-    done = process(*words, env={"PYTHONIOENCODING": "latin-1"})
+
+    def said(*more: str) -> str:
+        terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+        with monkeypatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            patch.setattr(sys, "stdout", terminal)
+            assert run_app(app, [*words, *more]) == 0
+        assert terminal.errors == "strict"
+        return terminal.buffer.getvalue().decode("latin-1")  # type: ignore[attr-defined]
+
+    assert "\\u65e5" in said()
+    assert "Rule: rule.json" in said()
+    assert json.loads(said("--json"))["names"] == ["日", "B"]
+
+
+@pytest.mark.slow
+def test_a_process_on_such_a_terminal_ends_well(place: Path) -> None:
+    pl.read_csv("s.csv").rename({"A": "日"}).write_csv("u.csv")
+    words = ["tune", "u.csv", "--score-kind", "logits", "--scores", "zA,zB", "--labels", "日,B"]
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "equipoise", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    assert "\\u65e5" in done.stdout
     assert "Rule: rule.json" in done.stdout
-    done = process(*words, "--json", env={"PYTHONIOENCODING": "latin-1"})
-    assert json.loads(done.stdout)["names"] == ["日", "B"]
 
 
 def test_what_nobody_expected_is_a_line_or_a_traceback(
@@ -353,6 +365,7 @@ def test_all_that_a_verb_writes_is_as_open_as_umask_says(place: Path, run: Run) 
     assert modes == {0o644}
 
 
+POWER = "arms=[none, {method: weighted_ce, settings: {power: x}}]"
 TEXTS: dict[str, tuple[str | bytes, list[str], int, str]] = {
     "class 1e300": ("id,y\na,1e300\n" + "b,2\n" * 9, ["diagnose", "x.csv", "--label", "y"], 0, ""),
     "many digits": ("y\n" + "9" * 5000 + "\n1\n2\n", ["diagnose", "x.csv", "--label", "y"], 0, ""),
@@ -360,16 +373,15 @@ TEXTS: dict[str, tuple[str | bytes, list[str], int, str]] = {
     "brackets": ("{" * 2000, ["diagnose", "--setup", "x.yaml"], 3, "column 101: nested deeper"),
     "study": ("{" * 2000, ["compare", "x.yaml", "--dry-run"], 2, "column 101: nested deeper"),
     "names": ("names: [{}]", ["diagnose", "--setup", "x.yaml"], 2, "`x.names` is not known"),
-    "metrics": ("metrics: [{}]", ["diagnose", "--setup", "x.yaml"], 2, "`x.metrics` must be a name"),
+    "metrics": ("metrics: [{}]", ["diagnose", "--setup", "x.yaml"], 2, "`x.metrics` must be"),
     "epochs": ("epochs: 1.0e+300", ["diagnose", "--setup", "x.yaml"], 2, "`x.epochs` must be"),
     "arms": ("arms: [3]", ["diagnose", "--setup", "x.yaml"], 2, "`arms.0` must be a method"),
     "log": ("[1, 2]\n", ["diagnose", "--log", "x.jsonl"], 3, "list of rows, got [1, 2] as row 0"),
     "deep log": ("[" * 100_000, ["diagnose", "--log", "x.json"], 3, "nested deeper than 100"),
     "hidden": ("data: {path: s.csv, label: y}\narms: [none]\ntraining: {hidden: .inf}",
                ["compare", "x.yaml", "--dry-run"], 2, "`training.hidden`"),
-    "power": ("data: {path: s.csv, label: y, features: [zA, zB]}\n"
-              "arms: [none, {method: weighted_ce, settings: {power: x}}]",
-              ["compare", "x.yaml", "--dry-run"], 2, "`weighted_ce.power` must be a number"),
+    "power": ("data: {path: s.csv, label: y, features: [zA, zB]}\narms: [none, weighted_ce]",
+              ["compare", "x.yaml", "--dry-run", "--set", POWER], 2, "`weighted_ce.power` must be a number"),
     "comparison": ('{"schema": "equipoise.Comparison", "version": 1, "arms": [], "names": []}',
                    ["report", "x.json"], 3, "hold all fields of a equipoise.Comparison"),
     "counts": ('{"A": 1e999, "B": 3}',

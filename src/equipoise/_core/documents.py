@@ -137,7 +137,7 @@ def _too_deep() -> str:
 def _require_shallow(content: Any, most: int | None) -> None:
     """Raise unless a document is shallow, and not larger than ``most`` lists and mappings."""
     level, nodes = [content], 0
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         inner: list[Any] = []
         for part in level:
             values = part.values() if isinstance(part, Mapping) else part

@@ -98,7 +98,7 @@ def closest(name: str, known: Iterable[str]) -> str:
         best = [word for word, r in zip(near, ratio, strict=True) if r >= max(ratio) - 1e-9]
         found = max(best, key=lambda word: sum(a == b for a, b in zip(word, name, strict=False)))
         return f"Did you mean `{found}`?"
-    return "Known: " + ", ".join(options) + "."
+    return f"Known: {', '.join(' '.join(name.split()) for name in options)}."
 
 
 def listed(items: Sequence[object], most: int = 5, mark: str = ", ") -> str:

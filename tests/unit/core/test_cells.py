@@ -23,9 +23,19 @@ from equipoise.artifacts import Trial
 from equipoise.io import read_labels, read_table, scan_table
 from equipoise.io.counts import read_counts
 
-RUN = ("=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "-yt_id", "＝1", "=cmd|' /C calc'!A0")
+RUN = (
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "-yt_id",
+    "\uff1d1",
+    "=cmd|' /C calc'!A0",
+)
 KEPT = ("-5", "+5", "-1,5", "1.5e-3", "-50%", "a=b", "'tis", "", "cat", "日本")
-texts = st.text(alphabet=st.sampled_from("=+-@'\t\r\n 15a,.\"|＝"), max_size=8)
+texts = st.text(alphabet=st.sampled_from("=+-@'\t\r\n 15a,.\"|\uff1d"), max_size=8)
 
 
 @pytest.mark.parametrize("text", RUN)

@@ -1,4 +1,4 @@
-"""Outputs: links stay, devices take what is written, modes follow umask, all of a folder or none."""
+"""Outputs: links stay, devices are written to, modes follow umask, a folder is whole or not."""
 
 from __future__ import annotations
 
@@ -77,9 +77,14 @@ def test_an_open_descriptor_goes_on_where_it_stands(name: str, tmp_path: Path) -
 
 def test_a_device_keeps_nothing_of_what_failed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="half-way"), atomic_path(tmp_path / "pipe") as temporary:
-        temporary.write_text("half")
-        raise ValueError("half-way")  # nobody reads: it would wait for ever if it were poured
+
+    def fail() -> None:
+        with atomic_path(tmp_path / "pipe") as temporary:
+            temporary.write_text("half")
+            raise ValueError("half-way")  # nobody reads: it would wait for ever if it were poured
+
+    with pytest.raises(ValueError, match="half-way"):
+        fail()
     assert [p.name for p in tmp_path.iterdir()] == ["pipe"]
 
 
@@ -142,10 +147,15 @@ def test_a_long_name_has_a_temporary_one(tmp_path: Path) -> None:
 
 def test_files_of_a_folder_appear_together_or_not_at_all(tmp_path: Path) -> None:
     place = tmp_path / "new" / "folder"
-    with pytest.raises(OSError, match="full"), together(place) as inside:
-        write_text(inside("a.json"), "a")
-        write_text(inside("b.csv"), "b")
-        raise OSError(errno.ENOSPC, "full")
+
+    def fail() -> None:
+        with together(place) as inside:
+            write_text(inside("a.json"), "a")
+            write_text(inside("b.csv"), "b")
+            raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
     assert not place.exists()
     place.mkdir(parents=True)
     (place / "target").write_text("old")
