@@ -97,7 +97,7 @@ def parse_yaml(text: str) -> Any:
     import yaml
 
     try:
-        content = yaml.load(text, Loader=_loader())  # noqa: S506  # the safe loader
+        content = _read_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
@@ -111,6 +111,14 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f"a value that is none: {error}") from error
     _require_shallow(content, MAX_NODES)
     return content
+
+
+def _read_yaml(text: str) -> Any:
+    loader = _loader()(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 @cache

@@ -84,7 +84,7 @@ def say(name: str, expected: str, got: object, do: str = "") -> Message:
     return Message(subject, " must ", expected, f", got {came}.", *((" ", do) if do else ()))
 
 
-_MOST = 500
+_MOST = 2000
 """Letters of what came, in one line: it may be a whole file, or a table."""
 
 

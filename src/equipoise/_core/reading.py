@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from equipoise._core.messages import say
 from equipoise.errors import DataError, EquipoiseError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DAMAGED = (TypeError, ValueError, AttributeError, IndexError, KeyError, OSError, ArithmeticError,
            MemoryError, RecursionError)  # fmt: skip
@@ -63,6 +63,8 @@ def reading_file(path: str | Path, wanted: str, do: str = "") -> Iterator[None]:
 
 def load_arrays(path: str | Path, wanted: str, do: str = "") -> NDArray[Any] | dict[str, Any]:
     """Return the array of an .npy file, or those of an .npz by name; never what was pickled."""
+    import numpy as np
+
     # NumPy leaves a damaged archive open that it has opened itself.
     with reading_file(path, wanted, do), Path(path).open("rb") as file:
         loaded = np.load(file, allow_pickle=False)

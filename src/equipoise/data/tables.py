@@ -63,7 +63,7 @@ class FeatureTable(ArrayDataset):
         found = read_if_named(columns, frame)
         if features is None:
             features = [c for c in frame.columns if c not in columns.named]
-        require_columns(frame, "features", features, once=True)
+        require_columns(frame, "features", features)
         both = [c for c in features if c in columns.named]
         if both or len(set(features)) < len(features) or not features:
             expected = "be distinct columns beside the labels, at least one"
