@@ -33,7 +33,7 @@ def odd_values() -> tuple[Any, ...]:
         None, True, False, 0, -1, 1, 2**31, 2**53 + 1, 2**63, 2**70, -(2**70), 10**30, 10**400,
         0.5, -0.5, 1e-320, 1e308, -1e308, math.nan, math.inf, -math.inf, [], {}, [[]], [{}],
         {"a": 1}, [None], ["x"], [1, 2], [0.5, "x"], [True], [math.nan], [10**400], deep,
-        {"op": "offset"}, {"source": "table"},
+        {"op": "offset"}, {"source": "table"}, "\ud800", ["a\udfff"],
         *ODD_TEXTS,
     )  # fmt: skip
 

@@ -299,6 +299,16 @@ def test_classes_that_a_spreadsheet_would_run_are_quoted_and_come_back(
     assert set(found.names) == {"=cmd", "dog"}
 
 
+def test_a_file_whose_name_is_no_text_is_named(place: Path, run: Run) -> None:
+    for name in ("cat", "dog"):
+        Path("root", name).mkdir(parents=True)
+        Path("root", name, "1.txt").write_text("x")
+    Path("root/cat", os.fsdecode(b"\xff.txt")).write_text("x")
+    code, _, error = run("split", "root", "-o", "parts")
+    assert code == 3
+    assert "`root` must hold names that are UTF-8, got 'cat/\\udcff.txt'" in error
+
+
 def test_rows_of_a_table_are_copied_as_they_are(place: Path, run: Run) -> None:
     cells = ["=1+1", "'=1+1", "-a", "b"]
     pl.read_csv("s.csv").with_columns(pl.Series("id", [f"{c}{i}" for i in range(15) for c in cells])

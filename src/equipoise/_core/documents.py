@@ -61,6 +61,7 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError(_too_deep()) from None
     _require_shallow(content, None)
+    _require_text(text, content)
     return content
 
 
@@ -110,6 +111,7 @@ def parse_yaml(text: str) -> Any:
         # A month 13, or a tag such as !!bool on something else.
         raise ValueError(f"a value that is none: {error}") from error
     _require_shallow(content, MAX_NODES)
+    _require_text(text, content)
     return content
 
 
@@ -140,6 +142,18 @@ _NESTED = (list, Mapping, tuple, set)
 
 def _too_deep() -> str:
     return f"nested deeper than {MAX_DEPTH} levels"
+
+
+def _require_text(text: str, content: Any) -> None:
+    """Raise for half a letter, which an escape may write and no file can hold."""
+    if "\\u" not in text and "\\U" not in text:
+        return
+    written = json.dumps(content, ensure_ascii=False, skipkeys=True, default=str)
+    try:
+        written.encode("utf-8")
+    except UnicodeEncodeError as error:
+        odd = f"\\u{ord(error.object[error.start]):04x}"
+        raise ValueError(f"the escape {odd}, which is half a letter") from error
 
 
 def _require_shallow(content: Any, most: int | None) -> None:

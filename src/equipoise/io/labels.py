@@ -157,6 +157,15 @@ class LabelColumns:
         return Labels.from_array(hot, kind="multilabel", names=names, ids=ids, groups=groups)
 
 
+def _is_text(name: str) -> bool:
+    """Whether the bytes of a file's name are text, which no file system asks for."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     known = [p.name for p in folders] if names is None else list(names)
@@ -177,6 +186,9 @@ def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
             for p in folder.rglob("*")
             if p.is_file() and not any(q.startswith(".") for q in p.relative_to(root).parts)
         )
+        odd = next((name for name in (folder.name, *files) if not _is_text(name)), None)
+        if odd is not None:
+            raise DataError(say(str(root), "hold names that are UTF-8", ascii(odd), "Rename it."))
         ids += files
         values += [known.index(folder.name)] * len(files)
     if not ids:

@@ -14,6 +14,7 @@ JSON = {
     "[" * 100_000: "nested deeper than 100 levels",
     "[" * 101 + "]" * 101: "nested deeper than 100 levels",
     "9" * 5000: "limit",
+    '["\\ud800"]': r"the escape .ud800, which is half a letter",
     "": "line 1, column 1",
 }
 YAML = {
@@ -22,6 +23,7 @@ YAML = {
     "- " * 2000 + "1": "nested deeper than 100 levels",
     "&a [*a]": "nested deeper than 100 levels",
     "a: [1": "line 1, column 6: expected ',' or ']'",
+    'a: "\\udc00"': r"the escape .udc00",
     "a: 1\nb: *c": "line 2, column 4: found undefined alias",
     "a: 2001-13-01": "a value that is none: month must be in 1..12",
     "!!bool x": "a value that is none",
@@ -56,6 +58,7 @@ def test_what_is_shallow_enough_is_read() -> None:
         while found:
             found, depth = found[0], depth + 1
         assert depth == MAX_DEPTH - 1
+    assert parse_json('"\\ud83d\\ude00"') == "\U0001f600"
     assert parse_yaml("a: &x {b: 1}\nc: *x") == {"a": {"b": 1}, "c": {"b": 1}}
 
 
