@@ -300,8 +300,6 @@ READERS = {
     "set-ups": reader("x.yaml", SETUP, f.damaged_yaml, read_setups),
     "set-ups of a study": reader("x.yaml", STUDY, f.damaged_yaml, read_setups),
     "study": reader("x.yaml", STUDY, f.damaged_yaml, load_study),
-    "study of a training": reader("x.yaml", TRAIN_STUDY, f.damaged_yaml,
-                                  lambda p: load_study(p, verb="train")),
     "study of mining": reader("x.yaml", TRAIN_STUDY + b"mining: {rounds: 2, ratio: 2.0}\n",
                               f.damaged_yaml, lambda p: load_study(p, verb="mine")),
     "a setting": reader("x", b"training.lr=0.1", f.damaged_bytes, _setting),
