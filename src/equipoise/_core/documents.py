@@ -48,7 +48,7 @@ def parse_json(text: str) -> Any:
         >>> parse_json('{"a": [1,]}')
         Traceback (most recent call last):
         ...
-        ValueError: line 1, column 10: Expecting value
+        ValueError: Expecting value in line 1, column 10
         >>> parse_json("[" * 100_000)
         Traceback (most recent call last):
         ...
@@ -57,7 +57,8 @@ def parse_json(text: str) -> Any:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
+        where = f"in line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{error.msg} {where}") from error
     except RecursionError:
         raise ValueError(_too_deep()) from None
     _require_shallow(content, None)
@@ -78,8 +79,8 @@ def parse_json_lines(text: str) -> list[Any]:
         try:
             found.append(parse_json(line))
         except ValueError as error:
-            reason = str(error).removeprefix("line 1, ")
-            raise ValueError(f"line {number}, {reason}") from error
+            reason = str(error).partition(" in line 1, ")[0]
+            raise ValueError(f"{reason} in line {number}") from error
     return found
 
 
@@ -93,7 +94,7 @@ def parse_yaml(text: str) -> Any:
         >>> parse_yaml("a: [1, 2")
         Traceback (most recent call last):
         ...
-        ValueError: line 1, column 9: expected ',' or ']', but got '<stream end>'
+        ValueError: expected ',' or ']', but got '<stream end>' in line 1, column 9
     """
     import yaml
 
@@ -101,8 +102,8 @@ def parse_yaml(text: str) -> Any:
         content = _read_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-        raise ValueError(f"{where}{error.problem or error.context}") from error
+        where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+        raise ValueError(f"{error.problem or error.context}{where}") from error
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError:

@@ -9,8 +9,8 @@ import pytest
 from equipoise._core.documents import MAX_DEPTH, parse_json, parse_json_lines, parse_yaml, read_text
 
 JSON = {
-    "{": "line 1, column 2: Expecting property name",
-    '{"a": 1,\n "b": }': "line 2, column 7: Expecting value",
+    "{": "Expecting property name.* in line 1, column 2",
+    '{"a": 1,\n "b": }': "Expecting value in line 2, column 7",
     "[" * 100_000: "nested deeper than 100 levels",
     "[" * 101 + "]" * 101: "nested deeper than 100 levels",
     "9" * 5000: "limit",
@@ -18,13 +18,13 @@ JSON = {
     "": "line 1, column 1",
 }
 YAML = {
-    "{" * 2000: "column 101: nested deeper than 100 levels",
+    "{" * 2000: "nested deeper than 100 levels in line 1, column 101",
     "[" * 100_000: "nested deeper than 100 levels",
     "- " * 2000 + "1": "nested deeper than 100 levels",
     "&a [*a]": "nested deeper than 100 levels",
-    "a: [1": "line 1, column 6: expected ',' or ']'",
+    "a: [1": "expected ',' or ']'.* in line 1, column 6",
     'a: "\\udc00"': r"the escape .udc00",
-    "a: 1\nb: *c": "line 2, column 4: found undefined alias",
+    "a: 1\nb: *c": "found undefined alias.* in line 2, column 4",
     "a: 2001-13-01": "a value that is none: month must be in 1..12",
     "!!bool x": "a value that is none",
     "!!timestamp x": "a value that is none",
@@ -64,7 +64,7 @@ def test_what_is_shallow_enough_is_read() -> None:
 
 def test_lines_say_which_one_is_wrong() -> None:
     assert parse_json_lines('{"a": 1}\n\n[2]\n') == [{"a": 1}, [2]]
-    with pytest.raises(ValueError, match="line 3, column 2: Expecting"):
+    with pytest.raises(ValueError, match=r"Expecting .* in line 3"):
         parse_json_lines("1\n2\n{")
 
 
