@@ -102,6 +102,47 @@ def require_within(name: str, value: float, interval: str, do: str = "", *, why:
         raise UsageError(say(name, f"lie in {interval}{why}", value, do))
 
 
+def to_whole(name: str, value: Any, low: int = 0, high: int = 2**53, *, expected: str = "") -> int:
+    """Return a whole number of somebody else's file, as a number or a text, within limits.
+
+    Beyond 2^53 a float no longer tells neighbours apart, and beyond 2^63 no array holds it.
+
+    Example:
+        >>> to_whole("support", "50"), to_whole("support", 50.0)
+        (50, 50)
+        >>> to_whole("support", 1e300)
+        Traceback (most recent call last):
+        ...
+        equipoise.errors.DataError: `support` must be a whole number in [0, 2^53], got 1e+300.
+    """
+    number: int | None = None
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    digits = isinstance(value, str) and value.strip().lstrip("+-").isdecimal() and len(value) < 20
+    if whole or digits or (isinstance(value, float) and value.is_integer()):
+        number = int(value)
+    if number is None or not low <= number <= high:
+        end = "2^53" if high == 2**53 else f"{high}"
+        came = repr(value) if isinstance(value, str) else value
+        wanted = expected or f"be a whole number in [{low}, {end}]"
+        raise DataError(say(name, wanted, _shortly(came)))
+    return number
+
+
+def _shortly(value: Any) -> str:
+    """Return a value as text: an integer of thousands of digits has none in Python."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+        return f"a number of some {round(value.bit_length() * 0.30103)} digits"
+    return str(value)
+
+
+def require_plain(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of numbers or texts; objects, records, dates and complex are an error."""
+    if array.dtype.kind not in "biufUS":
+        do = "Save numbers, or texts as they are."
+        raise DataError(say(name, "hold numbers or texts", f"dtype {array.dtype}", do))
+    return array
+
+
 def require_least(name: str, value: float, least: int, do: str = "") -> None:
     """Raise unless a number is at least ``least``."""
     if not value >= least:

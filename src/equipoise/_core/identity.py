@@ -72,7 +72,8 @@ def class_order(texts: Any) -> list[str]:
         (['1', '9', '10'], ['01', '1', 'b'])
     """
     names = sorted({str(t) for t in texts})
-    return sorted(names, key=int) if all(_WHOLE.fullmatch(n) for n in names) else names
+    # int() refuses numbers of thousands of digits, which are names like others.
+    return sorted(names, key=Decimal) if all(_WHOLE.fullmatch(n) for n in names) else names
 
 
 def text_codes(values: ArrayLike) -> NDArray[np.int64]:

@@ -83,7 +83,15 @@ _ARGUMENT = re.compile(r"\{(\w+)([=:])([^{}]*)\}")
 def say(name: str, expected: str, got: object, do: str = "") -> Message:
     """Compose the one form of message: "`name` must ..., got .... Next step."."""
     subject = Argument(name, quoted=True)
-    return Message(subject, " must ", expected, f", got {got}.", *((" ", do) if do else ()))
+    came = str(got)
+    if len(came) > _MOST or "\n" in came:
+        came = " ".join(came.split())
+        came = came if len(came) <= _MOST else f"{came[:_MOST]} ..."
+    return Message(subject, " must ", expected, f", got {came}.", *((" ", do) if do else ()))
+
+
+_MOST = 2000
+"""Letters of what came, in one line: it may be a whole file, or a table."""
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -96,7 +104,7 @@ def closest(name: str, known: Iterable[str]) -> str:
         best = [word for word, r in zip(near, ratio, strict=True) if r >= max(ratio) - 1e-9]
         found = max(best, key=lambda word: sum(a == b for a, b in zip(word, name, strict=False)))
         return f"Did you mean `{found}`?"
-    return "Known: " + ", ".join(options) + "."
+    return f"Known: {', '.join(' '.join(name.split()) for name in options)}."
 
 
 def listed(items: Sequence[object], most: int = 5, mark: str = ", ") -> str:

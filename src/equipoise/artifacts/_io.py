@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.documents import parse_json, read_text
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.messages import say
+from equipoise._core.reading import DAMAGED, reading_file, reason_of
 from equipoise.errors import DataError, EquipoiseError, SchemaVersionError
 
 if TYPE_CHECKING:
@@ -61,10 +63,10 @@ def reading(path: str | Path, schema: str) -> Iterator[None]:
     except EquipoiseError:
         raise
     except KeyError as error:
-        got = f"none called {error}"
+        got = reason_of(error)
         raise DataError(say(str(path), f"hold all fields of a {schema}", got, _AGAIN)) from error
-    except (TypeError, ValueError, AttributeError, IndexError, OSError) as error:
-        got = " ".join(str(error).split())[:200]
+    except DAMAGED as error:
+        got = reason_of(error, 200)
         raise DataError(say(str(path), f"hold a readable {schema}", got, _AGAIN)) from error
 
 
@@ -98,11 +100,11 @@ def read_json(
     file = Path(path)
     wanted = f"be the JSON of a {schema}"
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = parse_json(read_text(file))
     except FileNotFoundError as error:
         do = "Check the path, or write the file first."
         raise DataError(say(str(path), "be a file", "nothing there", do)) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise DataError(say(str(path), wanted, str(error), _AGAIN)) from error
     if not isinstance(document, dict):
         raise DataError(say(str(path), wanted, type(document).__name__, _AGAIN))
@@ -128,18 +130,15 @@ def read_table(path: str | Path, schema: str, version: int) -> tuple[pl.DataFram
     if not file.is_file():
         do = "Check the path, or write the file first."
         raise DataError(say(str(path), "be a Parquet file", "nothing there", do))
-    try:
+    with reading_file(path, "be a Parquet file", _AGAIN):
         meta = pl.read_parquet_metadata(file).get("equipoise")
         frame = pl.read_parquet(file)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        got = str(error).split("\n")[0]
-        raise DataError(say(str(path), "be a Parquet file", got, _AGAIN)) from error
     if meta is None:
         got = "a Parquet file without its header"
         do = "Read foreign tables with labels.read_labels or Scores.from_arrays."
         raise DataError(say(str(path), f"hold a {schema}", got, do))
     with reading(path, schema):
-        header = json.loads(meta)
+        header = parse_json(meta)
     if not isinstance(header, dict):
         raise DataError(say(str(path), f"hold a {schema}", "a broken header", _AGAIN))
     _check_schema(header, file, schema, version)
@@ -148,8 +147,14 @@ def read_table(path: str | Path, schema: str, version: int) -> tuple[pl.DataFram
 
 def read_column(frame: pl.DataFrame, name: str) -> NDArray[Any]:
     """Return one column as an array; a missing column or entry is an error."""
+    import polars as pl
+
     if name not in frame.columns:
         raise KeyError(name)
     if frame[name].null_count():
         raise ValueError(f"{frame[name].null_count()} empty entries in column {name!r}")
+    kind = frame[name].dtype
+    plain_kind = kind.is_numeric() or kind in (pl.String, pl.Boolean)
+    if not plain_kind or str(kind).endswith("128"):  # NumPy has no such integers
+        raise ValueError(f"type {kind} in column {name!r}")
     return np.asarray(frame[name].to_numpy())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import to_array
+from equipoise._core.checks import to_array, to_whole
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.messages import say
 from equipoise.artifacts._io import plain, read_json, reading, write_json
@@ -18,6 +18,18 @@ from equipoise.errors import DataError, LeakageError
 
 _SCHEMA, _VERSION = "equipoise.Split", 1
 _PARTS = ("train", "val", "test")
+_MOST_ROWS = 10**9  # a fingerprint takes a byte of each
+
+
+def _read_proof(proof: Any) -> Mapping[str, Any]:
+    """Return the proof of a file; of what others read in it, the kinds are checked."""
+    if not isinstance(proof, Mapping):
+        raise TypeError(f"a proof that is a {type(proof).__name__}")
+    copies = proof.get("copies")
+    if copies is None:
+        return proof
+    counts = {key: to_whole(f"proof.copies.{key}", copies[key]) for key in ("rows", "contents")}
+    return {**proof, "copies": {**copies, **counts}}
 
 
 def _positions(part: str, values: ArrayLike) -> NDArray[np.int64]:
@@ -131,10 +143,10 @@ class Split:
                 body["train"],
                 body["val"],
                 body["test"],
-                n_rows=int(body["n_rows"]),
+                n_rows=to_whole("n_rows", body["n_rows"], 1, _MOST_ROWS),
                 seed=int(body["seed"]),
                 method=str(body["method"]),
-                proof=body["proof"],
+                proof=_read_proof(body["proof"]),
             )
             found = split.fingerprint
         if found != stated:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from equipoise._core.cells import csv_text, plain_cell
+from equipoise._core.documents import parse_json_lines, read_text
 from equipoise._core.files import write_text
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise.artifacts._io import plain, read_json, reading, restore, write_json
@@ -97,8 +98,7 @@ class Trial:
         folder = Path(folder)
         body = read_json(folder / "trial.json", _SCHEMA, _VERSION)
         with reading(folder, _SCHEMA):
-            lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines]
+            rows = parse_json_lines(read_text(folder / "history.jsonl"))
             parts = body.pop("parts")
             return cls(
                 history=[{key: restore(value) for key, value in row.items()} for row in rows],
@@ -110,11 +110,7 @@ class Trial:
 
 def _to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    table = io.StringIO()
-    writer = csv.DictWriter(table, keys, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return table.getvalue()
+    return csv_text(keys, ([row.get(key) for key in keys] for row in rows))
 
 
 def _read_label_history(file: Path) -> list[dict[str, Any]]:
@@ -124,7 +120,7 @@ def _read_label_history(file: Path) -> list[dict[str, Any]]:
         return [
             {
                 "epoch": int(row["epoch"]),
-                "label": row["label"],
+                "label": plain_cell(row["label"]),
                 "drawn": int(row["drawn"]),
                 "recall": float(row["recall"] or "nan"),
             }

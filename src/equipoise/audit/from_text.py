@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
+from equipoise._core.documents import parse_yaml
 from equipoise._core.foreign import import_named
 from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts.finding import Finding
@@ -43,8 +43,8 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
             raise UsageError(say("arg", "be NAME=VALUE", repr(text), do))
         try:
             listed = re.fullmatch(r"\s*[-+.\deE]+(\s*,\s*[-+.\deE]+)+\s*", value)
-            found[name.strip()] = yaml.safe_load(f"[{value}]" if listed else value)
-        except yaml.YAMLError as error:
+            found[name.strip()] = parse_yaml(f"[{value}]" if listed else value)
+        except ValueError as error:
             raise UsageError(say("arg", "hold a YAML value", repr(text))) from error
     return found
 

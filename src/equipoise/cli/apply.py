@@ -17,9 +17,9 @@ EXAMPLE = "Example: equipoise apply rule.json new.parquet -o decisions.parquet"
 def run(
     rule: Annotated[Path, typer.Argument(help="Rule written by `equipoise tune`.")],
     scores: Annotated[Path, typer.Argument(help="New scores: Parquet, CSV, npz (read whole).")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet or CSV to write.")] = Path(
-        "decisions.parquet"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=o.file_to_write, help="Parquet or CSV to write.")
+    ] = Path("decisions.parquet"),
     score_kind: o.ScoreKind = None,
     columns: o.ScoreColumns = None,
     id_column: o.IdColumn = None,

@@ -27,7 +27,13 @@ def run(
     test: Annotated[Path | None, typer.Option(help="Table of test rows.")] = None,
     settings: o.Settings = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of results; equipoise_runs/NAME.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            callback=o.folder_to_write,
+            help="Folder of results; equipoise_runs/NAME.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")] = False,
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Use finished trials.")] = True,

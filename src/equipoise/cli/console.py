@@ -32,7 +32,9 @@ def print_json(value: Any) -> None:
     """Print JSON to stdout; NaN becomes null."""
     from equipoise.artifacts._io import plain
 
-    typer.echo(json.dumps(plain(value), indent=1, ensure_ascii=False))
+    # What another encoding has no letters for would be written in a way that is no JSON.
+    narrow = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    typer.echo(json.dumps(plain(value), indent=1, ensure_ascii=narrow))
 
 
 def split_list(text: str | None) -> list[str] | None:

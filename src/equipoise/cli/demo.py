@@ -17,7 +17,9 @@ RECIPES = ("digits_four_labels", "digits_long_tail")
 
 
 def run(
-    out: Annotated[Path, typer.Option(help="Folder of results.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option(callback=o.folder_to_write, help="Folder of results.")
+    ] = Path("demo"),
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Seeds per arm; the recipes' own if not given.")
     ] = None,

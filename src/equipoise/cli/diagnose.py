@@ -22,7 +22,10 @@ Every = Annotated[
 ]
 Explain = Annotated[str | None, typer.Option(help="Print the page of a code.")]
 Form = Annotated[str, typer.Option("--format", help="text, json, sarif or html.")]
-OutFile = Annotated[File, typer.Option("--out", "-o", help="File for json, sarif or html.")]
+OutFile = Annotated[
+    File,
+    typer.Option("--out", "-o", callback=o.file_to_write, help="File for json, sarif or html."),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,13 @@ def run(
     net_benefit_at: o.NetBenefitAt = None,
     max_fpr: o.MaxFpr = 0.1,
     top_fraction: o.TopFraction = 0.1,
-    figure: Annotated[Path | None, typer.Option(help="Confusion table to draw: SVG.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(callback=o.file_to_write, help="Confusion table to draw: SVG.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Print every metric.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON to write.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", callback=o.file_to_write, help="JSON to write.")
+    ] = None,
     as_json: o.Json = False,
     fail: o.FailOn = None,
 ) -> None:

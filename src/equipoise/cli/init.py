@@ -9,7 +9,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import findings_lines, note
-from equipoise.cli.options import LabelOptions, with_groups
+from equipoise.cli.options import LabelOptions, file_to_write, with_groups
 
 EXAMPLE = "Examples: equipoise init train.csv --label species; equipoise init images/"
 
@@ -20,7 +20,9 @@ def run(
     table: Annotated[Path, typer.Argument(help="CSV or Parquet, or a folder of class folders.")],
     columns: LabelOptions,
     image: o.Image = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Study to write.")] = Path("study.yaml"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=file_to_write, help="Study to write.")
+    ] = Path("study.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing study.")] = False,
 ) -> None:
     """Write a commented study for a feature table or images, with the arms that fit its labels."""

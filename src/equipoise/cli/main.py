@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import re
 import sys
+import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from shlex import quote
 from typing import Any
@@ -14,6 +18,7 @@ from typing import Any
 import typer
 
 from equipoise._core.messages import Argument, Message
+from equipoise._core.reading import reason_of
 from equipoise.cli import (
     apply,
     audit,
@@ -33,6 +38,9 @@ from equipoise.cli import (
 from equipoise.errors import EquipoiseError
 
 INTERRUPTED = 130
+# What a shell reports of `cat` and `grep`, which SIGPIPE ends: who looks at the parts of a pipe
+# (`set -o pipefail`) expects it, and knows that not everything was said.
+PIPE_CLOSED = 141
 # typer brings its own copy of click in newer releases, so its classes are reached through typer.
 _ClickError = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
@@ -42,7 +50,7 @@ def _stop(message: str, code: int) -> int:
     return code
 
 
-def _wrong_use(error: Exception) -> int:
+def _wrong_use(error: BaseException) -> int:
     message = getattr(error, "format_message", lambda: str(error))()
     return _stop(f"{message} See `equipoise --help`.", 2)
 
@@ -153,34 +161,129 @@ def _notes(app: typer.Typer, verb: str) -> Callable[..., None]:
     return show
 
 
+@contextlib.contextmanager
+def _any_terminal() -> Iterator[None]:
+    """Write what the terminal has no letters for as an escape, instead of failing half-way."""
+    streams = [s for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
+    before = [s.errors for s in streams]
+    for stream in streams:
+        if stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        for stream, errors in zip(streams, before, strict=True):
+            if stream.errors != errors and not stream.closed:
+                with contextlib.suppress(OSError):  # of what could not be written
+                    stream.reconfigure(errors=errors)
+
+
+def _leave_pipe() -> int:
+    """Say nothing more to a reader that went away, as in `equipoise ... | head`."""
+    if sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return PIPE_CLOSED
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says, in the words of some library, that memory was not enough."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    known = ("failed to map segment", "cannot allocate memory", "can't allocate memory",
+             "alloc failed", "out of memory", "can't start new thread",
+             "kind: wouldblock")  # fmt: skip
+    panic = type(error).__name__ == "PanicException"
+    some = panic or isinstance(error, (ImportError, RuntimeError, OSError))
+    return some and any(words in str(error).lower() for words in known)
+
+
+def _out_of_memory(error: BaseException) -> str:
+    do = "Use fewer rows, a smaller batch or fewer seeds."
+    if isinstance(error, ImportError):
+        return f"out of memory before anything was read. It takes about 1 GB. {do}"
+    said = reason_of(error, 200).removeprefix("more than fits into memory").strip(" ()").rstrip(".")
+    return f"out of memory{': ' if said else ''}{said}. {do}"
+
+
+def _unexpected(error: BaseException) -> str:
+    """Return what is said where a fault of ours has no better words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if f"{os.sep}equipoise{os.sep}" in f.filename] or frames
+    at = f", {os.path.basename(ours[-1].filename)} line {ours[-1].lineno}" if ours else ""  # noqa: PTH119
+    said = reason_of(error, 200)
+    named = (
+        type(error).__name__ if said == type(error).__name__ else f"{type(error).__name__}: {said}"
+    )
+    return (
+        f"this was not expected ({named}{at}), and is probably a fault of equipoise. Please report "
+        f"it with the traceback that EQUIPOISE_DEBUG=1 shows, at {_tracker()}."
+    )
+
+
+def _tracker() -> str:
+    """Return where faults are reported, by the package's own metadata."""
+    from importlib import metadata
+
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        for entry in metadata.metadata("equipoise").get_all("Project-URL") or ():
+            label, _, url = entry.partition(",")
+            if label.strip().lower() in ("issues", "tracker", "bug tracker", "repository"):
+                return str(url).strip()
+    return "the project's issue tracker"
+
+
+def _answer(error: BaseException, options: Mapping[str, str]) -> int:
+    """Say in a line what went wrong, and return the exit code; raise what is no error."""
+    # typer answers a closed pipe itself, with SystemExit(1).
+    broken = error.__context__ if isinstance(error, SystemExit) else error
+    if isinstance(broken, OSError) and broken.errno == errno.EPIPE:
+        return _leave_pipe()
+    debug = os.environ.get("EQUIPOISE_DEBUG", "0") not in ("", "0")
+    if isinstance(error, EquipoiseError):
+        if debug:
+            traceback.print_exception(error)
+        return _stop(spell(_said(error), options), error.exit_code)
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        again = "Finished trials are kept: run the same command to go on."
+        return _stop(f"interrupted. {again}", INTERRUPTED)
+    # A panic of polars is no Exception.
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    if isinstance(error, _ClickError):
+        return _wrong_use(error)
+    if _is_out_of_memory(error):
+        return _stop(_out_of_memory(error), 1)
+    if isinstance(error, OSError):
+        return _stop(f"{error.strerror or error}: {error.filename or 'standard output'}", 1)
+    if debug:
+        raise error
+    return _stop(_unexpected(error), 1)
+
+
 def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     verb = "".join(arguments[:1])
+    closed = sys.stdout is None
+    if closed:
+        # The first file that is opened would be standard output to all that writes there.
+        os.open(os.devnull, os.O_WRONLY)
     try:
-        with warnings.catch_warnings():
+        with _any_terminal(), warnings.catch_warnings():
             warnings.showwarning = _notes(app, verb)
             code = _command(app)(
                 arguments, standalone_mode=False, prog_name="equipoise",
                 obj=lambda text: spell(text, options_of(app, verb)),
             )  # fmt: skip
-    except EquipoiseError as error:
-        return _stop(spell(_said(error), options_of(app, verb)), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away (`equipoise ... | head`); say nothing more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        return _stop(f"{error.strerror or error}: {error.filename or 'no file name'}", 1)
-    except MemoryError:
-        return _stop("out of memory. Use fewer rows, a smaller batch or fewer seeds.", 1)
-    except Exception as error:
-        if isinstance(error, _ClickError):
-            return _wrong_use(error)
-        raise
+            # Here a reader that is gone or a disk that is full can still be answered.
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BaseException as error:
+        return _answer(error, options_of(app, verb))
+    if closed and not code:
+        return _stop("standard output is closed, so that nothing of the result was said.", 1)
     if code == INTERRUPTED:
-        return _stop("interrupted. Finished trials are kept: run the same command to go on.", code)
+        return _answer(KeyboardInterrupt(), {})
     return int(code or 0)
 
 

@@ -26,7 +26,10 @@ def run(
     ratio: Annotated[float | None, typer.Option(help="First negatives per positive; 3.")] = None,
     settings: o.Settings = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of runs; equipoise_runs/NAME.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", callback=o.folder_to_write, help="Folder of runs; equipoise_runs/NAME."
+        ),
     ] = None,
     dry_run: o.DryRun = False,
     resume: Annotated[

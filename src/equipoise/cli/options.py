@@ -10,13 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, cast, get_type_hints
 
 import typer
 
-from equipoise._core.messages import expand_columns, is_pattern
+from equipoise._core.messages import expand_columns, is_pattern, say
 from equipoise.cli.console import kind_of, split_list
+from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
     from equipoise.artifacts import DecisionRule, Labels, Scores
     from equipoise.artifacts.scores import SplitName
     from equipoise.io.labels import LabelArguments
+
+
+def file_to_write(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Refuse a folder where a file is to be written, before any work is done."""
+    if path is not None and path.is_dir():
+        do = "Name a file in it."
+        raise UsageError(
+            say(str(parameter.name), "name a file to write", f"the folder '{path}'", do)
+        )
+    return path
+
+
+def folder_to_write(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Refuse a file where a folder is to be written, before any work is done."""
+    if path is not None and path.exists() and not path.is_dir():
+        do = "Name another, or remove it."
+        raise UsageError(say(str(parameter.name), "name a folder", f"the file '{path}'", do))
+    return path
 
 
 LabelColumn = Annotated[
@@ -93,9 +112,16 @@ TailOrder = Annotated[
 TestPerClass = Annotated[int | None, typer.Option(help="Balanced test rows of a long tail.")]
 ValPerClass = Annotated[int | None, typer.Option(help="Balanced validation rows of a long tail.")]
 CopyFiles = Annotated[
-    Path | None, typer.Option("--copy", help="Copy a class folder's files into DIR/part/class.")
+    Path | None,
+    typer.Option(
+        "--copy",
+        callback=folder_to_write,
+        help="Copy a class folder's files into DIR/part/class.",
+    ),
 ]
-OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")]
+OutFolder = Annotated[
+    Path, typer.Option("--out", "-o", callback=folder_to_write, help="Folder to write.")
+]
 TargetPriorOption = Annotated[
     str,
     typer.Option("--target-prior", help="validation, uniform, em, shares: 0.1,0.9 or A=.1,B=.9."),

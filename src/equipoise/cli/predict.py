@@ -17,9 +17,9 @@ EXAMPLE = "Example: equipoise predict equipoise_runs/study/none-s0-1a2b new.csv 
 def run(
     trial: Annotated[Path, typer.Argument(help="Folder that `equipoise train` wrote.")],
     data: Annotated[list[str], typer.Argument(help="Data of the form it was trained on.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet or CSV to write.")] = Path(
-        "predictions.parquet"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=o.file_to_write, help="Parquet or CSV to write.")
+    ] = Path("predictions.parquet"),
     rule: Annotated[Path | None, typer.Option(help="A rule other than the trial's.")] = None,
     offsets: Annotated[str | None, typer.Option(help="Offsets of sequences in an .npy.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 64,

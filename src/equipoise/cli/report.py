@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from equipoise.cli import options as o
+
 EXAMPLE = "Example: equipoise report demo/digits_four_labels -o report.html"
 
 
@@ -14,7 +16,9 @@ def run(
     results: Annotated[
         list[Path], typer.Argument(help="comparison.json files, or the folders that hold them.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Page to write.")] = Path("report.html"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=o.file_to_write, help="Page to write.")
+    ] = Path("report.html"),
 ) -> None:
     """Write the report of one or several comparisons again."""
     from equipoise.artifacts import Comparison

@@ -19,7 +19,10 @@ def run(
     study: Annotated[Path, typer.Argument(help="Study of one arm (YAML).")],
     settings: o.Settings = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of trials; equipoise_runs/NAME.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", callback=o.folder_to_write, help="Folder of trials; equipoise_runs/NAME."
+        ),
     ] = None,
     dry_run: o.DryRun = False,
     resume: Annotated[

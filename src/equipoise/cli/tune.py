@@ -26,7 +26,9 @@ EXAMPLE = "Example: equipoise tune val.parquet -o rule.json --objective precisio
 def run(
     *,
     scores: Annotated[Path, typer.Argument(help="Validation scores: Parquet, or a table.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Rule to write.")] = Path("rule.json"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=o.file_to_write, help="Rule to write.")
+    ] = Path("rule.json"),
     objective: ObjectiveOptions,
     target_prior: o.TargetPriorOption = "validation",
     deployment: o.Deployment = None,

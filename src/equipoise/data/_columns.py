@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise._core.messages import say
+from equipoise._core.reading import reading_file
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError
 from equipoise.io.labels import LabelColumns
@@ -63,13 +64,11 @@ def read_parquet_columns(
         if not file.is_file():
             found = "a folder" if file.is_dir() else "nothing there"
             raise DataError(say(str(file), "be a Parquet file", found))
-        try:
+        with reading_file(file, "be a Parquet file"):
             schema = pl.read_parquet_schema(file)
-            require_columns(pl.DataFrame(schema=schema), f"columns of {file}", columns)
+        require_columns(pl.DataFrame(schema=schema), f"columns of {file}", columns)
+        with reading_file(file, "be a Parquet file"):
             frames.append(pl.read_parquet(file, columns=list(dict.fromkeys(columns))))
-        except pl.exceptions.PolarsError as error:
-            reason = str(error).split("\n")[0]
-            raise DataError(say(str(file), "be a Parquet file", reason)) from error
     try:
         frame = pl.concat(frames)
     except pl.exceptions.PolarsError as error:

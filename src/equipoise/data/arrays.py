@@ -12,6 +12,7 @@ from torch import Tensor
 
 from equipoise._core.checks import require_finite
 from equipoise._core.messages import say
+from equipoise._core.reading import reading_file
 from equipoise.artifacts import Labels
 from equipoise.data._rows import Rows, pack, unpack
 from equipoise.errors import DataError, ShapeError
@@ -80,11 +81,8 @@ class ArrayDataset(Rows):
         if file.suffix.lower() != ".npy":
             do = "Of an .npz hand over an array: np.load(path)[name]."
             raise DataError(say(str(path), "be a .npy file", f"'{file.suffix}'", do))
-        try:
+        with reading_file(path, "be an array without pickles"):
             array = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            found = "nothing there" if isinstance(error, FileNotFoundError) else str(error)
-            raise DataError(say(str(path), "be an array without pickles", found)) from error
         return cls(array, labels, keep_dtype=keep_dtype)
 
     def _input(self, index: int) -> Tensor:

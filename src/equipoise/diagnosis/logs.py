@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from equipoise._core.documents import parse_json, parse_json_lines, read_text
 from equipoise._core.messages import say
 from equipoise.errors import DataError, MissingExtraError
 
@@ -53,13 +53,11 @@ def read_log(path: str | Path) -> tuple[dict[str, float], ...]:
 
 def _text(file: Path) -> list[dict[str, float]]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file)
         if file.suffix == ".csv":
             return [_numbers(row) for row in csv.DictReader(text.splitlines())]
-        if file.suffix == ".jsonl":
-            return [_numbers(json.loads(line)) for line in text.splitlines() if line.strip()]
-        body = json.loads(text)
-    except (ValueError, UnicodeDecodeError) as error:
+        body = parse_json_lines(text) if file.suffix == ".jsonl" else parse_json(text)
+    except (ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())[:100]
         raise DataError(say(str(file), "be CSV, JSONL or JSON", reason)) from error
     if isinstance(body, Mapping) and isinstance(body.get("history"), Mapping):
@@ -72,9 +70,11 @@ def _text(file: Path) -> list[dict[str, float]]:
         ]
     if isinstance(body, list) and all(isinstance(row, Mapping) for row in body):
         return [_numbers(row) for row in body]
-    raise DataError(
-        say(str(file), "hold a history of lists, or a list of rows", type(body).__name__)
-    )
+    got = type(body).__name__
+    if isinstance(body, list):
+        at, row = next((i, r) for i, r in enumerate(body) if not isinstance(r, Mapping))
+        got = f"{row!r:.60} as row {at}"
+    raise DataError(say(str(file), "hold a history of lists, or a list of rows", got))
 
 
 def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
@@ -82,7 +82,7 @@ def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
     for key, value in row.items():
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
         if math.isfinite(number):
             found[str(key).strip()] = number

@@ -169,15 +169,54 @@ def read_setup(content: Mapping[str, Any], name: str = "setup") -> Setup:
     return Setup(**values)
 
 
+_WHOLE = {"batch_size": 2**31, "epochs": 10**6, "lr_every": 10**6}
+"""Fields that are whole numbers, and the most that they may be."""
+_NUMBERS = ("lr", "lr_factor", "beta", *_WHOLE)
+_WEIGHTS = ("class_weight", "pos_weight", "alpha")
+
+
 def _plain(name: str, key: str, value: Any) -> Any:
+    """Return the value of a field as :class:`Setup` takes it; nothing said stays None."""
     if key == "metrics":
-        return tuple([value] if isinstance(value, str) else value)
+        words = [value] if isinstance(value, str) else value or ()
+        if not isinstance(words, (list, tuple)) or not all(isinstance(w, str) for w in words):
+            raise UsageError(say(name, "be a name or a list of names", repr(value)))
+        return tuple(words)
+    if value is None:
+        return None
     if key == "lr" and isinstance(value, (list, tuple)):
-        return tuple(float(v) for v in value)
-    number = key in ("lr", "lr_factor", "beta", "batch_size", "epochs", "lr_every")
-    if number and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        return tuple(_number(f"{name}.{i}", v) for i, v in enumerate(value))
+    if key in _WHOLE:
+        most = _WHOLE[key]
+        if not 1 <= _number(name, value) <= most or value % 1:
+            raise UsageError(say(name, f"be a whole number in [1, {most}]", value))
+        return int(value)
+    if key in _NUMBERS:
+        return _number(name, value)
+    if key in _WEIGHTS:
+        return _weights(name, key, value)
+    if key == "from_logits" and not isinstance(value, bool):
+        raise UsageError(say(name, "be true or false", repr(value)))
+    if key != "from_logits" and not isinstance(value, str):
+        raise UsageError(say(name, "be a word", repr(value), "Put it in quotes if it is one."))
+    return value
+
+
+def _number(name: str, value: Any) -> Any:
+    """Return a number that a float holds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < np.inf:
         do = "YAML reads 1e-4 as a word; write 1.0e-4." if isinstance(value, str) else ""
         raise UsageError(say(name, "be a number", repr(value), do))
-    if key in ("class_weight", "pos_weight") and not isinstance(value, (Mapping, list, tuple)):
-        raise UsageError(say(name, "be a list or a mapping of weights", repr(value)))
+    if isinstance(value, int) and abs(value) > 2**53:
+        raise UsageError(say(name, "be a number within 2^53", "more"))
     return value
+
+
+def _weights(name: str, key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _number(f"{name}.{k}", v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_number(f"{name}.{i}", v) for i, v in enumerate(value)]
+    if key == "alpha":
+        return _number(name, value)
+    raise UsageError(say(name, "be a list or a mapping of weights", repr(value)))

@@ -116,4 +116,4 @@ def _outside(column: pl.Series, what: str, row: int, coding: LabelCoding) -> Mes
         elif len(some) <= _LISTED:
             codes = hint("If they are codes, declare them: {positive=}, {negative=}, {unknown=}. ")
             do = Message(codes, do)
-    return say(what, expected, f"{column[row]!r} in row {row}", do)
+    return say(what, expected, f"{column.to_list()[row]!r:.80} in row {row}", do)

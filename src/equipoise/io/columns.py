@@ -216,7 +216,13 @@ def label_column(
 
     what = f"column {column.name}"
     if column.dtype.is_float() and (column.drop_nans().drop_nulls() % 1 == 0).all():
-        column = column.fill_nan(None).cast(pl.Int64)
+        column = column.fill_nan(None)
+        beyond = column.abs() >= 2**53
+        if beyond.any():
+            got = f"{column[int(beyond.arg_max() or 0)]:g}, a float that has lost digits"
+            do = "Save the column as text or whole numbers."
+            raise DataError(say(what, "hold class names or whole numbers", got, do))
+        column = column.cast(pl.Int64)
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
     column = _without_nan(column, what)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from equipoise._core.cells import plain_cell
+from equipoise._core.checks import to_whole
+from equipoise._core.documents import parse_json, read_text
 from equipoise._core.identity import loose_key
 from equipoise._core.messages import closest, say
 from equipoise.errors import DataError
@@ -31,9 +33,9 @@ def read_counts(path: str | Path, names: Sequence[str]) -> list[int]:
     if not file.is_file():
         raise DataError(say(str(file), "be a file", "nothing there", "Check the path."))
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file)
         found = _from_csv(text) if file.suffix == ".csv" else _from_json(text)
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         do = 'Give a trial.json, a JSON object as {"A": 120}, or a CSV of name,count.'
         raise DataError(say(str(file), "hold counts", str(error)[:100], do)) from error
     missing = [name for name in names if name not in found]
@@ -44,11 +46,15 @@ def read_counts(path: str | Path, names: Sequence[str]) -> list[int]:
         if near is not None:
             do = f"It differs from {near!r} only by spaces or as a number: write them alike."
         raise DataError(say(str(file), expected, f"none of {missing[0]!r}", do))
-    return [_whole(file, name, found[name]) for name in names]
+    return [_count(file, name, found[name]) for name in names]
+
+
+def _count(file: Path, name: str, value: Any) -> int:
+    return to_whole(str(file), value, expected=f"hold a whole count >= 0 for {name!r}")
 
 
 def _from_json(text: str) -> Mapping[str, Any]:
-    body = json.loads(text)
+    body = parse_json(text)
     if isinstance(body, dict) and isinstance(body.get("train_counts"), dict):
         body = body["train_counts"]
     if not isinstance(body, dict):
@@ -62,18 +68,8 @@ def _from_csv(text: str) -> Mapping[str, Any]:
     for row in csv.reader(lines[:-2], delimiter=separator_of(*lines[:2])):
         if len(row) != 2:
             raise ValueError(f"the line {','.join(row)!r}")
-        name = row[0]
+        name = plain_cell(row[0])
         if name in found:
             raise ValueError(f"{name!r} twice")
         found[name] = row[1].strip()
     return found
-
-
-def _whole(file: Path, name: str, value: Any) -> int:
-    try:
-        count = int(value)
-    except (TypeError, ValueError):
-        count = -1
-    if count < 0 or isinstance(value, bool) or count != float(value):
-        raise DataError(say(str(file), f"hold a whole count >= 0 for {name!r}", repr(value)))
-    return count

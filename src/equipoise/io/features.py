@@ -71,7 +71,7 @@ def feature_table(
     labelled = LabelColumns.of(**where)
     found, named = labelled.read(frame), labelled.named
     if columns is not None:
-        require_columns(frame, "features", columns)
+        require_columns(frame, "features", columns, once=True)
     rest = as_numbers(frame, columns or [c for c in frame.columns if c not in named])
     _check_features(rest)
     features = rest.cast(dict.fromkeys(rest.columns, float)).to_numpy().astype(np.float32)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from equipoise._core.checks import require_plain
 from equipoise._core.identity import as_text
 from equipoise._core.messages import Argument, Message, closest, hint, one_of, say
+from equipoise._core.reading import load_arrays, reading_file
 from equipoise.artifacts.labels import KINDS, Kind, Labels
-from equipoise.errors import DataError, EquipoiseError, UsageError
+from equipoise.errors import DataError, UsageError
 from equipoise.io.binary import binary_columns
 from equipoise.io.coding import DEFAULT, LabelCoding, Tokens
 from equipoise.io.columns import class_column, label_column
@@ -40,8 +42,9 @@ def _side_column(frame: pl.DataFrame, argument: str, name: str | None) -> NDArra
         what = f"{empty.sum()} empty entries (first: row {empty.arg_max()})"
         raise DataError(say(f"column {name}", "be filled in every row", what, "Fill them in."))
     whole = column.dtype.is_float() and bool((column % 1 == 0).all())
-    if whole or column.dtype.is_integer():
-        return column.to_numpy()  # `to_ids` makes text of whole numbers
+    # `to_ids` makes text of whole numbers; of 128 bits, NumPy has none.
+    if (whole or column.dtype.is_integer()) and not str(column.dtype).endswith("128"):
+        return column.to_numpy()
     return as_text(column.to_list())
 
 
@@ -135,7 +138,7 @@ class LabelColumns:
             )
             return Labels.from_array(values, kind=kind, names=known, ids=ids, groups=groups)
         columns = list(self.labels or ())
-        require_columns(frame, "labels", columns)
+        require_columns(frame, "labels", columns, once=True)
         if self.kind == "multiclass" or not columns:
             raise UsageError(
                 say(
@@ -152,6 +155,15 @@ class LabelColumns:
         hot = binary_columns([frame[c] for c in columns], called, self.coding)
         names = self.names or columns
         return Labels.from_array(hot, kind="multilabel", names=names, ids=ids, groups=groups)
+
+
+def _is_text(name: str) -> bool:
+    """Whether the bytes of a file's name are text, which no file system asks for."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
@@ -174,6 +186,9 @@ def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
             for p in folder.rglob("*")
             if p.is_file() and not any(q.startswith(".") for q in p.relative_to(root).parts)
         )
+        odd = next((name for name in (folder.name, *files) if not _is_text(name)), None)
+        if odd is not None:
+            raise DataError(say(str(root), "hold names that are UTF-8", ascii(odd), "Rename it."))
         ids += files
         values += [known.index(folder.name)] * len(files)
     if not ids:
@@ -185,6 +200,10 @@ def _from_values(
     values: ArrayLike, kind: Kind | None, names: Sequence[str] | None, coding: LabelCoding
 ) -> Labels:
     array = np.asarray(values)
+    if array.size == 0:
+        raise DataError(say("source", "have at least one row", f"shape {array.shape}"))
+    if array.dtype.kind != "O":  # of lists and data frames, whose entries tell
+        require_plain("source", array)
     if (array.ndim == 2 and kind != "multiclass") or (
         array.ndim == 1 and (kind == "multilabel" or coding.is_binary)
     ):
@@ -227,37 +246,26 @@ def _from_numpy_file(
     names: Sequence[str] | None,
     coding: LabelCoding,
 ) -> Labels:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return _from_values(loaded, kind, names, coding)
-        with loaded:
-            key = key or next((k for k in ("labels", "label", "y") if k in loaded), None)
-            key = loaded.files[0] if key is None and len(loaded.files) == 1 else key
-            if key is None or key not in loaded:
-                known = closest(str(key), loaded.files)
-                raise DataError(
-                    say(
-                        str(path),
-                        hint("hold the array named by {label=}"),
-                        key,
-                        known,
-                    )
-                )
-            found = _from_values(loaded[key], kind, names, coding)
-            extra = {k: loaded.get(k) for k in ("ids", "groups")}
-            return Labels.from_array(found.values, kind=found.kind, names=found.names, **extra)
-    except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, EquipoiseError):
-            raise
-        raise DataError(say(str(path), "be a NumPy file without pickles", str(error))) from error
+    stored = load_arrays(path, "be a NumPy file without pickles")
+    if isinstance(stored, np.ndarray):
+        return _from_values(stored, kind, names, coding)
+    key = key or next((k for k in ("labels", "label", "y") if k in stored), None)
+    key = next(iter(stored)) if key is None and len(stored) == 1 else key
+    if key is None or key not in stored:
+        expected = hint("hold the array named by {label=}")
+        raise DataError(say(str(path), expected, key, closest(str(key), stored)))
+    found = _from_values(stored[key], kind, names, coding)
+    extra = {k: stored.get(k) for k in ("ids", "groups")}
+    return Labels.from_array(found.values, kind=found.kind, names=found.names, **extra)
 
 
 def _is_saved(path: Path) -> bool:
     import polars as pl
 
-    is_parquet = path.suffix.lower() in (".parquet", ".pq")
-    return is_parquet and "equipoise" in pl.read_parquet_metadata(path)
+    if path.suffix.lower() not in (".parquet", ".pq"):
+        return False
+    with reading_file(path, "be a Parquet file"):
+        return "equipoise" in pl.read_parquet_metadata(path)
 
 
 def read_labels(source: Any, **where: Unpack[LabelArguments]) -> Labels:

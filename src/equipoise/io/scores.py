@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from equipoise._core.checks import require_plain, to_whole
 from equipoise._core.messages import Argument, Message, hint, one_of, say
+from equipoise._core.reading import load_arrays, reading_file
 from equipoise.artifacts import DecisionRule, Labels, Scores
 from equipoise.artifacts.scores import SCORE_KINDS, SplitName
 from equipoise.errors import DataError, UsageError
@@ -26,11 +27,11 @@ def counts_from_text(text: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for part in text.split(","):
         name, found, number = part.partition("=")
-        if not found or not number.strip().isdigit() or not name.strip():
+        if not found or not number.strip().isdecimal() or not name.strip():
             raise UsageError(say("counts", "look like A=19000,B=65000", repr(part)))
         if name.strip() in counts:
             raise UsageError(say("counts", "name each label once", repr(name.strip())))
-        counts[name.strip()] = int(number)
+        counts[name.strip()] = to_whole("counts", number)
     return counts
 
 
@@ -39,10 +40,8 @@ def _is_saved(path: Path) -> bool:
         return False
     import polars as pl
 
-    try:
+    with reading_file(path, "be a Parquet file"):
         return "equipoise" in pl.read_parquet_metadata(path)
-    except pl.exceptions.PolarsError:
-        return False
 
 
 def read_arrays(path: Path) -> tuple[Any, dict[str, Sequence[str]]]:
@@ -52,17 +51,23 @@ def read_arrays(path: Path) -> tuple[Any, dict[str, Sequence[str]]]:
     """
     import polars as pl
 
-    try:
-        with np.load(path, allow_pickle=False) as opened:
-            stored = {name: opened[name] for name in opened.files}
-    except (ValueError, zipfile.BadZipFile) as error:
-        do = "Save it with numpy.savez, without objects."
-        raise DataError(say(str(path), "be an npz file", str(error), do)) from error
+    do = "Save it with numpy.savez, without objects."
+    stored = load_arrays(path, "be an npz file", do)
+    if isinstance(stored, np.ndarray):
+        raise DataError(say(str(path), "be an npz file", "a single array", do))
+    for name, array in stored.items():
+        require_plain(f"{path}, array {name}", array)
     rows = max((len(a) for n, a in stored.items() if a.ndim and n != NAMES), default=0)
+    if not rows:
+        got = {name: array.shape for name, array in stored.items()} or "none"
+        raise DataError(say(str(path), "hold arrays with a row per example", got))
     table: dict[str, Any] = {}
     arrays: dict[str, Sequence[str]] = {}
     for name, array in stored.items():
         if name == NAMES:
+            if array.ndim != 1:
+                expected = f"hold one name per column in `{NAMES}`"
+                raise DataError(say(str(path), expected, f"shape {array.shape}"))
             arrays[NAMES] = [str(n) for n in array]
         elif array.ndim == 1 and len(array) == rows:
             table[name] = array

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipoise._core.cells import plain_frame, plain_names
 from equipoise._core.messages import closest, say
+from equipoise._core.reading import reading_file
 from equipoise.errors import DataError, DataWarning, MissingExtraError
 
 if TYPE_CHECKING:
@@ -120,11 +122,12 @@ def _read_excel(path: Path) -> pl.DataFrame:
         from openpyxl import load_workbook
     except (ImportError, RuntimeError) as error:
         raise MissingExtraError("openpyxl", "excel", f"Reading {path.name}") from error
-    try:
+    wanted = "be an Excel workbook"
+    with reading_file(path, wanted):
         book = load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:
-        raise DataError(say(str(path), "be an Excel workbook", str(error)[:120])) from error
     try:
+        if not book.worksheets:
+            raise DataError(say(str(path), "hold a sheet of cells", "none"))
         sheet = book.worksheets[0]
         if len(book.worksheets) > 1:
             others = ", ".join(repr(s.title) for s in book.worksheets[1:])
@@ -133,7 +136,9 @@ def _read_excel(path: Path) -> pl.DataFrame:
                 DataWarning,
                 stacklevel=3,
             )
-        rows = [[_cell_text(v) for v in row] for row in sheet.iter_rows(values_only=True)]
+        # Cells are parsed as they are asked for.
+        with reading_file(path, wanted):
+            rows = [[_cell_text(v) for v in row] for row in sheet.iter_rows(values_only=True)]
     finally:
         book.close()
     rows = [row for row in rows if any(v is not None for v in row)]
@@ -162,14 +167,15 @@ def _cell_text(value: Any) -> str | None:
     return value.isoformat() if isinstance(value, (datetime, date, time)) else str(value)
 
 
-def read_table(path: str | Path) -> pl.DataFrame:
+def read_table(path: str | Path, *, as_written: bool = False) -> pl.DataFrame:
     """Read a CSV, Parquet or Excel file.
 
     A CSV is UTF-8 (a byte-order mark is left out), with a header and the line ends of Unix or
     Windows; its separator is the comma, semicolon, tab or bar that parts the header into most
     fields, and the first row into as many. All its columns are text, exactly as written, since an
     id 0000300, a class 01 or a price 1.50 is not what a number makes of it; :func:`as_numbers`
-    makes numbers of those that are.
+    makes numbers of those that are. Only the quote that keeps spreadsheets from running a cell,
+    ``'=1+1``, is taken away again: files of equipoise have it, and others that follow OWASP.
 
     Of an Excel workbook the first sheet is read, as a CSV of it would be. There an id 0000300 must
     be text already: a cell that holds a number has no zeros in front.
@@ -177,6 +183,7 @@ def read_table(path: str | Path) -> pl.DataFrame:
     Args:
         path: A .csv, .tsv, .txt, .parquet, .pq, .xlsx or .xlsm file; the last two need the extra
             "excel".
+        as_written: Leave that quote, to write the cells again as they were.
 
     Returns:
         A polars DataFrame with at least one row; an empty entry is null.
@@ -199,13 +206,11 @@ def read_table(path: str | Path) -> pl.DataFrame:
         found = "a folder" if file.is_dir() else "nothing there"
         raise DataError(say(str(path), "be a file", found, "Check the path."))
     if file.suffix.lower() in _PARQUET:
-        try:
+        with reading_file(path, "be a Parquet file"):
             frame = pl.read_parquet(file)
-        except pl.exceptions.PolarsError as error:
-            reason = str(error).split("\n")[0]
-            raise DataError(say(str(path), "be a Parquet file", reason)) from error
     elif file.suffix.lower() in _TEXT:
         frame = _read_text(file)
+        frame = frame if as_written else plain_frame(frame)
     elif file.suffix.lower() in _EXCEL:
         frame = _read_excel(file)
     else:
@@ -219,7 +224,7 @@ def read_table(path: str | Path) -> pl.DataFrame:
 def scan_table(path: str | Path) -> pl.LazyFrame:
     """Return a file as a lazy frame, to be read in batches; see `read_table`.
 
-    An Excel file is read at once.
+    An Excel file is read at once. Of a CSV, cells that :func:`read_table` unquotes are as written.
 
     Raises:
         DataError: a CSV that is no UTF-8 text or repeats a column name.
@@ -231,7 +236,8 @@ def scan_table(path: str | Path) -> pl.LazyFrame:
         return pl.scan_parquet(file)
     if file.suffix.lower() in _EXCEL:
         return read_table(file).lazy()
-    return pl.scan_csv(file, separator=_checked_separator(file), infer_schema=False)
+    found = pl.scan_csv(file, separator=_checked_separator(file), infer_schema=False)
+    return found.rename(plain_names(found.collect_schema().names()))
 
 
 def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -257,6 +263,8 @@ def as_numbers(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.
     made = []
     for name in chosen.columns:
         column = chosen[name]
+        if column.dtype.is_decimal() or str(column.dtype).endswith("128"):
+            made.append(column.cast(pl.Float64))  # NumPy has neither
         if column.dtype != pl.String:
             continue
         numbers = _decimal(column).cast(pl.Float64, strict=False)
@@ -323,9 +331,13 @@ def to_table(frame: Any) -> pl.DataFrame:
     return table
 
 
-def require_columns(frame: pl.DataFrame, argument: str, names: Sequence[str]) -> None:
-    """Raise unless every name is a column, and name the nearest one."""
-    for name in names:
+def require_columns(
+    frame: pl.DataFrame, argument: str, names: Sequence[str], *, once: bool = False
+) -> None:
+    """Raise unless every name is a column, and name the nearest one; ``once``, none is repeated."""
+    for place, name in enumerate(names):
+        if once and name in names[:place]:
+            raise DataError(say(argument, "name each column once", f"{name!r} twice"))
         if name not in frame.columns:
             raise DataError(
                 say(argument, "name columns of the table", repr(name), closest(name, frame.columns))

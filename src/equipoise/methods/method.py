@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, cast
 
 from equipoise._core.messages import closest, say
 from equipoise.errors import NoEffectWarning, UsageError
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from equipoise.artifacts import Labels
     from equipoise.training.remedy import Remedy
 
+_KINDS: dict[str, tuple[type, str]] = {
+    "float": (Real, "a number"),
+    "int": (Integral, "a whole number"),
+    "bool": (bool, "true or false"),
+    "str": (str, "a word"),
+}
+"""What settings may be annotated as that is checked, and in what words."""
 CLASSES, LABELS = "multiclass", "multilabel"
 
 Make = Callable[..., Any]
@@ -84,6 +92,22 @@ class Method:
         remedy = made if self.finish is None else self.finish(self.name, made, labels)
         return replace(remedy, name=self.name, settings=chosen)
 
+    def require_kind(self, key: str, value: Any) -> None:
+        """Raise unless a setting is of the kind that the function says: a number, true or false.
+
+        Raises:
+            UsageError: it is of another kind, or no finite number.
+        """
+        if self.function is None or key not in inspect.signature(self.function).parameters:
+            return
+        said = str(inspect.signature(self.function).parameters[key].annotation).split(" | ")
+        if said[0] not in _KINDS or (value is None and "None" in said):
+            return
+        kind, words = _KINDS[said[0]]
+        fits = isinstance(value, kind) and (kind is bool) == isinstance(value, bool)
+        if not fits or (isinstance(value, Real) and not abs(cast(float, value)) < 2**53):
+            raise UsageError(say(f"{self.name}.{key}", f"be {words}", repr(value)))
+
     def build(self, labels: Labels, **settings: Any) -> Remedy:
         """Return the remedy for the given training labels.
 
@@ -102,6 +126,7 @@ class Method:
                     if self.settings
                     else f"`{self.name}` has no settings, got `{key}`. Remove it."
                 )
+            self.require_kind(key, settings[key])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             made = self.make(labels, **settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Ints
-from equipoise._core.checks import require_shape, to_array
+from equipoise._core.checks import require_shape, to_array, to_whole
+from equipoise._core.documents import parse_json, read_text
 from equipoise._core.identity import class_order, loose_key
 from equipoise._core.messages import one_of, say
 from equipoise.errors import DataError, EquipoiseError
@@ -256,7 +256,7 @@ def _stranger(where: str, key: str, found: Any, known: Mapping[str, int]) -> str
 def _coco_box(record: Mapping[str, Any], where: str) -> list[float]:
     box = record.get("bbox")
     numbers = isinstance(box, list) and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in box
+        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < np.inf for v in box
     )
     if not numbers or len(box) != 4:  # type: ignore[arg-type]
         do = "Annotations without a box must be left out."
@@ -276,10 +276,10 @@ def _crowd(record: Mapping[str, Any], where: str) -> bool:
 
 def _read_document(path: Path) -> Mapping[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_text(path))
     except FileNotFoundError as error:
         raise DataError(say(str(path), "be a file", "nothing there", "Check the path.")) from error
-    except (ValueError, RecursionError, OSError) as error:
+    except (ValueError, OSError) as error:
         got = " ".join(str(error).split())[:200]
         raise DataError(say(str(path), "be JSON", got)) from error
     if not isinstance(document, dict):
@@ -296,9 +296,14 @@ def _text(record: Mapping[str, Any], key: str, path: str) -> str:
     return found
 
 
-def _side(image: Mapping[str, Any], key: str) -> int:
+def _side(image: Mapping[str, Any], key: str, path: str) -> int:
     found = image.get(key)
-    return found if isinstance(found, int) and found > 0 else 0
+    if not isinstance(found, int) or found <= 0:
+        return 0
+    return to_whole(f"{path}, {key} of image {image['id']}", found, 1, _MOST_PIXELS)
+
+
+_MOST_PIXELS = 10**9
 
 
 def read_coco(path: str | Path) -> Annotations:
@@ -354,5 +359,5 @@ def read_coco(path: str | Path) -> Annotations:
         classes.append(class_at[str(entry["category_id"])] + 1)
     files = tuple(str(_text(image, "file_name", name)) for image in images)
     names = (BACKGROUND_NAME, *(_text(category, "name", name) for category in categories))
-    sizes = [[_side(image, key) for key in ("height", "width")] for image in images]
+    sizes = [[_side(image, key, name) for key in ("height", "width")] for image in images]
     return annotations_of(name, files, owners, boxes, classes, crowds, names, sizes)

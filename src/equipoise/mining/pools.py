@@ -16,6 +16,7 @@ from equipoise._core.checks import require_finite, require_least
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import as_text, loose_key
 from equipoise._core.messages import say
+from equipoise._core.reading import reading_file
 from equipoise.artifacts import Labels
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import DataError, ShapeError, UsageError
@@ -268,11 +269,8 @@ def _piece(rows: Ints) -> Ints | slice:
 
 
 def _opened(path: str | Path) -> NDArray[Any]:
-    try:
+    with reading_file(path, "be an .npy file of numbers"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        found = "nothing there" if isinstance(error, FileNotFoundError) else str(error)
-        raise DataError(say(str(path), "be an .npy file of numbers", found)) from error
     if not isinstance(array, np.ndarray):
         do = "Of an .npz hand over an array: np.load(path)[name]."
         raise DataError(say(str(path), "be an .npy file of numbers", "an .npz", do))
@@ -411,7 +409,7 @@ def _feature_columns(
     empty = _scan(path).head(0).collect()
     require_columns(empty, "columns", named)
     chosen = [c for c in empty.columns if c not in named] if features is None else list(features)
-    require_columns(empty, "features", chosen)
+    require_columns(empty, "features", chosen, once=True)
     types = {c: empty[c].dtype for c in chosen}
     other = [c for c, t in types.items() if not (t.is_numeric() or t == pl.Boolean)]
     if other or not chosen:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.cells import safe_frame
 from equipoise._core.checks import require_least
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.messages import say
@@ -119,7 +120,8 @@ def _write_csv(shown: list[dict[str, Any]], path: Path) -> Path:
     )  # fmt: skip
     columns = {name: [line[name] for line in shown] for name in order}
     with atomic_path(path) as temporary:
-        pl.DataFrame({**columns, "verdict": [""] * len(shown)}).write_csv(temporary)
+        frame, _ = safe_frame(pl.DataFrame({**columns, "verdict": [""] * len(shown)}))
+        frame.write_csv(temporary)
     return path
 
 

@@ -33,6 +33,7 @@ from equipoise.data import ArrayDataset
 from equipoise.losses import BCELoss, CrossEntropyLoss
 from equipoise.models import load_weights
 from equipoise.training import Monitor, Remedy, TrainingOptions, fit
+from equipoise.training.devices import choose_device
 
 _ROWS_AT_ONCE = 1024
 
@@ -306,4 +307,4 @@ def _device(options: TrainingOptions) -> torch.device:
     name = options.accelerator
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device({"gpu": "cuda"}.get(name, name))
+    return choose_device(name, "accelerator")

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from equipoise._core.checks import require_shape
+from equipoise._core.files import write_text
 from equipoise._core.messages import say
 from equipoise.artifacts import Trial
 from equipoise.errors import UsageError
@@ -68,7 +69,7 @@ def draw_confusion(
         canvas: Any = FigureCanvasSVG(figure)
         canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(buffer.getvalue(), encoding="utf-8")
+    write_text(file, buffer.getvalue())
     return file
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from equipoise._core.files import write_text
 from equipoise._core.messages import say
+from equipoise._core.reading import reading_file
 from equipoise.artifacts import Comparison, Finding
 from equipoise.errors import UsageError
 from equipoise.report.context import comparison_view
@@ -37,14 +38,17 @@ def render_report(
         lstrip_blocks=True,
     )
     static = files("equipoise.report") / "static"
-    return environment.get_template("report.html.j2").render(
-        studies=[
+    css = (static / "report.css").read_text(encoding="utf-8")
+    script = (static / "report.js").read_text(encoding="utf-8")
+    # Comparisons may come from files, of which only the outer form was checked.
+    do = "It is damaged or was changed by hand: run the comparison again."
+    with reading_file("results", "hold all that the page prints of a comparison", do):
+        studies = [
             comparison_view(c, f, i)
             for i, (c, f) in enumerate(zip(comparisons, per_study, strict=True), start=1)
-        ],
-        css=(static / "report.css").read_text(encoding="utf-8"),
-        script=(static / "report.js").read_text(encoding="utf-8"),
-    )
+        ]
+        page = environment.get_template("report.html.j2")
+        return page.render(studies=studies, css=css, script=script)
 
 
 def write_report(

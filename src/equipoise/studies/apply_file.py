@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise._core.arrays import Floats
-from equipoise._core.files import atomic_path
+from equipoise._core.cells import plain_text, safe_cell, safe_frame
+from equipoise._core.documents import parse_json
+from equipoise._core.files import atomic_path, is_stream
 from equipoise._core.messages import hint, one_of, say
+from equipoise._core.reading import reading_file
 from equipoise.artifacts import Correction, DecisionRule, Scores
+from equipoise.artifacts._io import reading
 from equipoise.artifacts.rule import Decisions
 from equipoise.artifacts.scores import SCORE_KINDS
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io import as_numbers, scan_table
 from equipoise.io.scores import (
     array_names,
@@ -72,13 +77,29 @@ class _Source:
     def rows(self) -> int:
         import polars as pl
 
-        return int(self.scan().select(pl.len()).collect().item())
+        with self.reading():
+            return int(self.scan().select(pl.len()).collect().item())
 
     def frames(self) -> Iterator[pl.DataFrame]:
+        import polars as pl
+
         keep = [*self.columns, *([self.id_column] if self.id_column else [])]
-        for frame in self.scan().select(keep).collect_batches(chunk_size=self.batch):
+        lazy = self.scan().select(keep)
+        if self.id_column and self.path.suffix == ".csv":
+            lazy = lazy.with_columns(plain_text(pl.col(self.id_column)))
+        with self.reading():
+            batches = iter(lazy.collect_batches(chunk_size=self.batch))
+        while True:
+            with self.reading():
+                frame = next(batches, None)
+            if frame is None:
+                return
             # A batch may be as large as a row group of the file.
             yield from frame.iter_slices(self.batch)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read in one line what is wrong with the file, which is only looked at now."""
+        return reading_file(self.path, "be a readable table")
 
     def scores(self, frame: pl.DataFrame, rule: DecisionRule, check_kind: bool = False) -> Scores:
         values: dict[str, Any] = {self.score_kind: _matrix(frame, self.columns, self.path)}
@@ -128,15 +149,12 @@ def _source(
         known = list(held.columns)
         called = columns and array_names(columns, arrays)
         return _table(rule, path, score_kind, columns, called, id_column, batch, known, held)
-    try:
+    with reading_file(path, "be a readable table"):
         if path.suffix == ".parquet":
             header = pl.read_parquet_metadata(path).get("equipoise")
             if header is not None:
-                return _saved(path, json.loads(header), batch)
+                return _saved(path, parse_json(header), batch)
         found = scan_table(path).collect_schema()
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        got = " ".join(str(error).split())[:120]
-        raise DataError(say(str(path), "be a readable table", got)) from error
     return _table(rule, path, score_kind, columns, columns, id_column, batch, list(found), None)
 
 
@@ -164,24 +182,26 @@ def _table(
     return _Source(path, bound, score_kind, id_column, None, batch, rule.names, held)
 
 
-def _saved(path: Path, header: dict[str, Any], batch: int) -> _Source:
+def _saved(path: Path, header: Any, batch: int) -> _Source:
     import polars as pl
 
-    if "score_kind" not in header:
-        raise DataError(say(str(path), "hold scores", f"a {header.get('schema')}"))
-    columns = tuple(f"score:{name}" for name in header["names"])
-    stored = header["correction"]
-    correction = None if stored is None else Correction.from_dict(stored)
-    has_ids = "id" in pl.scan_parquet(path).collect_schema()
-    return _Source(
-        path,
-        columns,
-        header["score_kind"],
-        "id" if has_ids else None,
-        correction,
-        batch,
-        tuple(header["names"]),
-    )
+    if not isinstance(header, dict) or "score_kind" not in header:
+        got = f"a {header.get('schema')}" if isinstance(header, dict) else "a broken header"
+        raise DataError(say(str(path), "hold scores", got))
+    with reading(path, "equipoise.Scores"):
+        names, score_kind, stored = header["names"], header["score_kind"], header["correction"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"names {names!r:.60}")
+        if score_kind not in SCORE_KINDS:
+            raise ValueError(f"scores of kind {score_kind!r:.60}")
+        correction = None if stored is None else Correction.from_dict(stored)
+    schema = pl.scan_parquet(path).collect_schema()
+    columns = tuple(f"score:{name}" for name in names)
+    missing = [column for column in columns if column not in schema]
+    if missing:
+        raise DataError(say(str(path), f"hold the columns {missing}", f"{list(schema)[:20]}"))
+    id_column = "id" if "id" in schema else None
+    return _Source(path, columns, score_kind, id_column, correction, batch, tuple(names))
 
 
 def _border(rule: DecisionRule, source: _Source, n_rows: int) -> float | None:
@@ -219,6 +239,16 @@ def _schema(rule: DecisionRule, source: _Source) -> dict[str, Any]:
     if rule.kind == "multiclass":
         return schema | {"decision": pl.String}
     return schema | {f"decision:{name}": pl.Int8 for name in rule.names}
+
+
+def _check_id(rule: DecisionRule, source: _Source) -> None:
+    """Refuse a column of ids that is called as one of those that are written."""
+    written = [f"probability:{name}" for name in rule.names]
+    written += ["decision"] if rule.kind == "multiclass" else [f"decision:{n}" for n in rule.names]
+    if source.id_column in written:
+        do = "Rename it, or leave it out."
+        expected = "have another name than the columns that are written"
+        raise UsageError(say("id_column", expected, repr(source.id_column), do))
 
 
 def _to_frame(
@@ -277,15 +307,20 @@ def apply_file(
     from polars.io.plugins import register_io_source
 
     target = Path(out)
-    if target.suffix not in (".parquet", ".csv"):
+    # What has no ending to choose by, such as /dev/stdout, is written to as text.
+    form = target.suffix or (".csv" if is_stream(target) else "")
+    if form not in (".parquet", ".csv"):
         raise UsageError(say("out", "end in .parquet or .csv", target.suffix or "no ending"))
     source = _source(rule, Path(path), score_kind, columns, id_column, batch_rows)
+    _check_id(rule, source)
     source.check(rule)
     n_rows, decided = source.rows(), dict.fromkeys(rule.names, 0)
     expected = dict.fromkeys(rule.names, 0.0)
+    quoted = 0
     border = _border(rule, source, n_rows)
 
     def batches(*_: object) -> Iterator[pl.DataFrame]:
+        nonlocal quoted
         done = 0
         for frame in source.frames():
             made = _decide(rule, source.scores(frame, rule), border)
@@ -295,15 +330,29 @@ def apply_file(
                 )
                 decided[name] += int(flags.sum())
                 expected[name] += float(made.probabilities[:, i].sum())
-            yield _to_frame(rule, made, source, frame)
+            rows = _to_frame(rule, made, source, frame)
+            if form == ".csv":
+                rows, changed = safe_frame(rows)
+                quoted += changed
+            yield rows
             done += frame.height
             if progress is not None:
                 progress(done, n_rows)
 
-    lazy = register_io_source(batches, schema=_schema(rule, source))
+    schema = _schema(rule, source)
+    if form == ".csv":
+        schema = {safe_cell(name): kind for name, kind in schema.items()}
+    lazy = register_io_source(batches, schema=schema)
     with atomic_path(target) as temporary:
-        if target.suffix == ".csv":
+        if form == ".csv":
             lazy.sink_csv(temporary)
         else:
             lazy.sink_parquet(temporary)
+    if quoted:
+        warnings.warn(
+            f"{quoted:,} cells that begin with = + - @ are written with ' before them, so that no "
+            "spreadsheet runs them. Readers here take it away again; Parquet needs none.",
+            DataWarning,
+            stacklevel=2,
+        )
     return Applied(target, n_rows, decided, expected, rule)

@@ -24,8 +24,9 @@ from equipoise.errors import DataError, UsageError
 from equipoise.models import ScaledInputs, find_last_layer, make_model
 from equipoise.studies.network_model import IMAGENET
 from equipoise.studies.network_rows import TrainRows
-from equipoise.studies.predict import choose_device, load_network, to_device
+from equipoise.studies.predict import load_network, to_device
 from equipoise.studies.schema import FeatureSpec
+from equipoise.training.devices import choose_device
 
 _SAMPLED = 256
 _SAVE_SECONDS = 5.0

@@ -30,7 +30,7 @@ from equipoise.studies.engine import Batch, Plan, Report, using_threads
 from equipoise.studies.measured import kept
 from equipoise.studies.network_model import Scales, input_scales, network_maker
 from equipoise.studies.network_rows import TrainRows, load_rows
-from equipoise.studies.predict import choose_device, load_network, run_network, to_device
+from equipoise.studies.predict import load_network, run_network, to_device
 from equipoise.studies.processes import named
 from equipoise.studies.rows import StudyData, copies_of, split_findings, splitter
 from equipoise.studies.schema import (
@@ -43,6 +43,7 @@ from equipoise.studies.schema import (
     StudyArm,
 )
 from equipoise.training import Remedy, TrainingOptions, fit
+from equipoise.training.devices import choose_device
 from equipoise.training.faults import require_device, require_precision
 from equipoise.training.fit import check_folds, planned_config
 from equipoise.training.folder import write_trial
@@ -465,8 +466,7 @@ def _quiet() -> Iterator[None]:
 def estimate_training(plan: TrainPlan) -> float:
     """Return about how many seconds a training takes, from two batches and one reading."""
     options, train = plan.options, plan.split.train
-    name = options.accelerator
-    device = choose_device("cuda" if name == "gpu" else name)
+    device = choose_device(options.accelerator, "accelerator")
     network = start(plan).to(device)
     begun = time.perf_counter()
     x, target = first_batch(plan, options.batch_size)

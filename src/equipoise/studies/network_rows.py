@@ -17,6 +17,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from equipoise._core.fingerprint import digest
 from equipoise._core.identity import as_text
 from equipoise._core.messages import say
+from equipoise._core.reading import load_arrays, reading_file
 from equipoise.artifacts import Labels
 from equipoise.data import (
     ArrayDataset,
@@ -198,21 +199,19 @@ def _sequences(spec: SequenceData, path: str, named: dict[str, Any]) -> TrainRow
 
 
 def _steps(path: str, offsets: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
-    try:
-        if path.endswith(".npz"):
-            with np.load(path, allow_pickle=False) as file:
-                missing = [key for key in ("steps", "offsets") if key not in file.files]
-                if missing:
-                    raise DataError(say(path, "hold `steps` and `offsets`", file.files))
-                return file["steps"], file["offsets"]
+    if not path.endswith(".npz"):
         if offsets is None:
             do = "Sequence i is rows offsets[i] to offsets[i + 1] of data.path."
             raise DataError(say("data.offsets", "be given beside an .npy file", None, do))
-        return np.load(path, mmap_mode="r"), np.load(offsets)
-    except (OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(say(path, "be a NumPy file", " ".join(str(error).split())[:120])) from error
+        with reading_file(path, "be a NumPy file"):
+            steps = np.load(path, mmap_mode="r", allow_pickle=False)
+        with reading_file(offsets, "be a NumPy file"):
+            return steps, np.load(offsets, allow_pickle=False)
+    stored = load_arrays(path, "be a NumPy file")
+    if isinstance(stored, np.ndarray) or not {"steps", "offsets"} <= set(stored):
+        got = "a single array" if isinstance(stored, np.ndarray) else list(stored)
+        raise DataError(say(path, "hold `steps` and `offsets`", got))
+    return stored["steps"], stored["offsets"]
 
 
 def _array(spec: ArrayData, path: str, named: dict[str, Any]) -> TrainRows:

@@ -24,6 +24,7 @@ from equipoise.studies.apply_file import Applied, apply_file
 from equipoise.studies.network_model import build_again
 from equipoise.studies.network_rows import TrainRows, open_rows
 from equipoise.studies.schema import parse_study
+from equipoise.training.devices import choose_device
 
 Progress = Callable[[int, int], None]
 
@@ -195,18 +196,6 @@ def _unread(data: dict[str, Any]) -> dict[str, str]:
 
 def _size(rows: TrainRows) -> int:
     return len(rows.dataset)  # type: ignore[arg-type]
-
-
-def choose_device(name: str) -> torch.device:
-    """Return a device by name; "auto" takes a GPU where there is one."""
-    if name != "auto":
-        try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise UsageError(say("device", "be auto, cpu, cuda or mps", repr(name))) from error
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def run_network(

@@ -9,7 +9,6 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -20,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from equipoise._core.documents import parse_yaml, read_text
 from equipoise._core.messages import closest, say
 from equipoise.errors import UsageError
 from equipoise.io import LabelCoding
@@ -701,19 +701,19 @@ def set_value(content: dict[str, Any], assignment: str) -> None:
         if not isinstance(place, dict):
             raise UsageError(say("assignments", f"name a mapping before `{last}`", repr(path)))
     try:
-        place[last] = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
+        place[last] = parse_yaml(raw)
+    except ValueError as error:
         raise UsageError(say("assignments", "hold a YAML value", repr(raw))) from error
 
 
 def read_study(file: Path, assignments: tuple[str, ...]) -> Any:
     """Return the content of a study file with assignments applied, not checked yet."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = parse_yaml(read_text(file))
     except FileNotFoundError:
         do = "Write one with `equipoise init`."
         raise UsageError(say(str(file), "be a study file", "nothing there", do)) from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UsageError(say(str(file), "be YAML", reason)) from None
     if isinstance(content, dict):

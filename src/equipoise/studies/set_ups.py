@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from equipoise._core.documents import parse_yaml, read_text
 from equipoise._core.messages import say
 from equipoise.diagnosis import Setup, read_setup
 from equipoise.errors import DataError, DataWarning, UsageError
@@ -29,10 +28,10 @@ def read_setups(path: str | Path) -> tuple[Setup, ...]:
     """
     file = Path(path)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = parse_yaml(read_text(file))
     except FileNotFoundError:
         raise DataError(say(str(file), "be a set-up in YAML", "nothing there")) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DataError(say(str(file), "be YAML", reason)) from error
     if isinstance(content, Mapping) and "arms" in content:
@@ -61,12 +60,18 @@ def setups_of_study(content: Mapping[str, Any]) -> tuple[Setup, ...]:
         >>> [(s.name, s.batch_size, s.sampler) for s in made]
         [('none', 32, None), ('weighted_sampling+pos_weight', 32, 'weighted_sampling')]
     """
-    training = content.get("training") or {}
+    training = _part(content, "training", "study")
     shared = {k: training[k] for k in ("batch_size", "epochs", "lr") if k in training}
     found = []
-    for arm in content.get("arms") or ():
-        given: dict[str, Any] = {"method": arm} if isinstance(arm, str) else dict(arm)
-        method, settings = str(given.get("method", "")), given.get("settings") or {}
+    arms = content.get("arms") or ()
+    arms = [arms] if isinstance(arms, str) else arms
+    if not isinstance(arms, (list, tuple)):
+        raise UsageError(say("arms", "be a list of methods", repr(arms)))
+    for i, arm in enumerate(arms):
+        given: Any = {"method": arm} if isinstance(arm, str) else arm
+        if not isinstance(given, Mapping):
+            raise UsageError(say(f"arms.{i}", "be a method or a mapping", repr(arm)))
+        method, settings = str(given.get("method", "")), _part(given, "settings", f"arms.{i}")
         if method == THRESHOLDS:
             continue
         parts = [part.strip() for part in method.split("+")]
@@ -82,6 +87,13 @@ def setups_of_study(content: Mapping[str, Any]) -> tuple[Setup, ...]:
         found.append(read_setup({**shared, **more, "name": given.get("name") or method,
                                  "sampler": sampler}))  # fmt: skip
     return tuple(found)
+
+
+def _part(content: Mapping[str, Any], key: str, of: str) -> Mapping[str, Any]:
+    found = content.get(key) or {}
+    if not isinstance(found, Mapping):
+        raise UsageError(say(f"{of}.{key}", "be a mapping", repr(found)))
+    return found
 
 
 def _family(name: str) -> str:

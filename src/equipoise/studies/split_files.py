@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.cells import csv_text
 from equipoise._core.checks import require_least
-from equipoise._core.files import atomic_path, write_text
+from equipoise._core.files import atomic_path, together, write_text
+from equipoise._core.locks import Locks
 from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts import Finding, Labels, Split
 from equipoise.errors import DataError, UsageError
@@ -201,8 +200,10 @@ def write_splits(
     fold = np.empty(len(labels), dtype=np.int64)
     for k, split in enumerate(splits):
         fold[split.val] = k
-    written = [_write_folds(labels, source, out, fold)]
-    return written + [s.save(out / f"fold_{k}.json") for k, s in enumerate(splits)]
+    with together(out) as inside:
+        written = [_write_folds(labels, source, inside, fold)]
+        written += [s.save(inside(f"fold_{k}.json")) for k, s in enumerate(splits)]
+    return [out / file.name for file in written]
 
 
 def write_parts(
@@ -215,26 +216,33 @@ def write_parts(
     """
     if copy is not None:
         _copy_files(split, labels, source, copy)
-    written = [split.save(out / "split.json")]
-    for part in PARTS:
-        rows = getattr(split, part)
-        if not rows.size:
-            continue
-        if source.is_dir():
-            written.append(_write_paths(labels[rows], out / f"{part}.csv"))
-        else:
-            written.append(_write_rows(source, rows, out, part))
+    with together(out) as inside:
+        written = [split.save(inside("split.json"))]
+        for part in PARTS:
+            rows = getattr(split, part)
+            if not rows.size:
+                continue
+            if source.is_dir():
+                written.append(_write_paths(labels[rows], inside(f"{part}.csv")))
+            else:
+                written.append(_write_frame(_as_written(source)[rows], source, inside, part))
+    written = [out / file.name for file in written]
     return written if copy is None else [*written, copy]
 
 
-def _write_rows(source: Path, rows: Any, out: Path, part: str) -> Path:
-    """Write the original rows of one part, all columns kept, in the format of the source."""
-    return _write_frame(read_table(source)[rows], source, out / part)
+Inside = Callable[[str], Path]
+"""From the name of a file to where it is written, as :func:`together` yields it."""
 
 
-def _write_frame(frame: Any, source: Path, stem: Path) -> Path:
+def _as_written(source: Path) -> Any:
+    """Return the original rows, all columns kept: they are copied, so that no cell is changed."""
+    return read_table(source, as_written=True)
+
+
+def _write_frame(frame: Any, source: Path, inside: Inside, stem: str) -> Path:
+    """Write rows of a table in the format of the source."""
     suffix = ".parquet" if source.suffix == ".parquet" else ".csv"
-    path = stem.with_suffix(suffix)
+    path = inside(stem + suffix)
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
             frame.write_parquet(temporary)
@@ -243,16 +251,16 @@ def _write_frame(frame: Any, source: Path, stem: Path) -> Path:
     return path
 
 
-def _write_folds(labels: Labels, source: Path, out: Path, fold: NDArray[np.int64]) -> Path:
+def _write_folds(labels: Labels, source: Path, inside: Inside, fold: NDArray[np.int64]) -> Path:
     if source.is_dir():
-        return _write_paths(labels, out / "folds.csv", fold)
-    frame = read_table(source)
+        return _write_paths(labels, inside("folds.csv"), fold)
+    frame = _as_written(source)
     if "fold" in frame.columns:
         do = "Rename it: the fold of each row is written there."
         raise DataError(say(str(source), "hold no column `fold`", "one", do))
     import polars as pl
 
-    return _write_frame(frame.with_columns(pl.Series("fold", fold)), source, out / "folds")
+    return _write_frame(frame.with_columns(pl.Series("fold", fold)), source, inside, "folds")
 
 
 def _write_paths(labels: Labels, path: Path, fold: NDArray[np.int64] | None = None) -> Path:
@@ -262,34 +270,47 @@ def _write_paths(labels: Labels, path: Path, fold: NDArray[np.int64] | None = No
     if fold is not None:
         head = [*head, "fold"]
         rows = [[*row, k] for row, k in zip(rows, fold.tolist(), strict=True)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return write_text(path, text.getvalue())
+    return write_text(path, csv_text(head, rows))
 
 
 def _copy_files(split: Split, labels: Labels, source: Path, copy: Path) -> None:
     """Copy the files of each part into copy/part, with class and folders below it as they are.
 
-    The folder appears when it is complete.
+    The folder appears when it is complete. Until then its files lie in one folder beside it, under
+    a name of its own and a lock: what a run that was killed has left there, the next one removes.
     """
     if not source.is_dir() or labels.ids is None:
         raise DataError(say("copy", "go with a class folder", f"{source}", "Leave it out."))
     if copy.exists():
         raise DataError(say("copy", "name a new folder", f"{copy}, which exists"))
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{copy.name}-", dir=copy.parent) as temporary:
-        whole = Path(temporary) / "whole"
-        for part in PARTS:
-            for row in getattr(split, part):
-                # An id is the path below the source: class, folders in it, file.
-                name = str(labels.ids[row])
-                target = whole / part / name
-                if target.exists():  # where upper and lower case are the same to the disk
-                    taken = target.resolve().relative_to((whole / part).resolve()).as_posix()
-                    got, do = f"{name} and {taken}", "Rename one of the two."
-                    raise DataError(say("copy", "find a free name for each", got, do))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source / name, target)
-        whole.replace(copy)
+    draft = copy.parent / f".{copy.name}.part"
+    locks = Locks(draft)
+    if not locks.claim("copy"):
+        do = "Wait for it, or name another folder."
+        raise DataError(say("copy", "be written by one run at a time", f"another at {draft}", do))
+    try:
+        with locks.released(), locks.kept():
+            shutil.rmtree(draft / "whole", ignore_errors=True)
+            _copy_parts(split, labels.ids.tolist(), source, draft / "whole")
+            (draft / "whole").replace(copy)
+    except OSError as error:
+        # A full disk is said of the folder that was asked for.
+        if error.filename2 is not None or error.filename is None:
+            error.filename, error.filename2 = str(copy), None
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _copy_parts(split: Split, names: Sequence[str], source: Path, whole: Path) -> None:
+    for part in PARTS:
+        for row in getattr(split, part).tolist():
+            # An id is the path below the source: class, folders in it, file.
+            name = names[row]
+            target = whole / part / name
+            if target.exists():  # where upper and lower case are the same to the disk
+                taken = target.resolve().relative_to((whole / part).resolve()).as_posix()
+                got, do = f"{name} and {taken}", "Rename one of the two."
+                raise DataError(say("copy", "find a free name for each", got, do))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, target)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from equipoise._core.messages import say
 from equipoise.artifacts import Labels
 from equipoise.errors import EquipoiseError, NoEffectWarning, TrainingError, UsageError
+from equipoise.training.devices import choose_device, devices_here
 from equipoise.training.options import TrainingOptions
 from equipoise.training.remedy import Remedy, start_epoch
 from equipoise.training.targets import to_target
@@ -160,7 +161,11 @@ def _on_cuda(options: TrainingOptions) -> bool:
 
 
 def require_device(options: TrainingOptions) -> None:
-    """Raise where a precision is not to be had on the device."""
+    """Raise where the device is not there, or a precision is not to be had on it."""
+    device = choose_device(options.accelerator, "accelerator")
+    count = devices_here()[device.type]
+    if device.type == "cuda" and options.devices != "auto" and options.devices > count:
+        raise UsageError(say("devices", f"be at most {count}, the GPUs here", options.devices))
     if options.precision == "16-mixed" and not _on_cuda(options):
         raise UsageError(
             "`precision` '16-mixed' needs a GPU, got the CPU. Take 'bf16-mixed' or '32-true'."

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from equipoise._core.messages import say
 from equipoise._core.rng import child_seed
 from equipoise._core.targets import IGNORE_INDEX
-from equipoise.errors import TrainingError
+from equipoise.errors import ShapeError, TrainingError
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import gather_rows, place, seed_device, sum_over_ranks
 from equipoise.training.record import Record
@@ -241,7 +242,11 @@ class RemedyModule(pl.LightningModule):
         if self.remedy.mixing is not None:
             x, target = self.remedy.mixing(x, target, torch.Generator().manual_seed(seed))
         loss = self._active_loss()
-        value: Tensor = loss(_full(self._run(x)), target)
+        outputs = _full(self._run(x))
+        if "width" not in self._checked:
+            self._checked.add("width")
+            self._require_width(outputs)
+        value: Tensor = loss(outputs, target)
         seen = value.detach()
         if batch_idx % 50 == 0 or seen.device.type == "cpu":
             self._require_finite(seen)
@@ -262,6 +267,16 @@ class RemedyModule(pl.LightningModule):
             index = getattr(loss, "ignore_index", IGNORE_INDEX)
             require_targets(target, self.run_data.truth, int(index))
         return mark_unknown(target)
+
+    def _require_width(self, outputs: Tensor) -> None:
+        labels = self.run_data.truth
+        if outputs.ndim == 2 and outputs.shape[1] != labels.num_classes:
+            each = "class" if labels.kind == "multiclass" else "label"
+            do = f"Give its last layer {labels.num_classes} outputs."
+            if outputs.shape[1] == 1:
+                do += ' One output is for one label: kind="multilabel".'
+            expected = f"return one output per {each} = {labels.num_classes}"
+            raise ShapeError(say("model", expected, f"{outputs.shape[1]}", do))
 
     def _add(self, part: str, value: Tensor, divisor: Tensor) -> None:
         """Take a mean and what it divides by into the sums of the epoch."""

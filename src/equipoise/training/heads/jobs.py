@@ -14,6 +14,7 @@ from equipoise._core.checks import require_finite, require_shape, to_positive
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, LeakageError, UsageError
+from equipoise.training.devices import choose_device
 from equipoise.training.late import Deferred
 from equipoise.training.remedy import Remedy
 
@@ -63,8 +64,7 @@ class HeadSettings:
         to_positive("memory_gb", self.memory_gb)
         one_of("dtype", self.dtype, DTYPES)
         one_of("device", self.device, DEVICES)
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError(say("device", "be there", "no CUDA device", "Take 'cpu' or 'auto'."))
+        choose_device(self.device)
 
     @property
     def torch_dtype(self) -> torch.dtype:
