@@ -57,6 +57,10 @@ class MissingExtraError(EquipoiseError, ImportError):
         )
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: an interruption from outside, which ends what Ctrl-C would."""
+
+
 class DataWarning(UserWarning):
     """Data were read in a way that somebody should look at: the message says which."""
 

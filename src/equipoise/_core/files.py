@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import secrets
@@ -15,12 +16,13 @@ import shutil
 import stat
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from equipoise._core.messages import say
-from equipoise.errors import UsageError
+from equipoise.errors import DataWarning, UsageError
 
 _STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
@@ -179,3 +181,66 @@ def write_text(path: str | Path, text: str) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return Path(path)
+
+
+def _to_disk(path: Path) -> None:
+    # A folder is opened for its entries; where that is not possible (Windows), it is not needed.
+    with contextlib.suppress(PermissionError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def commit(path: str | Path, text: str) -> Path:
+    """Write a file that says that its folder is complete: it is there only if all the rest is.
+
+    A rename may reach the disk before the content of what is renamed, and other files' content
+    after both. So the folder's files are brought to the disk first, then this one, then its name:
+    after a power cut the folder is either unfinished or whole.
+
+    Args:
+        path: The file, UTF-8; what was there is replaced.
+        text: Its content.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     commit(Path(folder, "done.json"), "{}").read_text()
+        '{}'
+    """
+    folder = Path(path).parent
+    for other in folder.iterdir():
+        if other.is_file() and not other.name.startswith("."):
+            _to_disk(other)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        _to_disk(temporary)
+    _to_disk(folder)
+    return Path(path)
+
+
+def set_aside(path: str | Path, why: str) -> Path | None:
+    """Rename what cannot be read, so that it is made again and can still be looked at.
+
+    Args:
+        path: A file or folder.
+        why: What is wrong with it, for the warning.
+
+    Returns:
+        Its new path; None where another process has taken it away.
+
+    Warns:
+        DataWarning: always, with both names.
+    """
+    old = Path(path)
+    names = (old.with_name(f"{old.name}.unreadable{n or ''}") for n in itertools.count())
+    new = next(name for name in names if not name.exists())
+    try:
+        old.rename(new)
+    except FileNotFoundError:
+        return None
+    reason = " ".join(why.split()).rstrip(".")
+    text = f"{old} cannot be read ({reason}). It is kept as {new.name}, and made again."
+    warnings.warn(text, DataWarning, stacklevel=3)
+    return new

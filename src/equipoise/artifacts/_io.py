@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,10 +87,16 @@ def _check_schema(
         )
 
 
-def write_json(path: str | Path, schema: str, version: int, body: Mapping[str, Any]) -> Path:
-    """Write an artifact as JSON."""
+def write_json(
+    path: str | Path,
+    schema: str,
+    version: int,
+    body: Mapping[str, Any],
+    write: Callable[[Path, str], Path] = write_text,
+) -> Path:
+    """Write an artifact as JSON; ``write`` may be :func:`commit`, for the last file of a folder."""
     document = {"schema": schema, "version": version, **plain(body)}
-    return write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return write(Path(path), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(

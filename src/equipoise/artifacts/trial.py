@@ -12,10 +12,11 @@ from typing import Any
 
 from equipoise._core.cells import csv_text, plain_cell
 from equipoise._core.documents import parse_json_lines, read_text
-from equipoise._core.files import write_text
+from equipoise._core.files import commit, set_aside, write_text
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise.artifacts._io import plain, read_json, reading, restore, write_json
 from equipoise.artifacts.scores import Scores
+from equipoise.errors import DataError, SchemaVersionError
 
 _SCHEMA, _VERSION = "equipoise.Trial", 1
 
@@ -89,8 +90,30 @@ class Trial:
             "selection": self.selection,
             "model_file": self.model_file,
         }
-        write_json(folder / "trial.json", _SCHEMA, _VERSION, body)
+        write_json(folder / "trial.json", _SCHEMA, _VERSION, body, commit)
         return folder
+
+    @classmethod
+    def finished(cls, folder: str | Path) -> Trial | None:
+        """Return the trial of a folder, or None where there is none, or none that can be read.
+
+        A folder that was damaged is renamed, so that its trial is made again.
+
+        Raises:
+            SchemaVersionError: it was written by another version of the package.
+
+        Warns:
+            DataWarning: a folder that was set aside.
+        """
+        if not (Path(folder) / "trial.json").exists():
+            return None
+        try:
+            return cls.load(folder)
+        except SchemaVersionError:
+            raise
+        except DataError as error:
+            set_aside(folder, str(error))
+            return None
 
     @classmethod
     def load(cls, folder: str | Path) -> Trial:

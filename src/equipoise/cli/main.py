@@ -7,7 +7,9 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -35,9 +37,9 @@ from equipoise.cli import (
     train,
     tune,
 )
-from equipoise.errors import EquipoiseError
+from equipoise.errors import EquipoiseError, Terminated
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 # What a shell reports of `cat` and `grep`, which SIGPIPE ends: who looks at the parts of a pipe
 # (`set -o pipefail`) expects it, and knows that not everything was said.
 PIPE_CLOSED = 141
@@ -178,6 +180,26 @@ def _any_terminal() -> Iterator[None]:
                     stream.reconfigure(errors=errors)
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """Let SIGTERM end a verb as Ctrl-C does, with what is finished kept, and note that it came."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough while it is cleared up
+        came.append(number)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _leave_pipe() -> int:
     """Say nothing more to a reader that went away, as in `equipoise ... | head`."""
     if sys.stdout is not None:
@@ -233,7 +255,7 @@ def _tracker() -> str:
     return "the project's issue tracker"
 
 
-def _answer(error: BaseException, options: Mapping[str, str]) -> int:
+def _answer(error: BaseException, options: Mapping[str, str], terminated: bool) -> int:
     """Say in a line what went wrong, and return the exit code; raise what is no error."""
     # typer answers a closed pipe itself, with SystemExit(1).
     broken = error.__context__ if isinstance(error, SystemExit) else error
@@ -246,6 +268,8 @@ def _answer(error: BaseException, options: Mapping[str, str]) -> int:
         return _stop(spell(_said(error), options), error.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         again = "Finished trials are kept: run the same command to go on."
+        if terminated:
+            return _stop(f"ended by SIGTERM. {again}", TERMINATED)
         return _stop(f"interrupted. {again}", INTERRUPTED)
     # A panic of polars is no Exception.
     if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -268,8 +292,9 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
     if closed:
         # The first file that is opened would be standard output to all that writes there.
         os.open(os.devnull, os.O_WRONLY)
+    came: list[int] = []
     try:
-        with _any_terminal(), warnings.catch_warnings():
+        with _terminable() as came, _any_terminal(), warnings.catch_warnings():
             warnings.showwarning = _notes(app, verb)
             code = _command(app)(
                 arguments, standalone_mode=False, prog_name="equipoise",
@@ -279,11 +304,12 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BaseException as error:
-        return _answer(error, options_of(app, verb))
+        # typer makes one and the same of every interruption.
+        return _answer(error, options_of(app, verb), bool(came))
     if closed and not code:
         return _stop("standard output is closed, so that nothing of the result was said.", 1)
     if code == INTERRUPTED:
-        return _answer(KeyboardInterrupt(), {})
+        return _answer(KeyboardInterrupt(), {}, bool(came))
     return int(code or 0)
 
 

@@ -10,7 +10,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
 from equipoise._core.messages import say
-from equipoise.errors import EquipoiseError, MissingExtraError, TrainingError, UsageError
+from equipoise.errors import (
+    EquipoiseError,
+    MissingExtraError,
+    Terminated,
+    TrainingError,
+    UsageError,
+)
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -52,9 +58,13 @@ def in_processes(
                     yield waiting[future], named(waiting[future], future.result)
                 except EquipoiseError as error:
                     failed.append(error)
-        except BaseException:
+        except BaseException as error:
             # Interrupted: what waits is not begun; what runs goes on to its end, and is kept.
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, Terminated):
+                # Whoever sends SIGTERM does not wait long; checkpoints are there to go on from.
+                for process in list((pool._processes or {}).values()):
+                    process.terminate()
             raise
     if failed:
         more = f" ({len(failed)} trials failed)" if len(failed) > 1 else ""

@@ -24,6 +24,7 @@ from equipoise.comparison import compare
 from equipoise.decisions import tune
 from equipoise.diagnosis import diagnose
 from equipoise.diagnosis._registry import finding
+from equipoise.errors import DataError, SchemaVersionError
 from equipoise.metrics import average_precision, roc_auc
 from equipoise.studies.engine import Batch, Plan, Report, is_done, using_threads
 from equipoise.studies.plan import make_plan, require_places, shared_threads
@@ -217,10 +218,30 @@ def train_missing(
         progress: Called with (what, done, in all).
         elsewhere: What trains batches in other processes; None trains them here, one by one.
     """
-    place = Path(out)
+    place, trained = Path(out), 0
     with using_threads(plan.threads):
-        trained = _train(plan, place, progress, elsewhere)
-        return [_final(plan, jobs, place) for jobs in plan.choices()], trained
+        while True:
+            trained += _train(plan, place, progress, elsewhere)
+            try:
+                return [_final(plan, jobs, place) for jobs in plan.choices()], trained
+            except SchemaVersionError:
+                raise
+            except DataError:
+                if not _set_aside_damaged(plan, place):
+                    raise
+
+
+def _set_aside_damaged(plan: Plan, out: Path) -> bool:
+    """Whether any trial of the plan could not be read; it is then to be trained again."""
+    folders = [plan.root(out) / plan.folder(job) for job in plan.jobs]
+    if plan.is_tuned:
+        folders += [path for path in (out / "trials").glob("*") if not _is_aside(path)]
+    found = [path for path in folders if is_done(path) and Trial.finished(path) is None]
+    return bool(found)
+
+
+def _is_aside(path: Path) -> bool:
+    return ".unreadable" in path.name
 
 
 def _train(plan: Plan, out: Path, progress: Progress | None, elsewhere: Runner | None) -> int:

@@ -375,8 +375,8 @@ def _fit(
         network = _network(model, remedy)
         whole_config = trial_config(run_data, network, config)
         folder = None if out is None else Path(out) / trial_folder(remedy.name, seed, whole_config)
-        if folder is not None and resume and (folder / "trial.json").exists():
-            return Trial.load(folder)
+        if folder is not None and resume and (found := Trial.finished(folder)) is not None:
+            return found
         with plain_faults(run_data.options, folder):
             if run_data.options.precision == "bf16-mixed":
                 require_precision(network, run_data.few(), run_data.options)
@@ -419,8 +419,8 @@ def _fit_folds(
     folder = None
     if out is not None:
         folder = Path(out) / trial_folder(first.remedy.name, first.seed, whole_config)
-        if resume and (folder / "trial.json").exists():
-            return Trial.load(folder)
+        if resume and (found := Trial.finished(folder)) is not None:
+            return found
     trials = [
         _fit(
             model, run_data, out=folder, config={**(config or {}), "fold": k}, resume=resume, **rest

@@ -27,7 +27,7 @@ from equipoise.training.late import (
 from equipoise.training.module import RemedyModule
 from equipoise.training.ranks import place, sum_over_ranks
 from equipoise.training.run_data import RunData
-from equipoise.training.trainer import run_trainer
+from equipoise.training.trainer import read_checkpoint, run_trainer
 
 _FIRST, _TRAINED, _SECOND = "resume.ckpt", "first_stage.ckpt", "second_stage.ckpt"
 
@@ -56,9 +56,10 @@ def run_stages(
         module.finish = lambda m: _rebuild(m, stage)
     trained = None if folder is None else folder / _TRAINED
     # Asked once: another process may write it while this one is on its way.
-    goes_on = trained is not None and trained.exists()
-    if trained is not None and goes_on:
-        _load_trained(module, trained)
+    state = None if trained is None else read_checkpoint(trained)
+    goes_on = state is not None
+    if state is not None:
+        _load_trained(module, state)
     else:
         checkpoint = None if folder is None else folder / _FIRST
         run_trainer(module, checkpoint=checkpoint, progress=progress)
@@ -127,8 +128,8 @@ def _train_head(
     }
 
 
-def _load_trained(module: RemedyModule, file: Path) -> None:
-    module.on_load_checkpoint(torch.load(file, weights_only=True))
+def _load_trained(module: RemedyModule, state: dict[str, Any]) -> None:
+    module.on_load_checkpoint(state)
     # The trainer, which has not run here, would have turned the weights into this type.
     if module.options.precision == "64-true":
         module.model.double()

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from equipoise._core.files import set_aside
 from equipoise._core.messages import hint, say
 from equipoise.errors import UsageError
 from equipoise.training.module import RemedyModule
@@ -62,8 +65,39 @@ def run_trainer(
             callbacks=extra,
             **_places(options),
         )
-        again = checkpoint if checkpoint is not None and checkpoint.exists() else None
+        again = None if checkpoint is None else _usable(checkpoint, module)
         trainer.fit(module, ckpt_path=again, weights_only=True)
+
+
+def read_checkpoint(file: Path) -> dict[str, Any] | None:
+    """Return a checkpoint, or None where there is none, or none that can be read.
+
+    What a crash or a full disk left is renamed, and the training begins again.
+    """
+    if not file.exists():
+        return None
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+        if not isinstance(found, dict):
+            raise TypeError(f"{type(found).__name__}, no checkpoint")
+    except Exception as error:  # torch raises what its parts raise
+        set_aside(file, f"{type(error).__name__}: {error}")
+        return None
+    return found
+
+
+def _usable(file: Path, module: RemedyModule) -> Path | None:
+    """Return the checkpoint if it is one of this network's training."""
+    found = read_checkpoint(file)
+    if found is None:
+        return None
+    own = {name: value.shape for name, value in module.state_dict().items()}
+    held = found.get("state_dict", {})
+    other = {name: getattr(value, "shape", None) for name, value in held.items()}
+    if own != other or not {"loops", "optimizer_states"} <= set(found):
+        set_aside(file, "it is of another training")
+        return None
+    return file
 
 
 def _watchers(
@@ -139,9 +173,12 @@ def _honest_interrupt() -> Iterator[None]:
     try:
         yield
     except SystemExit as leaving:
+        if isinstance(leaving, SIGTERMException):
+            # It would end the process with 0, as if all had gone well.
+            raise SystemExit(128 + signal.SIGTERM) from None
         if not isinstance(leaving.__context__, KeyboardInterrupt):
             raise
-        raise KeyboardInterrupt from None
+        raise leaving.__context__ from None
     finally:
         if signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
