@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipoise._core.documents import parse_json, read_text
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.messages import in_words, say
@@ -242,11 +243,15 @@ class Stacks:
         begun: list[list[Job]] = []
         taken: set[str] = set()
         for path in sorted(self.root.glob("stack-*.json")):
-            folders = json.loads(path.read_text(encoding="utf-8"))
+            try:
+                folders = parse_json(read_text(path))
+            except ValueError:
+                continue  # damaged: its trials are cut into stacks anew
             # One of another plan cannot be made again.
-            if all(f in by_folder for f in folders):
-                begun.append([by_folder[f] for f in folders])
-                taken.update(folders)
+            names = folders if isinstance(folders, list) else []
+            if names and all(isinstance(f, str) and f in by_folder for f in names):
+                begun.append([by_folder[f] for f in names])
+                taken.update(names)
         wanted = {plan.folder(job) for job in missing}
         unfinished = [s for s in begun if any(plan.folder(job) in wanted for job in s)]
         rest = [job for job in missing if plan.folder(job) not in taken]

@@ -171,6 +171,16 @@ def test_stacks_of_another_plan_are_left_alone(tmp_path: Path) -> None:
     assert [len(s) for s in found] == [8, 4]
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"3", b"[3]", b"[[]]", b"\xff", b"[" * 9999])
+def test_a_damaged_stack_is_cut_anew(content: bytes, tmp_path: Path) -> None:
+    plan = make_plan(study())
+    records = Stacks(tmp_path)
+    records.write([plan.folder(job) for job in plan.jobs[:2]])
+    next(records.root.glob("*.json")).write_bytes(content)
+    found = records.cut(plan, plan.jobs, 8)
+    assert sum(map(len, found)) == len(plan.jobs)
+
+
 def test_two_runners_do_each_trial_once(whole: Path, tmp_path: Path) -> None:
     assert statuses(run, (tmp_path, 99), (tmp_path, 99)) == [0, 0]
     one, two = comparison_of(tmp_path)
