@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from equipoise.artifacts import Labels, Split
 from equipoise.errors import DataError, UsageError
@@ -115,7 +116,7 @@ def test_equal_keys_of_different_units_are_told_apart(monkeypatch: pytest.Monkey
             return np.zeros(size, dtype=np.uint64)
 
     monkeypatch.setattr("equipoise.splits._allocate.generator", lambda *_: Zeros())
-    kinds, first = _types([np.array([0, 1, 0]), np.array([1, 1, 1])], 3)
+    kinds, first = _types(np.array([0, 1, 0]), csr_array(np.array([[1], [1], [1]])))
     assert kinds[0] == kinds[2] != kinds[1]
     assert first.size == 2
 
