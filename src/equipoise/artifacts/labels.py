@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -456,6 +456,20 @@ class Labels:
         share = np.full(self.num_classes, np.nan)
         np.divide(self.counts, known, out=share, where=known > 0)
         return share
+
+    def columns(self) -> Iterator[NDArray[np.int8]]:
+        """Yield what is known of each label, (N,) int8 each; sparse ones never all at once.
+
+        Example:
+            >>> labels = Labels.from_array([[1, 0], [1, -1]], kind="multilabel")
+            >>> [column.tolist() for column in labels.columns()]
+            [[1, 1], [0, -1]]
+        """
+        if isinstance(self.stored, Entries):
+            for block in self.stored.by_label().blocks():
+                yield from block
+        else:
+            yield from self.one_hot().T
 
     def one_hot(self) -> NDArray[np.int8]:
         """Return (N, C) int8: multi-hot as it is, classes as one column each."""
