@@ -77,6 +77,14 @@ class Calibrator:
                 values[:, column] = inside + np.minimum(z - x[0], 0) + np.maximum(z - x[-1], 0)
         return values
 
+    def narrow(self, start: int, stop: int) -> Calibrator:
+        """Return the calibrator of the labels from ``start`` to ``stop``."""
+        kept = slice(start, stop)
+        weight = self.effective_weight[kept]
+        return Calibrator(
+            self.scale[kept], self.offset[kept], self.method[kept], weight, self.knots[kept]
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
         body: dict[str, Any] = plain({name: getattr(self, name) for name in self.__slots__})

@@ -165,8 +165,8 @@ class Labels:
         names: One name per class or label.
         ids: (N,) unique str row ids, or None. :meth:`from_array` makes text of integers.
         groups: (N,) str, rows that belong together (a patient, a video), or None.
-        made: Once they were asked for: of sparse labels the dense table and the fingerprint, of
-            dense ones the entries where they take less memory than the table.
+        made: Once they were asked for: of sparse labels the dense table, the fingerprint and the
+            entries by label; of dense ones the entries where they take less memory than the table.
 
     Raises:
         DataError: values outside the allowed set, duplicate ids or names.
@@ -425,6 +425,23 @@ class Labels:
         else:
             values = held[:, order]
         return Labels(values, self.kind, wanted, self.ids, self.groups)
+
+    def narrow(self, start: int, stop: int) -> Labels:
+        """Return some of several labels alone, those from ``start`` to ``stop``.
+
+        Example:
+            >>> labels = Labels.from_array([[1, 0, 1], [0, 1, -1]], kind="multilabel")
+            >>> labels.narrow(1, 3).values.tolist()
+            [[0, 1], [1, -1]]
+        """
+        held: NDArray[Any] | Entries
+        if isinstance(self.stored, Entries):
+            if "by_label" not in self.made:
+                self.made["by_label"] = self.stored.by_label()
+            held = self.made["by_label"].take(slice(start, stop)).by_label()
+        else:
+            held = self.stored[:, start:stop]
+        return Labels(held, self.kind, self.names[start:stop], self.ids, self.groups)
 
     @property
     def num_classes(self) -> int:

@@ -185,7 +185,11 @@ def _mix(values: NDArray[np.float64]) -> Hashes:
     return np.asarray(bits ^ (bits >> np.uint64(31)))
 
 
-def row_numbers(values: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.float64]:
+# Entries that are put in order at a time; a table of more is never copied whole.
+_AT_ONCE = 1 << 25
+
+
+def row_numbers(values: NDArray[np.floating], names: Sequence[str]) -> NDArray[np.float64]:
     """Return one number per row of ``values``, (N, C), whatever the order of its named columns.
 
     Each column has a weight that its name fixes, so equal rows have equal numbers and others
@@ -194,7 +198,13 @@ def row_numbers(values: NDArray[np.float64], names: Sequence[str]) -> NDArray[np
     hashes = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
     weights = 0.5 + np.frombuffer(b"".join(hashes), dtype="<u8") / 2.0**64
     order = np.argsort(weights)
-    return np.asarray(values[:, order] @ weights[order])
+    step = max(1, _AT_ONCE // max(len(names), 1))
+    return np.concatenate(
+        [
+            values[at : at + step].astype(np.float64, copy=False)[:, order] @ weights[order]
+            for at in range(0, max(len(values), 1), step)
+        ]
+    )
 
 
 def _pack(hashes: Hashes) -> str:
