@@ -61,6 +61,74 @@ def newton_offsets(z: Floats, known: NDArray[np.bool_], share: Floats) -> Floats
     return found
 
 
+# Powers of the odds of low rows that are summed, how many rows for a positive are looked at one by
+# one, and how many more: of the others none reaches odds of 1 / 15, whose 12th power is 8e-15.
+_POWERS, _ONE_BY_ONE, _MORE = 12, 16, 64
+_LOW_ODDS = 1 / 15
+
+
+def rare_offsets(z: Floats, known: NDArray[np.bool_], share: Floats) -> Floats:
+    """Return what :func:`newton_offsets` does, for labels with few positives among many rows.
+
+    Where the mean is small, nearly all rows lie far below 0, and p = o - o^2 + o^3 - ... of their
+    odds o. So they enter by sums of powers of exp(z), which are made once; only the highest rows
+    are looked at again for each offset that is tried.
+
+    Args:
+        z: (N, L) log-odds.
+        known: (N, L).
+        share: (L,) in (0, 1).
+
+    Example:
+        >>> z = np.linspace(-9, 1, 4000)[:, None]
+        >>> known = np.ones((4000, 1), dtype=bool)
+        >>> b = rare_offsets(z, known, np.array([0.001]))
+        >>> float(np.abs(b - newton_offsets(z, known, np.array([0.001])))[0]) < 1e-9
+        True
+    """
+    found, dense = np.empty(share.size), []
+    power = np.arange(1, _POWERS + 1)
+    sign = np.where(power % 2 == 1, 1.0, -1.0)
+    for column in range(share.size):
+        x = z[:, column] if known[:, column].all() else z[known[:, column], column]
+        wanted = float(share[column]) * x.size
+        near = int(np.ceil(_ONE_BY_ONE * wanted)) + _MORE
+        if 2 * near > x.size:
+            dense.append(column)
+            continue
+        parted = np.partition(x, x.size - near - 1)
+        low, high = parted[: x.size - near], parted[x.size - near :]
+        top = float(low[-1])
+        odds = np.exp(low - top)
+        sums, term = np.empty(_POWERS), odds.copy()
+        for k in range(_POWERS):
+            sums[k] = term.sum()
+            term *= odds
+        # At the root the highest of the low rows has odds below 1 / 15, so it lies below this.
+        most = float(np.log(_LOW_ODDS)) - top
+        least = float(np.log(wanted / x.size)) - float(high.max()) - 1.0
+        b = min(0.0, most)
+        for _ in range(ROUNDS):
+            powers = sign * np.exp(power * (top + b)) * sums
+            p = expit(high + b)
+            total, slope = p.sum() + powers.sum(), (p - p * p).sum() + (power * powers).sum()
+            if total < wanted:
+                least = max(least, b)
+            else:
+                most = min(most, b)
+            # On the scale of logarithms the sum is nearly a line.
+            new = b - total * np.log(total / wanted) / max(float(slope), 1e-300)
+            new = new if least < new < most else 0.5 * (least + most)
+            done = abs(new - b) <= 1e-10 * (1 + abs(b))
+            b = float(new)
+            if done:
+                break
+        found[column] = b
+    if dense:
+        found[dense] = newton_offsets(z[:, dense], known[:, dense], share[dense])
+    return found
+
+
 def newton_platt(
     z: Floats,
     positive: NDArray[np.bool_],
@@ -282,6 +350,7 @@ def fit_label_calibrator(
     verified: bool = True,
     highest: LabelMethod = "auto",
     start: Calibrator | None = None,
+    rare: bool = False,
 ) -> Calibrator:
     """Fit one calibrator per label by the ladder, all labels at once.
 
@@ -295,6 +364,7 @@ def fit_label_calibrator(
             A label without the evidence for it stays on the rung that it has evidence for.
         start: A calibrator of similar rows, from where the search begins; effective weights are
             then left out above the offset.
+        rare: Whether offsets are found by :func:`rare_offsets`: the same but for rounding.
 
     Returns:
         Slope, offset and method per label, and the effective weight: the nominal one times
@@ -319,7 +389,8 @@ def fit_label_calibrator(
     some = np.flatnonzero(rung == 1 if start is not None else rung >= 1)
     if some.size and verified:
         share = n_positive[some] / n_known[some]
-        offset[some] = newton_offsets(z[:, some], known[:, some], share)
+        solve = rare_offsets if rare else newton_offsets
+        offset[some] = solve(z[:, some], known[:, some], share)
         asked = np.ones(1) if nominal_weight is None else nominal_weight
         effective[some] = np.broadcast_to(asked, (n_labels,))[some] * np.exp(
             np.clip(-offset[some], -700, 700)
