@@ -185,8 +185,9 @@ def _mix(values: NDArray[np.float64]) -> Hashes:
     return np.asarray(bits ^ (bits >> np.uint64(31)))
 
 
-# Entries that are put in order at a time; a table of more is never copied whole.
-_AT_ONCE = 1 << 25
+# A table of more entries is not put in order as a whole: sums in its own order differ from those
+# by rounding, which :meth:`RowMarks.of` leaves out.
+_MOST, _AT_ONCE = 1 << 26, 1 << 22
 
 
 def row_numbers(values: NDArray[np.floating], names: Sequence[str]) -> NDArray[np.float64]:
@@ -197,14 +198,12 @@ def row_numbers(values: NDArray[np.floating], names: Sequence[str]) -> NDArray[n
     """
     hashes = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
     weights = 0.5 + np.frombuffer(b"".join(hashes), dtype="<u8") / 2.0**64
-    order = np.argsort(weights)
-    step = max(1, _AT_ONCE // max(len(names), 1))
-    return np.concatenate(
-        [
-            values[at : at + step].astype(np.float64, copy=False)[:, order] @ weights[order]
-            for at in range(0, max(len(values), 1), step)
-        ]
-    )
+    if values.size <= _MOST:
+        order = np.argsort(weights)
+        return np.asarray(values[:, order] @ weights[order])
+    step = max(1, _AT_ONCE // len(names))
+    blocks = (values[at : at + step] for at in range(0, len(values), step))
+    return np.concatenate([block.astype(np.float64) @ weights for block in blocks])
 
 
 def _pack(hashes: Hashes) -> str:

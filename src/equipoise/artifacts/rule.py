@@ -66,7 +66,7 @@ def top_cells(values: Floats, k: int) -> tuple[Ints, Ints]:
     # At least k values reach the k-th largest of the groups' largest ones; few others do.
     largest = np.maximum.reduceat(values, np.arange(0, width, _TOGETHER), axis=1)
     least = np.partition(largest, largest.shape[1] - k, axis=1)[:, -k]
-    rows, columns = np.nonzero(values >= least[:, None])
+    rows, columns = np.divmod(np.flatnonzero(values >= least[:, None]), width)
     order = np.lexsort((columns, -values[rows, columns], rows))
     rows, columns = rows[order], columns[order]
     first = np.searchsorted(rows, np.arange(n))[:, None] + np.arange(k)

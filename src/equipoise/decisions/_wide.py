@@ -8,12 +8,19 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.arrays import Bools, Floats, Ints
+from equipoise._core.arrays import Floats, Ints
 from equipoise.artifacts import Calibrator, Evidence, Labels, Scores
+from equipoise.artifacts.calibrator import Knots
 from equipoise.artifacts.rule import top_cells
 from equipoise.decisions._folds import Tuned, deal_folds
 from equipoise.decisions._labels import label_notes, tune_labels, weight_notes
-from equipoise.decisions.calibration import OFFSET_FROM, LabelMethod, fit_label_calibrator
+from equipoise.decisions.calibration import (
+    OFFSET_FROM,
+    LabelMethod,
+    fit_label_calibrator,
+    rare_offsets,
+    rungs,
+)
 from equipoise.decisions.evidence import default_at, natural_log_odds, way_back
 from equipoise.decisions.objectives import Budget, Cost, Objective, Rescale, TopK
 from equipoise.decisions.priors import TargetPrior, shift_prior, smoothed_prior, to_target_prior
@@ -120,26 +127,20 @@ def _tune_top_k(
     validation = smoothed_prior(labels.counts, labels.known, "multilabel")
     few = np.minimum(labels.counts, labels.known - labels.counts) < OFFSET_FROM
     trusted = few & (labels.known > 0) & (correction is not None)
-    asked = None if correction is None else correction.nominal_weight
-    nominal = None if asked is None else np.broadcast_to(np.asarray(asked), (width,))
+    stated = None if correction is None else correction.nominal_weight
+    nominal = None if stated is None else np.broadcast_to(np.asarray(stated), (width,))
     fitted: list[list[Calibrator]] = [[] for _ in range(len(folds) + 1)]
     for start, stop in _blocks(width):
         limit = None if evidence is None else evidence.narrow(start, stop)
         some = scores.narrow(start, stop)
         natural, y = natural_log_odds(some, limit), some.require_labels().values
-        rare = trusted[start:stop]
-        validation[start:stop][rare] = _mean_probability(natural[:, rare], y[:, rare] >= 0)
-        before = None
-        for number, parts in enumerate(fitted, start=-1):
-            rows = slice(None) if number < 0 else folded != number
-            parts.append(
-                fit_label_calibrator(
-                    natural[rows], y[rows],
-                    nominal_weight=None if nominal is None else nominal[start:stop],
-                    verified=correction is not None, highest=calibration, start=before, rare=True,
-                )
-            )  # fmt: skip
-            before = fitted[0][-1]
+        if trusted[start:stop].any():
+            rare = trusted[start:stop]
+            validation[start:stop][rare] = _mean_probability(natural, y)[rare]
+        asked = None if nominal is None else nominal[start:stop]
+        made = _calibrators(natural, y, folded, len(folds), asked, calibration, correction is None)
+        for parts, part in zip(fitted, made, strict=True):
+            parts.append(part)
     calibrator, *crossed = (_join_calibrators(parts) for parts in fitted)
     target = to_target_prior(target_prior, validation, "multilabel")
     shift = shift_prior(validation, target, "multilabel")
@@ -183,14 +184,80 @@ def _tune_top_k(
     )
 
 
-def _mean_probability(natural: Floats, known: Bools) -> Floats:
+def _calibrators(
+    natural: Floats,
+    y: NDArray[np.int8],
+    folded: Ints,
+    n_folds: int,
+    nominal: Floats | None,
+    highest: LabelMethod,
+    ranked: bool,
+) -> list[Calibrator]:
+    """Return the calibrators of some labels: on all rows, then without each fold.
+
+    Offsets of labels that nowhere get more are found at once for all of these.
+    """
+    width = y.shape[1]
+    each = [slice(None), *(folded != fold for fold in range(n_folds))]
+    order = np.argsort(folded, kind="stable")
+    # Label by label in one piece, rows of a fold together.
+    z, truth, part = (np.ascontiguousarray(v[order].T) for v in (natural, y, folded))
+    sides = [truth == 1, truth >= 0]
+    totals = [side.sum(axis=1) for side in sides]
+    without = [[total - side[:, part == fold].sum(axis=1) for fold in range(n_folds)]
+               for side, total in zip(sides, totals, strict=True)]  # fmt: skip
+    positives, known = ([total, *rest] for total, rest in zip(totals, without, strict=True))
+    rung = np.stack([
+        rungs(np.minimum(pos, n - pos), highest, not ranked)
+        for pos, n in zip(positives, known, strict=True)
+    ])  # fmt: skip
+    offset = np.zeros((n_folds + 1, width))
+    for column in np.flatnonzero((rung >= 1).any(axis=0) & (rung <= 1).all(axis=0)).tolist():
+        seen = slice(None) if totals[1][column] == y.shape[0] else sides[1][column]
+        here = part[seen] if n_folds else part[:0]
+        # A fold without a known row has no place among the parts.
+        if n_folds and np.count_nonzero(np.diff(here)) + 1 < n_folds:
+            offset[:, column] = np.nan
+        else:
+            offset[:, column] = rare_offsets(z[column, seen], sides[0][column, seen], here)
+    offset[rung == 0] = 0.0
+    more = np.flatnonzero((rung > 1).any(axis=0) | np.isnan(offset).any(axis=0))
+    asked = np.ones(width) if nominal is None else nominal
+    out: list[Calibrator] = []
+    for number, rows in enumerate(each):
+        effective = np.where(
+            rung[number] == 1, asked * np.exp(np.clip(-offset[number], -700, 700)), np.nan
+        )
+        scale, method = np.ones(width), [("formula", "offset")[min(r, 1)] for r in rung[number]]
+        knots: list[Knots | None] = [None] * width
+        if more.size:
+            part = fit_label_calibrator(
+                natural[:, more][rows], y[:, more][rows],
+                nominal_weight=None if nominal is None else nominal[more],
+                verified=not ranked, highest=highest,
+                start=out[0].some(more) if out else None,
+            )  # fmt: skip
+            scale[more], offset[number, more] = part.scale, part.offset
+            effective[more] = part.effective_weight
+            for place, column in enumerate(more.tolist()):
+                method[column] = part.method[place]
+                knots[column] = part.knots[place] if part.knots else None
+        held = tuple(knots) if any(k is not None for k in knots) else ()
+        out.append(Calibrator(scale, offset[number], tuple(method), effective, held))
+    return out
+
+
+def _mean_probability(natural: Floats, y: NDArray[np.int8]) -> Floats:
     """Return the mean probability of the known rows, strictly between 0 and 1.
 
     By 1 / (1 + exp(-z)), which costs half of what is exact in the far tail too.
     """
     with np.errstate(over="ignore"):
-        share = 1.0 / (1.0 + np.exp(-natural))
-    total = np.einsum("nl,nl->l", share, known)
+        share = np.exp(-natural)
+        share += 1.0
+        np.reciprocal(share, out=share)
+    known = y >= 0
+    total = share.sum(axis=0) if known.all() else np.einsum("nl,nl->l", share, known)
     return np.asarray((total + 1e-3) / (known.sum(axis=0) + 2e-3))
 
 

@@ -62,71 +62,82 @@ def newton_offsets(z: Floats, known: NDArray[np.bool_], share: Floats) -> Floats
 
 
 # Powers of the odds of low rows that are summed, how many rows for a positive are looked at one by
-# one, and how many more: of the others none reaches odds of 1 / 15, whose 12th power is 8e-15.
-_POWERS, _ONE_BY_ONE, _MORE = 12, 16, 64
-_LOW_ODDS = 1 / 15
+# one, and how many more: of the others none reaches odds of 1 / 31, whose 10th power is 1e-15.
+_POWERS, _ONE_BY_ONE, _MORE = 10, 32, 64
+_LOW_ODDS = 1 / 31
 
 
-def rare_offsets(z: Floats, known: NDArray[np.bool_], share: Floats) -> Floats:
-    """Return what :func:`newton_offsets` does, for labels with few positives among many rows.
+def rare_offsets(z: Floats, positive: NDArray[np.bool_], part: NDArray[np.int64]) -> Floats:
+    """Return offsets of one label with few positives, on all rows and without each part of them.
 
-    Where the mean is small, nearly all rows lie far below 0, and p = o - o^2 + o^3 - ... of their
-    odds o. So they enter by sums of powers of exp(z), which are made once; only the highest rows
-    are looked at again for each offset that is tried.
+    They are those of :func:`newton_offsets` but for rounding. Where the mean is small, nearly all
+    rows lie far below 0, and p = o - o^2 + o^3 - ... of their odds o. So they enter by sums of
+    powers of exp(z), made once; only the highest rows are looked at again for each offset tried.
 
     Args:
-        z: (N, L) log-odds.
-        known: (N, L).
-        share: (L,) in (0, 1).
+        z: (N,) log-odds of the known rows.
+        positive: (N,) truth.
+        part: (N,) in [0, P), rising; P may be 0, with no row in a part.
+
+    Returns:
+        (1 + P,): of all rows, then without part 0, 1, ...; NaN where nothing is left to fit, or
+        where more rows than a few would have to be looked at.
 
     Example:
-        >>> z = np.linspace(-9, 1, 4000)[:, None]
+        >>> z = np.linspace(-9, 1, 4000)
+        >>> found = rare_offsets(z, np.arange(4000) >= 3996, np.zeros(0, dtype=np.int64))
         >>> known = np.ones((4000, 1), dtype=bool)
-        >>> b = rare_offsets(z, known, np.array([0.001]))
-        >>> float(np.abs(b - newton_offsets(z, known, np.array([0.001])))[0]) < 1e-9
+        >>> exact = newton_offsets(z[:, None], known, np.array([0.001]))
+        >>> bool(np.abs(found - exact)[0] < 1e-9)
         True
     """
-    found, dense = np.empty(share.size), []
+    starts = np.flatnonzero(np.diff(part, prepend=-1)) if part.size else np.zeros(0, dtype=int)
+    wanted = float(positive.sum())
+    near = int(_ONE_BY_ONE * wanted) + _MORE
+    out = np.full(1 + starts.size, np.nan)
+    if 2 * near > z.size:
+        return out
+    top = float(np.partition(z, z.size - near - 1)[z.size - near - 1])
+    at = np.flatnonzero(z > top)
+    # Those above are looked at one by one, and count for nothing here.
+    odds = np.exp(np.minimum(z - top, 0.0))
+    odds[at] = 0.0
+    sums, term = np.empty((1 + starts.size, _POWERS)), odds.copy()
+    for k in range(_POWERS):
+        sums[1:, k] = np.add.reduceat(term, starts) if starts.size else 0.0
+        sums[0, k] = sums[1:, k].sum() if starts.size else term.sum()
+        term *= odds
+    sums[1:] = sums[0] - sums[1:]
+    for number in range(1 + starts.size):
+        kept = at if number == 0 else at[part[at] != number - 1]
+        left = wanted if number == 0 else float(positive[part != number - 1].sum())
+        if left > 0:
+            out[number] = _rare_root(z[kept], sums[number], top, left)
+    return out
+
+
+def _rare_root(high: Floats, sums: Floats, top: float, wanted: float) -> float:
+    """Return b with the sum of sigmoid(z + b) equal to ``wanted``; NaN where b is out of reach.
+
+    The logarithm of the sum rises ever less with b, so that Newton's steps never pass the root but
+    once, and then to the left.
+    """
     power = np.arange(1, _POWERS + 1)
     sign = np.where(power % 2 == 1, 1.0, -1.0)
-    for column in range(share.size):
-        x = z[:, column] if known[:, column].all() else z[known[:, column], column]
-        wanted = float(share[column]) * x.size
-        near = int(np.ceil(_ONE_BY_ONE * wanted)) + _MORE
-        if 2 * near > x.size:
-            dense.append(column)
-            continue
-        parted = np.partition(x, x.size - near - 1)
-        low, high = parted[: x.size - near], parted[x.size - near :]
-        top = float(low[-1])
-        odds = np.exp(low - top)
-        sums, term = np.empty(_POWERS), odds.copy()
-        for k in range(_POWERS):
-            sums[k] = term.sum()
-            term *= odds
-        # At the root the highest of the low rows has odds below 1 / 15, so it lies below this.
-        most = float(np.log(_LOW_ODDS)) - top
-        least = float(np.log(wanted / x.size)) - float(high.max()) - 1.0
-        b = min(0.0, most)
-        for _ in range(ROUNDS):
-            powers = sign * np.exp(power * (top + b)) * sums
-            p = expit(high + b)
-            total, slope = p.sum() + powers.sum(), (p - p * p).sum() + (power * powers).sum()
-            if total < wanted:
-                least = max(least, b)
-            else:
-                most = min(most, b)
-            # On the scale of logarithms the sum is nearly a line.
-            new = b - total * np.log(total / wanted) / max(float(slope), 1e-300)
-            new = new if least < new < most else 0.5 * (least + most)
-            done = abs(new - b) <= 1e-10 * (1 + abs(b))
-            b = float(new)
-            if done:
-                break
-        found[column] = b
-    if dense:
-        found[dense] = newton_offsets(z[:, dense], known[:, dense], share[dense])
-    return found
+    most = float(np.log(_LOW_ODDS)) - top
+    b = min(0.0, most)
+    for _ in range(ROUNDS):
+        powers = sign * np.exp(power * (top + b)) * sums
+        p = expit(high + b)
+        total, slope = p.sum() + powers.sum(), (p - p * p).sum() + (power * powers).sum()
+        # Where nearly all is flat, a step could go where nothing is left to take a logarithm of.
+        new = b - min(float(total * np.log(total / wanted) / max(float(slope), 1e-300)), 8.0)
+        if new > most:
+            return float("nan")
+        if abs(new - b) <= 1e-10 * (1 + abs(b)):
+            return new
+        b = new
+    return float("nan")
 
 
 def newton_platt(
@@ -350,7 +361,6 @@ def fit_label_calibrator(
     verified: bool = True,
     highest: LabelMethod = "auto",
     start: Calibrator | None = None,
-    rare: bool = False,
 ) -> Calibrator:
     """Fit one calibrator per label by the ladder, all labels at once.
 
@@ -364,7 +374,6 @@ def fit_label_calibrator(
             A label without the evidence for it stays on the rung that it has evidence for.
         start: A calibrator of similar rows, from where the search begins; effective weights are
             then left out above the offset.
-        rare: Whether offsets are found by :func:`rare_offsets`: the same but for rounding.
 
     Returns:
         Slope, offset and method per label, and the effective weight: the nominal one times
@@ -379,7 +388,7 @@ def fit_label_calibrator(
     """
     known, positive = y_true >= 0, y_true == 1
     n_known, n_positive = known.sum(axis=0), positive.sum(axis=0)
-    rung = _rungs(np.minimum(n_positive, n_known - n_positive), highest, verified)
+    rung = rungs(np.minimum(n_positive, n_known - n_positive), highest, verified)
     centre, spread = _standard(log_odds, known, n_positive, verified)
     z = log_odds if verified else (log_odds - centre) / spread
     n_labels = z.shape[1]
@@ -389,8 +398,7 @@ def fit_label_calibrator(
     some = np.flatnonzero(rung == 1 if start is not None else rung >= 1)
     if some.size and verified:
         share = n_positive[some] / n_known[some]
-        solve = rare_offsets if rare else newton_offsets
-        offset[some] = solve(z[:, some], known[:, some], share)
+        offset[some] = newton_offsets(z[:, some], known[:, some], share)
         asked = np.ones(1) if nominal_weight is None else nominal_weight
         effective[some] = np.broadcast_to(asked, (n_labels,))[some] * np.exp(
             np.clip(-offset[some], -700, 700)
@@ -424,7 +432,7 @@ def fit_label_calibrator(
     return Calibrator(scale, offset, affine.method, effective, knots)
 
 
-def _rungs(fewer: NDArray[np.int64], highest: LabelMethod, verified: bool) -> NDArray[np.int64]:
+def rungs(fewer: NDArray[np.int64], highest: LabelMethod, verified: bool) -> NDArray[np.int64]:
     """Return 0 formula, 1 offset, 2 Platt or 3 isotonic, as far as the evidence and wish go."""
     evidence = np.searchsorted([OFFSET_FROM, SLOPE_FROM, ISOTONIC_FROM], fewer, side="right")
     wish = _NAMES.index("platt" if highest == "auto" else highest)
