@@ -128,6 +128,16 @@ class Entries:
             raise DataError(say("rows", "list each label once", got, "Leave repeats out."))
         return cls(starts, columns, np.ones(columns.size, dtype=np.int8), width), width
 
+    @classmethod
+    def of_blocks(cls, blocks: Sequence[Entries]) -> Entries:
+        """Join tables of equal width, one below the other."""
+        sizes = np.concatenate([np.diff(block.starts) for block in blocks])
+        columns, values = (
+            np.concatenate([getattr(block, side) for block in blocks])
+            for side in ("columns", "values")
+        )
+        return cls(np.append(0, np.cumsum(sizes)), columns, values, blocks[0].width)
+
     @property
     def n_rows(self) -> int:
         """N."""

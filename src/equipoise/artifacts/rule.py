@@ -377,14 +377,14 @@ class DecisionRule:
         """Return what :meth:`log_odds` does for the labels from ``start`` to ``stop`` alone.
 
         Args:
-            scores: Of all labels, as :meth:`align` returns them.
+            scores: What :meth:`Scores.narrow` returns for them, of scores that are aligned.
             start: First label.
             stop: The label behind the last.
 
         Returns:
             (N, ``stop - start``) float64.
         """
-        return self._log_odds(scores.narrow(start, stop), start, stop)
+        return self._log_odds(scores, start, stop)
 
     def _log_odds(self, moved: Scores, start: int, stop: int) -> Floats:
         whole = stop - start == len(self.names)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from equipoise._core.arrays import Bools, Floats
+from equipoise._core.arrays import Bools, Floats, Ints
 from equipoise._core.checks import require_shape, to_array, to_fraction
 from equipoise._core.logistic import one_vs_rest
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Labels, Scores
+from equipoise.artifacts.entries import Entries
 from equipoise.comparison._influences import (
     class_log_loss,
     f1,
@@ -40,7 +41,7 @@ from equipoise.metrics import (
     share_interval,
     wilson_interval,
 )
-from equipoise.metrics.averages import row_f_beta
+from equipoise.metrics.averages import f_beta_of_counts
 from equipoise.metrics.influence import region_influences
 from equipoise.metrics.intervals import (
     ENOUGH,
@@ -60,6 +61,8 @@ class Judge:
     def __init__(self, labels: Labels, confidence_level: float, seed: int = 0) -> None:
         self.level = confidence_level
         self.seed = seed
+        # Positives from which on slope and intercept are fitted.
+        self.line_from = 0
         self.groups: NDArray[np.int64] | None = None
         if labels.groups is not None:
             self.groups = np.unique(labels.groups, return_inverse=True)[1].astype(np.int64)
@@ -209,6 +212,7 @@ SCALES: dict[str, Scale] = {
     "net_benefit": "identity",
     "net_benefit_all": "identity",
 }
+LINE = ("calibration_slope", "calibration_intercept")
 PLAIN = Worth(0.1, 0.1, None, None, None)
 
 
@@ -329,10 +333,12 @@ def _probabilities(
     }  # fmt: skip
     ratio = ratio_influence(np.where(known, prob, 0.0), yes)
     estimates["calibration_ratio"] = judge.influence(ratio, n_positive=n_pos, scale="log", why=why)
+    if n_pos and n_pos < judge.line_from:
+        few = f"fewer than {judge.line_from} positives, of many labels: not fitted"
+        missing = Estimate.missing(few, n=int(known.sum()), n_positive=n_pos)
+        return estimates | dict.fromkeys(LINE, missing), averaged
     line = calibration_line(truth, log_odds, confidence_level=judge.level, groups=judge.groups)
-    estimates["calibration_slope"] = line.slope
-    estimates["calibration_intercept"] = line.intercept
-    return estimates, averaged
+    return estimates | dict(zip(LINE, (line.slope, line.intercept), strict=True)), averaged
 
 
 def _skill(brier: Influence, share: Influence, reason: str) -> Influence:
@@ -387,18 +393,58 @@ class MacroSums:
         }
 
 
-def micro(judge: Judge, y_true: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
+@dataclass(frozen=True, slots=True, eq=False)
+class RowTallies:
+    """What each row has and was given, (N,) each, over its known labels.
+
+    Args:
+        hit: True positives.
+        flagged: Flags.
+        positive: Positives.
+        known: Whether any label is known.
+        exact: Whether every known label is right.
+    """
+
+    hit: Ints
+    flagged: Ints
+    positive: Ints
+    known: Bools
+    exact: Bools
+
+    @classmethod
+    def of(cls, y_true: NDArray[np.int8], flags: Bools) -> RowTallies:
+        """Count truth and flags, (N, L) each."""
+        yes, seen = y_true == 1, y_true >= 0
+        return cls(
+            (yes & flags).sum(axis=1),
+            (flags & seen).sum(axis=1),
+            yes.sum(axis=1),
+            np.any(seen, axis=1),
+            np.all((yes == flags) | ~seen, axis=1),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[RowTallies]) -> RowTallies:
+        """Return the tallies of all rows, given those of some at a time."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+    @property
+    def f1(self) -> Floats:
+        """(N,) F1 of each row; NaN where there is nothing to find."""
+        return f_beta_of_counts(self.hit, self.flagged, self.positive)
+
+
+def micro(judge: Judge, tallies: RowTallies) -> dict[str, Estimate]:
     """Return precision, recall and F1 of all decisions together."""
+    every = np.ones(tallies.hit.size, dtype=bool)
     return {
         name: judge.influence(part, why="nothing to count")
-        for name, part in _micro_parts(y_true, flags, np.ones(y_true.shape[0], dtype=bool)).items()
+        for name, part in _micro_parts(tallies, every).items()
     }
 
 
-def _micro_parts(y_true: NDArray[np.int8], flags: Bools, rows: Bools) -> dict[str, Influence]:
-    tp = ((y_true == 1) & flags).sum(axis=1) * rows
-    flagged = (flags & (y_true >= 0)).sum(axis=1) * rows
-    positive = (y_true == 1).sum(axis=1) * rows
+def _micro_parts(tallies: RowTallies, rows: Bools) -> dict[str, Influence]:
+    tp, flagged, positive = (n * rows for n in (tallies.hit, tallies.flagged, tallies.positive))
     parts = {
         "precision": ratio_influence(tp, flagged),
         "recall": ratio_influence(tp, positive),
@@ -409,32 +455,28 @@ def _micro_parts(y_true: NDArray[np.int8], flags: Bools, rows: Bools) -> dict[st
     return parts
 
 
-def samples(judge: Judge, y_true: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
+def samples(judge: Judge, tallies: RowTallies) -> dict[str, Estimate]:
     """Return the mean F1 of rows, and the share of rows with every known label right."""
-    values = row_f_beta(y_true, flags)
-    known = (y_true >= 0).any(axis=1)
-    exact = known & (((y_true == 1) == flags) | (y_true < 0)).all(axis=1)
+    values, known = tallies.f1, tallies.known
     return {
         "f1": judge.influence(
             ratio_influence(np.nan_to_num(values), ~np.isnan(values)), why="no row has a label"
         ),
-        "exact_match": judge.influence(ratio_influence(exact, known), why="no known rows"),
+        "exact_match": judge.influence(
+            ratio_influence(known & tallies.exact, known), why="no known rows"
+        ),
     }
 
 
-def by_label_count(
-    judge: Judge, y_true: NDArray[np.int8], flags: Bools
-) -> dict[str, dict[str, Estimate]]:
+def by_label_count(judge: Judge, tallies: RowTallies) -> dict[str, dict[str, Estimate]]:
     """Return micro metrics, row F1 and exact matches of rows with 0, 1, 2, 3 and more labels."""
-    count = np.minimum((y_true == 1).sum(axis=1), MOST_LABELS)
-    known = (y_true >= 0).any(axis=1)
-    values = row_f_beta(y_true, flags)
-    exact = (((y_true == 1) == flags) | (y_true < 0)).all(axis=1)
+    count = np.minimum(tallies.positive, MOST_LABELS)
+    known, values, exact = tallies.known, tallies.f1, tallies.exact
     out = {}
     for number in np.unique(count[known]).tolist():
         rows = known & (count == number)
         seen = rows & ~np.isnan(values)
-        parts = _micro_parts(y_true, flags, rows)
+        parts = _micro_parts(tallies, rows)
         parts["samples_f1"] = ratio_influence(np.where(seen, values, 0.0), seen)
         parts["exact_match"] = ratio_influence(exact & rows, rows)
         n = int(rows.sum())
@@ -467,8 +509,7 @@ def class_overall(
 
 
 _Column = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
-# Labels whose columns are copied and judged together; more would only hold more memory.
-TOGETHER, LARGE, MOST_THREADS = 4, 1_000_000, 4
+LARGE, MOST_THREADS = 1_000_000, 4
 
 
 def evaluate(
@@ -508,7 +549,9 @@ def evaluate(
         brier_positives, brier_negatives, calibration_ratio, _slope and _intercept; expected_cost
         (mean of a row) of a rule with costs, and net_benefit. Overall: macro over evaluable labels;
         micro and samples (labels), or accuracy, balanced accuracy, log loss and expected cost
-        (classes). A label without positives or without negatives is NaN with its reason.
+        (classes). A label without positives or without negatives is NaN with its reason. Of wide
+        scores (1,000 labels and more, 2^27 entries and more) slope and intercept are left out below
+        20 positives.
 
     Raises:
         UsageError: ``by`` for classes, which have one label per row.
@@ -544,13 +587,15 @@ def evaluate(
         one_of("by", by, ("label_count",))
         _require_labels(labels)
     groups = _frequency(train_counts, len(labels.names))
-    case = _Case.of(rule, scores, labels)
+    kind = _WideCase if _by_blocks(rule, scores) else _Case
+    case = kind.of(rule, scores, labels)
+    judge.line_from = case.line_from
     rows, macro, sums = _judge_labels(judge, worth, case, labels, groups)
     return Evaluation(
         kind=labels.kind,
         names=labels.names,
         per_label={name: row.estimates for name, row in rows.items()},
-        overall={"macro": macro.estimates(judge)} | case.overall(judge, worth, labels),
+        overall={"macro": macro.estimates(judge)} | _overall(judge, worth, case, labels),
         groups={group: total.estimates(judge) for group, total in sums.items()},
         n_rows=len(scores),
         n_evaluable=macro.n_evaluable,
@@ -565,13 +610,17 @@ def evaluate(
             "group_labels": {group: len(held) for group, held in groups.items()},
         },
         counts={name: row.counts for name, row in rows.items()},
-        by={} if by is None else {by: by_label_count(judge, case.y_true, case.flags)},
+        by={} if by is None else {by: by_label_count(judge, case.tallies)},
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Case:
-    """Truth, decisions and scores as columns, (N, L) each; ``decided`` is (N,) for classes."""
+    """Truth, decisions and scores as columns, (N, L) each; ``decided`` is (N,) for classes.
+
+    The columns of ``together`` labels are copied and judged at a time; more would only hold more
+    memory.
+    """
 
     y_true: NDArray[np.int8]
     flags: NDArray[np.bool_]
@@ -579,6 +628,8 @@ class _Case:
     odds: Floats
     decided: NDArray[Any]
     log_odds: Floats
+    together: ClassVar[int] = 4
+    line_from: ClassVar[int] = 0
 
     @classmethod
     def of(cls, rule: DecisionRule, scores: Scores, labels: Labels) -> _Case:
@@ -590,23 +641,88 @@ class _Case:
         flags, odds = decided[:, None] == np.arange(y_true.shape[1]), one_vs_rest(log_odds)
         return cls(y_true, flags, odds, odds, decided, log_odds)
 
-    def overall(self, judge: Judge, worth: Worth, labels: Labels) -> dict[str, dict[str, Estimate]]:
-        """Return what is no mean over labels."""
-        if labels.kind == "multiclass":
-            return {"overall": class_overall(judge, labels, self.decided, self.log_odds, worth)}
-        return {
-            "micro": micro(judge, self.y_true, self.flags),
-            "samples": samples(judge, self.y_true, self.flags),
-        }
+    @property
+    def tallies(self) -> RowTallies:
+        """What each row has and was given."""
+        return RowTallies.of(self.y_true, self.flags)
+
+    @property
+    def size(self) -> int:
+        """Entries to be judged."""
+        return self.y_true.size
 
     def columns(self, start: int) -> list[_Column]:
         """Return truth, ranking, flags and log-odds of some labels, each (N,) in one piece."""
         parts = (self.y_true, self.ranking, self.flags, self.odds)
-        return list(zip(*(p[:, start : start + TOGETHER].T.copy() for p in parts), strict=True))
+        return list(
+            zip(*(p[:, start : start + self.together].T.copy() for p in parts), strict=True)
+        )
+
+
+def _by_blocks(rule: DecisionRule, scores: Scores) -> bool:
+    """Whether labels are judged without a copy of all; a budget is spent on all of them at once."""
+    return scores.is_wide and (rule.choice is None or rule.choice["form"] == "top_k")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _WideCase:
+    """As :class:`_Case`, of wide scores: rows and labels are looked at some at a time.
+
+    ``flagged`` holds the cells that are flagged, by label, where no threshold decides.
+    """
+
+    rule: DecisionRule
+    scores: Scores
+    tallies: RowTallies
+    flagged: Entries | None
+    together: ClassVar[int] = 64
+    # What calibration asks for before it fits a slope.
+    line_from: ClassVar[int] = 20
+
+    @classmethod
+    def of(cls, rule: DecisionRule, scores: Scores, labels: Labels) -> _WideCase:
+        tallies, flagged = [], []
+        step = max(1, LARGE * 4 // labels.num_classes)
+        for at in range(0, len(scores), step):
+            some = scores[at : at + step]
+            decided = rule.decide(rule.log_odds(some))
+            tallies.append(RowTallies.of(some.require_labels().values, decided == 1))
+            if rule.choice is not None:
+                flagged.append(Entries.of_dense(decided))
+        held = Entries.of_blocks(flagged).by_label() if flagged else None
+        return cls(rule, scores, RowTallies.join(tallies), held)
+
+    @property
+    def size(self) -> int:
+        """Entries to be judged."""
+        return self.scores.values.size
+
+    def columns(self, start: int) -> list[_Column]:
+        """Return truth, ranking, flags and log-odds of some labels, each (N,) in one piece."""
+        stop = min(start + self.together, len(self.scores.names))
+        some = self.scores.narrow(start, stop)
+        odds = self.rule.log_odds_of(some, start, stop)
+        if self.flagged is not None:
+            flags = self.flagged.dense(start, stop) == 1
+        else:
+            cuts = np.asarray(self.rule.thresholds)
+            flags = cuts[start:stop, None] <= odds.T
+        parts = (some.require_labels().values.T, some.values.T, flags, odds.T)
+        return list(zip(*(np.ascontiguousarray(p) for p in parts), strict=True))
+
+
+def _overall(
+    judge: Judge, worth: Worth, case: _Case | _WideCase, labels: Labels
+) -> dict[str, dict[str, Estimate]]:
+    """Return what is no mean over labels."""
+    if isinstance(case, _Case) and labels.kind == "multiclass":
+        return {"overall": class_overall(judge, labels, case.decided, case.log_odds, worth)}
+    tallies = case.tallies
+    return {"micro": micro(judge, tallies), "samples": samples(judge, tallies)}
 
 
 def _judge_labels(
-    judge: Judge, worth: Worth, case: _Case, labels: Labels, groups: dict[str, set[int]]
+    judge: Judge, worth: Worth, case: _Case | _WideCase, labels: Labels, groups: dict[str, set[int]]
 ) -> tuple[dict[str, LabelRow], MacroSums, dict[str, MacroSums]]:
     """Judge label by label, a few at a time: in threads where there is much to do."""
     rows: dict[str, LabelRow] = {}
@@ -614,15 +730,15 @@ def _judge_labels(
     # A class without rows is nobody's to find: its specificity of 1 would lift every macro average.
     classes = labels.kind == "multiclass"
     absent = set(np.flatnonzero(labels.counts == 0).tolist()) if classes else set()
-    threads = min(os.cpu_count() or 1, MOST_THREADS) if case.y_true.size >= LARGE else 1
+    threads = min(os.cpu_count() or 1, MOST_THREADS) if case.size >= LARGE else 1
     with ThreadPoolExecutor(threads) as pool:
         each = pool.map if threads > 1 else map
-        for start in range(0, len(labels.names), TOGETHER):
+        for start in range(0, len(labels.names), case.together):
 
             def one(column: _Column, place: int) -> LabelRow:
                 return label_row(judge, *column, worth, place)
 
-            made = each(one, case.columns(start), range(start, start + TOGETHER))
+            made = each(one, case.columns(start), range(start, start + case.together))
             for i, row in enumerate(made, start):
                 if i in absent:
                     rows[labels.names[i]] = replace(row, averaged={})

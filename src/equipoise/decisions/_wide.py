@@ -201,7 +201,7 @@ def _calibrators(
     each = [slice(None), *(folded != fold for fold in range(n_folds))]
     order = np.argsort(folded, kind="stable")
     # Label by label in one piece, rows of a fold together.
-    z, truth, part = (np.ascontiguousarray(v[order].T) for v in (natural, y, folded))
+    z, truth, part = np.ascontiguousarray(natural[order].T), y[order].T.copy(), folded[order]
     sides = [truth == 1, truth >= 0]
     totals = [side.sum(axis=1) for side in sides]
     without = [[total - side[:, part == fold].sum(axis=1) for fold in range(n_folds)]
@@ -231,17 +231,17 @@ def _calibrators(
         scale, method = np.ones(width), [("formula", "offset")[min(r, 1)] for r in rung[number]]
         knots: list[Knots | None] = [None] * width
         if more.size:
-            part = fit_label_calibrator(
+            fit = fit_label_calibrator(
                 natural[:, more][rows], y[:, more][rows],
                 nominal_weight=None if nominal is None else nominal[more],
                 verified=not ranked, highest=highest,
                 start=out[0].some(more) if out else None,
             )  # fmt: skip
-            scale[more], offset[number, more] = part.scale, part.offset
-            effective[more] = part.effective_weight
+            scale[more], offset[number, more] = fit.scale, fit.offset
+            effective[more] = fit.effective_weight
             for place, column in enumerate(more.tolist()):
-                method[column] = part.method[place]
-                knots[column] = part.knots[place] if part.knots else None
+                method[column] = fit.method[place]
+                knots[column] = fit.knots[place] if fit.knots else None
         held = tuple(knots) if any(k is not None for k in knots) else ()
         out.append(Calibrator(scale, offset[number], tuple(method), effective, held))
     return out
