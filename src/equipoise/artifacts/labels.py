@@ -214,6 +214,11 @@ class Labels:
                 got = f"a sparse table, shape {values.shape}"
                 raise DataError(say("values", "be class indices, (N,)", got, do))
             return cls._of_entries(Entries.of_sparse(values), names, ids, groups)
+        lists = kind == "multilabel" and isinstance(values, (list, tuple))
+        if lists and len({len(row) for row in values if hasattr(row, "__len__")}) > 1:
+            do = "Rows that list the labels they have go to Labels.from_lists."
+            got = "rows of different length"
+            raise ShapeError(say("values", "be a rectangular array", got, do))
         array = to_array("values", values, ndim=1 if kind == "multiclass" else (1, 2))
         if array.shape[0] == 0:
             raise DataError(say("values", "have at least one row", "none", "Check the filter."))
