@@ -216,9 +216,9 @@ class Labels:
             return cls._of_entries(Entries.of_sparse(values), names, ids, groups)
         lists = kind == "multilabel" and isinstance(values, (list, tuple))
         if lists and len({len(row) for row in values if hasattr(row, "__len__")}) > 1:
-            do = "Rows that list the labels they have go to Labels.from_lists."
+            where: str = "Rows that list the labels they have go to Labels.from_lists."
             got = "rows of different length"
-            raise ShapeError(say("values", "be a rectangular array", got, do))
+            raise ShapeError(say("values", "be a rectangular array", got, where))
         array = to_array("values", values, ndim=1 if kind == "multiclass" else (1, 2))
         if array.shape[0] == 0:
             raise DataError(say("values", "have at least one row", "none", "Check the filter."))
