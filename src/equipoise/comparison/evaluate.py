@@ -42,13 +42,22 @@ from equipoise.metrics import (
     wilson_interval,
 )
 from equipoise.metrics.averages import f_beta_of_counts
-from equipoise.metrics.influence import region_influences
+from equipoise.metrics.influence import (
+    ByCell,
+    CellInfluence,
+    matthews_slopes,
+    ranking_cells,
+    region_cells,
+    region_influences,
+    undefined,
+)
 from equipoise.metrics.intervals import (
     ENOUGH,
     Scale,
     average_precision_way,
     bootstrap_interval,
     gap_bootstrap,
+    interval_of_sides,
 )
 from equipoise.metrics.ranks import Ranks, rank_positives
 
@@ -91,7 +100,7 @@ class Judge:
 
         In groups, influence values throughout: the other two know rows only.
         """
-        n_pos, n = ranks.n_positive, value.rows.size
+        n_pos, n = ranks.n_positive, value.n
         way = average_precision_way(n_pos, resampled=True, grouped=self.groups is not None)
         if np.isnan(value.value) or way == "influence":
             return self.influence(value, n_positive=n_pos, why=why)
@@ -123,16 +132,15 @@ class Judge:
 
     def share(self, hit: Bools, base: Bools, why: str, n_positive: int) -> Estimate:
         """Return Wilson's interval of the share of ``base`` with ``hit``; in groups influence."""
-        if not base.any():
-            return Estimate.missing(why, n_positive=n_positive)
-        if self.groups is not None:
+        if self.groups is not None and base.any():
             return self.influence(ratio_influence(hit & base, base), n_positive=n_positive)
-        return wilson_interval(
-            int((hit & base).sum()),
-            int(base.sum()),
-            confidence_level=self.level,
-            n_positive=n_positive,
-        )
+        return self.counted(int((hit & base).sum()), int(base.sum()), why, n_positive)
+
+    def counted(self, hits: int, n: int, why: str, n_positive: int) -> Estimate:
+        """Return Wilson's interval of ``hits`` of ``n`` rows, and ``why`` there are none."""
+        if not n:
+            return Estimate.missing(why, n_positive=n_positive)
+        return wilson_interval(hits, n, confidence_level=self.level, n_positive=n_positive)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -352,6 +360,365 @@ def _skill(brier: Influence, share: Influence, reason: str) -> Influence:
 
 
 MOST_LABELS = 3
+Four = tuple[float, float, float, float]
+
+
+class _Cells:
+    """The rows of one rare label by truth and flag: all but a few are true negatives.
+
+    Args:
+        n: N, rows.
+        yes: Positions of positives.
+        unknown: Positions of unknown rows.
+        flagged: Positions of flagged rows.
+    """
+
+    def __init__(self, n: int, yes: Ints, unknown: Ints, flagged: Ints) -> None:
+        self.n = n
+        self.at = np.unique(np.concatenate([yes, unknown, flagged]))
+        # 0 true positive, 1 false alarm, 2 miss, 3 true negative, 4 unknown.
+        self.cell = np.where(np.isin(self.at, flagged), 1, 3)
+        self.cell[np.searchsorted(self.at, yes)] -= 1
+        self.cell[np.searchsorted(self.at, unknown)] = 4
+        few = np.bincount(self.cell, minlength=5)
+        tp, fp, fn = few[:3].tolist()
+        self.counts = (tp, fp, fn, n - tp - fp - fn - unknown.size)
+
+    def spread(self, value: float, each: Four) -> CellInfluence:
+        """Return a metric from the influence of a row of each of the four kinds."""
+        known = np.array([*each, 0.0])
+        total = sum(c * v * v for c, v in zip(self.counts, each, strict=True))
+        rows = known[self.cell] - each[3]
+        return CellInfluence(value, rows, self.at, each[3], self.n, total)
+
+    def ratio(self, above: Four, below: Four) -> CellInfluence:
+        """Return :func:`ratio_influence` of what a row of each kind adds above and below."""
+        a, b = (sum(c * v for c, v in zip(self.counts, s, strict=True)) for s in (above, below))
+        if b == 0:
+            return self.spread(float("nan"), (0.0, 0.0, 0.0, 0.0))
+        value = a / b
+        tp, fp, fn, tn = ((x - value * y) / b for x, y in zip(above, below, strict=True))
+        return self.spread(value, (tp, fp, fn, tn))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Losses:
+    """Probabilities and losses of some labels, (B, N) each, unknown rows 0, and their sums."""
+
+    prob: Floats
+    loss: Floats
+    square: Floats
+    sums: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, odds: Floats, truth: NDArray[np.int8]) -> _Losses:
+        """Make them from log-odds and truth, (B, N) each.
+
+        Negatives first, as nearly all are; then the few others where they stand.
+        """
+        tail = np.exp(-np.abs(odds))
+        loss = np.log1p(tail)
+        loss += np.maximum(odds, 0.0)
+        prob = np.where(odds >= 0, 1.0, tail)
+        tail += 1.0
+        prob /= tail
+        square = np.square(prob, out=tail)
+        yes, hidden = (np.nonzero(truth == side) for side in (1, -1))
+        loss[yes] -= odds[yes]
+        square[yes] = (prob[yes] - 1.0) ** 2
+        for each in (prob, loss, square):
+            each[hidden] = 0.0
+        parts = {"prob": prob, "loss": loss, "square": square}
+        sums = {name: each.sum(axis=1) for name, each in parts.items()}
+        sums |= {f"{name} squared": np.einsum("bn,bn->b", v, v) for name, v in parts.items()}
+        return cls(prob, loss, square, sums)
+
+
+class WideLabels:
+    """Judges rare labels of many rows: what :func:`label_row` does, at the cost of a few rows each.
+
+    Truth and flags are few, a row below the lowest positive ranks as any other there, and losses
+    are worked out for some labels at once. Rows in groups go to :func:`label_row`.
+    """
+
+    def __init__(self, judge: Judge, worth: Worth) -> None:
+        self.judge, self.worth = judge, worth
+
+    def block(
+        self,
+        columns: tuple[NDArray[np.int8], Floats, Bools, Floats],
+        start: int,
+        totals: Sequence[tuple[MacroSums, set[int] | None]],
+    ) -> list[LabelRow]:
+        """Judge some labels, and add them to averages.
+
+        Args:
+            columns: Truth, ranking scores, flags and log-odds, (B, N) each.
+            start: The first of the labels.
+            totals: Averages, with the labels they are over, or None for all.
+        """
+        truth, scores, flags, odds = columns
+        losses, rows = _Losses.of(odds, truth), []
+        for b in range(len(truth)):
+            # Of these there are a few in 15,000: what is done with all rows is done once.
+            side = np.flatnonzero(truth[b])
+            yes, unknown = (side[truth[b, side] == s] for s in (1, -1))
+            flagged = np.flatnonzero(flags[b])
+            cells = _Cells(truth.shape[1], yes, unknown, flagged)
+            row = self._row(cells, yes, unknown, (scores[b], odds[b], truth[b]), losses, b, start)
+            rows.append(row)
+            for total, held in totals:
+                if held is None or start + b in held:
+                    total.add(row.averaged)
+        for total, held in totals:
+            kept = [held is None or start + b in held for b in range(len(truth))]
+            if any(kept):
+                total.add_rows(_shared(losses, rows, np.array(kept)))
+        return [replace(row, averaged={}) for row in rows]
+
+    def _row(
+        self,
+        cells: _Cells,
+        yes: Ints,
+        unknown: Ints,
+        column: tuple[Floats, Floats, NDArray[np.int8]],
+        losses: _Losses,
+        b: int,
+        start: int,
+    ) -> LabelRow:
+        scores, odds, truth = column
+        tp, fp, fn, tn = cells.counts
+        n_pos, n_neg = tp + fn, fp + tn
+        reason = "" if n_pos and n_neg else ("no negatives" if n_pos else "no positives")
+        ranking, by_rank = self._ranking(cells, scores, yes, unknown, (n_pos, n_neg), reason)
+        decided, averaged = self._decisions(cells, reason)
+        probable, lost = self._probabilities(cells, yes, unknown, losses, b, reason)
+        probable |= self._line(n_pos, truth, odds, n_pos + n_neg)
+        values = self._worth(cells, yes, unknown, odds, start + b)
+        paid = {
+            m: self.judge.influence(v, n_positive=n_pos, scale=SCALES[m], why="no known rows")
+            for m, v in values.items()
+        }
+        averaged |= by_rank | lost | values
+        counts = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+        return LabelRow(ranking | decided | probable | paid, averaged, counts, reason)
+
+    def _ranking(
+        self,
+        cells: _Cells,
+        scores: Floats,
+        yes: Ints,
+        unknown: Ints,
+        sides: tuple[int, int],
+        reason: str,
+    ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+        judge, worth, (n_pos, n_neg) = self.judge, self.worth, sides
+        nothing, ranks = undefined(0), None
+        names = ("ap", "auroc", "partial_auroc", "recall_at_fpr", "precision_at_top")
+        parts: dict[str, Influence] = dict.fromkeys(
+            names, CellInfluence(nothing.value, nothing.rows, unknown[:0], 0.0, cells.n, 0.0)
+        )
+        if not reason:
+            lowest = scores[yes].min()
+            high = np.flatnonzero(scores >= lowest)
+            if unknown.size:
+                high = high[~np.isin(high, unknown)]
+            upper = Ranks.from_sorted(np.sort(scores[yes]), np.sort(scores[high]))
+            # Rows below the lowest positive are missed by none but the number of negatives.
+            ranks = replace(upper, n_negative=n_neg)
+            place = ranks.cells(scores[high])
+            hit = np.flatnonzero(np.isin(high, yes))
+            at = np.concatenate([high, unknown])
+
+            def spread(found: ByCell) -> CellInfluence:
+                value, positive, negative = found
+                rows = negative[place]
+                rows[hit] = positive[place[hit] // 2]
+                base = float(negative[-1])
+                rows = np.concatenate([rows, np.zeros(unknown.size)]) - base
+                return CellInfluence(
+                    value, rows, at, base, cells.n, sum(_side_squares(ranks, found))
+                )
+
+            ap, auroc = ranking_cells(ranks)
+            region = region_cells(ranks, worth.max_fpr, worth.top_fraction)
+            found = {"ap": ap, "auroc": auroc} | region
+            parts = {name: spread(each) for name, each in found.items() if each is not None}
+        looked = int(np.ceil(worth.top_fraction * (n_pos + n_neg) - 1e-9))
+        if ranks is None:
+            area = judge.influence(parts["auroc"], n_positive=n_pos, why=reason)
+            precise = judge.influence(parts["ap"], n_positive=n_pos, why=reason)
+        else:
+            precise = judge.average_precision(parts["ap"], ranks, reason)
+            area = judge.influence(parts["auroc"], n_positive=n_pos, why=reason)
+            if min(n_pos, n_neg) < ENOUGH and auroc is not None:
+                squares = _side_squares(ranks, auroc)
+                given = [(n_pos, squares[0]), (n_neg, squares[1])]
+                area = interval_of_sides(auroc[0], given, confidence_level=judge.level)
+        estimates = {
+            "prevalence": judge.counted(n_pos, n_pos + n_neg, "no known rows", n_pos),
+            "ap": precise,
+            "auroc": area,
+            "partial_auroc": judge.influence(parts["partial_auroc"], n_positive=n_pos, why=reason),
+            "recall_at_fpr": judge.found_share(parts["recall_at_fpr"], n_pos, n_pos, reason),
+            "precision_at_top": judge.found_share(parts["precision_at_top"], looked, n_pos, reason),
+        }
+        return estimates, parts
+
+    def _decisions(
+        self, cells: _Cells, reason: str
+    ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+        judge, (tp, fp, fn, tn) = self.judge, cells.counts
+        n_pos = tp + fn
+        shares = {
+            "precision": (tp, tp + fp, "nothing flagged"),
+            "recall": (tp, n_pos, "no positives"),
+            "specificity": (tn, tn + fp, "no negatives"),
+            "flagged": (tp + fp, sum(cells.counts), "no known rows"),
+        }
+        estimates = {m: judge.counted(*parts, n_pos) for m, parts in shares.items()}
+        averaged: dict[str, Influence] = {
+            "precision": cells.ratio((1, 0, 0, 0), (1, 1, 0, 0)),
+            "recall": cells.ratio((1, 0, 0, 0), (1, 0, 1, 0)),
+            "specificity": cells.ratio((0, 0, 0, 1), (0, 1, 0, 1)),
+        }
+        f1_part = cells.ratio((2, 0, 0, 0), (2, 1, 1, 0))
+        middle, slopes = float("nan"), (0.0, 0.0, 0.0, 0.0)
+        if not reason:
+            r, s = tp / n_pos, tn / (tn + fp)
+            middle = (r + s) / 2
+            slopes = ((1 - r) / n_pos / 2, -s / (tn + fp) / 2, -r / n_pos / 2,
+                      (1 - s) / (tn + fp) / 2)  # fmt: skip
+        found = matthews_slopes(tp, fp, fn, tn)
+        other: dict[str, Influence] = {
+            "f1": f1_part if n_pos else replace(f1_part, value=float("nan")),
+            "balanced_accuracy": cells.spread(middle, slopes),
+            "mcc": cells.spread(*(found or (float("nan"), (0.0, 0.0, 0.0, 0.0)))),
+        }
+        for metric, value in other.items():
+            scale = SCALES.get(metric, "logit")
+            estimates[metric] = judge.influence(value, n_positive=n_pos, scale=scale, why=reason)
+        return estimates, averaged | other
+
+    def _probabilities(
+        self, cells: _Cells, yes: Ints, unknown: Ints, losses: _Losses, b: int, reason: str
+    ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+        tp, fp, fn, tn = cells.counts
+        n_pos, n_neg = tp + fn, fp + tn
+        n, total = n_pos + n_neg, {name: float(v[b]) for name, v in losses.sums.items()}
+        of_yes, prob_yes = losses.square[b, yes], losses.prob[b, yes]
+        on_yes, on_yes_squared = float(of_yes.sum()), float(np.square(of_yes).sum())
+        none, nan = unknown[:0], float("nan")
+
+        def mean(sum_: float, squared: float, rows: int, out: Ints, own: Floats) -> CellInfluence:
+            """A mean of ``rows`` rows; those at ``out`` are none of them, whatever they hold."""
+            if not rows:
+                return CellInfluence(nan, own[:0], none, 0.0, cells.n, 0.0)
+            value = sum_ / rows
+            left = (squared - rows * value * value) / rows**2
+            return CellInfluence(value, (value - own) / rows, out, -value / rows, cells.n, left)
+
+        zeros = np.zeros(unknown.size)
+        brier = mean(total["square"], total["square squared"], n, unknown, zeros)
+        averaged: dict[str, Influence] = {
+            "log_loss": mean(total["loss"], total["loss squared"], n, unknown, zeros),
+            "brier": brier,
+            "brier_positives": CellInfluence(nan, zeros[:0], none, 0.0, cells.n, 0.0),
+            "brier_negatives": mean(
+                total["square"] - on_yes, total["square squared"] - on_yes_squared, n_neg,
+                np.concatenate([unknown, yes]), np.concatenate([zeros, of_yes]),
+            ),
+            "brier_skill": CellInfluence(nan, zeros[:0], none, 0.0, cells.n, 0.0),
+        }  # fmt: skip
+        ratio = CellInfluence(nan, zeros[:0], none, 0.0, cells.n, 0.0)
+        if n_pos:
+            value = on_yes / n_pos
+            own = (of_yes - value) / n_pos
+            averaged["brier_positives"] = CellInfluence(
+                value, own, yes, 0.0, cells.n, float(np.square(own).sum())
+            )
+            over = total["prob"] / n_pos
+            squares = total["prob squared"] - 2 * over * float(prob_yes.sum()) + over**2 * n_pos
+            ratio = replace(ratio, value=over, total=squares / n_pos**2)
+        if not reason:
+            # As in _skill: a row's part of the loss, and of what the share would lose, apart.
+            share = n_pos / n
+            noise = share * (1 - share)
+            lost = brier.value / noise
+            slope = lost / noise * (1 - 2 * share)
+            squares = (total["square squared"] - n * brier.value**2) / noise**2
+            squares -= 2 * slope / noise * (on_yes - brier.value * n_pos)
+            squares += slope**2 * n * noise
+            base = brier.value / (n * noise) - slope * share / n
+            averaged["brier_skill"] = CellInfluence(
+                1 - lost,
+                np.concatenate([np.full(yes.size, slope / n), np.full(unknown.size, -base)]),
+                np.concatenate([yes, unknown]),
+                base,
+                cells.n,
+                squares / n**2,
+            )
+        why = reason or "no known rows"
+        estimates = {
+            m: self.judge.influence(part, n_positive=n_pos, scale=SCALES.get(m, "logit"),
+                                    why=why if n else "no known rows")
+            for m, part in averaged.items()
+        }  # fmt: skip
+        estimates["calibration_ratio"] = self.judge.influence(
+            ratio, n_positive=n_pos, scale="log", why=why
+        )
+        return estimates, averaged
+
+    def _line(
+        self, n_pos: int, truth: NDArray[np.int8], odds: Floats, n: int
+    ) -> dict[str, Estimate]:
+        if n_pos < self.judge.line_from:
+            few = f"fewer than {self.judge.line_from} positives, of many labels: not fitted"
+            few = few if n_pos else "no positives"
+            return dict.fromkeys(LINE, Estimate.missing(few, n=n, n_positive=n_pos))
+        line = calibration_line(truth, odds, confidence_level=self.judge.level)
+        return dict(zip(LINE, (line.slope, line.intercept), strict=True))
+
+    def _worth(
+        self, cells: _Cells, yes: Ints, unknown: Ints, odds: Floats, column: int
+    ) -> dict[str, Influence]:
+        """Return what :meth:`Worth.parts` does."""
+        out: dict[str, Influence] = {}
+        if self.worth.costs is not None:
+            alarm, miss = self.worth.costs[column].tolist()
+            out["expected_cost"] = cells.ratio((0, alarm, miss, 0), (1, 1, 1, 1))
+        if self.worth.break_even is not None:
+            t = float(self.worth.break_even[column])
+            acted, against = np.flatnonzero(odds >= np.log(t) - np.log1p(-t)), t / (1 - t)
+            by_act = _Cells(cells.n, yes, unknown, acted)
+            out["net_benefit"] = by_act.ratio((1, -against, 0, 0), (1, 1, 1, 1))
+            out["net_benefit_all"] = by_act.ratio((1, -against, 1, -against), (1, 1, 1, 1))
+        return out
+
+
+def _side_squares(ranks: Ranks, found: ByCell) -> tuple[float, float]:
+    """Return the sums of squared influences of positives and of negatives."""
+    _, positive, negative = found
+    of_yes = float((ranks.positives * np.square(positive)).sum())
+    return of_yes, float((ranks.cell_sizes * np.square(negative)).sum())
+
+
+def _shared(losses: _Losses, rows: Sequence[LabelRow], kept: Bools) -> dict[str, Floats]:
+    """Return what the losses of some labels add to the influence of every row, (N,) per metric."""
+    counts = [np.array([row.counts[c] for row in rows]) for c in ("tp", "fp", "fn", "tn")]
+    n_pos, n_neg = counts[0] + counts[2], counts[1] + counts[3]
+    n = n_pos + n_neg
+    noise = n_pos * n_neg / np.maximum(n, 1) ** 2
+    whole = np.where(kept & (n > 0), 1 / np.maximum(n, 1), 0.0)
+    no = np.where(kept & (n_neg > 0), 1 / np.maximum(n_neg, 1), 0.0)
+    both = kept & (n_pos > 0) & (n_neg > 0)
+    skill = np.where(both, -whole / np.where(both, noise, 1.0), 0.0)
+    return {
+        "log_loss": whole @ losses.loss,
+        "brier": whole @ losses.square,
+        "brier_negatives": no @ losses.square,
+        "brier_skill": skill @ losses.square,
+    }
 
 
 class MacroSums:
@@ -360,15 +727,29 @@ class MacroSums:
     def __init__(self) -> None:
         self.sums: dict[str, Floats] = {}
         self.values: dict[str, list[float]] = {}
+        # What all rows of labels have whose influences are given by their few others.
+        self.bases: dict[str, float] = {}
 
     def add(self, parts: dict[str, Influence]) -> None:
         """Add one label; metrics that it does not define are left out."""
         for metric, part in parts.items():
             seen = self.values.setdefault(metric, [])
-            total = self.sums.setdefault(metric, np.zeros(part.rows.size))
-            if not np.isnan(part.value):
-                seen.append(part.value)
+            total = self.sums.get(metric)
+            if total is None:
+                total = self.sums[metric] = np.zeros(part.n)
+            if np.isnan(part.value):
+                continue
+            seen.append(part.value)
+            if isinstance(part, CellInfluence):
+                total[part.at] += part.rows
+                self.bases[metric] = self.bases.get(metric, 0.0) + part.base
+            else:
                 total += part.rows
+
+    def add_rows(self, rows: Mapping[str, Floats]) -> None:
+        """Add what influences of several labels have in common: a metric's rows, (N,), summed."""
+        for metric, total in rows.items():
+            self.sums[metric] += total
 
     @property
     def n_evaluable(self) -> dict[str, int]:
@@ -380,7 +761,8 @@ class MacroSums:
         out = {}
         for metric, seen in self.values.items():
             value = float(np.mean(seen)) if seen else float("nan")
-            out[metric] = Influence(value, self.sums[metric] / max(len(seen), 1))
+            rows = self.sums[metric] + self.bases.get(metric, 0.0)
+            out[metric] = Influence(value, rows / max(len(seen), 1))
         return out
 
     def estimates(self, judge: Judge) -> dict[str, Estimate]:
@@ -699,6 +1081,10 @@ class _WideCase:
 
     def columns(self, start: int) -> list[_Column]:
         """Return truth, ranking, flags and log-odds of some labels, each (N,) in one piece."""
+        return list(zip(*self.block(start), strict=True))
+
+    def block(self, start: int) -> tuple[NDArray[np.int8], Floats, Bools, Floats]:
+        """Return truth, ranking, flags and log-odds of some labels, (B, N) each."""
         stop = min(start + self.together, len(self.scores.names))
         some = self.scores.narrow(start, stop)
         odds = self.rule.log_odds_of(some, start, stop)
@@ -707,8 +1093,8 @@ class _WideCase:
         else:
             cuts = np.asarray(self.rule.thresholds)
             flags = cuts[start:stop, None] <= odds.T
-        parts = (some.require_labels().values.T, some.values.T, flags, odds.T)
-        return list(zip(*(np.ascontiguousarray(p) for p in parts), strict=True))
+        truth, ranking, odds = some.require_labels().values.T, some.values.T, odds.T
+        return truth.copy(), ranking.copy(), np.ascontiguousarray(flags), odds.copy()
 
 
 def _overall(
@@ -730,6 +1116,12 @@ def _judge_labels(
     # A class without rows is nobody's to find: its specificity of 1 would lift every macro average.
     classes = labels.kind == "multiclass"
     absent = set(np.flatnonzero(labels.counts == 0).tolist()) if classes else set()
+    if isinstance(case, _WideCase) and judge.groups is None:
+        wide, totals = WideLabels(judge, worth), [(sums[g], held) for g, held in groups.items()]
+        for start in range(0, len(labels.names), case.together):
+            some = wide.block(case.block(start), start, [(macro, None), *totals])
+            rows |= dict(zip(labels.names[start : start + case.together], some, strict=True))
+        return rows, macro, sums
     threads = min(os.cpu_count() or 1, MOST_THREADS) if case.size >= LARGE else 1
     with ThreadPoolExecutor(threads) as pool:
         each = pool.map if threads > 1 else map
