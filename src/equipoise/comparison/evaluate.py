@@ -377,7 +377,8 @@ class _Cells:
         self.n = n
         self.at = np.unique(np.concatenate([yes, unknown, flagged]))
         # 0 true positive, 1 false alarm, 2 miss, 3 true negative, 4 unknown.
-        self.cell = np.where(np.isin(self.at, flagged), 1, 3)
+        self.cell = np.full(self.at.size, 3)
+        self.cell[np.searchsorted(self.at, flagged)] = 1
         self.cell[np.searchsorted(self.at, yes)] -= 1
         self.cell[np.searchsorted(self.at, unknown)] = 4
         few = np.bincount(self.cell, minlength=5)
@@ -527,8 +528,9 @@ class WideLabels:
             # Rows below the lowest positive are missed by none but the number of negatives.
             ranks = replace(upper, n_negative=n_neg)
             place = ranks.cells(scores[high])
-            hit = np.flatnonzero(np.isin(high, yes))
+            hit = np.searchsorted(high, yes)
             at = np.concatenate([high, unknown])
+            sizes = ranks.cell_sizes
 
             def spread(found: ByCell) -> CellInfluence:
                 value, positive, negative = found
@@ -552,7 +554,7 @@ class WideLabels:
             precise = judge.average_precision(parts["ap"], ranks, reason)
             area = judge.influence(parts["auroc"], n_positive=n_pos, why=reason)
             if min(n_pos, n_neg) < ENOUGH and auroc is not None:
-                squares = _side_squares(ranks, auroc)
+                squares = _side_squares(ranks, sizes, auroc)
                 given = [(n_pos, squares[0]), (n_neg, squares[1])]
                 area = interval_of_sides(auroc[0], given, confidence_level=judge.level)
         estimates = {
@@ -696,11 +698,11 @@ class WideLabels:
         return out
 
 
-def _side_squares(ranks: Ranks, found: ByCell) -> tuple[float, float]:
-    """Return the sums of squared influences of positives and of negatives."""
+def _side_squares(ranks: Ranks, sizes: Ints, found: ByCell) -> tuple[float, float]:
+    """Return the sums of squared influences of positives and of negatives, ``sizes`` per cell."""
     _, positive, negative = found
-    of_yes = float((ranks.positives * np.square(positive)).sum())
-    return of_yes, float((ranks.cell_sizes * np.square(negative)).sum())
+    of_yes = float(np.dot(ranks.positives, positive * positive))
+    return of_yes, float(np.dot(sizes, negative * negative))
 
 
 def _shared(losses: _Losses, rows: Sequence[LabelRow], kept: Bools) -> dict[str, Floats]:
@@ -713,11 +715,12 @@ def _shared(losses: _Losses, rows: Sequence[LabelRow], kept: Bools) -> dict[str,
     no = np.where(kept & (n_neg > 0), 1 / np.maximum(n_neg, 1), 0.0)
     both = kept & (n_pos > 0) & (n_neg > 0)
     skill = np.where(both, -whole / np.where(both, noise, 1.0), 0.0)
+    brier, negatives, better = np.stack([whole, no, skill]) @ losses.square
     return {
         "log_loss": whole @ losses.loss,
-        "brier": whole @ losses.square,
-        "brier_negatives": no @ losses.square,
-        "brier_skill": skill @ losses.square,
+        "brier": brier,
+        "brier_negatives": negatives,
+        "brier_skill": better,
     }
 
 
