@@ -538,9 +538,8 @@ class WideLabels:
                 rows[hit] = positive[place[hit] // 2]
                 base = float(negative[-1])
                 rows = np.concatenate([rows, np.zeros(unknown.size)]) - base
-                return CellInfluence(
-                    value, rows, at, base, cells.n, sum(_side_squares(ranks, found))
-                )
+                squares = sum(_side_squares(ranks, sizes, found))
+                return CellInfluence(value, rows, at, base, cells.n, squares)
 
             ap, auroc = ranking_cells(ranks)
             region = region_cells(ranks, worth.max_fpr, worth.top_fraction)
