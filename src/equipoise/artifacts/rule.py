@@ -66,7 +66,15 @@ def top_cells(values: Floats, k: int) -> tuple[Ints, Ints]:
     # At least k values reach the k-th largest of the groups' largest ones; few others do.
     largest = np.maximum.reduceat(values, np.arange(0, width, _TOGETHER), axis=1)
     least = np.partition(largest, largest.shape[1] - k, axis=1)[:, -k]
-    rows, columns = np.divmod(np.flatnonzero(values >= least[:, None]), width)
+    near = values >= least[:, None]
+    tied = near.sum(axis=1) > max(width // 8, k)
+    if tied.any():  # many equal values, such as zeros of a sparse model: sorted as they are
+        columns = np.empty((n, k), dtype=np.int64)
+        columns[tied] = np.argsort(-values[tied], axis=1, kind="stable")[:, :k]
+        if not tied.all():
+            columns[~tied] = top_cells(values[~tied], k)[1].reshape(-1, k)
+        return np.repeat(np.arange(n), k), columns.ravel()
+    rows, columns = np.divmod(np.flatnonzero(near), width)
     order = np.lexsort((columns, -values[rows, columns], rows))
     rows, columns = rows[order], columns[order]
     first = np.searchsorted(rows, np.arange(n))[:, None] + np.arange(k)

@@ -65,7 +65,7 @@ def _require_kind(values: NDArray[np.float64], score_kind: str, kind: Kind) -> N
 
 
 def describe(
-    values: NDArray[np.float64],
+    values: NDArray[Any],
     labels: Labels | None,
     kind: Kind | None,
     names: Sequence[str] | None,
@@ -132,7 +132,7 @@ class Scores:
 
     Args:
         values: (N, C) float64; of wide scores (1,000 labels and more, 2^27 entries and more)
-            float32 where they came as float32.
+            float32 where they came as float32, and then not copied.
         score_kind: "logits", "probabilities" or "ranking" (order only). Declared, never guessed.
         split: "train", "val", "oof" (out of fold), "test" or "new".
         kind: "multiclass" or "multilabel".
@@ -194,8 +194,9 @@ class Scores:
             do = "Check the filter that picked the rows."
             raise DataError(say(name, "have at least one row and column", array.shape, do))
         table = array.reshape(array.shape[0], -1)
-        values = table if _keeps_float32(table) else to_floats(name, table)
-        kind, columns = describe(values, labels, kind, names)
+        kind, columns = describe(table, labels, kind, names)
+        kept = kind == "multilabel" and _keeps_float32(table)
+        values = table if kept else to_floats(name, table)
         if labels is not None:
             why = "One row per labelled row, one column per class or label."
             require_shape(name, values, (len(labels), labels.num_classes), why)
