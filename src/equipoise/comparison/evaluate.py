@@ -448,6 +448,7 @@ class WideLabels:
     def block(
         self,
         columns: tuple[NDArray[np.int8], Floats, Bools, Floats],
+        losses: _Losses,
         start: int,
         totals: Sequence[tuple[MacroSums, set[int] | None]],
     ) -> list[LabelRow]:
@@ -455,13 +456,14 @@ class WideLabels:
 
         Args:
             columns: Truth, ranking scores, flags and log-odds, (B, N) each.
+            losses: Of the same labels.
             start: The first of the labels.
             totals: Averages, with the labels they are over, or None for all.
         """
         truth, scores, flags, odds = columns
-        losses, rows = _Losses.of(odds, truth), []
+        rows = []
         for b in range(len(truth)):
-            # Of these there are a few in 15,000: what is done with all rows is done once.
+            # Few rows have the label or a flag: all others are looked at as one.
             side = np.flatnonzero(truth[b])
             yes, unknown = (side[truth[b, side] == s] for s in (1, -1))
             flagged = np.flatnonzero(flags[b])
@@ -1085,6 +1087,11 @@ class _WideCase:
         """Return truth, ranking, flags and log-odds of some labels, each (N,) in one piece."""
         return list(zip(*self.block(start), strict=True))
 
+    def look(self, start: int) -> tuple[tuple[NDArray[np.int8], Floats, Bools, Floats], _Losses]:
+        """Return what :meth:`block` does, and the losses."""
+        columns = self.block(start)
+        return columns, _Losses.of(columns[3], columns[0])
+
     def block(self, start: int) -> tuple[NDArray[np.int8], Floats, Bools, Floats]:
         """Return truth, ranking, flags and log-odds of some labels, (B, N) each."""
         stop = min(start + self.together, len(self.scores.names))
@@ -1120,9 +1127,16 @@ def _judge_labels(
     absent = set(np.flatnonzero(labels.counts == 0).tolist()) if classes else set()
     if isinstance(case, _WideCase) and judge.groups is None:
         wide, totals = WideLabels(judge, worth), [(sums[g], held) for g, held in groups.items()]
-        for start in range(0, len(labels.names), case.together):
-            some = wide.block(case.block(start), start, [(macro, None), *totals])
-            rows |= dict(zip(labels.names[start : start + case.together], some, strict=True))
+        # The next labels are taken out while these are judged; more would only hold more memory.
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(case.look, 0)
+            for start in range(0, len(labels.names), case.together):
+                columns, losses = ahead.result()
+                stop = start + case.together
+                if stop < len(labels.names):
+                    ahead = pool.submit(case.look, stop)
+                some = wide.block(columns, losses, start, [(macro, None), *totals])
+                rows |= dict(zip(labels.names[start:stop], some, strict=True))
         return rows, macro, sums
     threads = min(os.cpu_count() or 1, MOST_THREADS) if case.size >= LARGE else 1
     with ThreadPoolExecutor(threads) as pool:
