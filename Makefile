@@ -72,6 +72,7 @@ bench: $(VENV)/.dev ## speed, side by side with the peers
 	@$(BIN)/python -m benchmarks.trial_overhead
 	@$(BIN)/python -m benchmarks.mining_speed
 	@$(BIN)/python -m benchmarks.diagnosis_speed
+	@$(BIN)/python -m benchmarks.wide_labels
 
 check: lint types test ## what CI runs
 

@@ -15,7 +15,7 @@ PAIRS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_blocks_print_what_the_page_says() -> None:
-    assert len(PAIRS) == TEXT.count("```python") == 3
+    assert len(PAIRS) == TEXT.count("```python") == 4
     scope: dict[str, object] = {}
     for code, output in PAIRS:
         printed = io.StringIO()

@@ -128,7 +128,9 @@ def write_table(
     return Path(path)
 
 
-def read_table(path: str | Path, schema: str, version: int) -> tuple[pl.DataFrame, dict[str, Any]]:
+def read_table(
+    path: str | Path, schema: str, version: int, older: tuple[int, ...] = ()
+) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Read a table written by :func:`write_table` and its metadata."""
     import polars as pl
 
@@ -147,7 +149,7 @@ def read_table(path: str | Path, schema: str, version: int) -> tuple[pl.DataFram
         header = parse_json(meta)
     if not isinstance(header, dict):
         raise DataError(say(str(path), f"hold a {schema}", "a broken header", _AGAIN))
-    _check_schema(header, file, schema, version)
+    _check_schema(header, file, schema, version, older)
     return frame, header
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.messages import say
@@ -76,6 +77,21 @@ class Calibrator:
                 inside = np.interp(z, x, y)
                 values[:, column] = inside + np.minimum(z - x[0], 0) + np.maximum(z - x[-1], 0)
         return values
+
+    def narrow(self, start: int, stop: int) -> Calibrator:
+        """Return the calibrator of the labels from ``start`` to ``stop``."""
+        return self.some(np.arange(start, stop))
+
+    def some(self, labels: NDArray[np.int64]) -> Calibrator:
+        """Return the calibrator of some labels, by their positions."""
+        places = labels.tolist()
+        return Calibrator(
+            self.scale[labels],
+            self.offset[labels],
+            tuple(self.method[p] for p in places),
+            self.effective_weight[labels],
+            tuple(self.knots[p] for p in places) if self.knots else (),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""

@@ -72,6 +72,10 @@ class Evidence:
         p = expit(logits) if kind == "multilabel" else np.exp(log_softmax(logits))
         return self.log_odds(p, kind)
 
+    def narrow(self, start: int, stop: int) -> Evidence:
+        """Return the limits of the labels from ``start`` to ``stop``."""
+        return Evidence(self.steps[start:stop], self.prior[start:stop])
+
     def describe(self, column: int) -> str:
         """Return a remark for one column, "" where nothing is limited."""
         k = self.steps[column]

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_shape, to_array
-from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.fingerprint import Blocks, fingerprint_array
 from equipoise._core.identity import as_text, hashable_ids
 from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
+from equipoise.artifacts.entries import PRESENT, UNKNOWN as UNKNOWN, Entries
 from equipoise.errors import DataError, DataWarning, ShapeError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Kind = Literal["multiclass", "multilabel"]
 KINDS: tuple[Kind, ...] = ("multiclass", "multilabel")
-UNKNOWN = -1
 MAX_UNNAMED = 100_000
-_SCHEMA, _VERSION = "equipoise.Labels", 1
+# Bytes of an entry, where a cell of a dense table takes one.
+_CELL = 17
+# Version 1 has one column per label, version 2 lists the labels of each row.
+_SCHEMA, _VERSION, _LISTED = "equipoise.Labels", 1, 2
 
 
 def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDArray[np.str_] | None:
@@ -113,12 +119,18 @@ def _multi_hot_values(values: NDArray[Any]) -> NDArray[np.int8]:
     return values.astype(np.int8)
 
 
-def _say_one_sided(hot: NDArray[np.int8]) -> None:
+def _say_one_sided(hot: NDArray[np.int8] | Entries) -> None:
     """Warn of 1 and -1 without any 0: mostly a coding whose -1 means absent."""
+    if isinstance(hot, Entries):
+        n, cells = hot.n_rows, hot.values
+        absent = cells.size < n * hot.width
+    else:
+        n, cells = len(hot), hot
+        absent = bool((hot == 0).any())
     # A handful of rows may hold no absent label by chance.
-    if len(hot) < 10:
+    if n < 10:
         return
-    if (hot == 1).any() and (hot == UNKNOWN).any() and not (hot == 0).any():
+    if (cells == 1).any() and (cells == UNKNOWN).any() and not absent:
         warnings.warn(
             "`values` hold 1 and -1 and no 0. -1 is read as unknown, so that no label is absent "
             "anywhere: write 0 for absent.",
@@ -141,13 +153,20 @@ def _check_unnamed(classes: NDArray[Any], width: int) -> None:
 class Labels:
     """What is known about each of N rows.
 
+    Made by :meth:`from_array`, or by :meth:`from_lists` where each row lists its labels. Labels
+    from a SciPy sparse table or from lists stay sparse: what there is of them is stored, and not
+    N x L cells.
+
     Args:
-        values: (N,) int64 class indices, or (N, L) int8 with 1 present, 0 absent, -1 unknown.
+        stored: (N,) int64 class indices, or (N, L) int8 with 1 present, 0 absent, -1 unknown, or
+            the :class:`Entries` of such a table.
         kind: "multiclass" (exactly one class per row) or "multilabel" (any number). Binary is
             "multilabel" with one label.
         names: One name per class or label.
         ids: (N,) unique str row ids, or None. :meth:`from_array` makes text of integers.
         groups: (N,) str, rows that belong together (a patient, a video), or None.
+        made: Once they were asked for: of sparse labels the dense table, the fingerprint and the
+            entries by label; of dense ones the entries where they take less memory than the table.
 
     Raises:
         DataError: values outside the allowed set, duplicate ids or names.
@@ -159,24 +178,47 @@ class Labels:
         ([2, 1], [3, 2])
     """
 
-    values: NDArray[Any]
+    stored: NDArray[Any] | Entries
     kind: Kind
     names: tuple[str, ...]
     ids: NDArray[np.str_] | None = None
     groups: NDArray[np.str_] | None = None
+    made: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
 
     @classmethod
     def from_array(
         cls,
-        values: ArrayLike,
+        values: Any,
         *,
         kind: Kind,
         names: Sequence[str] | None = None,
         ids: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Labels:
-        """Check and wrap an array; (N,) values of kind "multilabel" become one binary label."""
+        """Check and wrap an array; (N,) values of kind "multilabel" become one binary label.
+
+        A SciPy sparse matrix or array, (N, L), is multi-label and stays sparse: 1 present, -1
+        unknown, and what is not stored absent.
+
+        Example:
+            >>> from scipy.sparse import csr_array
+            >>> table = csr_array([[1, 0, 0], [0, 1, -1]])
+            >>> labels = Labels.from_array(table, kind="multilabel")
+            >>> labels.is_sparse, labels.counts.tolist(), labels.known.tolist()
+            (True, [1, 1, 0], [2, 2, 1])
+        """
         one_of("kind", kind, KINDS)
+        if hasattr(values, "tocsr"):
+            if kind == "multiclass":
+                do = hint("A table of labels is {kind=multilabel}.")
+                got = f"a sparse table, shape {values.shape}"
+                raise DataError(say("values", "be class indices, (N,)", got, do))
+            return cls._of_entries(Entries.of_sparse(values), names, ids, groups)
+        lists = kind == "multilabel" and isinstance(values, (list, tuple))
+        if lists and len({len(row) for row in values if hasattr(row, "__len__")}) > 1:
+            where: str = "Rows that list the labels they have go to Labels.from_lists."
+            got = "rows of different length"
+            raise ShapeError(say("values", "be a rectangular array", got, where))
         array = to_array("values", values, ndim=1 if kind == "multiclass" else (1, 2))
         if array.shape[0] == 0:
             raise DataError(say("values", "have at least one row", "none", "Check the filter."))
@@ -201,16 +243,99 @@ class Labels:
             to_ids("groups", groups, n, unique=False),
         )
 
+    @classmethod
+    def from_lists(
+        cls,
+        rows: Sequence[Any],
+        *,
+        names: Sequence[str] | None = None,
+        num_labels: int | None = None,
+        unknown: Sequence[Any] | None = None,
+        ids: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Labels:
+        """Wrap rows that each list the labels they have; an empty list is a row without any.
+
+        Use where there are many labels and few in a row: nothing is stored of those that are
+        absent. A rectangular table of 0 and 1 goes to :meth:`from_array`.
+
+        Args:
+            rows: N sequences of label indices, 0 to L - 1, or of texts that are among ``names``.
+            names: One name per label.
+            num_labels: L, where no names are given; None takes the largest index plus one.
+            unknown: N sequences of the labels that are unknown in each row, or None: none is.
+            ids: (N,) unique row ids, or None.
+            groups: (N,) what rows belong together by, or None.
+
+        Raises:
+            DataError: no rows, what is no label, or a label twice in one row.
+            ShapeError: as many lists of unknown labels as there are rows are not given.
+
+        Example:
+            >>> labels = Labels.from_lists([[0, 2], [], [2]], names=["A", "B", "C"])
+            >>> labels.values.tolist(), labels.counts.tolist()
+            ([[1, 0, 1], [0, 0, 0], [0, 0, 1]], [1, 0, 2])
+        """
+        lists = list(rows)
+        if any(isinstance(row, str) or not hasattr(row, "__len__") for row in lists):
+            odd = next(r for r in lists if isinstance(r, str) or not hasattr(r, "__len__"))
+            do = "Write a row with one label as [label], a row without any as []."
+            raise DataError(say("rows", "be lists of labels", repr(odd), do))
+        width = None if names is None else len(names)
+        if num_labels is not None and width not in (None, num_labels):
+            do = "Leave one of the two out."
+            raise ShapeError(say("num_labels", f"be the number of names = {width}", num_labels, do))
+        width = num_labels if width is None else width
+        called = None if names is None else [str(name) for name in names]
+        nowhere = [()] * len(lists) if unknown is None else list(unknown)
+        if len(nowhere) != len(lists):
+            do = "Give one list per row, [] where nothing is unknown."
+            expected = f"have one list per row = {len(lists)}"
+            raise ShapeError(say("unknown", expected, len(nowhere), do))
+        if width is None and unknown is not None:
+            sizes = [Entries.of_lists(side, None, None)[1] for side in (lists, nowhere)]
+            width = max(sizes)
+        found, width = Entries.of_lists(lists, called, width)
+        if unknown is not None:
+            hidden, _ = Entries.of_lists(nowhere, called, width)
+            found = _join(found, hidden)
+        return cls._of_entries(found, called, ids, groups)
+
+    @classmethod
+    def _of_entries(
+        cls,
+        entries: Entries,
+        names: Sequence[str] | None,
+        ids: ArrayLike | None,
+        groups: ArrayLike | None,
+    ) -> Labels:
+        if entries.n_rows == 0:
+            raise DataError(say("values", "have at least one row", "none", "Check the filter."))
+        _say_one_sided(entries)
+        called = range(entries.width) if names is None else names
+        n = entries.n_rows
+        return cls(
+            entries,
+            "multilabel",
+            tuple(str(name) for name in called),
+            to_ids("ids", ids, n, unique=True),
+            to_ids("groups", groups, n, unique=False),
+        )
+
     def __post_init__(self) -> None:
         for side in ("ids", "groups"):
             given = getattr(self, side)
             if given is not None and given.dtype.kind != "U":
                 object.__setattr__(self, side, as_text(given))
         if len(set(self.names)) < len(self.names):
-            twice = next(n for i, n in enumerate(self.names) if n in self.names[:i])
+            place = {name: i for i, name in reversed(list(enumerate(self.names)))}
+            twice = next(n for i, n in enumerate(self.names) if place[n] < i)
             do = "Give every class or label its own name."
             raise DataError(say("names", "be unique", f"{twice!r} twice", do))
-        width = self.values.shape[1] if self.kind == "multilabel" else len(self.names)
+        width = len(self.names)
+        if self.kind == "multilabel":
+            held = self.stored
+            width = held.width if isinstance(held, Entries) else held.shape[1]
         if len(self.names) != width:
             do = "Give one name per column of `values`."
             expected = f"have one entry per label = {width}"
@@ -226,18 +351,56 @@ class Labels:
                 raise DataError(say("values", expected, self.values.max(), do))
 
     def __len__(self) -> int:
-        return int(self.values.shape[0])
+        held = self.stored
+        return held.n_rows if isinstance(held, Entries) else int(held.shape[0])
 
     def __getitem__(self, rows: ArrayLike | slice) -> Labels:
         """Return the labels of some rows, by position."""
         index = pick_rows(rows)
+        held = self.stored
         return Labels(
-            self.values[index],
+            held.take(index) if isinstance(held, Entries) else held[index],
             self.kind,
             self.names,
             None if self.ids is None else self.ids[index],
             None if self.groups is None else self.groups[index],
         )
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether present and unknown entries alone are stored."""
+        return isinstance(self.stored, Entries)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """(N,) int64 class indices, or (N, L) int8 with 1 present, 0 absent, -1 unknown.
+
+        Of sparse labels it is made when it is first asked for, and kept: N x L bytes. What costs
+        as much as there are positives asks for ``entries`` instead.
+        """
+        if not isinstance(self.stored, Entries):
+            return self.stored
+        if "dense" not in self.made:
+            self.made["dense"] = self.stored.dense()
+        dense: NDArray[np.int8] = self.made["dense"]
+        return dense
+
+    @property
+    def entries(self) -> Entries:
+        """The present and unknown entries of each row; of classes, the one that is there."""
+        if isinstance(self.stored, Entries):
+            return self.stored
+        if self.kind == "multilabel":
+            if "entries" in self.made:
+                kept: Entries = self.made["entries"]
+                return kept
+            found = Entries.of_dense(self.stored)
+            if _CELL * found.columns.size <= self.stored.size:
+                self.made["entries"] = found
+            return found
+        n = len(self)
+        ones = np.ones(n, dtype=np.int8)
+        return Entries(np.arange(n + 1), self.stored, ones, self.num_classes)
 
     def in_order(self, names: Sequence[str]) -> Labels:
         """Return the same labels with classes or columns in the order of ``names``.
@@ -256,12 +419,34 @@ class Labels:
         if set(wanted) != set(self.names) or len(wanted) != len(self.names):
             do = "Names bind: give the same names on both sides."
             raise DataError(say("labels", f"be named {list(wanted)}", list(self.names), do))
-        order = [self.names.index(name) for name in wanted]
-        if self.kind == "multiclass":
-            values = np.argsort(order)[self.values]
+        place = {name: i for i, name in enumerate(self.names)}
+        order = np.array([place[name] for name in wanted])
+        held = self.stored
+        values: NDArray[Any] | Entries
+        if isinstance(held, Entries):
+            values = held.in_order(order)
+        elif self.kind == "multiclass":
+            values = np.argsort(order)[held]
         else:
-            values = self.values[:, order]
+            values = held[:, order]
         return Labels(values, self.kind, wanted, self.ids, self.groups)
+
+    def narrow(self, start: int, stop: int) -> Labels:
+        """Return some of several labels alone, those from ``start`` to ``stop``.
+
+        Example:
+            >>> labels = Labels.from_array([[1, 0, 1], [0, 1, -1]], kind="multilabel")
+            >>> labels.narrow(1, 3).values.tolist()
+            [[0, 1], [1, -1]]
+        """
+        held: NDArray[Any] | Entries
+        if isinstance(self.stored, Entries):
+            if "by_label" not in self.made:
+                self.made["by_label"] = self.stored.by_label()
+            held = self.made["by_label"].take(slice(start, stop)).by_label()
+        else:
+            held = self.stored[:, start:stop]
+        return Labels(held, self.kind, self.names[start:stop], self.ids, self.groups)
 
     @property
     def num_classes(self) -> int:
@@ -273,6 +458,8 @@ class Labels:
         """Rows of each class, or positives of each label, (C,) int64."""
         if self.kind == "multiclass":
             return np.bincount(self.values, minlength=self.num_classes).astype(np.int64)
+        if isinstance(self.stored, Entries):
+            return self.stored.counts()
         return np.asarray((self.values == 1).sum(axis=0), dtype=np.int64)
 
     @property
@@ -280,6 +467,8 @@ class Labels:
         """Rows whose entry is known, per class or label, (C,) int64."""
         if self.kind == "multiclass":
             return np.full(self.num_classes, len(self), dtype=np.int64)
+        if isinstance(self.stored, Entries):
+            return len(self) - self.stored.counts(UNKNOWN)
         return np.asarray((self.values != UNKNOWN).sum(axis=0), dtype=np.int64)
 
     @property
@@ -289,6 +478,20 @@ class Labels:
         share = np.full(self.num_classes, np.nan)
         np.divide(self.counts, known, out=share, where=known > 0)
         return share
+
+    def columns(self) -> Iterator[NDArray[np.int8]]:
+        """Yield what is known of each label, (N,) int8 each; sparse ones never all at once.
+
+        Example:
+            >>> labels = Labels.from_array([[1, 0], [1, -1]], kind="multilabel")
+            >>> [column.tolist() for column in labels.columns()]
+            [[1, 1], [0, -1]]
+        """
+        if isinstance(self.stored, Entries):
+            for block in self.stored.by_label().blocks():
+                yield from block
+        else:
+            yield from self.one_hot().T
 
     def one_hot(self) -> NDArray[np.int8]:
         """Return (N, C) int8: multi-hot as it is, classes as one column each."""
@@ -300,39 +503,109 @@ class Labels:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that name values, names and ids."""
-        parts: list[NDArray[Any]] = [self.values, np.asarray(self.names)]
+        """16 hex digits that name values, names and ids; the same for sparse and dense labels."""
+        if "fingerprint" in self.made:
+            return str(self.made["fingerprint"])
+        held: NDArray[Any] | Blocks
+        if isinstance(self.stored, Entries):
+            shape = (len(self), self.num_classes)
+            held = Blocks(np.dtype(np.int8), shape, self.stored.blocks())
+        else:
+            held = self.stored
+        parts: list[NDArray[Any] | Blocks] = [held, np.asarray(self.names)]
         if self.ids is not None:
             parts.append(hashable_ids(self.ids))
-        return fingerprint_array(*parts)
+        found = fingerprint_array(*parts)
+        if self.is_sparse:  # hashed as if they were dense, so once is enough
+            self.made["fingerprint"] = found
+        return found
 
     def save(self, path: str | Path) -> Path:
-        """Write a Parquet file: one column per label (or one of class names), id and group."""
+        """Write a Parquet file: one column per label (or one of class names), id and group.
+
+        Of sparse labels two columns of lists instead, the positions of the present and of the
+        unknown labels of each row; the names stand in the file's header.
+        """
         import polars as pl
 
-        if self.kind == "multiclass":
-            columns: dict[str, Any] = {"label": np.asarray(self.names)[self.values]}
+        columns: dict[str, Any]
+        if isinstance(self.stored, Entries):
+            columns = {
+                "present": _as_lists(self.stored, PRESENT),
+                "unknown": _as_lists(self.stored, UNKNOWN),
+            }
+        elif self.kind == "multiclass":
+            columns = {"label": np.asarray(self.names)[self.values]}
         else:
             columns = {f"label:{n}": self.values[:, i] for i, n in enumerate(self.names)}
         for key, extra in (("id", self.ids), ("group", self.groups)):
             if extra is not None:
                 columns[key] = extra
         meta = {"kind": self.kind, "names": self.names}
-        return write_table(path, _SCHEMA, _VERSION, pl.DataFrame(columns), meta)
+        version = _LISTED if self.is_sparse else _VERSION
+        return write_table(path, _SCHEMA, version, pl.DataFrame(columns), meta)
 
     @classmethod
     def load(cls, path: str | Path) -> Labels:
         """Read what :meth:`save` wrote."""
-        frame, meta = read_table(path, _SCHEMA, _VERSION)
+        frame, meta = read_table(path, _SCHEMA, _LISTED, (_VERSION,))
         with reading(path, _SCHEMA):
             names, kind = meta["names"], meta["kind"]
+            ids, groups = (
+                read_column(frame, key) if key in frame.columns else None for key in ("id", "group")
+            )
+            if meta["version"] == _LISTED:
+                lists = [_of_lists(frame[side], len(names)) for side in ("present", "unknown")]
+                return cls._of_entries(_join(*lists), names, ids, groups)
             if kind == "multiclass":
                 index = {name: i for i, name in enumerate(names)}
                 values = np.asarray([index[v] for v in read_column(frame, "label").tolist()])
             else:
                 columns = [read_column(frame, f"label:{n}") for n in names]
                 values = np.stack(columns, axis=1).astype(np.int8)
-            ids, groups = (
-                read_column(frame, key) if key in frame.columns else None for key in ("id", "group")
-            )
             return cls.from_array(values, kind=kind, names=names, ids=ids, groups=groups)
+
+
+def _join(present: Entries, unknown: Entries) -> Entries:
+    """Return present and unknown entries of the same rows together; none may be both."""
+    rows = np.concatenate([present.rows, unknown.rows])
+    columns = np.concatenate([present.columns, unknown.columns])
+    values = np.repeat(np.array([PRESENT, UNKNOWN], dtype=np.int8),
+                       [present.columns.size, unknown.columns.size])  # fmt: skip
+    order = np.lexsort((columns, rows))
+    rows, columns, values = rows[order], columns[order], values[order]
+    both = np.flatnonzero((np.diff(rows) == 0) & (np.diff(columns) == 0))
+    if both.size:
+        at = int(both[0])
+        got = f"label {columns[at]} of row {rows[at]} in both"
+        do = "Leave it out of one of the two."
+        raise DataError(say("unknown", "list other labels than `rows`", got, do))
+    return Entries(present.starts + unknown.starts, columns, values, present.width)
+
+
+def _as_lists(entries: Entries, value: int) -> pl.Series:
+    """Return the columns of one kind of entry as a column of lists."""
+    import polars as pl
+
+    chosen = entries.where(entries.values == value)
+    rows = pl.DataFrame({"row": chosen.rows, "label": chosen.columns})
+    lists = rows.group_by("row", maintain_order=True).agg("label")
+    every = pl.DataFrame({"row": np.arange(entries.n_rows)}).join(
+        lists, on="row", how="left", maintain_order="left"
+    )
+    empty = pl.Series([[]], dtype=pl.List(pl.Int64))
+    return every["label"].fill_null(empty)
+
+
+def _of_lists(column: pl.Series, width: int) -> Entries:
+    """Return the entries, all present, that :func:`_as_lists` made a column of."""
+    lengths = column.list.len().to_numpy().astype(np.int64)
+    columns = column.explode().drop_nulls().to_numpy().astype(np.int64)
+    if (
+        columns.size != lengths.sum()
+        or columns.min(initial=0) < 0
+        or columns.max(initial=-1) >= width
+    ):
+        raise ValueError(f"positions of labels outside 0 to {width - 1}")
+    starts = np.append(0, np.cumsum(lengths))
+    return Entries(starts, columns, np.ones(columns.size, dtype=np.int8), width)

@@ -29,7 +29,7 @@ class ResampledLabels(Labels):
     def __getitem__(self, rows: ArrayLike | slice) -> ResampledLabels:
         """Return the labels of some rows; they stay resampled."""
         picked = Labels.__getitem__(self, rows)
-        return ResampledLabels(picked.values, self.kind, self.names, groups=picked.groups)
+        return ResampledLabels(picked.stored, self.kind, self.names, groups=picked.groups)
 
 
 def refuse_resampled(name: str, labels: object) -> None:

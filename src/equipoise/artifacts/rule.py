@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.arrays import Floats
+from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import require_finite, require_shape
 from equipoise._core.logistic import expit, log_softmax
 from equipoise._core.messages import one_of, say
@@ -48,6 +48,39 @@ def check_choice(choice: Mapping[str, Any] | None, kind: Kind, width: int) -> No
             raise DataError(say("choice.costs", expected, f"shape {costs.shape}", do))
 
 
+# Labels whose largest value stands for them where the first k of a row are looked for.
+_TOGETHER = 64
+
+
+def top_cells(values: Floats, k: int) -> tuple[Ints, Ints]:
+    """Return rows and columns of the k highest values of each row, the first where equal.
+
+    Example:
+        >>> top_cells(np.array([[2.0, 1.0, 2.0], [0.0, 5.0, 7.0]]), 1)
+        (array([0, 1]), array([0, 2]))
+    """
+    n, width = values.shape
+    if width < 4 * k * _TOGETHER:
+        first = np.argsort(-values, axis=1, kind="stable")[:, :k]
+        return np.repeat(np.arange(n), k), first.ravel()
+    # At least k values reach the k-th largest of the groups' largest ones; few others do.
+    largest = np.maximum.reduceat(values, np.arange(0, width, _TOGETHER), axis=1)
+    least = np.partition(largest, largest.shape[1] - k, axis=1)[:, -k]
+    near = values >= least[:, None]
+    tied = near.sum(axis=1) > max(width // 8, k)
+    if tied.any():  # many equal values, such as zeros of a sparse model: sorted as they are
+        columns = np.empty((n, k), dtype=np.int64)
+        columns[tied] = np.argsort(-values[tied], axis=1, kind="stable")[:, :k]
+        if not tied.all():
+            columns[~tied] = top_cells(values[~tied], k)[1].reshape(-1, k)
+        return np.repeat(np.arange(n), k), columns.ravel()
+    rows, columns = np.divmod(np.flatnonzero(near), width)
+    order = np.lexsort((columns, -values[rows, columns], rows))
+    rows, columns = rows[order], columns[order]
+    first = np.searchsorted(rows, np.arange(n))[:, None] + np.arange(k)
+    return rows[first.ravel()], columns[first.ravel()]
+
+
 def choose(values: Floats, choice: Mapping[str, Any]) -> NDArray[Any]:
     """Return flags (N, L) int8, or classes (N,) int64 for a cost matrix.
 
@@ -68,8 +101,7 @@ def choose(values: Floats, choice: Mapping[str, Any]) -> NDArray[Any]:
         return np.asarray(np.argmin(expected, axis=1), dtype=np.int64)
     flags = np.zeros(values.shape, dtype=np.int8)
     if choice["form"] == "top_k":
-        first = np.argsort(-values, axis=1, kind="stable")[:, : int(choice["k"])]
-        np.put_along_axis(flags, first, 1, axis=1)
+        flags[top_cells(values, int(choice["k"]))] = 1
         return flags
     allowed = int(np.floor(float(choice["flags_per_row"]) * values.shape[0] + 1e-9))
     if allowed >= values.size:
@@ -347,15 +379,37 @@ class DecisionRule:
             DataError: other columns, another kind of scores, or another correction than those of
                 the scores that the rule was tuned on.
         """
-        moved = self.align(scores)
-        if self.evidence is None:
+        return self._log_odds(self.align(scores), 0, len(self.names))
+
+    def log_odds_of(self, scores: Scores, start: int, stop: int) -> Floats:
+        """Return what :meth:`log_odds` does for the labels from ``start`` to ``stop`` alone.
+
+        Args:
+            scores: What :meth:`Scores.narrow` returns for them, of scores that are aligned.
+            start: First label.
+            stop: The label behind the last.
+
+        Returns:
+            (N, ``stop - start``) float64.
+        """
+        return self._log_odds(scores, start, stop)
+
+    def _log_odds(self, moved: Scores, start: int, stop: int) -> Floats:
+        whole = stop - start == len(self.names)
+        correction, evidence, calibrator = self.correction, self.evidence, self.calibrator
+        if not whole:
+            columns = range(start, stop)
+            correction = None if correction is None else correction.in_order(columns)
+            evidence = None if evidence is None else evidence.narrow(start, stop)
+            calibrator = calibrator.narrow(start, stop)
+        if evidence is None:
             logits = moved.logits()
         elif moved.score_kind == "probabilities":
-            logits = self.evidence.log_odds(moved.values, self.kind)
+            logits = evidence.log_odds(moved.values, self.kind)
         else:
-            logits = self.evidence.of_logits(moved.values, self.kind)
-        natural = logits if self.correction is None else self.correction.apply(logits)
-        shifted = self.calibrator.apply(natural) + self.prior_shift
+            logits = evidence.of_logits(moved.values, self.kind)
+        natural = logits if correction is None else correction.apply(logits)
+        shifted = calibrator.apply(natural) + self.prior_shift[start:stop]
         if self.kind == "multiclass":
             return log_softmax(shifted)
         return shifted

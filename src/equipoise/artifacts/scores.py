@@ -11,17 +11,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_finite, require_shape, to_array, to_floats
-from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.fingerprint import Blocks, fingerprint_array
 from equipoise._core.identity import hashable_ids, loose_keys
 from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts.correction import Correction
+from equipoise.artifacts.entries import BLOCK
 from equipoise.artifacts.labels import KINDS, Kind, Labels, pick_rows, to_ids
 from equipoise.artifacts.row_marks import RowMarks, row_numbers
 from equipoise.errors import DataError, NotRecoverableError, ShapeError, UsageError
 
 # Softmax in float32 may end a rounding error above 1.
 ROUNDING = 1e-6
+# From so many entries of so many labels on, copies of the whole are not made: what is worked out
+# goes some labels, or some rows, at a time.
+WIDE, WIDE_LABELS = 1 << 27, 1000
 
 
 def require_range(values: NDArray[np.float64], score_kind: str) -> None:
@@ -38,9 +42,9 @@ def require_range(values: NDArray[np.float64], score_kind: str) -> None:
 
 
 def _require_kind(values: NDArray[np.float64], score_kind: str, kind: Kind) -> None:
-    if score_kind == "probabilities":
+    if score_kind == "probabilities" and kind == "multiclass":
         sums = values.sum(axis=1)
-        if kind == "multiclass" and np.abs(sums - 1).max() > 1e-3:
+        if np.abs(sums - 1).max() > 1e-3:
             raise DataError(
                 say(
                     "probabilities",
@@ -63,7 +67,7 @@ def _require_kind(values: NDArray[np.float64], score_kind: str, kind: Kind) -> N
 
 
 def describe(
-    values: NDArray[np.float64],
+    values: NDArray[Any],
     labels: Labels | None,
     kind: Kind | None,
     names: Sequence[str] | None,
@@ -104,6 +108,12 @@ def join_ids(labels: Labels, ids: NDArray[Any] | None) -> tuple[Labels, NDArray[
     return labels, labels.ids
 
 
+def _keeps_float32(table: NDArray[Any]) -> bool:
+    """Whether scores stay as they are: float64 would double what does not fit twice."""
+    wide = table.shape[1] >= WIDE_LABELS and table.size >= WIDE
+    return wide and table.dtype == np.float32
+
+
 def _check_correction(correction: Correction | None, kind: Kind) -> None:
     if correction is not None and correction.kind != kind:
         do = "Use the correction of the loss that made these scores."
@@ -123,7 +133,8 @@ class Scores:
     """What a model says about N rows and C classes or labels.
 
     Args:
-        values: (N, C) float64.
+        values: (N, C) float64; of wide scores (1,000 labels and more, 2^27 entries and more)
+            float32 where they came as float32, and then not copied.
         score_kind: "logits", "probabilities" or "ranking" (order only). Declared, never guessed.
         split: "train", "val", "oof" (out of fold), "test" or "new".
         kind: "multiclass" or "multilabel".
@@ -139,7 +150,7 @@ class Scores:
         [-1.0, 2.0, 0.5]
     """
 
-    values: NDArray[np.float64]
+    values: NDArray[Any]
     score_kind: ScoreKind
     split: SplitName
     kind: Kind
@@ -184,16 +195,20 @@ class Scores:
         if array.size == 0:
             do = "Check the filter that picked the rows."
             raise DataError(say(name, "have at least one row and column", array.shape, do))
-        values = to_floats(name, array.reshape(array.shape[0], -1))
-        kind, columns = describe(values, labels, kind, names)
+        table = array.reshape(array.shape[0], -1)
+        kind, columns = describe(table, labels, kind, names)
+        kept = kind == "multilabel" and _keeps_float32(table)
+        values = table if kept else to_floats(name, table)
         if labels is not None:
             why = "One row per labelled row, one column per class or label."
             require_shape(name, values, (len(labels), labels.num_classes), why)
-        require_finite(name, values, "Scores of failed rows must be left out or recomputed.")
+        # NaN and infinities show in the extremes, for which no table of marks is made.
+        if not np.isfinite([values.min(), values.max()]).all():
+            require_finite(name, values, "Scores of failed rows must be left out or recomputed.")
         require_range(values, score_kind)
         if check_kind:
             _require_kind(values, score_kind, kind)
-        if score_kind == "probabilities":
+        if score_kind == "probabilities" and (values.min() < 0 or values.max() > 1):
             values = np.clip(values, 0.0, 1.0)
         row_ids = to_ids("ids", ids, values.shape[0], unique=True)
         if labels is not None:
@@ -236,7 +251,8 @@ class Scores:
         if set(wanted) != set(self.names) or len(wanted) != len(self.names):
             do = "Give scores of the model that this belongs to; columns are matched by name."
             raise DataError(say("scores", f"have the columns {list(wanted)}", list(self.names), do))
-        order = [self.names.index(name) for name in wanted]
+        place = {name: i for i, name in enumerate(self.names)}
+        order = [place[name] for name in wanted]
         return replace(
             self,
             values=self.values[:, order],
@@ -245,11 +261,30 @@ class Scores:
             correction=None if self.correction is None else self.correction.in_order(order),
         )
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether they are of so many labels and rows that no copy of the whole is made."""
+        wide = self.values.shape[1] >= WIDE_LABELS and self.values.size >= WIDE
+        return self.kind == "multilabel" and wide
+
+    def narrow(self, start: int, stop: int) -> Scores:
+        """Return some labels alone, those from ``start`` to ``stop``, with float64 values."""
+        return replace(
+            self,
+            values=np.ascontiguousarray(self.values[:, start:stop], dtype=np.float64),
+            names=self.names[start:stop],
+            labels=None if self.labels is None else self.labels.narrow(start, stop),
+            correction=None
+            if self.correction is None
+            else self.correction.in_order(range(start, stop)),
+        )
+
     def logits(self) -> NDArray[np.float64]:
         """Return outputs on the logit scale, uncorrected; probabilities are transformed."""
+        values = self.values.astype(np.float64, copy=False)
         if self.score_kind != "probabilities":
-            return self.values
-        p = self.values
+            return values
+        p = values
         if self.kind == "multiclass":
             return np.asarray(np.log(np.maximum(p, _TINY)))
         return np.asarray(
@@ -310,9 +345,11 @@ class Scores:
     @property
     def fingerprint(self) -> str:
         """16 hex digits that name the rows: their ids, or else their values."""
-        return fingerprint_array(
-            self.values if self.ids is None else np.sort(hashable_ids(self.ids))
-        )
+        if self.ids is not None:
+            return fingerprint_array(np.sort(hashable_ids(self.ids)))
+        step = max(1, BLOCK // self.values.shape[1])
+        parts = (self.values[at : at + step] for at in range(0, len(self), step))
+        return fingerprint_array(Blocks(np.dtype(np.float64), self.values.shape, parts))
 
     @property
     def marks(self) -> RowMarks:
@@ -334,8 +371,8 @@ class Scores:
             if self.kind == "multiclass":
                 columns["label"] = self.labels.values
             else:
-                hot = self.labels.values
-                columns |= {f"label:{n}": hot[:, i] for i, n in enumerate(self.names)}
+                truth = zip(self.names, self.labels.columns(), strict=True)
+                columns |= {f"label:{n}": column.copy() for n, column in truth}
             if self.labels.groups is not None:
                 columns["group"] = self.labels.groups
         meta = {

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from equipoise._core.arrays import Bools, Floats
+from equipoise._core.arrays import Bools, Floats, Ints
 from equipoise._core.checks import require_shape, to_array, to_fraction
 from equipoise._core.logistic import one_vs_rest
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Labels, Scores
+from equipoise.artifacts.entries import Entries
 from equipoise.comparison._influences import (
     class_log_loss,
     f1,
@@ -40,14 +41,23 @@ from equipoise.metrics import (
     share_interval,
     wilson_interval,
 )
-from equipoise.metrics.averages import row_f_beta
-from equipoise.metrics.influence import region_influences
+from equipoise.metrics.averages import f_beta_of_counts
+from equipoise.metrics.influence import (
+    ByCell,
+    CellInfluence,
+    matthews_slopes,
+    ranking_cells,
+    region_cells,
+    region_influences,
+    undefined,
+)
 from equipoise.metrics.intervals import (
     ENOUGH,
     Scale,
     average_precision_way,
     bootstrap_interval,
     gap_bootstrap,
+    interval_of_sides,
 )
 from equipoise.metrics.ranks import Ranks, rank_positives
 
@@ -60,6 +70,8 @@ class Judge:
     def __init__(self, labels: Labels, confidence_level: float, seed: int = 0) -> None:
         self.level = confidence_level
         self.seed = seed
+        # Positives from which on slope and intercept are fitted.
+        self.line_from = 0
         self.groups: NDArray[np.int64] | None = None
         if labels.groups is not None:
             self.groups = np.unique(labels.groups, return_inverse=True)[1].astype(np.int64)
@@ -88,7 +100,7 @@ class Judge:
 
         In groups, influence values throughout: the other two know rows only.
         """
-        n_pos, n = ranks.n_positive, value.rows.size
+        n_pos, n = ranks.n_positive, value.n
         way = average_precision_way(n_pos, resampled=True, grouped=self.groups is not None)
         if np.isnan(value.value) or way == "influence":
             return self.influence(value, n_positive=n_pos, why=why)
@@ -120,16 +132,15 @@ class Judge:
 
     def share(self, hit: Bools, base: Bools, why: str, n_positive: int) -> Estimate:
         """Return Wilson's interval of the share of ``base`` with ``hit``; in groups influence."""
-        if not base.any():
-            return Estimate.missing(why, n_positive=n_positive)
-        if self.groups is not None:
+        if self.groups is not None and base.any():
             return self.influence(ratio_influence(hit & base, base), n_positive=n_positive)
-        return wilson_interval(
-            int((hit & base).sum()),
-            int(base.sum()),
-            confidence_level=self.level,
-            n_positive=n_positive,
-        )
+        return self.counted(int((hit & base).sum()), int(base.sum()), why, n_positive)
+
+    def counted(self, hits: int, n: int, why: str, n_positive: int) -> Estimate:
+        """Return Wilson's interval of ``hits`` of ``n`` rows, and ``why`` there are none."""
+        if not n:
+            return Estimate.missing(why, n_positive=n_positive)
+        return wilson_interval(hits, n, confidence_level=self.level, n_positive=n_positive)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,6 +220,7 @@ SCALES: dict[str, Scale] = {
     "net_benefit": "identity",
     "net_benefit_all": "identity",
 }
+LINE = ("calibration_slope", "calibration_intercept")
 PLAIN = Worth(0.1, 0.1, None, None, None)
 
 
@@ -329,10 +341,12 @@ def _probabilities(
     }  # fmt: skip
     ratio = ratio_influence(np.where(known, prob, 0.0), yes)
     estimates["calibration_ratio"] = judge.influence(ratio, n_positive=n_pos, scale="log", why=why)
+    if n_pos and n_pos < judge.line_from:
+        few = f"fewer than {judge.line_from} positives, of many labels: not fitted"
+        missing = Estimate.missing(few, n=int(known.sum()), n_positive=n_pos)
+        return estimates | dict.fromkeys(LINE, missing), averaged
     line = calibration_line(truth, log_odds, confidence_level=judge.level, groups=judge.groups)
-    estimates["calibration_slope"] = line.slope
-    estimates["calibration_intercept"] = line.intercept
-    return estimates, averaged
+    return estimates | dict(zip(LINE, (line.slope, line.intercept), strict=True)), averaged
 
 
 def _skill(brier: Influence, share: Influence, reason: str) -> Influence:
@@ -346,6 +360,369 @@ def _skill(brier: Influence, share: Influence, reason: str) -> Influence:
 
 
 MOST_LABELS = 3
+Four = tuple[float, float, float, float]
+
+
+class _Cells:
+    """The rows of one rare label by truth and flag: all but a few are true negatives.
+
+    Args:
+        n: N, rows.
+        yes: Positions of positives.
+        unknown: Positions of unknown rows.
+        flagged: Positions of flagged rows.
+    """
+
+    def __init__(self, n: int, yes: Ints, unknown: Ints, flagged: Ints) -> None:
+        self.n = n
+        self.at = np.unique(np.concatenate([yes, unknown, flagged]))
+        # 0 true positive, 1 false alarm, 2 miss, 3 true negative, 4 unknown.
+        self.cell = np.full(self.at.size, 3)
+        self.cell[np.searchsorted(self.at, flagged)] = 1
+        self.cell[np.searchsorted(self.at, yes)] -= 1
+        self.cell[np.searchsorted(self.at, unknown)] = 4
+        few = np.bincount(self.cell, minlength=5)
+        tp, fp, fn = few[:3].tolist()
+        self.counts = (tp, fp, fn, n - tp - fp - fn - unknown.size)
+
+    def spread(self, value: float, each: Four) -> CellInfluence:
+        """Return a metric from the influence of a row of each of the four kinds."""
+        known = np.array([*each, 0.0])
+        total = sum(c * v * v for c, v in zip(self.counts, each, strict=True))
+        rows = known[self.cell] - each[3]
+        return CellInfluence(value, rows, self.at, each[3], self.n, total)
+
+    def ratio(self, above: Four, below: Four) -> CellInfluence:
+        """Return :func:`ratio_influence` of what a row of each kind adds above and below."""
+        a, b = (sum(c * v for c, v in zip(self.counts, s, strict=True)) for s in (above, below))
+        if b == 0:
+            return self.spread(float("nan"), (0.0, 0.0, 0.0, 0.0))
+        value = a / b
+        tp, fp, fn, tn = ((x - value * y) / b for x, y in zip(above, below, strict=True))
+        return self.spread(value, (tp, fp, fn, tn))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Losses:
+    """Probabilities and losses of some labels, (B, N) each, unknown rows 0, and their sums."""
+
+    prob: Floats
+    loss: Floats
+    square: Floats
+    sums: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, odds: Floats, truth: NDArray[np.int8]) -> _Losses:
+        """Make them from log-odds and truth, (B, N) each.
+
+        Negatives first, as nearly all are; then the few others where they stand.
+        """
+        tail = np.exp(-np.abs(odds))
+        loss = np.log1p(tail)
+        loss += np.maximum(odds, 0.0)
+        prob = np.where(odds >= 0, 1.0, tail)
+        tail += 1.0
+        prob /= tail
+        square = np.square(prob, out=tail)
+        yes, hidden = (np.nonzero(truth == side) for side in (1, -1))
+        loss[yes] -= odds[yes]
+        square[yes] = (prob[yes] - 1.0) ** 2
+        for each in (prob, loss, square):
+            each[hidden] = 0.0
+        parts = {"prob": prob, "loss": loss, "square": square}
+        sums = {name: each.sum(axis=1) for name, each in parts.items()}
+        sums |= {f"{name} squared": np.einsum("bn,bn->b", v, v) for name, v in parts.items()}
+        return cls(prob, loss, square, sums)
+
+
+class WideLabels:
+    """Judges rare labels of many rows: what :func:`label_row` does, at the cost of a few rows each.
+
+    Truth and flags are few, a row below the lowest positive ranks as any other there, and losses
+    are worked out for some labels at once. Rows in groups go to :func:`label_row`.
+    """
+
+    def __init__(self, judge: Judge, worth: Worth) -> None:
+        self.judge, self.worth = judge, worth
+
+    def block(
+        self,
+        columns: tuple[NDArray[np.int8], Floats, Bools, Floats],
+        losses: _Losses,
+        start: int,
+        totals: Sequence[tuple[MacroSums, set[int] | None]],
+    ) -> list[LabelRow]:
+        """Judge some labels, and add them to averages.
+
+        Args:
+            columns: Truth, ranking scores, flags and log-odds, (B, N) each.
+            losses: Of the same labels.
+            start: The first of the labels.
+            totals: Averages, with the labels they are over, or None for all.
+        """
+        truth, scores, flags, odds = columns
+        rows = []
+        for b in range(len(truth)):
+            # Few rows have the label or a flag: all others are looked at as one.
+            side = np.flatnonzero(truth[b])
+            yes, unknown = (side[truth[b, side] == s] for s in (1, -1))
+            flagged = np.flatnonzero(flags[b])
+            cells = _Cells(truth.shape[1], yes, unknown, flagged)
+            row = self._row(cells, yes, unknown, (scores[b], odds[b], truth[b]), losses, b, start)
+            rows.append(row)
+            for total, held in totals:
+                if held is None or start + b in held:
+                    total.add(row.averaged)
+        for total, held in totals:
+            kept = [held is None or start + b in held for b in range(len(truth))]
+            if any(kept):
+                total.add_rows(_shared(losses, rows, np.array(kept)))
+        return [replace(row, averaged={}) for row in rows]
+
+    def _row(
+        self,
+        cells: _Cells,
+        yes: Ints,
+        unknown: Ints,
+        column: tuple[Floats, Floats, NDArray[np.int8]],
+        losses: _Losses,
+        b: int,
+        start: int,
+    ) -> LabelRow:
+        scores, odds, truth = column
+        tp, fp, fn, tn = cells.counts
+        n_pos, n_neg = tp + fn, fp + tn
+        reason = "" if n_pos and n_neg else ("no negatives" if n_pos else "no positives")
+        ranking, by_rank = self._ranking(cells, scores, yes, unknown, (n_pos, n_neg), reason)
+        decided, averaged = self._decisions(cells, reason)
+        probable, lost = self._probabilities(cells, yes, unknown, losses, b, reason)
+        probable |= self._line(n_pos, truth, odds, n_pos + n_neg)
+        values = self._worth(cells, yes, unknown, odds, start + b)
+        paid = {
+            m: self.judge.influence(v, n_positive=n_pos, scale=SCALES[m], why="no known rows")
+            for m, v in values.items()
+        }
+        averaged |= by_rank | lost | values
+        counts = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+        return LabelRow(ranking | decided | probable | paid, averaged, counts, reason)
+
+    def _ranking(
+        self,
+        cells: _Cells,
+        scores: Floats,
+        yes: Ints,
+        unknown: Ints,
+        sides: tuple[int, int],
+        reason: str,
+    ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+        judge, worth, (n_pos, n_neg) = self.judge, self.worth, sides
+        nothing, ranks = undefined(0), None
+        names = ("ap", "auroc", "partial_auroc", "recall_at_fpr", "precision_at_top")
+        parts: dict[str, Influence] = dict.fromkeys(
+            names, CellInfluence(nothing.value, nothing.rows, unknown[:0], 0.0, cells.n, 0.0)
+        )
+        if not reason:
+            lowest = scores[yes].min()
+            high = np.flatnonzero(scores >= lowest)
+            if unknown.size:
+                high = high[~np.isin(high, unknown)]
+            upper = Ranks.from_sorted(np.sort(scores[yes]), np.sort(scores[high]))
+            # Rows below the lowest positive are missed by none but the number of negatives.
+            ranks = replace(upper, n_negative=n_neg)
+            place = ranks.cells(scores[high])
+            hit = np.searchsorted(high, yes)
+            at = np.concatenate([high, unknown])
+            sizes = ranks.cell_sizes
+
+            def spread(found: ByCell) -> CellInfluence:
+                value, positive, negative = found
+                rows = negative[place]
+                rows[hit] = positive[place[hit] // 2]
+                base = float(negative[-1])
+                rows = np.concatenate([rows, np.zeros(unknown.size)]) - base
+                squares = sum(_side_squares(ranks, sizes, found))
+                return CellInfluence(value, rows, at, base, cells.n, squares)
+
+            ap, auroc = ranking_cells(ranks)
+            region = region_cells(ranks, worth.max_fpr, worth.top_fraction)
+            found = {"ap": ap, "auroc": auroc} | region
+            parts = {name: spread(each) for name, each in found.items() if each is not None}
+        looked = int(np.ceil(worth.top_fraction * (n_pos + n_neg) - 1e-9))
+        if ranks is None:
+            area = judge.influence(parts["auroc"], n_positive=n_pos, why=reason)
+            precise = judge.influence(parts["ap"], n_positive=n_pos, why=reason)
+        else:
+            precise = judge.average_precision(parts["ap"], ranks, reason)
+            area = judge.influence(parts["auroc"], n_positive=n_pos, why=reason)
+            if min(n_pos, n_neg) < ENOUGH and auroc is not None:
+                squares = _side_squares(ranks, sizes, auroc)
+                given = [(n_pos, squares[0]), (n_neg, squares[1])]
+                area = interval_of_sides(auroc[0], given, confidence_level=judge.level)
+        estimates = {
+            "prevalence": judge.counted(n_pos, n_pos + n_neg, "no known rows", n_pos),
+            "ap": precise,
+            "auroc": area,
+            "partial_auroc": judge.influence(parts["partial_auroc"], n_positive=n_pos, why=reason),
+            "recall_at_fpr": judge.found_share(parts["recall_at_fpr"], n_pos, n_pos, reason),
+            "precision_at_top": judge.found_share(parts["precision_at_top"], looked, n_pos, reason),
+        }
+        return estimates, parts
+
+    def _decisions(
+        self, cells: _Cells, reason: str
+    ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+        judge, (tp, fp, fn, tn) = self.judge, cells.counts
+        n_pos = tp + fn
+        shares = {
+            "precision": (tp, tp + fp, "nothing flagged"),
+            "recall": (tp, n_pos, "no positives"),
+            "specificity": (tn, tn + fp, "no negatives"),
+            "flagged": (tp + fp, sum(cells.counts), "no known rows"),
+        }
+        estimates = {m: judge.counted(*parts, n_pos) for m, parts in shares.items()}
+        averaged: dict[str, Influence] = {
+            "precision": cells.ratio((1, 0, 0, 0), (1, 1, 0, 0)),
+            "recall": cells.ratio((1, 0, 0, 0), (1, 0, 1, 0)),
+            "specificity": cells.ratio((0, 0, 0, 1), (0, 1, 0, 1)),
+        }
+        f1_part = cells.ratio((2, 0, 0, 0), (2, 1, 1, 0))
+        middle, slopes = float("nan"), (0.0, 0.0, 0.0, 0.0)
+        if not reason:
+            r, s = tp / n_pos, tn / (tn + fp)
+            middle = (r + s) / 2
+            slopes = ((1 - r) / n_pos / 2, -s / (tn + fp) / 2, -r / n_pos / 2,
+                      (1 - s) / (tn + fp) / 2)  # fmt: skip
+        found = matthews_slopes(tp, fp, fn, tn)
+        other: dict[str, Influence] = {
+            "f1": f1_part if n_pos else replace(f1_part, value=float("nan")),
+            "balanced_accuracy": cells.spread(middle, slopes),
+            "mcc": cells.spread(*(found or (float("nan"), (0.0, 0.0, 0.0, 0.0)))),
+        }
+        for metric, value in other.items():
+            scale = SCALES.get(metric, "logit")
+            estimates[metric] = judge.influence(value, n_positive=n_pos, scale=scale, why=reason)
+        return estimates, averaged | other
+
+    def _probabilities(
+        self, cells: _Cells, yes: Ints, unknown: Ints, losses: _Losses, b: int, reason: str
+    ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
+        tp, fp, fn, tn = cells.counts
+        n_pos, n_neg = tp + fn, fp + tn
+        n, total = n_pos + n_neg, {name: float(v[b]) for name, v in losses.sums.items()}
+        of_yes, prob_yes = losses.square[b, yes], losses.prob[b, yes]
+        on_yes, on_yes_squared = float(of_yes.sum()), float(np.square(of_yes).sum())
+        none, nan = unknown[:0], float("nan")
+
+        def mean(sum_: float, squared: float, rows: int, out: Ints, own: Floats) -> CellInfluence:
+            """A mean of ``rows`` rows; those at ``out`` are none of them, whatever they hold."""
+            if not rows:
+                return CellInfluence(nan, own[:0], none, 0.0, cells.n, 0.0)
+            value = sum_ / rows
+            left = (squared - rows * value * value) / rows**2
+            return CellInfluence(value, (value - own) / rows, out, -value / rows, cells.n, left)
+
+        zeros = np.zeros(unknown.size)
+        brier = mean(total["square"], total["square squared"], n, unknown, zeros)
+        averaged: dict[str, Influence] = {
+            "log_loss": mean(total["loss"], total["loss squared"], n, unknown, zeros),
+            "brier": brier,
+            "brier_positives": CellInfluence(nan, zeros[:0], none, 0.0, cells.n, 0.0),
+            "brier_negatives": mean(
+                total["square"] - on_yes, total["square squared"] - on_yes_squared, n_neg,
+                np.concatenate([unknown, yes]), np.concatenate([zeros, of_yes]),
+            ),
+            "brier_skill": CellInfluence(nan, zeros[:0], none, 0.0, cells.n, 0.0),
+        }  # fmt: skip
+        ratio = CellInfluence(nan, zeros[:0], none, 0.0, cells.n, 0.0)
+        if n_pos:
+            value = on_yes / n_pos
+            own = (of_yes - value) / n_pos
+            averaged["brier_positives"] = CellInfluence(
+                value, own, yes, 0.0, cells.n, float(np.square(own).sum())
+            )
+            over = total["prob"] / n_pos
+            squares = total["prob squared"] - 2 * over * float(prob_yes.sum()) + over**2 * n_pos
+            ratio = replace(ratio, value=over, total=squares / n_pos**2)
+        if not reason:
+            # As in _skill: a row's part of the loss, and of what the share would lose, apart.
+            share = n_pos / n
+            noise = share * (1 - share)
+            lost = brier.value / noise
+            slope = lost / noise * (1 - 2 * share)
+            squares = (total["square squared"] - n * brier.value**2) / noise**2
+            squares -= 2 * slope / noise * (on_yes - brier.value * n_pos)
+            squares += slope**2 * n * noise
+            base = brier.value / (n * noise) - slope * share / n
+            averaged["brier_skill"] = CellInfluence(
+                1 - lost,
+                np.concatenate([np.full(yes.size, slope / n), np.full(unknown.size, -base)]),
+                np.concatenate([yes, unknown]),
+                base,
+                cells.n,
+                squares / n**2,
+            )
+        why = reason or "no known rows"
+        estimates = {
+            m: self.judge.influence(part, n_positive=n_pos, scale=SCALES.get(m, "logit"),
+                                    why=why if n else "no known rows")
+            for m, part in averaged.items()
+        }  # fmt: skip
+        estimates["calibration_ratio"] = self.judge.influence(
+            ratio, n_positive=n_pos, scale="log", why=why
+        )
+        return estimates, averaged
+
+    def _line(
+        self, n_pos: int, truth: NDArray[np.int8], odds: Floats, n: int
+    ) -> dict[str, Estimate]:
+        if n_pos < self.judge.line_from:
+            few = f"fewer than {self.judge.line_from} positives, of many labels: not fitted"
+            few = few if n_pos else "no positives"
+            return dict.fromkeys(LINE, Estimate.missing(few, n=n, n_positive=n_pos))
+        line = calibration_line(truth, odds, confidence_level=self.judge.level)
+        return dict(zip(LINE, (line.slope, line.intercept), strict=True))
+
+    def _worth(
+        self, cells: _Cells, yes: Ints, unknown: Ints, odds: Floats, column: int
+    ) -> dict[str, Influence]:
+        """Return what :meth:`Worth.parts` does."""
+        out: dict[str, Influence] = {}
+        if self.worth.costs is not None:
+            alarm, miss = self.worth.costs[column].tolist()
+            out["expected_cost"] = cells.ratio((0, alarm, miss, 0), (1, 1, 1, 1))
+        if self.worth.break_even is not None:
+            t = float(self.worth.break_even[column])
+            acted, against = np.flatnonzero(odds >= np.log(t) - np.log1p(-t)), t / (1 - t)
+            by_act = _Cells(cells.n, yes, unknown, acted)
+            out["net_benefit"] = by_act.ratio((1, -against, 0, 0), (1, 1, 1, 1))
+            out["net_benefit_all"] = by_act.ratio((1, -against, 1, -against), (1, 1, 1, 1))
+        return out
+
+
+def _side_squares(ranks: Ranks, sizes: Ints, found: ByCell) -> tuple[float, float]:
+    """Return the sums of squared influences of positives and of negatives, ``sizes`` per cell."""
+    _, positive, negative = found
+    of_yes = float(np.dot(ranks.positives, positive * positive))
+    return of_yes, float(np.dot(sizes, negative * negative))
+
+
+def _shared(losses: _Losses, rows: Sequence[LabelRow], kept: Bools) -> dict[str, Floats]:
+    """Return what the losses of some labels add to the influence of every row, (N,) per metric."""
+    counts = [np.array([row.counts[c] for row in rows]) for c in ("tp", "fp", "fn", "tn")]
+    n_pos, n_neg = counts[0] + counts[2], counts[1] + counts[3]
+    n = n_pos + n_neg
+    noise = n_pos * n_neg / np.maximum(n, 1) ** 2
+    whole = np.where(kept & (n > 0), 1 / np.maximum(n, 1), 0.0)
+    no = np.where(kept & (n_neg > 0), 1 / np.maximum(n_neg, 1), 0.0)
+    both = kept & (n_pos > 0) & (n_neg > 0)
+    skill = np.where(both, -whole / np.where(both, noise, 1.0), 0.0)
+    brier, negatives, better = np.stack([whole, no, skill]) @ losses.square
+    return {
+        "log_loss": whole @ losses.loss,
+        "brier": brier,
+        "brier_negatives": negatives,
+        "brier_skill": better,
+    }
 
 
 class MacroSums:
@@ -354,15 +731,29 @@ class MacroSums:
     def __init__(self) -> None:
         self.sums: dict[str, Floats] = {}
         self.values: dict[str, list[float]] = {}
+        # What all rows of labels have whose influences are given by their few others.
+        self.bases: dict[str, float] = {}
 
     def add(self, parts: dict[str, Influence]) -> None:
         """Add one label; metrics that it does not define are left out."""
         for metric, part in parts.items():
             seen = self.values.setdefault(metric, [])
-            total = self.sums.setdefault(metric, np.zeros(part.rows.size))
-            if not np.isnan(part.value):
-                seen.append(part.value)
+            total = self.sums.get(metric)
+            if total is None:
+                total = self.sums[metric] = np.zeros(part.n)
+            if np.isnan(part.value):
+                continue
+            seen.append(part.value)
+            if isinstance(part, CellInfluence):
+                total[part.at] += part.rows
+                self.bases[metric] = self.bases.get(metric, 0.0) + part.base
+            else:
                 total += part.rows
+
+    def add_rows(self, rows: Mapping[str, Floats]) -> None:
+        """Add what influences of several labels have in common: a metric's rows, (N,), summed."""
+        for metric, total in rows.items():
+            self.sums[metric] += total
 
     @property
     def n_evaluable(self) -> dict[str, int]:
@@ -374,7 +765,8 @@ class MacroSums:
         out = {}
         for metric, seen in self.values.items():
             value = float(np.mean(seen)) if seen else float("nan")
-            out[metric] = Influence(value, self.sums[metric] / max(len(seen), 1))
+            rows = self.sums[metric] + self.bases.get(metric, 0.0)
+            out[metric] = Influence(value, rows / max(len(seen), 1))
         return out
 
     def estimates(self, judge: Judge) -> dict[str, Estimate]:
@@ -387,18 +779,58 @@ class MacroSums:
         }
 
 
-def micro(judge: Judge, y_true: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
+@dataclass(frozen=True, slots=True, eq=False)
+class RowTallies:
+    """What each row has and was given, (N,) each, over its known labels.
+
+    Args:
+        hit: True positives.
+        flagged: Flags.
+        positive: Positives.
+        known: Whether any label is known.
+        exact: Whether every known label is right.
+    """
+
+    hit: Ints
+    flagged: Ints
+    positive: Ints
+    known: Bools
+    exact: Bools
+
+    @classmethod
+    def of(cls, y_true: NDArray[np.int8], flags: Bools) -> RowTallies:
+        """Count truth and flags, (N, L) each."""
+        yes, seen = y_true == 1, y_true >= 0
+        return cls(
+            (yes & flags).sum(axis=1),
+            (flags & seen).sum(axis=1),
+            yes.sum(axis=1),
+            np.any(seen, axis=1),
+            np.all((yes == flags) | ~seen, axis=1),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[RowTallies]) -> RowTallies:
+        """Return the tallies of all rows, given those of some at a time."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+    @property
+    def f1(self) -> Floats:
+        """(N,) F1 of each row; NaN where there is nothing to find."""
+        return f_beta_of_counts(self.hit, self.flagged, self.positive)
+
+
+def micro(judge: Judge, tallies: RowTallies) -> dict[str, Estimate]:
     """Return precision, recall and F1 of all decisions together."""
+    every = np.ones(tallies.hit.size, dtype=bool)
     return {
         name: judge.influence(part, why="nothing to count")
-        for name, part in _micro_parts(y_true, flags, np.ones(y_true.shape[0], dtype=bool)).items()
+        for name, part in _micro_parts(tallies, every).items()
     }
 
 
-def _micro_parts(y_true: NDArray[np.int8], flags: Bools, rows: Bools) -> dict[str, Influence]:
-    tp = ((y_true == 1) & flags).sum(axis=1) * rows
-    flagged = (flags & (y_true >= 0)).sum(axis=1) * rows
-    positive = (y_true == 1).sum(axis=1) * rows
+def _micro_parts(tallies: RowTallies, rows: Bools) -> dict[str, Influence]:
+    tp, flagged, positive = (n * rows for n in (tallies.hit, tallies.flagged, tallies.positive))
     parts = {
         "precision": ratio_influence(tp, flagged),
         "recall": ratio_influence(tp, positive),
@@ -409,32 +841,28 @@ def _micro_parts(y_true: NDArray[np.int8], flags: Bools, rows: Bools) -> dict[st
     return parts
 
 
-def samples(judge: Judge, y_true: NDArray[np.int8], flags: Bools) -> dict[str, Estimate]:
+def samples(judge: Judge, tallies: RowTallies) -> dict[str, Estimate]:
     """Return the mean F1 of rows, and the share of rows with every known label right."""
-    values = row_f_beta(y_true, flags)
-    known = (y_true >= 0).any(axis=1)
-    exact = known & (((y_true == 1) == flags) | (y_true < 0)).all(axis=1)
+    values, known = tallies.f1, tallies.known
     return {
         "f1": judge.influence(
             ratio_influence(np.nan_to_num(values), ~np.isnan(values)), why="no row has a label"
         ),
-        "exact_match": judge.influence(ratio_influence(exact, known), why="no known rows"),
+        "exact_match": judge.influence(
+            ratio_influence(known & tallies.exact, known), why="no known rows"
+        ),
     }
 
 
-def by_label_count(
-    judge: Judge, y_true: NDArray[np.int8], flags: Bools
-) -> dict[str, dict[str, Estimate]]:
+def by_label_count(judge: Judge, tallies: RowTallies) -> dict[str, dict[str, Estimate]]:
     """Return micro metrics, row F1 and exact matches of rows with 0, 1, 2, 3 and more labels."""
-    count = np.minimum((y_true == 1).sum(axis=1), MOST_LABELS)
-    known = (y_true >= 0).any(axis=1)
-    values = row_f_beta(y_true, flags)
-    exact = (((y_true == 1) == flags) | (y_true < 0)).all(axis=1)
+    count = np.minimum(tallies.positive, MOST_LABELS)
+    known, values, exact = tallies.known, tallies.f1, tallies.exact
     out = {}
     for number in np.unique(count[known]).tolist():
         rows = known & (count == number)
         seen = rows & ~np.isnan(values)
-        parts = _micro_parts(y_true, flags, rows)
+        parts = _micro_parts(tallies, rows)
         parts["samples_f1"] = ratio_influence(np.where(seen, values, 0.0), seen)
         parts["exact_match"] = ratio_influence(exact & rows, rows)
         n = int(rows.sum())
@@ -467,8 +895,7 @@ def class_overall(
 
 
 _Column = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
-# Labels whose columns are copied and judged together; more would only hold more memory.
-TOGETHER, LARGE, MOST_THREADS = 4, 1_000_000, 4
+LARGE, MOST_THREADS = 1_000_000, 4
 
 
 def evaluate(
@@ -508,7 +935,9 @@ def evaluate(
         brier_positives, brier_negatives, calibration_ratio, _slope and _intercept; expected_cost
         (mean of a row) of a rule with costs, and net_benefit. Overall: macro over evaluable labels;
         micro and samples (labels), or accuracy, balanced accuracy, log loss and expected cost
-        (classes). A label without positives or without negatives is NaN with its reason.
+        (classes). A label without positives or without negatives is NaN with its reason. Of wide
+        scores (1,000 labels and more, 2^27 entries and more) slope and intercept are left out below
+        20 positives.
 
     Raises:
         UsageError: ``by`` for classes, which have one label per row.
@@ -544,13 +973,15 @@ def evaluate(
         one_of("by", by, ("label_count",))
         _require_labels(labels)
     groups = _frequency(train_counts, len(labels.names))
-    case = _Case.of(rule, scores, labels)
+    kind = _WideCase if _by_blocks(rule, scores) else _Case
+    case = kind.of(rule, scores, labels)
+    judge.line_from = case.line_from
     rows, macro, sums = _judge_labels(judge, worth, case, labels, groups)
     return Evaluation(
         kind=labels.kind,
         names=labels.names,
         per_label={name: row.estimates for name, row in rows.items()},
-        overall={"macro": macro.estimates(judge)} | case.overall(judge, worth, labels),
+        overall={"macro": macro.estimates(judge)} | _overall(judge, worth, case, labels),
         groups={group: total.estimates(judge) for group, total in sums.items()},
         n_rows=len(scores),
         n_evaluable=macro.n_evaluable,
@@ -565,13 +996,17 @@ def evaluate(
             "group_labels": {group: len(held) for group, held in groups.items()},
         },
         counts={name: row.counts for name, row in rows.items()},
-        by={} if by is None else {by: by_label_count(judge, case.y_true, case.flags)},
+        by={} if by is None else {by: by_label_count(judge, case.tallies)},
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Case:
-    """Truth, decisions and scores as columns, (N, L) each; ``decided`` is (N,) for classes."""
+    """Truth, decisions and scores as columns, (N, L) each; ``decided`` is (N,) for classes.
+
+    The columns of ``together`` labels are copied and judged at a time; more would only hold more
+    memory.
+    """
 
     y_true: NDArray[np.int8]
     flags: NDArray[np.bool_]
@@ -579,6 +1014,8 @@ class _Case:
     odds: Floats
     decided: NDArray[Any]
     log_odds: Floats
+    together: ClassVar[int] = 4
+    line_from: ClassVar[int] = 0
 
     @classmethod
     def of(cls, rule: DecisionRule, scores: Scores, labels: Labels) -> _Case:
@@ -590,23 +1027,97 @@ class _Case:
         flags, odds = decided[:, None] == np.arange(y_true.shape[1]), one_vs_rest(log_odds)
         return cls(y_true, flags, odds, odds, decided, log_odds)
 
-    def overall(self, judge: Judge, worth: Worth, labels: Labels) -> dict[str, dict[str, Estimate]]:
-        """Return what is no mean over labels."""
-        if labels.kind == "multiclass":
-            return {"overall": class_overall(judge, labels, self.decided, self.log_odds, worth)}
-        return {
-            "micro": micro(judge, self.y_true, self.flags),
-            "samples": samples(judge, self.y_true, self.flags),
-        }
+    @property
+    def tallies(self) -> RowTallies:
+        """What each row has and was given."""
+        return RowTallies.of(self.y_true, self.flags)
+
+    @property
+    def size(self) -> int:
+        """Entries to be judged."""
+        return self.y_true.size
 
     def columns(self, start: int) -> list[_Column]:
         """Return truth, ranking, flags and log-odds of some labels, each (N,) in one piece."""
         parts = (self.y_true, self.ranking, self.flags, self.odds)
-        return list(zip(*(p[:, start : start + TOGETHER].T.copy() for p in parts), strict=True))
+        return list(
+            zip(*(p[:, start : start + self.together].T.copy() for p in parts), strict=True)
+        )
+
+
+def _by_blocks(rule: DecisionRule, scores: Scores) -> bool:
+    """Whether labels are judged without a copy of all; a budget is spent on all of them at once."""
+    return scores.is_wide and (rule.choice is None or rule.choice["form"] == "top_k")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _WideCase:
+    """As :class:`_Case`, of wide scores: rows and labels are looked at some at a time.
+
+    ``flagged`` holds the cells that are flagged, by label, where no threshold decides.
+    """
+
+    rule: DecisionRule
+    scores: Scores
+    tallies: RowTallies
+    flagged: Entries | None
+    together: ClassVar[int] = 64
+    # What calibration asks for before it fits a slope.
+    line_from: ClassVar[int] = 20
+
+    @classmethod
+    def of(cls, rule: DecisionRule, scores: Scores, labels: Labels) -> _WideCase:
+        tallies, flagged = [], []
+        step = max(1, LARGE * 4 // labels.num_classes)
+        for at in range(0, len(scores), step):
+            some = scores[at : at + step]
+            decided = rule.decide(rule.log_odds(some))
+            tallies.append(RowTallies.of(some.require_labels().values, decided == 1))
+            if rule.choice is not None:
+                flagged.append(Entries.of_dense(decided))
+        held = Entries.of_blocks(flagged).by_label() if flagged else None
+        return cls(rule, scores, RowTallies.join(tallies), held)
+
+    @property
+    def size(self) -> int:
+        """Entries to be judged."""
+        return self.scores.values.size
+
+    def columns(self, start: int) -> list[_Column]:
+        """Return truth, ranking, flags and log-odds of some labels, each (N,) in one piece."""
+        return list(zip(*self.block(start), strict=True))
+
+    def look(self, start: int) -> tuple[tuple[NDArray[np.int8], Floats, Bools, Floats], _Losses]:
+        """Return what :meth:`block` does, and the losses."""
+        columns = self.block(start)
+        return columns, _Losses.of(columns[3], columns[0])
+
+    def block(self, start: int) -> tuple[NDArray[np.int8], Floats, Bools, Floats]:
+        """Return truth, ranking, flags and log-odds of some labels, (B, N) each."""
+        stop = min(start + self.together, len(self.scores.names))
+        some = self.scores.narrow(start, stop)
+        odds = self.rule.log_odds_of(some, start, stop)
+        if self.flagged is not None:
+            flags = self.flagged.dense(start, stop) == 1
+        else:
+            cuts = np.asarray(self.rule.thresholds)
+            flags = cuts[start:stop, None] <= odds.T
+        truth, ranking, odds = some.require_labels().values.T, some.values.T, odds.T
+        return truth.copy(), ranking.copy(), np.ascontiguousarray(flags), odds.copy()
+
+
+def _overall(
+    judge: Judge, worth: Worth, case: _Case | _WideCase, labels: Labels
+) -> dict[str, dict[str, Estimate]]:
+    """Return what is no mean over labels."""
+    if isinstance(case, _Case) and labels.kind == "multiclass":
+        return {"overall": class_overall(judge, labels, case.decided, case.log_odds, worth)}
+    tallies = case.tallies
+    return {"micro": micro(judge, tallies), "samples": samples(judge, tallies)}
 
 
 def _judge_labels(
-    judge: Judge, worth: Worth, case: _Case, labels: Labels, groups: dict[str, set[int]]
+    judge: Judge, worth: Worth, case: _Case | _WideCase, labels: Labels, groups: dict[str, set[int]]
 ) -> tuple[dict[str, LabelRow], MacroSums, dict[str, MacroSums]]:
     """Judge label by label, a few at a time: in threads where there is much to do."""
     rows: dict[str, LabelRow] = {}
@@ -614,15 +1125,28 @@ def _judge_labels(
     # A class without rows is nobody's to find: its specificity of 1 would lift every macro average.
     classes = labels.kind == "multiclass"
     absent = set(np.flatnonzero(labels.counts == 0).tolist()) if classes else set()
-    threads = min(os.cpu_count() or 1, MOST_THREADS) if case.y_true.size >= LARGE else 1
+    if isinstance(case, _WideCase) and judge.groups is None:
+        wide, totals = WideLabels(judge, worth), [(sums[g], held) for g, held in groups.items()]
+        # The next labels are taken out while these are judged; more would only hold more memory.
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(case.look, 0)
+            for start in range(0, len(labels.names), case.together):
+                columns, losses = ahead.result()
+                stop = start + case.together
+                if stop < len(labels.names):
+                    ahead = pool.submit(case.look, stop)
+                some = wide.block(columns, losses, start, [(macro, None), *totals])
+                rows |= dict(zip(labels.names[start:stop], some, strict=True))
+        return rows, macro, sums
+    threads = min(os.cpu_count() or 1, MOST_THREADS) if case.size >= LARGE else 1
     with ThreadPoolExecutor(threads) as pool:
         each = pool.map if threads > 1 else map
-        for start in range(0, len(labels.names), TOGETHER):
+        for start in range(0, len(labels.names), case.together):
 
             def one(column: _Column, place: int) -> LabelRow:
                 return label_row(judge, *column, worth, place)
 
-            made = each(one, case.columns(start), range(start, start + TOGETHER))
+            made = each(one, case.columns(start), range(start, start + case.together))
             for i, row in enumerate(made, start):
                 if i in absent:
                     rows[labels.names[i]] = replace(row, averaged={})

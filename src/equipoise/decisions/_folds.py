@@ -53,9 +53,14 @@ def deal_folds(labels: Labels, seed: int) -> list[NDArray[np.int64]]:
         _, codes = np.unique(labels.groups, return_inverse=True)
         dealt = rng.permutation(int(codes.max()) + 1)[codes] % FOLDS
     else:
-        positive = (labels.one_hot() == 1).astype(np.float64)
-        rarity = positive / np.maximum(positive.sum(axis=0), 1.0)
-        order = np.lexsort((rng.random(len(labels)), -rarity.max(axis=1), rarity.argmax(axis=1)))
+        present, n = labels.entries.present, len(labels)
+        each, row = (1.0 / np.maximum(labels.counts, 1.0))[present.columns], present.rows
+        rarest, where = np.zeros(n), np.zeros(n, dtype=np.int64)
+        np.maximum.at(rarest, row, each)
+        # The first of a row's rarest labels; written from the last to the first.
+        at = np.flatnonzero(each == rarest[row])[::-1]
+        where[row[at]] = present.columns[at]
+        order = np.lexsort((rng.random(n), -rarest, where))
         dealt = np.empty(len(labels), dtype=np.int64)
         dealt[order] = np.arange(len(labels)) % FOLDS
     folds = [np.flatnonzero(dealt == fold) for fold in range(FOLDS) if (dealt == fold).any()]

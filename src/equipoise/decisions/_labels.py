@@ -59,12 +59,12 @@ def label_notes(
         gap: (L,) claimed minus cross-fitted.
     """
     notes = []
+    counts, known_rows = labels.counts.tolist(), labels.known.tolist()
     for column, cut in enumerate(natural_cuts):
-        known = labels.values[:, column] >= 0
-        if not known.any():
+        n_positive, n_known = counts[column], known_rows[column]
+        if not n_known:
             notes.append("no known validation rows: never flagged")
             continue
-        n_positive, n_known = int(labels.counts[column]), int(known.sum())
         remarks = _on_evidence(objective, n_positive, float(cut))
         if n_positive and objective.choice is None:
             times = _flags_per_positive(
@@ -136,7 +136,10 @@ MOST_TIMES = 3.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Task:
-    """What every fold has in common; ``truth`` is y by label, ``order`` sorts each descending."""
+    """What every fold has in common; ``truth`` is y by label, ``order`` sorts each descending.
+
+    ``first`` is the place of the first label where these are some of many.
+    """
 
     natural: Floats
     y: NDArray[np.int8]
@@ -152,6 +155,7 @@ class _Task:
     highest: LabelMethod
     seed: int
     default_at: Floats
+    first: int
 
     def calibrate(self, rows: Rows, start: Calibrator | None) -> Calibrator:
         """Fit the calibrator on some rows; the textbook cut fits nothing."""
@@ -189,7 +193,7 @@ class _Task:
             # Without a positive there is nothing to fit to: any cut would be a guess that floods.
             return Cut(np.inf)
         weights = (float(self.weights[0, column]), float(self.weights[1, column]))
-        rng = generator(self.seed, "thresholds", column, stream)
+        rng = generator(self.seed, "thresholds", self.first + column, stream)
         objective, prior = self.objective.at(column), float(self.target[column])
         cut = sorted_cut(falling, positive, rng, objective, weights, prior, rounds)
         if n_positive < FEW and isinstance(objective, FBeta | Mcc):
@@ -220,7 +224,7 @@ class _Task:
             known = self.y[:, column] >= 0
             cells = 4 * (self.y[known, column] == 1) + 2 * flags[known, column]
             counts = np.bincount(cells + default[known, column], minlength=8)
-            rng = generator(self.seed, "behind", column)
+            rng = generator(self.seed, "behind", self.first + column)
             drawn = rng.multinomial(counts.sum(), counts / counts.sum(), ROUNDS_BEHIND)
             # The cells themselves, and below them what the bootstrap drew.
             cells = np.concatenate([counts[None, :], drawn])
@@ -268,8 +272,16 @@ def tune_labels(
     calibration: LabelMethod,
     seed: int,
     default_at: Floats,
+    *,
+    folds: list[NDArray[np.int64]] | None = None,
+    first: int = 0,
 ) -> Tuned:
-    """Fit calibration and thresholds; ``claimed`` holds the measure per label at the target."""
+    """Fit calibration and thresholds; ``claimed`` holds the measure per label at the target.
+
+    Args:
+        folds: As dealt by all labels, where these are some of many.
+        first: The place of the first of these among them.
+    """
     labels = scores.require_labels()
     y = labels.values
     shares = smoothed_prior(labels.counts, labels.known, "multilabel")
@@ -285,7 +297,10 @@ def tune_labels(
         natural=natural,
         y=y,
         truth=np.ascontiguousarray(y.T),
-        order=np.argsort(-natural.T, axis=1, kind="stable"),
+        # A shared choice cuts no label by itself.
+        order=np.argsort(-natural.T, axis=1, kind="stable")
+        if objective.choice is None
+        else np.zeros((0, 0), dtype=np.int64),
         objective=objective,
         train=shares if train is None else train,
         target=target,
@@ -296,6 +311,7 @@ def tune_labels(
         highest=calibration,
         seed=seed,
         default_at=default_at,
+        first=first,
     )
     every = np.ones(len(scores), dtype=np.bool_)
     calibrator = task.calibrate(every, None)
@@ -303,7 +319,8 @@ def tune_labels(
     found = task.cuts(values, every, ROUNDS, 0)
     cuts = np.array([cut.threshold for cut in found])
     claimed = task.reached(task.decide(values, cuts))
-    flags_crossed = _cross_fit(task, calibrator, deal_folds(labels, seed))
+    folds = deal_folds(labels, seed) if folds is None else folds
+    flags_crossed = _cross_fit(task, calibrator, folds)
     crossed = task.reached(flags_crossed)
     at_half = natural >= default_at
     kept = (task.behind(flags_crossed, at_half) == CLEARLY) & objective.is_fitted

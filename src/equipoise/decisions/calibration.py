@@ -61,6 +61,85 @@ def newton_offsets(z: Floats, known: NDArray[np.bool_], share: Floats) -> Floats
     return found
 
 
+# Powers of the odds of low rows that are summed, how many rows for a positive are looked at one by
+# one, and how many more: of the others none reaches odds of 1 / 31, whose 10th power is 1e-15.
+_POWERS, _ONE_BY_ONE, _MORE = 10, 32, 64
+_LOW_ODDS = 1 / 31
+
+
+def rare_offsets(z: Floats, positive: NDArray[np.bool_], part: NDArray[np.int64]) -> Floats:
+    """Return offsets of one label with few positives, on all rows and without each part of them.
+
+    They are those of :func:`newton_offsets` but for rounding. Where the mean is small, nearly all
+    rows lie far below 0, and p = o - o^2 + o^3 - ... of their odds o. So they enter by sums of
+    powers of exp(z), made once; only the highest rows are looked at again for each offset tried.
+
+    Args:
+        z: (N,) log-odds of the known rows.
+        positive: (N,) truth.
+        part: (N,) in [0, P), rising; P may be 0, with no row in a part.
+
+    Returns:
+        (1 + P,): of all rows, then without part 0, 1, ...; NaN where nothing is left to fit, or
+        where more rows than a few would have to be looked at.
+
+    Example:
+        >>> z = np.linspace(-9, 1, 4000)
+        >>> found = rare_offsets(z, np.arange(4000) >= 3996, np.zeros(0, dtype=np.int64))
+        >>> known = np.ones((4000, 1), dtype=bool)
+        >>> exact = newton_offsets(z[:, None], known, np.array([0.001]))
+        >>> bool(np.abs(found - exact)[0] < 1e-9)
+        True
+    """
+    starts = np.flatnonzero(np.diff(part, prepend=-1)) if part.size else np.zeros(0, dtype=int)
+    wanted = float(positive.sum())
+    near = int(_ONE_BY_ONE * wanted) + _MORE
+    out = np.full(1 + starts.size, np.nan)
+    if 2 * near > z.size:
+        return out
+    top = float(np.partition(z, z.size - near - 1)[z.size - near - 1])
+    at = np.flatnonzero(z > top)
+    # Those above are looked at one by one, and count for nothing here.
+    odds = np.exp(np.minimum(z - top, 0.0))
+    odds[at] = 0.0
+    sums, term = np.empty((1 + starts.size, _POWERS)), odds.copy()
+    for k in range(_POWERS):
+        sums[1:, k] = np.add.reduceat(term, starts) if starts.size else 0.0
+        sums[0, k] = sums[1:, k].sum() if starts.size else term.sum()
+        term *= odds
+    sums[1:] = sums[0] - sums[1:]
+    for number in range(1 + starts.size):
+        kept = at if number == 0 else at[part[at] != number - 1]
+        left = wanted if number == 0 else float(positive[part != number - 1].sum())
+        if left > 0:
+            out[number] = _rare_root(z[kept], sums[number], top, left)
+    return out
+
+
+def _rare_root(high: Floats, sums: Floats, top: float, wanted: float) -> float:
+    """Return b with the sum of sigmoid(z + b) equal to ``wanted``; NaN where b is out of reach.
+
+    The logarithm of the sum rises ever less with b, so that Newton's steps never pass the root but
+    once, and then to the left.
+    """
+    power = np.arange(1, _POWERS + 1)
+    sign = np.where(power % 2 == 1, 1.0, -1.0)
+    most = float(np.log(_LOW_ODDS)) - top
+    b = min(0.0, most)
+    for _ in range(ROUNDS):
+        powers = sign * np.exp(power * (top + b)) * sums
+        p = expit(high + b)
+        total, slope = p.sum() + powers.sum(), (p - p * p).sum() + (power * powers).sum()
+        # Where nearly all is flat, a step could go where nothing is left to take a logarithm of.
+        new = b - min(float(total * np.log(total / wanted) / max(float(slope), 1e-300)), 8.0)
+        if new > most:
+            return float("nan")
+        if abs(new - b) <= 1e-10 * (1 + abs(b)):
+            return new
+        b = new
+    return float("nan")
+
+
 def newton_platt(
     z: Floats,
     positive: NDArray[np.bool_],
@@ -309,7 +388,7 @@ def fit_label_calibrator(
     """
     known, positive = y_true >= 0, y_true == 1
     n_known, n_positive = known.sum(axis=0), positive.sum(axis=0)
-    rung = _rungs(np.minimum(n_positive, n_known - n_positive), highest, verified)
+    rung = rungs(np.minimum(n_positive, n_known - n_positive), highest, verified)
     centre, spread = _standard(log_odds, known, n_positive, verified)
     z = log_odds if verified else (log_odds - centre) / spread
     n_labels = z.shape[1]
@@ -353,7 +432,7 @@ def fit_label_calibrator(
     return Calibrator(scale, offset, affine.method, effective, knots)
 
 
-def _rungs(fewer: NDArray[np.int64], highest: LabelMethod, verified: bool) -> NDArray[np.int64]:
+def rungs(fewer: NDArray[np.int64], highest: LabelMethod, verified: bool) -> NDArray[np.int64]:
     """Return 0 formula, 1 offset, 2 Platt or 3 isotonic, as far as the evidence and wish go."""
     evidence = np.searchsorted([OFFSET_FROM, SLOPE_FROM, ISOTONIC_FROM], fewer, side="right")
     wish = _NAMES.index("platt" if highest == "auto" else highest)

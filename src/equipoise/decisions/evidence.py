@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equipoise._core.arrays import Floats
-from equipoise.artifacts import Evidence, Scores
+from equipoise.artifacts import Correction, Evidence, Scores
 from equipoise.decisions.priors import smoothed_prior
 
 # Votes, neighbours and up to three decimals; then four to six decimals.
@@ -51,6 +52,12 @@ def _on_grid(values: Floats, k: int) -> bool:
     return bool((np.abs(values * k - np.round(values * k)) <= k * ROUNDING).all())
 
 
+def _column_steps(values: NDArray[np.floating], truth: NDArray[np.int8]) -> float:
+    seen = truth >= 0
+    column = values.astype(np.float64, copy=False)
+    return count_steps(column[seen] if seen.any() else column)
+
+
 def measure_evidence(scores: Scores) -> Evidence | None:
     """Return the limit on what one probability says, or None where nothing has to be limited.
 
@@ -66,11 +73,7 @@ def measure_evidence(scores: Scores) -> Evidence | None:
     if scores.kind == "multiclass":
         steps = np.full(p.shape[1], count_steps(p.ravel()))
     else:
-        known = labels.values >= 0
-        steps = np.array([
-            count_steps(column[seen] if seen.any() else column)
-            for column, seen in zip(p.T, known.T, strict=True)
-        ])  # fmt: skip
+        steps = np.array([_column_steps(*pair) for pair in zip(p.T, labels.columns(), strict=True)])
     if not np.isfinite(steps).any():
         return None
     prior = smoothed_prior(labels.counts, labels.known, scores.kind)
@@ -79,5 +82,30 @@ def measure_evidence(scores: Scores) -> Evidence | None:
         if scores.kind == "multiclass":
             prior = (p.sum(axis=0) + 0.5) / (rows + 0.5 * p.shape[1])
         else:
-            prior = (p.sum(axis=0) + 0.5) / (rows + 1.0)
+            prior = (p.sum(axis=0, dtype=np.float64) + 0.5) / (rows + 1.0)
     return Evidence(steps, prior)
+
+
+def way_back(scores: Scores) -> Correction | None:
+    """Return how scores lead to natural-prior log-odds; None where there is no way."""
+    if not scores.has_probabilities:
+        return None
+    return scores.correction or Correction.identity(scores.kind)
+
+
+def natural_log_odds(scores: Scores, evidence: Evidence | None) -> Floats:
+    """Return natural-prior log-odds, (N, C); raw scores where there is no way back."""
+    logits = scores.logits()
+    if evidence is not None:
+        logits = evidence.log_odds(scores.values, scores.kind)
+    correction = way_back(scores)
+    return logits if correction is None else correction.apply(logits)
+
+
+def default_at(scores: Scores, evidence: Evidence | None) -> Floats:
+    """Return the natural log-odds, (L,), of a probability of 0.5; 0 for scores that only rank."""
+    half = np.zeros((1, len(scores.names)))
+    plain = scores.correction is None or not scores.correction.ops
+    if evidence is not None and plain:
+        half = evidence.log_odds(half + 0.5, scores.kind)
+    return np.asarray(half[0])

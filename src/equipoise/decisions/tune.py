@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,10 @@ from equipoise.artifacts._io import plain
 from equipoise.decisions._classes import tune_classes
 from equipoise.decisions._folds import CLEARLY
 from equipoise.decisions._labels import tune_labels
+from equipoise.decisions._wide import goes_in_blocks, tune_wide
 from equipoise.decisions.calibration import LABEL_METHODS
 from equipoise.decisions.class_calibration import CLASS_METHODS
-from equipoise.decisions.evidence import measure_evidence
+from equipoise.decisions.evidence import default_at, measure_evidence, natural_log_odds, way_back
 from equipoise.decisions.objectives import Objective, Rescale, to_objective
 from equipoise.decisions.priors import TargetPrior, deployment_prior
 from equipoise.errors import DataError, LeakageError, UsageError
@@ -111,17 +111,22 @@ def tune(
     wanted = to_objective(objective, scores.kind, labels.num_classes)
     _require_rows(labels)
     evidence = measure_evidence(scores)
-    correction, natural = _natural(scores, evidence)
+    correction = way_back(scores)
     _check_fit(wanted, correction, calibration)
+    by_blocks = goes_in_blocks(scores, wanted, target_prior)
+    natural = np.empty((0, 0)) if by_blocks else natural_log_odds(scores, evidence)
     prior, remarks = deployment_prior(
         scores, correction, natural, target_prior, calibration, deployment
     )
-    if scores.kind == "multiclass":
+    if by_blocks:
+        rung = one_of("calibration", calibration, LABEL_METHODS)
+        made = tune_wide(scores, evidence, wanted, prior, rung, seed)
+    elif scores.kind == "multiclass":
         method = one_of("calibration", calibration, CLASS_METHODS)
         made = tune_classes(scores, correction, natural, wanted, prior, method, seed)
     else:
         rung = one_of("calibration", calibration, LABEL_METHODS)
-        at = _default_at(scores, evidence)
+        at = default_at(scores, evidence)
         made = tune_labels(scores, correction, natural, wanted, prior, rung, seed, at)
     source = {"target_prior": "em"} if prior is not target_prior else {}
     named = prior if isinstance(prior, str) else tuple(float(p) for p in prior)
@@ -193,23 +198,3 @@ def _grades(counts: NDArray[np.int64], behind: NDArray[np.int8]) -> tuple[str, .
 
 def _on_steps(evidence: Evidence | None, names: Sequence[str]) -> list[str]:
     return ["" if evidence is None else evidence.describe(c) for c in range(len(names))]
-
-
-def _natural(scores: Scores, evidence: Evidence | None) -> tuple[Correction | None, NDArray[Any]]:
-    """Return the way back and natural-prior log-odds; None and raw scores where there is none."""
-    logits = scores.logits()
-    if evidence is not None:
-        logits = evidence.log_odds(scores.values, scores.kind)
-    if not scores.has_probabilities:
-        return None, logits
-    correction = scores.correction or Correction.identity(scores.kind)
-    return correction, correction.apply(logits)
-
-
-def _default_at(scores: Scores, evidence: Evidence | None) -> NDArray[np.float64]:
-    """Return the natural log-odds, (L,), of a probability of 0.5; 0 for scores that only rank."""
-    half = np.zeros((1, len(scores.names)))
-    plain = scores.correction is None or not scores.correction.ops
-    if evidence is not None and plain:
-        half = evidence.log_odds(half + 0.5, scores.kind)
-    return np.asarray(half[0])

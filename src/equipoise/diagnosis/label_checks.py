@@ -222,17 +222,18 @@ def unknown_entries(material: Material) -> list[Finding] | None:
     if not found:
         return []
     total = sum(int(row["unknown"]) for row in found.values())
+    entries = len(labels) * labels.num_classes
     top = max(found, key=lambda name: found[name]["unknown"])
     most = found[top]
     return [
         finding(
             "EQ111",
-            f"{total:,} of {labels.values.size:,} entries ({total / labels.values.size:.1%}) are "
+            f"{total:,} of {entries:,} entries ({total / entries:.1%}) are "
             f"unknown (-1 or empty), most of '{top}': {most['unknown']:,} of {len(labels):,}. "
             "Losses, rates and metrics leave them out: the prevalence of "
             f"'{top}' is {most['prevalence']:.1%} of its known rows; if unknown meant absent it "
             f"would be {most['prevalence_if_absent']:.1%}.",
-            {"unknown": total, "entries": labels.values.size, "labels": found},
+            {"unknown": total, "entries": entries, "labels": found},
             "If an empty entry or -1 means absent, declare it: negative=.",
             "If nobody looked at those rows, ask whether they differ from the others.",
         )
@@ -295,8 +296,9 @@ def labels_of_none(material: Material) -> list[Finding] | None:
     labels = material.labels
     if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
         return None
-    present = labels.values == 1
-    alone = ~(present & (present.sum(axis=1) > 1)[:, None]).any(axis=0)
+    present = labels.entries.present
+    beside = np.repeat(present.per_row() > 1, np.diff(present.starts))
+    alone = np.bincount(present.columns[beside], minlength=labels.num_classes) == 0
     counts = dict(zip(labels.names, labels.counts.tolist(), strict=True))
     found = {
         name: counts[name]
@@ -325,7 +327,7 @@ def rows_without_label(material: Material) -> list[Finding] | None:
     labels = material.labels
     if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
         return None
-    rows = int((labels.values == 0).all(axis=1).sum())
+    rows = int((np.diff(labels.entries.starts) == 0).sum())
     if not rows:
         return []
     return [

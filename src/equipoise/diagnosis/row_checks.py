@@ -10,13 +10,13 @@ from scipy.optimize import OptimizeResult, minimize
 from scipy.special import expit, log_expit, logit
 from scipy.stats import chi2_contingency
 
-from equipoise._core.arrays import Floats
+from equipoise._core.arrays import Floats, Ints
 from equipoise._core.messages import listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.diagnosis._registry import check, finding
 from equipoise.diagnosis.material import Material
-from equipoise.labels.pairs import cooccurrence, pack_rows
+from equipoise.labels.pairs import cooccurring, pack_rows
 from equipoise.splits.copies import near_pairs
 from equipoise.splits.leakage import row_hashes
 
@@ -63,6 +63,8 @@ def contradicting(material: Material) -> list[Finding] | None:
 def _label_keys(labels: Labels) -> NDArray[np.generic]:
     if labels.kind == "multiclass":
         return labels.values
+    if labels.is_sparse:
+        return labels.entries.row_codes()
     both = np.concatenate([labels.values == 1, labels.values == UNKNOWN], axis=1)
     return pack_rows(both)
 
@@ -73,16 +75,20 @@ def paired_labels(material: Material) -> list[Finding] | None:
     labels = material.labels
     if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
         return None
-    both = cooccurrence(labels)
-    counts, n, names = np.diag(both), len(labels), labels.names
-    always, never = [], []
-    for i in range(counts.size):
-        for j in range(counts.size):
-            if i != j and counts[i] >= _ALWAYS and both[i, j] == counts[i]:
-                always.append((names[i], names[j], int(counts[i])))
-            expected = counts[i] * counts[j] / n
-            if i < j and both[i, j] == 0 and expected >= _NEVER:
-                never.append((names[i], names[j], float(expected)))
+    counts, n, names = labels.counts, len(labels), labels.names
+    left, right, together = cooccurring(labels)
+    sure = (left != right) & (counts[left] >= _ALWAYS) & (together == counts[left])
+    always = [
+        (names[i], names[j], c)
+        for i, j, c in zip(left[sure].tolist(), right[sure].tolist(), together[sure].tolist(),
+                           strict=True)
+    ]  # fmt: skip
+    first, second = _never_together(counts, n, left * counts.size + right)
+    expected = (counts[first] * counts[second] / n).tolist()
+    never = [
+        (names[i], names[j], e)
+        for i, j, e in zip(first.tolist(), second.tolist(), expected, strict=True)
+    ]
     if not always and not never:
         return []
     parts = []
@@ -102,6 +108,33 @@ def paired_labels(material: Material) -> list[Finding] | None:
             "An implied label needs no output of its own.",
         )
     ]
+
+
+def _never_together(counts: Ints, n: int, met: Ints) -> tuple[Ints, Ints]:
+    """Return the pairs that never meet though chance would have them meet, by left and right.
+
+    Only labels whose counts are large enough together are paired: there are at most
+    n / 10 times the squared mean number of labels per row of these.
+
+    Args:
+        counts: (L,) positives.
+        n: Rows.
+        met: Of pairs that do meet, left * L + right, rising.
+    """
+    falling = np.argsort(-counts, kind="stable")
+    sizes = counts[falling]
+    needed = _NEVER * n / np.maximum(sizes, 1)
+    # How many of the labels, the most frequent first, each label may be paired with.
+    reach = np.searchsorted(-sizes, -needed, side="right")
+    reach = np.where(sizes > 0, reach, 0)
+    starts = np.cumsum(reach) - reach
+    one = np.repeat(falling, reach)
+    other = falling[np.arange(reach.sum()) - np.repeat(starts, reach)]
+    kept = (one < other) & (counts[one] * counts[other] / n >= _NEVER)
+    pairs = np.sort(one[kept] * counts.size + other[kept])
+    at = np.minimum(np.searchsorted(met, pairs), max(met.size - 1, 0))
+    pairs = pairs[met[at] != pairs] if met.size else pairs
+    return pairs // counts.size, pairs % counts.size
 
 
 @check("EQ110")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -59,13 +60,12 @@ def scumble(labels: Labels) -> Concurrence:
         raise UsageError(say("labels", "be multi-label", labels.kind, "Classes never co-occur."))
     counts = labels.counts.astype(np.float64)
     n, top = len(labels), counts.max(initial=0.0)
-    total, logs, size = np.zeros(n), np.zeros(n), np.zeros(n)
-    for column in np.flatnonzero(counts):  # column by column, so memory stays (N,)
-        here = labels.values[:, column] == 1
-        ratio = top / counts[column]
-        total += ratio * here
-        logs += np.log(ratio) * here
-        size += here
+    found = labels.entries.present
+    rows, size = found.rows, found.per_row().astype(np.float64)
+    ratio = top / counts[found.columns]
+    # Sums over the labels that a row has, in the order of labels.
+    total = np.bincount(rows, ratio, minlength=n)
+    logs = np.bincount(rows, np.log(ratio), minlength=n)
     per_row = np.zeros(n)
     some = size > 0
     # Mean of logs less log of mean, so that one label gives 0 exactly.
@@ -73,7 +73,8 @@ def scumble(labels: Labels) -> Concurrence:
         np.minimum(logs[some] / size[some] - np.log(total[some] / size[some]), 0.0)
     )
     per_row[size < 2] = 0.0
-    sums = np.array([per_row[labels.values[:, c] == 1].sum() for c in range(counts.size)])
+    turned = found.by_label()
+    sums = np.array([per_row[turned.columns[a:b]].sum() for a, b in pairwise(turned.starts)])
     each = np.divide(sums, counts, out=np.full(counts.size, np.nan), where=counts > 0)
     mean = float(per_row.mean())
     return Concurrence(per_row, each, mean, float(per_row.std() / mean) if mean else float("nan"))

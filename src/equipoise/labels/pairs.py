@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
+from equipoise._core.arrays import Ints
+from equipoise.artifacts.entries import Entries
 from equipoise.artifacts.labels import UNKNOWN, Labels
 
 _CHUNK = 65_536  # float32 sums of ones are exact up to 2^24 rows
+# A dense product does so many multiplications in the time of one pair of a sparse one.
+_DENSE = 50
 
 
 def pack_rows(positive: NDArray[np.bool_]) -> NDArray[np.void]:
@@ -23,6 +28,38 @@ def _gram(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.int64
         part = left[rows].astype(np.float32).T @ right[rows].astype(np.float32)
         total += part.astype(np.int64)
     return total
+
+
+def present_table(entries: Entries) -> csr_array:
+    """Return the present entries as an (N, L) SciPy table of ones, int64."""
+    found = entries.present
+    ones = np.ones(found.columns.size, dtype=np.int64)
+    shape = (found.n_rows, found.width)
+    return csr_array((ones, found.columns, found.starts), shape=shape)
+
+
+def cooccurring(labels: Labels) -> tuple[Ints, Ints, Ints]:
+    """Return the pairs of labels that occur together: left, right and in how many rows.
+
+    Both orders of a pair and each label with itself, by left and then right. It takes as long as
+    rows have pairs of labels; a table of L x L is not made unless rows hold many labels each.
+
+    Example:
+        >>> labels = Labels.from_array([[1, 1], [1, 0], [0, 1]], kind="multilabel")
+        >>> [side.tolist() for side in cooccurring(labels)]
+        [[0, 0, 1, 1], [0, 1, 0, 1], [2, 1, 1, 2]]
+    """
+    entries = labels.entries
+    pairs = int(np.square(entries.per_row()).sum())
+    if _DENSE * pairs > len(labels) * entries.width**2:
+        both = cooccurrence(labels)
+        left, right = np.nonzero(both)
+        return left, right, both[left, right]
+    table = present_table(entries)
+    found = (table.T @ table).tocsr()
+    found.sort_indices()
+    left = np.repeat(np.arange(entries.width), np.diff(found.indptr))
+    return left, found.indices.astype(np.int64), found.data
 
 
 def cooccurrence(labels: Labels) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.artifacts.labels import UNKNOWN, Kind, Labels
+from equipoise.artifacts.labels import Kind, Labels
 from equipoise.labels.concurrence import gini, scumble
 from equipoise.labels.counts import Counts, counts_from
 from equipoise.labels.pairs import pack_rows
@@ -132,13 +132,17 @@ def _label_fields(counts: Counts) -> dict[str, Any]:
 
 
 def _row_fields(labels: Labels) -> dict[str, Any]:
-    positive = labels.values == 1
-    bare = ~positive.any(axis=1) & ~(labels.values == UNKNOWN).any(axis=1)
+    entries = labels.entries
+    bare = np.diff(entries.starts) == 0
+    if labels.is_sparse:
+        sets = int(entries.present.row_codes().max()) + 1
+    else:
+        sets = int(np.unique(pack_rows(labels.values == 1)).size)
     concurrence = scumble(labels)
     return {
         "SCUMBLE": concurrence.mean,
         "SCUMBLE_label": concurrence.labels,
-        "distinct_labelsets": int(np.unique(pack_rows(positive)).size),
+        "distinct_labelsets": sets,
         "share_without_labels": float(bare.mean()),
     }
 

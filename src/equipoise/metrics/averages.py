@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.arrays import Floats
+from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import to_array, to_positive
 from equipoise._core.messages import say
 from equipoise.errors import DataError, ShapeError
@@ -151,10 +151,15 @@ def samples_f_beta(
 
 def row_f_beta(y_true: NDArray[np.int8], flags: NDArray[np.generic], beta: float = 1.0) -> Floats:
     """Return F-beta of each row over its known labels, (N,); NaN where there is nothing to find."""
-    square = beta * beta
     flagged = (flags == 1) & (y_true >= 0)
     tp = (flagged & (y_true == 1)).sum(axis=1)
-    below = square * (y_true == 1).sum(axis=1) + flagged.sum(axis=1)
+    return f_beta_of_counts(tp, flagged.sum(axis=1), (y_true == 1).sum(axis=1), beta)
+
+
+def f_beta_of_counts(tp: Ints, flagged: Ints, positive: Ints, beta: float = 1.0) -> Floats:
+    """Return F-beta from true positives, flags and positives, (N,) each; NaN where all are 0."""
+    square = beta * beta
+    below = square * positive + flagged
     out = np.full(tp.size, np.nan)
     np.divide((1 + square) * tp, below, out=out, where=below > 0)
     return out

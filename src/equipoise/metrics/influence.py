@@ -39,15 +39,54 @@ class Influence:
     def __sub__(self, other: Influence) -> Influence:
         return Influence(self.value - other.value, self.rows - other.rows)
 
+    @property
+    def n(self) -> int:
+        """N, rows that it rests on."""
+        return self.rows.size
+
+    @property
+    def squares(self) -> float:
+        """Sum of the squared influences of all rows."""
+        return float(np.square(self.rows).sum())
+
     def standard_error(self, groups: NDArray[np.int64] | None = None) -> float:
         """Return the standard error; rows of one group, by int code (N,), are summed first."""
         if groups is None:
-            n, total = self.rows.size, float(np.square(self.rows).sum())
+            n, total = self.n, self.squares
         else:
             sums = np.bincount(groups, weights=self.rows)
             n, total = int(np.unique(groups).size), float(np.square(sums).sum())
         # n - 1 as in a sample variance: that of a mean comes out as usual.
         return float(np.sqrt(total * n / max(n - 1, 1)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellInfluence(Influence):
+    """An influence that nearly all rows share: what that is, and how the others differ from it.
+
+    Args:
+        value: The metric.
+        rows: (M,) what the rows at ``at`` have beyond ``base``.
+        at: (M,) positions of rows, each once.
+        base: The influence of every other row.
+        count: N.
+        total: Sum of the squared influences of all rows.
+    """
+
+    at: NDArray[np.int64]
+    base: float
+    count: int
+    total: float
+
+    @property
+    def n(self) -> int:
+        """N, rows that it rests on."""
+        return self.count
+
+    @property
+    def squares(self) -> float:
+        """Sum of the squared influences of all rows."""
+        return self.total
 
 
 def undefined(n: int) -> Influence:
@@ -133,9 +172,23 @@ def ranking_influences(
         ranks: Of the same rows.
         cells: (N,) of :meth:`equipoise.metrics.ranks.Ranks.cells`.
     """
+    ap, auroc = ranking_cells(ranks)
+    nothing = undefined(y_true.size)
+    return (
+        nothing if ap is None else spread(y_true, cells, *ap),
+        nothing if auroc is None else spread(y_true, cells, *auroc),
+    )
+
+
+# A metric, and the influence of positives at each score, (K,), and of negatives, one per cell.
+ByCell = tuple[float, Floats, Floats]
+
+
+def ranking_cells(ranks: Ranks) -> tuple[ByCell | None, ByCell | None]:
+    """Return average precision and ROC AUC by cell; None where they are not defined."""
     pos, neg = ranks.n_positive, ranks.n_negative
     if pos == 0:
-        return undefined(y_true.size), undefined(y_true.size)
+        return None, None
     tp, value, area = ranks.tp, ranks.average_precision, ranks.roc_auc
     # Sums over the groups from a row's own downwards: a row counts among those up to the end of
     # its own group and of every lower one. `upto` is K_g of average_precision_influence.
@@ -148,9 +201,9 @@ def ranking_influences(
     # just above a score and that of the score come before the same groups, hence the pairs, and
     # below the last positive there is nothing left to lower.
     other = -np.repeat(np.append(second, 0.0), 2)[:-1] / pos
-    ap = spread(y_true, cells, value, own, other)
+    ap = value, own, other
     if neg == 0:
-        return ap, undefined(y_true.size)
+        return ap, None
     # The area is the mean placement of positives (share of negatives below) and of negatives (share
     # of positives above), ties half; a row's influence is what its placement exceeds the mean by,
     # over the rows of its side. So the influence of either side sums to 0 by itself.
@@ -159,7 +212,7 @@ def ranking_influences(
     # Odd cells are at a score: its positives are tied with the negatives there.
     above[1::2] += 0.5 * ranks.positives
     other = (above / pos - area) / neg
-    return ap, spread(y_true, cells, area, own, other)
+    return ap, (area, own, other)
 
 
 def ratio_influence(above: ArrayLike, below: ArrayLike) -> Influence:
@@ -215,11 +268,21 @@ def matthews_influence(y_true: ArrayLike, y_pred: ArrayLike) -> Influence:
         (y_true == 1) & ~flag,
         (y_true == 0) & ~flag,
     ]
-    tp, fp, fn, tn = (float(c.sum()) for c in cells)
-    if tp + fn == 0 or fp + tn == 0:
+    found = matthews_slopes(*(float(c.sum()) for c in cells))
+    if found is None:
         return undefined(y_true.size)
+    value, slopes = found
+    return Influence(value, np.asarray(sum(s * c for s, c in zip(slopes, cells, strict=True))))
+
+
+def matthews_slopes(
+    tp: float, fp: float, fn: float, tn: float
+) -> tuple[float, tuple[float, float, float, float]] | None:
+    """Return Matthews' correlation and its derivative by each count; None where it is undefined."""
+    if tp + fn == 0 or fp + tn == 0:
+        return None
     if tp + fp == 0 or fn + tn == 0:
-        return Influence(0.0, np.zeros(y_true.size))
+        return 0.0, (0.0, 0.0, 0.0, 0.0)
     root = np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))
     value = float((tp * tn - fp * fn) / root)
     flagged, positive, negative, passed = tp + fp, tp + fn, tn + fp, tn + fn
@@ -227,13 +290,12 @@ def matthews_influence(y_true: ArrayLike, y_pred: ArrayLike) -> Influence:
     # it changes in the root's logarithm, half of that of its two margins. False flags and misses
     # lower the numerator, so their sign is turned. Twice as many rows of each kind change nothing,
     # which is why all influences sum to 0.
-    slopes = (
+    return value, (
         tn / root - value / 2 * (1 / flagged + 1 / positive),
         -fn / root - value / 2 * (1 / flagged + 1 / negative),
         -fp / root - value / 2 * (1 / positive + 1 / passed),
         tp / root - value / 2 * (1 / negative + 1 / passed),
     )
-    return Influence(value, np.asarray(sum(s * c for s, c in zip(slopes, cells, strict=True))))
 
 
 def macro_influence(parts: Sequence[Influence], n_rows: int) -> Influence:
@@ -291,10 +353,16 @@ def region_influences(
     if ranks.n_positive == 0 or ranks.n_negative == 0:
         names = ("partial_auroc", "recall_at_fpr", "precision_at_top")
         return dict.fromkeys(names, undefined(y_true.size))
+    found = region_cells(ranks, limit, share)
+    return {name: spread(y_true, cells, *each) for name, each in found.items()}
+
+
+def region_cells(ranks: Ranks, limit: float, share: float) -> dict[str, ByCell]:
+    """Return the metrics of :func:`region_influences` by cell, of a label with both sides."""
     return {
-        "partial_auroc": spread(y_true, cells, *_partial(ranks, limit)),
-        "recall_at_fpr": spread(y_true, cells, *_recall(ranks, limit)),
-        "precision_at_top": spread(y_true, cells, *_precision(ranks, share)),
+        "partial_auroc": _partial(ranks, limit),
+        "recall_at_fpr": _recall(ranks, limit),
+        "precision_at_top": _precision(ranks, share),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -237,7 +238,7 @@ def influence_interval(
     """
     level = to_fraction("confidence_level", confidence_level)
     one_of("scale", scale, tuple(EDGES))
-    n = influence.rows.size if groups is None else int(np.unique(groups).size)
+    n = influence.n if groups is None else int(np.unique(groups).size)
     value = influence.value
     if math.isnan(value):
         return Estimate.missing(reason or "undefined on these rows", n=n, n_positive=n_positive)
@@ -322,20 +323,28 @@ def half_row_interval(
         Placements and their variance: DeLong, DeLong and Clarke-Pearson (Biometrics 1988). Half
         rows: own; as in Agresti and Coull (1998) for a share. Coverage: docs/metrics.md.
     """
-    level = to_fraction("confidence_level", confidence_level)
     sides = [auroc.rows[y_true == side] for side in (1, 0)]
-    n_pos, n_neg = (side.size for side in sides)
-    n, value = n_pos + n_neg, auroc.value
+    spread = [(side.size, float(np.square(side).sum())) for side in sides]
+    return interval_of_sides(auroc.value, spread, confidence_level=confidence_level)
+
+
+def interval_of_sides(
+    value: float, sides: Sequence[tuple[int, float]], *, confidence_level: float = 0.95
+) -> Estimate:
+    """Return :func:`half_row_interval` from rows and squared influences of positives, negatives."""
+    level = to_fraction("confidence_level", confidence_level)
+    n_pos, n_neg = (size for size, _ in sides)
+    n = n_pos + n_neg
     if math.isnan(value):
         return Estimate.missing("undefined on these rows", n=n, n_positive=n_pos)
     centre = value
-    for side in sides:
-        centre = (side.size * centre + HALF / 2) / (side.size + HALF)
+    for size, _ in sides:
+        centre = (size * centre + HALF / 2) / (size + HALF)
     error = 0.0
-    for side in sides:
-        around = (centre - value) ** 2 * side.size + HALF * (0.5 - centre) ** 2
-        spread = float(np.square(side).sum()) * side.size**2 + around
-        error += spread / (side.size + HALF) / (side.size + HALF - 1)
+    for size, squares in sides:
+        around = (centre - value) ** 2 * size + HALF * (0.5 - centre) ** 2
+        spread = squares * size**2 + around
+        error += spread / (size + HALF) / (size + HALF - 1)
     reach = _quantile(level) * math.sqrt(error) / (centre * (1 - centre))
     around_value = min(max(value, EDGE), 1 - EDGE)
     bounds = [_expit(_logit(middle) + sign * reach)
@@ -376,7 +385,7 @@ def share_interval(
     if math.isnan(value):
         why = reason or "undefined on these rows"
         return Estimate.missing(why, n=n, n_positive=n_positive)
-    variance = float(np.square(share.rows).sum())
+    variance = share.squares
     noise, rows = value * (1 - value), float(n)
     if noise > 0 and variance > 0:  # at 0 and 1 influence values tell nothing
         rows = min(max(noise / variance, 1.0), rows)

@@ -34,7 +34,7 @@ def implied_pos_weight(weights: ArrayLike, labels: Labels | ArrayLike) -> Floats
     given = to_labels(labels)
     w = _check_weights(weights, len(given))
     rho = np.full(given.num_classes, np.nan)
-    for column, values in enumerate(given.one_hot().T):
+    for column, values in enumerate(given.columns()):
         one, zero = w[values == 1], w[values == 0]
         if one.size and zero.any():
             rho[column] = one.mean() / zero.mean()
@@ -61,7 +61,7 @@ def weighted_rates(labels: Labels | ArrayLike, weights: ArrayLike) -> Floats:
         drawn = np.bincount(given.values, w, minlength=given.num_classes)
         return np.asarray(drawn / w.sum())
     rates = np.full(given.num_classes, np.nan)
-    for column, values in enumerate(given.values.T):
+    for column, values in enumerate(given.columns()):
         known = float(w[values >= 0].sum())
         if known > 0:
             rates[column] = float(w[values == 1].sum()) / known
@@ -214,15 +214,16 @@ def _for_classes(w: Floats, labels: Labels) -> Correction:
 
 def _for_labels(w: Floats, labels: Labels) -> Correction:
     rho = implied_pos_weight(w, labels)
-    hot = labels.values
     never = [
-        any((hot[:, c] == v).any() and not w[hot[:, c] == v].any() for v in (0, 1))
-        for c in range(labels.num_classes)
+        any((column == v).any() and not w[column == v].any() for v in (0, 1))
+        for column in labels.columns()
     ]
     _never_drawn(labels, np.asarray(never))
     rho = np.where(np.isnan(rho), 1.0, rho)
     alone = labels.num_classes == 1 and all(
-        np.ptp(w[hot[:, 0] == v]) <= 1e-9 * w.max() for v in (0, 1) if (hot[:, 0] == v).any()
+        np.ptp(w[labels.values[:, 0] == v]) <= 1e-9 * w.max()
+        for v in (0, 1)
+        if (labels.values[:, 0] == v).any()
     )
     known = bool(np.isfinite(labels.prevalence).all())
     return Correction(

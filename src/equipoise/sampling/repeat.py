@@ -51,10 +51,8 @@ def repeat_factors(
     factor[rare] = np.sqrt(top / share[rare])
     if given.kind == "multiclass":
         return np.asarray(factor[given.values])
-    rows, hot = np.zeros(len(given)), given.values
-    for column, value in enumerate(factor):
-        here = hot[:, column] == 1
-        rows[here] = np.maximum(rows[here], value)
+    rows, present = np.zeros(len(given)), given.entries.present
+    np.maximum.at(rows, present.rows, factor[present.columns])
     return np.where(rows == 0.0, empty, rows)
 
 

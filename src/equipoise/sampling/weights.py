@@ -14,7 +14,6 @@ from equipoise._core.checks import require_finite, require_shape, to_array, to_f
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError, UsageError
-from equipoise.labels.pairs import pack_rows
 from equipoise.labels.weights import class_weights
 
 
@@ -109,14 +108,12 @@ def instance_weights(
 
 
 def _join(labels: Labels, weight: Floats, rule: Join, empty: float) -> Floats:
-    """Join the weights of each row's positive labels; column by column, so memory stays (N,)."""
-    n, hot = len(labels), labels.values
-    largest, total, count = np.zeros(n), np.zeros(n), np.zeros(n)
-    for column, value in enumerate(weight):
-        here = hot[:, column] == 1
-        largest[here] = np.maximum(largest[here], value)
-        total[here] += value
-        count += here
+    """Join the weights of each row's positive labels."""
+    n, present = len(labels), labels.entries.present
+    each, row = weight[present.columns], present.rows
+    largest, count = np.zeros(n), present.per_row().astype(np.float64)
+    np.maximum.at(largest, row, each)
+    total = np.bincount(row, each, minlength=n).astype(np.float64)
     found: dict[str, Floats] = {"max": largest, "sum": total}
     rows = found[rule] if rule in found else total / np.maximum(count, 1.0)
     positive = weight[weight > 0]
@@ -324,10 +321,10 @@ def inverse_labelset_weights(labels: Labels | ArrayLike, *, empty_weight: float 
     if given.kind == "multiclass":
         return class_balanced_weights(given)
     empty = to_positive("empty_weight", empty_weight, zero=True)
-    positive = given.values == 1
-    _, place, counts = np.unique(pack_rows(positive), return_inverse=True, return_counts=True)
-    rows = 1.0 / counts[place.reshape(-1)]
-    rows[~positive.any(axis=1)] *= empty
+    present = given.entries.present
+    place = present.row_codes()
+    rows = 1.0 / np.bincount(place)[place]
+    rows[present.per_row() == 0] *= empty
     checked = _check_weights(rows)
     return np.asarray(checked / checked.mean())
 
@@ -365,15 +362,14 @@ def single_label_weights(
     if given.kind == "multiclass":
         return class_balanced_weights(given)
     several = to_fraction("several_weight", several_weight, inclusive=True)
-    positive = given.values == 1
-    size = positive.sum(axis=1)
+    present = given.entries.present
+    size = present.per_row()
     rows = np.where(size == 0, to_positive("empty_weight", empty_weight, zero=True), several)
     counts = given.counts
-    for column in range(given.num_classes):
-        alone = positive[:, column] & (size == 1)
-        single = int(alone.sum())
-        if single:
-            rest = several * (counts[column] - single)
-            rows[alone] = (counts.max() - rest) / single
+    alone = np.flatnonzero(size == 1)
+    label = present.columns[present.starts[alone]]
+    single = np.bincount(label, minlength=given.num_classes)
+    rest = several * (counts - single)
+    rows[alone] = (counts.max() - rest[label]) / single[label]
     checked = _check_weights(rows)
     return np.asarray(checked / checked.mean())

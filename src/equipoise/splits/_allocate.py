@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array
 
 from equipoise._core.arrays import Floats, Ints
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import Labels
+from equipoise.labels.pairs import present_table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,14 +24,14 @@ class Units:
     the number of types, and its counts cannot depend on the order of rows.
 
     Args:
-        vectors: (T, L) int64 positives of each label in one unit.
+        vectors: (T, L) int64 positives of each label in one unit, sparse, columns in order.
         sizes: (T,) rows in one unit.
         number: (T,) units of each type.
         unit_type: (U,) type of each unit.
         row_unit: (N,) unit of each row; None where each row is a unit.
     """
 
-    vectors: NDArray[np.int64]
+    vectors: csr_array
     sizes: NDArray[np.int64]
     number: NDArray[np.int64]
     unit_type: NDArray[np.int64]
@@ -43,7 +45,7 @@ class Units:
     @property
     def holders(self) -> NDArray[np.int64]:
         """(L,) units that hold at least one positive of each label."""
-        return product(self.vectors > 0, self.number)
+        return product((self.vectors > 0).astype(np.int64), self.number)
 
     @property
     def n_rows(self) -> int:
@@ -59,59 +61,57 @@ class Units:
         return chosen if self.row_unit is None else chosen[self.row_unit]
 
 
-def product(vectors: NDArray[Any], number: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return vectors' x number; exact in floating point, for which there is a fast product."""
-    found = vectors.T.astype(np.float64) @ number.astype(np.float64)
-    return np.asarray(np.rint(found).astype(np.int64))
+def product(vectors: csr_array, number: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return vectors' x number."""
+    return np.asarray(vectors.T @ number, dtype=np.int64)
 
 
-def _types(columns: list[NDArray[Any]], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (U,) type of each unit and (T,) a unit of each type; equal columns, equal type."""
-    factors = generator(0, "units").integers(1, 2**63, size=len(columns), dtype=np.uint64)
-    key = np.zeros(n, dtype=np.uint64)
-    for column, factor in zip(columns, factors, strict=True):
-        key += column.astype(np.uint64) * factor
+def _types(
+    sizes: NDArray[np.int64], content: csr_array
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (U,) type of each unit and (T,) a unit of each type; equal content, equal type."""
+    n, width = content.shape
+    factors = generator(0, "units").integers(1, 2**63, size=width + 1, dtype=np.uint64)
+    # Sums of unsigned integers wrap around, and so do the differences of running sums.
+    terms = content.data.astype(np.uint64) * factors[1:][content.indices]
+    running = np.append(np.zeros(1, dtype=np.uint64), np.cumsum(terms, dtype=np.uint64))
+    key = sizes.astype(np.uint64) * factors[0] + np.diff(running[content.indptr])
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    if all((c == c[first][inverse]).all() for c in columns):
+    like = first[inverse]
+    same = content[like]
+    equal = (same.indptr == content.indptr).all() and (sizes[like] == sizes).all()
+    if equal and (same.indices == content.indices).all() and (same.data == content.data).all():
         return inverse, first
-    _, first, inverse = np.unique(  # two contents shared one key: compare them in full
-        np.stack(columns, axis=1), axis=0, return_index=True, return_inverse=True
-    )
-    return inverse.reshape(-1), first
-
-
-def _group_vectors(
-    labels: Labels, unit: NDArray[np.int64], n_units: int
-) -> list[NDArray[np.int64]]:
-    if labels.kind == "multiclass":
-        flat = np.bincount(unit * labels.num_classes + labels.values)
-        flat = np.pad(flat, (0, n_units * labels.num_classes - flat.size))
-        return list(flat.reshape(n_units, labels.num_classes).T)
-    hot = labels.values == 1
-    return [np.bincount(unit[column], minlength=n_units) for column in hot.T]
+    seen: dict[bytes, int] = {}  # two contents shared one key: compare them in full
+    inverse = np.empty(n, dtype=np.int64)
+    for unit in range(n):
+        cells = slice(content.indptr[unit], content.indptr[unit + 1])
+        parts = (sizes[unit : unit + 1], content.indices[cells], content.data[cells])
+        inverse[unit] = seen.setdefault(b"".join(p.tobytes() for p in parts), len(seen))
+    return inverse, np.unique(inverse, return_index=True)[1]
 
 
 def gather_units(labels: Labels, row_unit: NDArray[np.int64] | None) -> Units:
     """Gather rows (or groups, given as (N,) codes from 0) into types of equal content."""
     if row_unit is None:
-        n_units = len(labels)
-        sizes = np.ones(n_units, dtype=np.int64)
+        sizes = np.ones(len(labels), dtype=np.int64)
         if labels.kind == "multiclass":  # one type per class, in class order
-            return Units(
-                np.eye(labels.num_classes, dtype=np.int64),
-                np.ones(labels.num_classes, dtype=np.int64),
-                labels.counts,
-                labels.values,
-                None,
-            )
-        columns = list(np.ascontiguousarray((labels.values == 1).T))
+            each = np.ones(labels.num_classes, dtype=np.int64)
+            places = np.arange(labels.num_classes)
+            one = csr_array((each, places, np.arange(each.size + 1)))
+            return Units(one, each, labels.counts, labels.values, None)
+        content = present_table(labels.entries)
     else:
-        n_units = int(row_unit.max()) + 1
-        sizes = np.bincount(row_unit, minlength=n_units)
-        columns = _group_vectors(labels, row_unit, n_units)
-    unit_type, first = _types([sizes, *columns], n_units)
-    vectors = np.ascontiguousarray(np.stack([c[first] for c in columns]).T, dtype=np.int64)
-    return Units(vectors, sizes[first], np.bincount(unit_type), unit_type, row_unit)
+        sizes = np.bincount(row_unit)
+        found = labels.entries.present
+        ones = np.ones(found.columns.size, dtype=np.int64)
+        # Cells of one group and label add up.
+        content = csr_array(
+            (ones, (row_unit[found.rows], found.columns)), shape=(sizes.size, found.width)
+        )
+        content.sum_duplicates()
+    unit_type, first = _types(sizes, content)
+    return Units(content[first], sizes[first], np.bincount(unit_type), unit_type, row_unit)
 
 
 # Spread of the log of a unit's size when units are put in order.
@@ -186,10 +186,9 @@ class _Ledger:
         # Flat: tens of thousands of small lists would keep the garbage collector busy.
         self.noise: list[float] = noise.ravel().tolist()
         self.table: list[int] = [0] * noise.size
-        rows, columns = np.nonzero(units.vectors > 0)
-        self.starts = np.searchsorted(rows, np.arange(units.sizes.size + 1)).tolist()
-        self.values = units.vectors[rows, columns].tolist()
-        self.columns = columns.tolist()
+        self.starts = units.vectors.indptr.tolist()
+        self.values = units.vectors.data.tolist()
+        self.columns = units.vectors.indices.tolist()
         self.sizes, self.number = units.sizes.tolist(), units.number.tolist()
 
     def _others(self, span: range, size: int) -> tuple[list[float], int]:
@@ -296,20 +295,36 @@ def allocate_iteratively(
     """
     n_types = units.sizes.size
     ledger = _Ledger(units, fractions, need, rng.random((n_types, fractions.size)))
-    vectors = np.asfortranarray(units.vectors)
-    remaining = units.positives.copy()
+    by_label = csc_array(units.vectors)
+    by_label.sort_indices()
+    remaining = units.positives.tolist()
     waiting = np.ones(n_types, dtype=bool)
     # Strictly largest first would give nearly the same groups to the same part for every seed.
     jitter = np.exp(rng.normal(0.0, JITTER, n_types))
-    while remaining.any():
-        label = int(np.where(remaining > 0, remaining, np.iinfo(np.int64).max).argmin())
-        kinds = np.flatnonzero(waiting & (vectors[:, label] > 0))
-        kinds = kinds[np.argsort(-vectors[kinds, label] * jitter[kinds], kind="stable")]
-        steps = vectors[kinds, label].tolist()
+    # An entry that was overtaken by a later one of its label is passed over.
+    rarest = [(n, label) for label, n in enumerate(remaining) if n > 0]
+    heapify(rarest)
+    while rarest:
+        n, label = heappop(rarest)
+        if n != remaining[label]:
+            continue
+        cells = slice(by_label.indptr[label], by_label.indptr[label + 1])
+        kinds, step_of = by_label.indices[cells].astype(np.int64), by_label.data[cells]
+        here = waiting[kinds]
+        kinds, step_of = kinds[here], step_of[here]
+        order = np.argsort(-step_of * jitter[kinds], kind="stable")
+        kinds, steps = kinds[order], step_of[order].tolist()
+        touched = set()
         for kind, step in zip(kinds.tolist(), steps, strict=True):
             ledger.place(kind, ledger.demand[label], step)
+            for i in range(ledger.starts[kind], ledger.starts[kind + 1]):
+                column = ledger.columns[i]
+                remaining[column] -= ledger.values[i] * ledger.number[kind]
+                touched.add(column)
         waiting[kinds] = False
-        remaining -= product(units.vectors[kinds], units.number[kinds])
+        for column in touched:
+            if remaining[column]:
+                heappush(rarest, (remaining[column], column))
     kinds = np.flatnonzero(waiting)
     for kind in kinds[np.argsort(-units.sizes[kinds] * jitter[kinds], kind="stable")].tolist():
         ledger.place(kind, ledger.room, ledger.sizes[kind])
@@ -331,6 +346,19 @@ class _Search:
     def __init__(self, units: Units, table: Ints, need: Ints, weight: Ints) -> None:
         self.units, self.table, self.need, self.weight = units, table.copy(), need, weight
         self.have = product(units.vectors, table)
+        self.by_label = csc_array(units.vectors)
+        self.by_label.sort_indices()
+
+    def _content(self, kind: int) -> tuple[Ints, Ints]:
+        """Return the labels of one unit and how many positives of each it holds."""
+        vectors = self.units.vectors
+        cells = slice(vectors.indptr[kind], vectors.indptr[kind + 1])
+        return vectors.indices[cells].astype(np.int64), vectors.data[cells]
+
+    def _holders(self, label: int) -> Ints:
+        """Return the types of units that hold a label."""
+        cells = slice(self.by_label.indptr[label], self.by_label.indptr[label + 1])
+        return np.asarray(self.by_label.indices[cells])
 
     def _cost(self, labels: Ints, have: Ints) -> int:
         lack = np.maximum(self.need[labels] - have, 0)
@@ -338,26 +366,27 @@ class _Search:
 
     def gain(self, kind: int, source: int, goal: int) -> int:
         """Return how much the weighted shortfall falls when one unit moves."""
-        labels = np.flatnonzero(self.units.vectors[kind])
+        labels, held = self._content(kind)
         before = self.have[labels]
         after = before.copy()
-        after[:, source] -= self.units.vectors[kind, labels]
-        after[:, goal] += self.units.vectors[kind, labels]
+        after[:, source] -= held
+        after[:, goal] += held
         return self._cost(labels, before) - self._cost(labels, after)
 
     def move(self, kind: int, source: int, goal: int) -> None:
         """Move one unit."""
+        labels, held = self._content(kind)
         self.table[kind, source] -= 1
         self.table[kind, goal] += 1
-        self.have[:, source] -= self.units.vectors[kind]
-        self.have[:, goal] += self.units.vectors[kind]
+        self.have[labels, source] -= held
+        self.have[labels, goal] += held
 
     def _movable(self, kinds: Ints, source: int) -> Iterator[int]:
         yield from kinds[self.table[kinds, source] > 0].tolist()
 
     def single(self, label: int, goal: int) -> bool:
         """Make the best single move that brings ``label`` to ``goal``, if one helps."""
-        kinds = np.flatnonzero(self.units.vectors[:, label])
+        kinds = self._holders(label)
         options = [
             (self.gain(kind, source, goal), -int(self.units.sizes[kind]), kind, source)
             for source in range(self.table.shape[1])
@@ -372,7 +401,7 @@ class _Search:
 
     def swap(self, label: int, goal: int) -> bool:
         """Move a unit with ``label`` to ``goal`` and another one back, if together they help."""
-        kinds = np.flatnonzero(self.units.vectors[:, label])[:_TRIES]
+        kinds = self._holders(label)[:_TRIES]
         for source in range(self.table.shape[1]):
             if source == goal:
                 continue
@@ -380,7 +409,8 @@ class _Search:
                 first = self.gain(kind, source, goal)
                 self.move(kind, source, goal)
                 lacking = np.flatnonzero(self.have[:, source] < self.need[:, source])
-                back = np.flatnonzero(self.units.vectors[:, lacking].any(axis=1))[:_TRIES]
+                held = [self._holders(other) for other in lacking.tolist()]
+                back = np.unique(np.concatenate(held))[:_TRIES] if held else lacking
                 for other in list(self._movable(back, goal)):
                     if first + self.gain(other, goal, source) > 0:
                         self.move(other, goal, source)
@@ -409,4 +439,81 @@ def repair(units: Units, table: Ints, need: Ints, hard: NDArray[np.bool_]) -> In
                 search.single(label, part) or search.swap(label, part)
             ):
                 progress = True
+    return search.table
+
+
+# How far a part may be from its size before rows are moved for it: a share of all, and rows.
+SIZE_SHARE, SIZE_ROWS = 0.01, 4
+# No evenness is worth a positive that a part needs.
+_PRESENCE = 1e6
+
+
+def part_sizes(n_rows: int, fractions: Floats) -> Ints:
+    """Return (P,) rows that parts should have, rounded by largest remainder."""
+    return _class_row(n_rows * fractions, np.zeros(fractions.size, dtype=np.int64), 0 * fractions)
+
+
+def is_off(units: Units, table: Ints, fractions: Floats) -> bool:
+    """Whether a part of single rows is further from its size than is let pass."""
+    if units.row_unit is not None:
+        return False
+    gap = np.abs(units.sizes @ table - units.n_rows * fractions).max()
+    return bool(gap > max(SIZE_SHARE * units.n_rows, SIZE_ROWS))
+
+
+def balance(
+    units: Units, table: Ints, fractions: Floats, need: Ints, hard: NDArray[np.bool_]
+) -> Ints:
+    """Return a table of single rows whose parts have their sizes, by the moves that cost least.
+
+    A move costs most where a part would lose the positives it needs, then what it takes from the
+    evenness of the labels that move. The cheapest first, looked at again when its turn comes.
+
+    Args:
+        units: Types of units.
+        table: (T, P) units of each type in each part.
+        fractions: (P,) sum to 1.
+        need: (L, P) positives that each part should get.
+        hard: (L,) labels whose need comes before that of the others.
+    """
+    search = _Search(units, table, need, np.where(hard, 1_000, 1).astype(np.int64))
+    over = units.sizes @ table - part_sizes(units.n_rows, fractions)
+    even = np.outer(units.positives, fractions)
+
+    def prices(cells: slice, source: int, goal: int) -> Floats:
+        """Return what moving one positive each costs, for some cells of the units."""
+        labels, held = units.vectors.indices[cells], units.vectors.data[cells]
+        total = np.zeros(held.size)
+        for part, change in ((source, -held), (goal, held)):
+            have, fair, wanted = search.have[labels, part], even[labels, part], need[labels, part]
+            total += change * (2 * (have - fair) + change) / np.maximum(fair, 1e-9)
+            lack = np.maximum(wanted - have - change, 0) - np.maximum(wanted - have, 0)
+            total += _PRESENCE * search.weight[labels] * lack
+        return total
+
+    def price(kind: int, source: int, goal: int) -> float:
+        cells = slice(units.vectors.indptr[kind], units.vectors.indptr[kind + 1])
+        return float(prices(cells, source, goal).sum())
+
+    offers = []
+    kind_of = np.repeat(np.arange(units.sizes.size), np.diff(units.vectors.indptr))
+    for source in np.flatnonzero(over > 0).tolist():
+        for goal in np.flatnonzero(over < 0).tolist():
+            each = prices(slice(None), source, goal)
+            asked_of = np.bincount(kind_of, each, minlength=units.sizes.size).tolist()
+            kinds = np.flatnonzero(search.table[:, source]).tolist()
+            offers += [(asked_of[kind], kind, source, goal) for kind in kinds]
+    heapify(offers)
+    while offers:
+        asked, kind, source, goal = heappop(offers)
+        if search.table[kind, source] == 0 or over[source] <= 0 or over[goal] >= 0:
+            continue
+        now = price(kind, source, goal)
+        if offers and now > max(asked, offers[0][0]):
+            heappush(offers, (now, kind, source, goal))
+            continue
+        search.move(kind, source, goal)
+        over[source] -= 1
+        over[goal] += 1
+        heappush(offers, (price(kind, source, goal), kind, source, goal))
     return search.table

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.arrays import Ints
-from equipoise.artifacts.labels import UNKNOWN, Labels
+from equipoise.artifacts.entries import PRESENT, UNKNOWN
+from equipoise.artifacts.labels import Labels
 
 
 def count_parts(labels: Labels, member: Ints, n_parts: int) -> tuple[Ints, Ints, Ints]:
@@ -21,9 +22,15 @@ def count_parts(labels: Labels, member: Ints, n_parts: int) -> tuple[Ints, Ints,
         counts = np.bincount(flat, minlength=n_parts * labels.num_classes)
         counts = counts.reshape(n_parts, labels.num_classes)
         return rows, counts, np.repeat(rows[:, None], labels.num_classes, axis=1)
-    positives = [(labels.values[member == p] == 1).sum(axis=0) for p in range(n_parts)]
-    known = [(labels.values[member == p] != UNKNOWN).sum(axis=0) for p in range(n_parts)]
-    return rows, np.asarray(positives, dtype=np.int64), np.asarray(known, dtype=np.int64)
+    entries, width = labels.entries, labels.num_classes
+    part = member[entries.rows]
+    flat, values = part * width + entries.columns, entries.values
+    of_side = [
+        np.bincount(flat[(part >= 0) & (values == side)], minlength=n_parts * width)
+        for side in (PRESENT, UNKNOWN)
+    ]
+    positives, unknown = (side.reshape(n_parts, width) for side in of_side)
+    return rows, positives, rows[:, None] - unknown
 
 
 def crossing_groups(member: Ints, codes: Ints) -> Ints:

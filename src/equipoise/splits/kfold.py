@@ -17,7 +17,7 @@ from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
 from equipoise.splits._allocate import Units, gather_units
 from equipoise.splits._proof import count_parts, crossing_groups, make_proof
-from equipoise.splits.stratified import allocate, group_codes
+from equipoise.splits.stratified import allocate, group_codes, traded_labels
 
 
 def _folds(
@@ -64,7 +64,8 @@ def stratified_kfold(
     Use when one validation part would hold too few positives: scores of all folds, each from the
     model that did not see it, are pooled. Prefer :func:`stratified_split` otherwise. The method
     and its promises are those of :func:`stratified_split`: a label with at least ``folds``
-    positives stands in every fold; one with fewer is spread over as many folds as it can be.
+    positives stands in every fold; one with fewer is spread over as many folds as it can be. Sizes
+    come first where a fold has fewer rows than there are labels.
 
     Args:
         labels: Classes or labels.
@@ -108,7 +109,10 @@ def stratified_kfold(
         if codes is not None:
             crossing = (int(codes.max()) + 1, int(crossing_groups(fold, codes).size))
         settings = {"repeat": repeat, "folds": folds, "min_per_part": min_per_part}
+        places = [f"fold {k}" for k in range(folds)]
+        traded = traded_labels(labels, tallies[1], places, min_per_part)
         for k in range(folds):
+            here = {name: ("val",) for name, lack in traded.items() if places[k] in lack}
             proof = make_proof(
                 labels,
                 ("train", "val"),
@@ -117,6 +121,7 @@ def stratified_kfold(
                 groups=crossing,
                 fold=k,
                 **settings,
+                **({"traded_labels": here} if here else {}),
             )
             method = "stratified k-fold" + ("" if codes is None else " by groups")
             splits.append(_fold_split(fold == k, seed, method, proof))

@@ -20,7 +20,9 @@ from equipoise.splits._allocate import (
     Units,
     allocate_classes,
     allocate_iteratively,
+    balance,
     gather_units,
+    is_off,
     repair,
     shortfall,
 )
@@ -28,6 +30,8 @@ from equipoise.splits._proof import count_parts, crossing_groups, make_proof
 
 PARTS = ("train", "val", "test")
 _ATTEMPTS = 8
+# Types of units from which on an attempt takes seconds.
+_MANY = 1000
 
 
 def group_codes(labels: Labels, groups: ArrayLike | None) -> Ints | None:
@@ -79,30 +83,40 @@ def allocate(
     *,
     by_class: bool,
 ) -> Ints:
-    """Return (T, P) units of each type in each part, every promise kept."""
+    """Return (T, P) units of each type in each part.
+
+    Every promise of presence is kept where a part has rows for all of them; where it has not, and
+    where rows are moved for the sizes of parts, :func:`traded_labels` names what had to give way.
+    """
     need, hard = presence(units, fractions.size, minimum, priority)
     require_holders(units, names, hard, fractions.size)
     if by_class:
         return allocate_classes(units.number, fractions, need)
     seed, stream = seed_stream
+    # More promises than a part has rows cannot be what rows are chosen by.
+    crowded = bool((need[hard].sum(axis=0) > units.n_rows * fractions).any())
     lack = need
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(1 if crowded and units.sizes.size > _MANY else _ATTEMPTS):
         rng = generator(seed, *stream, "allocate", attempt)
         table = allocate_iteratively(units, fractions, need, rng)
         table = repair(units, table, need, hard)
         lack = shortfall(units, table, need) * hard[:, None]
         if not lack.any():
-            return table
-    label, part = (int(i) for i in np.argwhere(lack)[0])
-    raise InfeasibleSplitError(
-        say(
-            f"label {names[label]}",
-            f"reach every part with {need[label, part]} positive(s)",
-            f"no such split in {_ATTEMPTS} attempts ({units.positives[label]} rows in "
-            f"{units.holders[label]} units, tied to other rare labels)",
-            hint("Use fewer parts, or pass {min_per_part:0} to let it be missing from a part."),
+            break
+    if lack.any() and not crowded:
+        label, part = (int(i) for i in np.argwhere(lack)[0])
+        raise InfeasibleSplitError(
+            say(
+                f"label {names[label]}",
+                f"reach every part with {need[label, part]} positive(s)",
+                f"no such split in {_ATTEMPTS} attempts ({units.positives[label]} rows in "
+                f"{units.holders[label]} units, tied to other rare labels)",
+                hint("Use fewer parts, or pass {min_per_part:0} to let it be missing from a part."),
+            )
         )
-    )
+    if is_off(units, table, fractions):
+        table = balance(units, table, fractions, need, hard)
+    return table
 
 
 def _fractions(fractions: Sequence[float]) -> NDArray[np.float64]:
@@ -124,6 +138,26 @@ def _short(labels: Labels, n_parts: int) -> dict[str, int]:
     """Return labels with fewer positives than parts; those without any are not named."""
     pairs = zip(labels.names, labels.counts.tolist(), strict=True)
     return {name: n for name, n in pairs if 0 < n < n_parts}
+
+
+def traded_labels(
+    labels: Labels, counts: Ints, parts: Sequence[str], minimum: int
+) -> dict[str, tuple[str, ...]]:
+    """Return labels with enough positives for every part -> the parts that hold too few.
+
+    Args:
+        labels: What was split.
+        counts: (P, C) positives of each part.
+        parts: One name per part.
+        minimum: Positives that every part should hold where there are enough, else one.
+    """
+    total, n = counts.sum(axis=0), len(parts)
+    need = np.where(total >= n * minimum, minimum, 1) * ((total >= n) & (minimum > 0))
+    lacking = counts < need
+    return {
+        labels.names[c]: tuple(parts[p] for p in np.flatnonzero(lacking[:, c]).tolist())
+        for c in np.flatnonzero(lacking.any(axis=0)).tolist()
+    }
 
 
 def _build(labels: Labels, member: Ints, codes: Ints | None, seed: int, **proof: Any) -> Split:
@@ -169,6 +203,11 @@ def stratified_split(
     *Presence.* A label with at least as many positives as there are parts stands in every part.
     One with fewer goes to train first, then test, then val; the proof lists it under
     "short_labels".
+
+    *Sizes.* Rare labels may pull more rows into a part than its share. Where that is more than
+    1 % of all rows (and more than 4 rows), and rows are not in groups, rows are moved until sizes
+    are met, those first that cost no presence. So where there are more labels than a part has
+    rows, some are missing from it: the proof lists them under "traded_labels".
 
     Args:
         labels: Classes or labels.
@@ -221,6 +260,8 @@ def stratified_split(
         by_class=labels.kind == "multiclass" and codes is None,
     )
     member = active[units.spread(table, generator(seed, "stratified_split", "rows"))]
+    counts = count_parts(labels, member, 3)[1][active]
+    traded = traded_labels(labels, counts, [PARTS[p] for p in active], min_per_part)
     split = _build(
         labels,
         member,
@@ -229,6 +270,7 @@ def stratified_split(
         fractions=shares,
         min_per_part=min_per_part,
         short_labels=_short(labels, active.size),
+        **({"traded_labels": traded} if traded else {}),
     )
     for part in active:
         if split.sizes[PARTS[part]] == 0:
@@ -281,5 +323,6 @@ def redraw_validation(
     member = np.full(len(labels), -1, dtype=np.int64)
     member[split.test] = 2
     member[rows[inner.train]], member[rows[inner.val]] = 0, 1
-    kept = {k: inner.proof[k] for k in ("min_per_part", "short_labels")}
+    stated = ("min_per_part", "short_labels", "traded_labels")
+    kept = {k: inner.proof[k] for k in stated if k in inner.proof}
     return _build(labels, member, codes, seed, test_fixed=True, **kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from equipoise.artifacts import Labels, Split
 from equipoise.errors import DataError, UsageError
@@ -12,8 +13,11 @@ from equipoise.splits._allocate import (
     _types,
     allocate_classes,
     allocate_iteratively,
+    balance,
     gather_units,
+    is_off,
     lifted_demand,
+    part_sizes,
 )
 
 
@@ -115,7 +119,7 @@ def test_equal_keys_of_different_units_are_told_apart(monkeypatch: pytest.Monkey
             return np.zeros(size, dtype=np.uint64)
 
     monkeypatch.setattr("equipoise.splits._allocate.generator", lambda *_: Zeros())
-    kinds, first = _types([np.array([0, 1, 0]), np.array([1, 1, 1])], 3)
+    kinds, first = _types(np.array([0, 1, 0]), csr_array(np.array([[1], [1], [1]])))
     assert kinds[0] == kinds[2] != kinds[1]
     assert first.size == 2
 
@@ -210,3 +214,87 @@ def test_redrawing_keeps_the_test_part(tmp_path) -> None:
     assert again.proof["groups"]["crossing"] == 0
     assert again.sizes == first.sizes
     assert Split.load(again.save(tmp_path / "s.json")).proof == again.proof
+
+
+def wide(n: int, width: int, seed: int = 0) -> Labels:
+    """Five draws a row from a long tail of labels, sparse."""
+    rng = np.random.default_rng(seed)
+    share = 1.0 / (np.arange(width) + 10) ** 0.8
+    drawn = rng.choice(width, size=(n, 5), p=share / share.sum())
+    return Labels.from_lists([sorted(set(row)) for row in drawn.tolist()], num_labels=width)
+
+
+def test_sizes_hold_where_there_are_more_labels_than_a_part_has_rows() -> None:
+    labels = wide(500, 300)
+    split = stratified_split(labels)
+    assert split.sizes == {"train": 350, "val": 75, "test": 75}
+    counts = {part: labels[getattr(split, part)].counts for part in ("train", "val", "test")}
+    lacking = {
+        name: [part for part in counts if counts[part][i] == 0]
+        for i, name in enumerate(labels.names)
+        if labels.counts[i] >= 3 and any(counts[part][i] == 0 for part in counts)
+    }
+    assert split.proof["traded_labels"] == lacking
+    assert 0 < len(lacking) < 60
+    fold_sizes = [f.val.size for f in stratified_kfold(labels, folds=5)]
+    assert max(fold_sizes) - min(fold_sizes) <= 8
+    assert "traded_labels" not in stratified_split(labels, min_per_part=0).proof
+
+
+def test_folds_say_which_labels_gave_way() -> None:
+    labels = wide(300, 900)
+    folds = stratified_kfold(labels, folds=4, min_per_part=2)
+    for split in folds:
+        few = labels[split.val].counts < np.where(labels.counts >= 8, 2, labels.counts >= 4)
+        lacking = {labels.names[i]: ["val"] for i in np.flatnonzero(few).tolist()}
+        assert split.proof.get("traded_labels", {}) == lacking
+    assert [split.val.size for split in folds] == [75, 75, 75, 75]
+    assert any("traded_labels" in split.proof for split in folds)
+
+
+@pytest.mark.slow
+def test_as_many_labels_as_rows_are_split() -> None:
+    labels = wide(2000, 2000)
+    split = stratified_split(labels)
+    assert split.sizes == {"train": 1400, "val": 300, "test": 300}
+    # The slow way to know it: nearly every label that can be in each part is.
+    counts = np.stack([labels[getattr(split, p)].counts for p in ("train", "val", "test")])
+    able = labels.counts >= 3
+    assert ((counts[:, able] > 0).mean(axis=1) > [0.99, 0.8, 0.8]).all()
+    assert stratified_split(labels).fingerprint == split.fingerprint
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("grouped", [False, True])
+def test_sparse_and_dense_labels_are_split_alike(seed: int, grouped: bool) -> None:
+    rng = np.random.default_rng(seed)
+    hot = (rng.random((240, 11)) < rng.random(11) * 0.3).astype(np.int8)
+    hot[rng.random(hot.shape) < 0.03] = -1
+    groups = rng.integers(0, 60, 240) if grouped else None
+    made = [
+        Labels.from_array(form(hot), kind="multilabel", groups=groups)
+        for form in (np.asarray, csr_array)
+    ]
+    dense, sparse = (stratified_split(labels, seed=seed) for labels in made)
+    assert dense.fingerprint == sparse.fingerprint
+    assert str(dense.proof) == str(sparse.proof)
+    for ours, theirs in zip(*(stratified_kfold(x, folds=3, seed=seed) for x in made), strict=True):
+        assert ours.fingerprint == theirs.fingerprint
+        assert str(ours.proof) == str(theirs.proof)
+
+
+def test_rows_are_moved_for_sizes_by_what_costs_least() -> None:
+    """Ten rows without any label can move for nothing, those with a label a part needs cannot."""
+    hot = np.zeros((40, 6), dtype=np.int64)
+    hot[np.arange(18), np.arange(18) % 6] = 1
+    units = gather_units(Labels.from_array(hot, kind="multilabel"), None)
+    fractions = np.array([0.5, 0.25, 0.25])
+    need = np.ones((6, 3), dtype=np.int64)
+    table = np.zeros((units.number.size, 3), dtype=np.int64)
+    bare = np.flatnonzero(units.vectors.sum(axis=1) == 0)
+    table[:] = 1
+    table[bare] = [[0, 11, 11]]
+    assert is_off(units, table, fractions)
+    moved = balance(units, table, fractions, need, np.ones(6, dtype=bool))
+    assert (units.sizes @ moved).tolist() == part_sizes(40, fractions).tolist() == [20, 10, 10]
+    assert ((units.vectors.T @ moved) >= 1).all()
