@@ -264,7 +264,7 @@ def test_threads_are_part_of_a_trial(alone: tuple[Path, Study, str]) -> None:
     assert plan.engine.config(job)["compute"] == {"threads": 1}
     free = study.model_copy(update={"compute": ComputeSpec()})
     assert len(make_plan(free, threads=2).missing(folder / "out")) == len(plan.jobs)
-    study = parse_study({"data": {"source": "digits"}})
+    study = parse_study({"data": {"source": "digits"}, "arms": ["none", "weighted_ce"]})
     place = Path("nowhere")
     assert shared_threads(study, place, 1000, None) == 1
     assert shared_threads(study, place, 1, "local") == 1

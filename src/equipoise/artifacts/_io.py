@@ -21,6 +21,7 @@ from equipoise.errors import DataError, EquipoiseError, SchemaVersionError
 if TYPE_CHECKING:
     import polars as pl
 
+_ORDER = "Give the file of that kind; are the arguments in their order?"
 _AGAIN = "It is damaged or was changed by hand: write it again."
 
 
@@ -75,7 +76,7 @@ def _check_schema(
 ) -> None:
     if found.get("schema") != schema:
         got = repr(found.get("schema"))
-        raise DataError(say(str(path), f"hold a {schema}", got, "Give the file of that kind."))
+        raise DataError(say(str(path), f"hold a {schema}", got, _ORDER))
     if found.get("version") not in (version, *older):
         raise SchemaVersionError(
             say(
@@ -99,6 +100,17 @@ def write_json(
     return write(Path(path), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
+def _other_kind(file: Path) -> str:
+    """Return what a file is that is no JSON, by how it begins; "" if that does not tell."""
+    with file.open("rb") as stream:
+        begins = stream.read(6)
+    for mark, what in ((b"PAR1", "a Parquet file"), (b"PK", "a zip file, as .npz and .xlsx are"),
+                       (b"\x93NUMPY", "a NumPy file")):  # fmt: skip
+        if begins.startswith(mark):
+            return what
+    return ""
+
+
 def read_json(
     path: str | Path, schema: str, version: int, older: tuple[int, ...] = ()
 ) -> dict[str, Any]:
@@ -111,6 +123,8 @@ def read_json(
         do = "Check the path, or write the file first."
         raise DataError(say(str(path), "be a file", "nothing there", do)) from error
     except (ValueError, OSError) as error:
+        if other := _other_kind(file):
+            raise DataError(say(str(path), wanted, other, _ORDER)) from None
         raise DataError(say(str(path), wanted, str(error), _AGAIN)) from error
     if not isinstance(document, dict):
         raise DataError(say(str(path), wanted, type(document).__name__, _AGAIN))

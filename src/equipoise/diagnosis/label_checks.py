@@ -44,7 +44,8 @@ def _independent(labels: Labels | None, positives: NDArray[np.int64]) -> NDArray
         rows = np.flatnonzero(labels.values >= 0)
         columns = labels.values[rows]
     else:
-        rows, columns = np.nonzero(labels.values == 1)
+        cells = labels.entries.present
+        rows, columns = cells.rows, cells.columns
     n_groups = int(group.max(initial=-1)) + 1
     pairs = np.unique(columns * n_groups + group[rows])
     return np.bincount(pairs // max(n_groups, 1), minlength=labels.num_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
 import re
@@ -307,8 +308,8 @@ _FAMILIES = {
 def _elsewhere(name: str) -> str:
     """Return where a network of another library is to be had, or ""."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    if plain in _OWN:
-        return ""
+    if difflib.get_close_matches(name, _OWN, cutoff=0.85):
+        return ""  # a slip of the pen: resnet23
     for family, known in _FAMILIES.items():
         if plain.startswith(family):
             number = re.sub(r"\D", "", plain)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset
 
 from equipoise._core.identity import as_text
-from equipoise._core.messages import hint, say
+from equipoise._core.messages import Message, hint, say
 from equipoise.artifacts import DecisionRule, Scores, Trial
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, DataWarning, UsageError
@@ -66,9 +66,7 @@ def predict_files(
         raise DataError(say(str(folder), "be the folder of a trial", "nothing there"))
     chosen = folder / "rule.json" if rule is None else Path(rule)
     if not chosen.is_file():
-        do = hint(
-            "Tune one: equipoise tune TRIAL/val.parquet -o rule.json, and pass {rule=rule.json}."
-        )
+        do = _to_tune(folder)
         raise DataError(say(str(chosen), "be a rule", "nothing there", do))
     loaded = DecisionRule.load(chosen)
     scores = predict_scores(
@@ -84,6 +82,15 @@ def predict_files(
     with tempfile.TemporaryDirectory() as place:
         file = scores.save(Path(place, "new.parquet"))
         return apply_file(loaded, file, out)
+
+
+def _to_tune(folder: Path) -> Message:
+    """Return how a rule comes about for a trial, from the scores that it has."""
+    for part in ("val", "oof"):
+        if (folder / f"{part}.parquet").is_file():
+            tune = f"Tune one: equipoise tune {folder / part}.parquet -o rule.json, and pass "
+            return Message(tune, hint("{rule=rule.json}."))
+    return hint("It holds no validation scores to tune one on: pass {rule=rule.json} of another.")
 
 
 def predict_scores(

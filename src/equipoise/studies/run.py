@@ -434,7 +434,8 @@ def _too_few_steps(plan: Plan) -> list[Finding]:
     train, options = plan.splits[0].train, plan.study.options
     steps = options.epochs * -(-train.size // options.batch_size)
     counts = plan.data.labels[train].counts
-    ratio = float(counts.max() / max(counts[counts > 0].min(initial=1), 1))
+    there = counts[counts > 0]
+    ratio = float(there.max() / there.min()) if there.size else 1.0
     if ratio < _LONG_TAIL or steps >= _MANY_STEPS:
         return []
     return [
