@@ -57,7 +57,7 @@ def test_arguments_in_the_wrong_order_are_not_called_damaged(
     for verb in ("evaluate", "apply"):
         assert run(verb, "test.parquet", "rule.json", "-o", "out.json") == 3
         error = capsys.readouterr().err
-        assert "got a Parquet file. Give the file of that kind; are the arguments in" in error
+        assert "got a Parquet file. Give the file of that kind, and the arguments in" in error
         assert "damaged" not in error
 
 
@@ -74,6 +74,7 @@ def test_images_begin_with_init_from_a_folder_or_a_column(
         for asked in ([f"{source}.yaml"], words):
             assert run("compare", *asked, "--dry-run", "--set", "seeds=2") == 0
             assert "to train" in capsys.readouterr().err
+            assert not Path("equipoise_runs").exists()  # a plan writes nothing
 
 
 def test_a_table_of_images_says_how_to_begin(

@@ -21,7 +21,7 @@ from equipoise.errors import DataError, EquipoiseError, SchemaVersionError
 if TYPE_CHECKING:
     import polars as pl
 
-_ORDER = "Give the file of that kind; are the arguments in their order?"
+_ORDER = "Give the file of that kind, and the arguments in their order."
 _AGAIN = "It is damaged or was changed by hand: write it again."
 
 

@@ -366,6 +366,15 @@ class Labels:
             None if self.groups is None else self.groups[index],
         )
 
+    def __str__(self) -> str:
+        words = "classes" if self.kind == "multiclass" else "labels"
+        held = f"{len(self):,} rows of {self.num_classes:,} {words}"
+        unknown = int(self.entries.counts(UNKNOWN).sum()) if self.kind == "multilabel" else 0
+        counts = self.counts
+        parts = [f"{int(counts.sum()):,} positives", f"{counts.min():,} to {counts.max():,} each"]
+        parts += [f"{unknown:,} unknown"] * bool(unknown)
+        return f"{held}: {', '.join(parts)}"
+
     @property
     def is_sparse(self) -> bool:
         """Whether present and unknown entries alone are stored."""

@@ -260,7 +260,7 @@ def _outcome(trial: _Trial) -> list[Finding]:
     if not isinstance(outputs, Tensor):
         got = f"The model returns {type(outputs).__name__}, not a tensor of outputs"
         return [*found, _failed(got, type(outputs).__name__)]
-    mismatch = [*_mismatch(outputs, trial), *_strange(outputs, trial)]
+    mismatch = [*_mismatch(outputs, trial), *_strange(outputs, trial), *_shared(outputs, trial)]
     ending = find_ending(trial.model, trial.ask, outputs)
     found += mismatch + _scales(outputs, trial, ending)
     explained = bool(mismatch) or any(f.code == "EQ302" for f in found)
@@ -336,12 +336,31 @@ def _strange(outputs: Tensor, trial: _Trial) -> list[Finding]:
         else:
             # What is too high for the outputs is said with their number.
             index = int(getattr(trial.loss, "ignore_index", IGNORE_INDEX))
-            require_classes("The batch's targets", values, 2**31, index)
+            axis = _class_axis(outputs, target)
+            width = 2**31 if axis is None else int(outputs.shape[axis])
+            require_classes("The batch's targets", np.minimum(values, width - 1), width, index)
     except DataError as error:
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         todo = "Declare the coding where labels are read; unknown ones are NaN, classes -100."
         return [finding("EQ320", str(error), {"low": low, "high": high}, (todo,))]
     return []
+
+
+def _shared(outputs: Tensor, trial: _Trial) -> list[Finding]:
+    """Return whether rows of several labels go into a loss of one class per row."""
+    target = trial.target
+    if not isinstance(trial.loss, nn.CrossEntropyLoss) or outputs.shape != target.shape:
+        return []
+    total = target.detach().double().sum(1)
+    odd = float(((total - 1).abs() > _SLACK).double().mean())
+    if not odd:
+        return []
+    message = (
+        f"The loss is for one class per row, and the targets of {odd:.0%} of the rows do not sum "
+        "to 1: a softmax shares out what independent labels do not share."
+    )
+    todo = "Take BCEWithLogitsLoss, or equipoise.losses.BCELoss, which masks what is unknown."
+    return [finding("EQ317", message, {"rows_not_1": odd}, (todo,))]
 
 
 def _unmasked(outputs: Tensor, trial: _Trial) -> list[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 from torch.utils.data import DistributedSampler
 
 from equipoise._core.checks import require_finite, require_shape, to_array
@@ -260,11 +261,15 @@ def idle_finding(weights: Any, seen: Seen) -> list[Finding]:
     return [finding("EQ612", message, evidence, todo)]
 
 
-def per_class_finding(seen: Seen) -> list[Finding]:
+def per_class_finding(seen: Seen, weights: Any) -> list[Finding]:
     """Return EQ613 where the first rows are drawn as if each were a class."""
     drawn, classes = np.flatnonzero(seen.counts), seen.labels.num_classes
     least = max(2 * classes, _LEAST_GROUP)
-    if drawn[-1] >= classes or seen.counts.size < least or seen.counts.sum() < least:
+    listed_ones = isinstance(weights, (list, tuple, np.ndarray, Tensor))
+    told = listed_ones and len(weights) == classes
+    if drawn[-1] >= classes or seen.counts.size < least:
+        return []
+    if not told and seen.counts.sum() < least:
         return []
     message = (
         f"Only rows 0 to {drawn[-1]} of {seen.counts.size:,} are ever drawn, and there are "
@@ -278,9 +283,9 @@ def per_class_finding(seen: Seen) -> list[Finding]:
     return [finding("EQ613", message, {"rows_drawn": drawn.tolist()}, todo)]
 
 
-def drawn_findings(report: SamplingReport, seen: Seen) -> list[Finding]:
+def drawn_findings(report: SamplingReport, seen: Seen, weights: Any = None) -> list[Finding]:
     """Return findings EQ606 to EQ610, or EQ613, of which they would be symptoms."""
-    if cause := per_class_finding(seen):
+    if cause := per_class_finding(seen, weights):
         return cause
     found = [*_few_rows(report, seen), *_unseen(seen), *_never_drawn(seen)]
     if seen.labels.kind == "multilabel":
@@ -583,7 +588,7 @@ def _judge(
     rows = np.concatenate([e.rows[e.inside(len(labels))] for e in whole])
     seen = Seen(np.bincount(rows, minlength=len(labels)), len(whole), labels)
     report = SamplingReport.from_draws(first.rows[inside], labels)
-    found = found + drawn_findings(report, seen) + idle_finding(weights, seen)
+    found = found + drawn_findings(report, seen, weights) + idle_finding(weights, seen)
     if weight is not None:
         found += weight_finding(report, weight, labels.kind == "multiclass")
     summary = None

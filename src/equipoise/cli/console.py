@@ -115,7 +115,7 @@ def findings_lines(findings: Sequence[Finding], spelt: Callable[[str], str] = st
         lines.append(f"{finding.code} {finding.severity}: {finding.title}")
         lines.append(f"    {finding.message}")
         lines.extend(f"    -> {spelt(todo)}" for todo in finding.suggests)
-    lines = lines or ["Nothing was found by the checks that were made."]
+    lines = lines or ["Nothing unusual was found by the checks that were made."]
     if facts := [f for f in findings if f.severity == "fact"]:
         lines += ["As usual:", *(f"    {f.message} ({f.code})" for f in facts)]
     return lines
@@ -132,7 +132,14 @@ def results_lines(
         spelt: Says what the library advises in the words of the verb.
     """
     findings = [f for r in results for f in r.findings]
-    lines = findings_lines(findings, spelt) if findings else []
+    # What was given and could not be used is the user's to mend, and comes first.
+    failed = [r for r in results if r.status == "not made" and r.applicable]
+    lines = [
+        f"not made because {spelt(reason).rstrip('.')}: "
+        + ", ".join(r.code for r in failed if r.reason == reason)
+        for reason in sorted(dict.fromkeys(r.reason for r in failed))
+    ]
+    lines += findings_lines(findings, spelt) if findings else []
     fine = [r.code for r in results if r.status == "fine"]
     made = len(fine) + sum(r.status == "found" for r in results)
     if not findings:
@@ -140,11 +147,11 @@ def results_lines(
     if fine:
         lines.append(f"fine: {', '.join(fine)}")
     skipped = [r for r in results if r.status == "not made"]
-    shown = [r for r in skipped if every or r.applicable]
+    shown = [r for r in skipped if every and not r.applicable]
     for reason in sorted(dict.fromkeys(r.reason for r in shown)):
         codes = [r.code for r in shown if r.reason == reason]
         lines.append(f"not made because {reason.rstrip('.')}: {', '.join(codes)}")
-    if left := len(skipped) - len(shown):
+    if left := len(skipped) - len(shown) - len(failed):
         lines.append(f"{left} checks are about what was not given; --all lists them")
     muted = [r.code for r in results if r.status == "muted"]
     if muted:

@@ -145,15 +145,14 @@ def finding(
 def in_one(found: Sequence[tuple[Setup, Finding]]) -> list[Finding]:
     """Return one finding of each code, those of several set-ups told together.
 
-    The gravest is told; the others are named where they say the same, and counted as alike where
+    The gravest is told, of several the first; the others are named, and counted as alike where
     their numbers differ. The evidence of each stands under its name.
     """
     made = []
     for code in dict.fromkeys(f.code for _, f in found):
         alike = [(setup, f) for setup, f in found if f.code == code]
-        setup, gravest = max(
-            alike, key=lambda pair: (SEVERITIES.index(pair[1].severity), pair[1].effect)
-        )
+        # Of equally grave ones the first that was named: that is whom the question is about.
+        setup, gravest = max(alike, key=lambda pair: SEVERITIES.index(pair[1].severity))
         same = [s.name for s, f in alike if f.message == gravest.message]
         other = [s.name for s, f in alike if f.message != gravest.message]
         message, evidence = gravest.message, dict(gravest.evidence)
@@ -163,5 +162,6 @@ def in_one(found: Sequence[tuple[Setup, Finding]]) -> list[Finding]:
         evidence["setup"] = setup.name
         if len(alike) > 1:
             evidence["setups"] = {s.name: dict(f.evidence) for s, f in alike}
-        made.append(replace(gravest, message=message, evidence=evidence))
+        effect = max(f.effect for _, f in alike)
+        made.append(replace(gravest, message=message, evidence=evidence, effect=effect))
     return made

@@ -118,14 +118,14 @@ def read_class_table(path: str | Path, support: int | None = None) -> ClassTable
     Args:
         path: CSV or Parquet. The first column names the classes; "support" is the number of test
             rows; shares are written as 0.52, 52 or 52%; "recall", "precision" and "recall_train"
-            belong to one run, and
-            "focal_recall" or "recall_focal" to the run "focal".
+            belong to one run, and "focal_recall" or "recall_focal" to the run "focal"; or a column
+            "run" names the run of each row, and "class" its class.
         support: Test rows of each class, where the table does not say.
 
     Raises:
         DataError: no recall, no support, or numbers outside [0, 1] (or [0, 100]).
     """
-    table = read_table(path)
+    table = _side_by_side(read_table(path))
     columns: dict[str, dict[str, Any]] = {"recall": {}, "precision": {}, "recall_train": {}}
     read: list[tuple[str, str, NDArray[np.float64], bool]] = []
     marked, plain_above = False, False
@@ -157,9 +157,29 @@ def read_class_table(path: str | Path, support: int | None = None) -> ClassTable
         do = hint("Give it: {support=50}, or a column `support`.")
         raise DataError(say(str(path), "say how many test rows each class has", "nothing", do))
     names = tuple(str(v) for v in table[table.columns[0]].to_list())
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        do = "Name the runs in a column `run`, or side by side: RUN_recall."
+        raise DataError(say(str(path), "hold one row per class", f"'{twice}' several times", do))
     return ClassTable.from_columns(
         names, rows, columns["recall"], columns["precision"], columns["recall_train"], digits
     )
+
+
+def _side_by_side(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table with a row for each run and class as one with a row for each class."""
+    named = {name.lower(): name for name in table.columns}
+    runs = next((named[word] for word in ("run", "arm", "method") if word in named), None)
+    classes = next((named[word] for word in ("class", "label", "name") if word in named), None)
+    if runs is None or classes is None:
+        return table
+    shares = [c for c in table.columns if any(k in c.lower() for k in _KINDS)]
+    kept = [c for c in (classes, named.get("support")) if c is not None]
+    found = table.select(kept).unique(subset=[classes], keep="first", maintain_order=True)
+    for run in table[runs].unique(maintain_order=True).to_list():
+        own = table.filter(table[runs] == run).select(classes, *shares)
+        found = found.join(own.rename({c: f"{run}_{c}" for c in shares}), on=classes, how="left")
+    return found
 
 
 def _shares(path: str, column: pl.Series) -> tuple[NDArray[np.float64], bool]:

@@ -143,7 +143,8 @@ def low_power(material: Material) -> list[Finding] | None:
                 "half_width_all": half_width(int(n)),
             }
     if not rows:
-        return []
+        # Labels of fewer than ten are another finding's: of them this one says nothing.
+        return None if (units < _ANECDOTAL).all() else []
     name = min(rows, key=lambda key: rows[key]["positives"])
     row, need = rows[name], positives_needed(_MARGIN)
     units_are = "positives" if units is statistics.positives else "groups with positives"

@@ -95,6 +95,10 @@ class Material:
     course: Course | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        if self.labels is not None and not isinstance(self.labels, Labels):
+            got = type(self.labels).__name__
+            do = 'Make them first: Labels.from_array(y, kind="multilabel").'
+            raise UsageError(say("labels", "be Labels", got, do))
         if self.labels is not None and self.counts is not None:
             raise UsageError(say("labels and counts", "not be given both", "both"))
         if self.labels is None and self.split is not None:

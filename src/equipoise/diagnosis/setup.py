@@ -85,6 +85,8 @@ class Setup:
                 one_of(name, getattr(self, name), known)
         if self.beta is not None:
             require_within("beta", self.beta, "[0, 1)")
+        if self.from_logits is None and "withlogits" in (self.loss or "").lower().replace("_", ""):
+            object.__setattr__(self, "from_logits", True)  # its name says so
 
     @property
     def rates(self) -> Floats:

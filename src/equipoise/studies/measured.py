@@ -21,7 +21,14 @@ FILE = "measured.json"
 _GAIN = 0.8  # one thread must be so much faster than several before it is preferred
 
 
-def kept(place: Path | None, key: str, usual: Found, measure: Callable[[], Found]) -> Found:
+def kept(
+    place: Path | None,
+    key: str,
+    usual: Found,
+    measure: Callable[[], Found],
+    *,
+    write: bool = True,
+) -> Found:
     """Return what was measured for a folder before, or measure it and write it there.
 
     Args:
@@ -29,6 +36,7 @@ def kept(place: Path | None, key: str, usual: Found, measure: Callable[[], Found
         key: What it is.
         usual: What a folder was trained with in which trials stand and nothing is written.
         measure: Asked where nothing stands there, or nothing that can be read.
+        write: Whether the answer is kept; False for a plan that writes nothing.
     """
     file = None if place is None else place / FILE
     known: dict[str, Any] = {}
@@ -42,13 +50,13 @@ def kept(place: Path | None, key: str, usual: Found, measure: Callable[[], Found
             next((place / part).glob("*/trial.json"), None) for part in ("trials", "candidates")
         )
         known[key] = usual if begun else measure()
-        if file is not None:
+        if file is not None and write:
             write_text(file, json.dumps(known, indent=1) + "\n")
     found: Found = known[key]
     return found
 
 
-def measured_threads(study: Study, place: Path | None) -> int | None:
+def measured_threads(study: Study, place: Path | None, *, write: bool = True) -> int | None:
     """Return the threads of torch with which small steps are fastest; None where the study says.
 
     On a machine whose cores others use, several threads wait for each other at every step and can
@@ -59,7 +67,9 @@ def measured_threads(study: Study, place: Path | None) -> int | None:
     if study.compute.threads is not None:
         return None
     many = torch.get_num_threads()
-    return many if many == 1 else kept(place, "threads", many, lambda: _fastest(many))
+    if many == 1:
+        return many
+    return kept(place, "threads", many, lambda: _fastest(many), write=write)
 
 
 def _fastest(many: int) -> int:

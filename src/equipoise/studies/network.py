@@ -157,7 +157,9 @@ def plan_training(
     return replace(plan, findings=findings)
 
 
-def with_rate(study: Study, rows: TrainRows, place: Path | None, allow_code: bool) -> Study:
+def with_rate(
+    study: Study, rows: TrainRows, place: Path | None, allow_code: bool, *, write: bool = True
+) -> Study:
     """Return the study with a learning rate where it names none for a network that is not ours.
 
     A dozen steps of the untreated network at each of four rates; the one with the least loss at
@@ -167,7 +169,7 @@ def with_rate(study: Study, rows: TrainRows, place: Path | None, allow_code: boo
     if model is None or model.name in RECIPES or "lr" in study.training or study.tuning.lr:
         return study
     usual = study.options.lr
-    rate = kept(place, "lr", usual, lambda: _best_rate(study, rows, allow_code))
+    rate = kept(place, "lr", usual, lambda: _best_rate(study, rows, allow_code), write=write)
     return study.model_copy(update={"training": {**study.training, "lr": rate}})
 
 

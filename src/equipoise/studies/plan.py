@@ -59,7 +59,8 @@ def make_plan(
         from equipoise.studies.network_rows import load_rows
 
         rows = load_rows(study.files)
-        study = with_rate(study, rows, None if cache is None else cache.parent, allow_code)
+        place = None if cache is None else cache.parent
+        study = with_rate(study, rows, place, allow_code, write=compute)
     settings = settings_of(study)
     jobs = tuple(
         Job(arm, seed, setting)
@@ -196,8 +197,9 @@ def plan_rows(
         allow_code: As there.
     """
     require_places(study, processes, cluster)
+    threads = shared_threads(study, out, processes, cluster, write=False)
     plan = make_plan(study, cache=out / "features", compute=False, allow_code=allow_code,
-                     threads=shared_threads(study, out, processes, cluster))  # fmt: skip
+                     threads=threads)  # fmt: skip
     with using_threads(plan.threads):
         missing = set(plan.jobs if fresh else plan.missing(out))
     head = ["arm", "seed", "train", "val", "state"]
@@ -245,12 +247,14 @@ def require_places(study: Study, processes: int, cluster: str | None) -> None:
         raise UsageError(say(name, "be for studies with a model", got, do))
 
 
-def shared_threads(study: Study, place: Path, processes: int, cluster: str | None) -> int | None:
+def shared_threads(
+    study: Study, place: Path, processes: int, cluster: str | None, *, write: bool = True
+) -> int | None:
     """Return the threads of one of several trainings at once; of a single one, the fastest."""
     import torch
 
     if cluster is not None:
         return 1
     if processes == 1:
-        return measured_threads(study, place)
+        return measured_threads(study, place, write=write)
     return max(1, torch.get_num_threads() // processes)

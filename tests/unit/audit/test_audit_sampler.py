@@ -160,6 +160,7 @@ def test_weights_per_class_are_named_as_the_cause_and_not_by_their_symptoms() ->
         found = codes(WeightedRandomSampler(weights, 600), y)
         assert "rows 0 to 2 of 600" in found["EQ613"].message
         assert not {"EQ606", "EQ607", "EQ608", "EQ609", "EQ610"} & set(found)
+    assert "EQ613" in codes(WeightedRandomSampler([0.01, 0.05, 0.2], 3), y)
     per_row = np.array([1 / 500, 1 / 90, 1 / 10])[y]
     assert "EQ613" not in codes(WeightedRandomSampler(per_row, 600), y)
 

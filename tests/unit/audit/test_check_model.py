@@ -345,3 +345,9 @@ def test_a_loss_of_cosines_on_raw_outputs_is_named(loss: Callable[..., Any]) -> 
 )
 def test_weights_focal_terms_and_margins_are_no_scale(loss: Callable[..., Any]) -> None:
     assert "EQ322" not in check(nn.Linear(6, 4), loss, CLASS)
+
+
+def test_labels_into_a_loss_of_classes_are_named() -> None:
+    assert check(net(), nn.CrossEntropyLoss(), MULTI) == ["EQ317"]
+    shares = torch.softmax(torch.randn(8, 4), 1)
+    assert check(net(), nn.CrossEntropyLoss(), shares) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from equipoise.diagnosis import (
     read_setup,
     run_checks,
 )
-from equipoise.diagnosis.class_table import is_count, predicted_counts
+from equipoise.diagnosis.class_table import is_count, predicted_counts, read_class_table
 from equipoise.diagnosis.row_checks import _labelled_share
 from equipoise.diagnosis.score_checks import implied_weight
 from equipoise.errors import DataError, ShapeError, UsageError
@@ -333,3 +334,32 @@ def test_an_alpha_per_label_is_answered_for_both_sides(
     assert "EQ344" not in of_setup(
         Setup(loss="focal", alpha=alpha), counts=counts, kind="multiclass"
     )
+
+
+def test_a_long_class_table_is_the_wide_one(tmp_path: Path) -> None:
+    wide = ["class,none_recall,none_precision,focal_recall,focal_precision", "a,0.5,0.6,0.4,0.7"]
+    wide += ["b,0.2,0.3,0.1,0.9"]
+    long = ["run,class,recall,precision", "none,a,0.5,0.6", "none,b,0.2,0.3", "focal,a,0.4,0.7"]
+    long += ["focal,b,0.1,0.9"]
+    tables = []
+    for lines in (wide, long):
+        (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+        tables.append(read_class_table(tmp_path / "t.csv", 50))
+    assert tables[0].names == tables[1].names == ("a", "b")
+    for part in ("recall", "precision"):
+        first, second = (getattr(table, part) for table in tables)
+        assert list(first) == list(second)
+        assert all(np.array_equal(first[run], second[run]) for run in first)
+    (tmp_path / "t.csv").write_text("class,recall\na,0.5\na,0.4\n")
+    with pytest.raises(DataError, match="one row per class, got 'a' several times"):
+        read_class_table(tmp_path / "t.csv", 50)
+
+
+def test_what_is_no_labels_is_told_how_to_become_some() -> None:
+    with pytest.raises(UsageError, match=r"`labels` must be Labels, got ndarray. Make them first"):
+        diagnose(np.zeros(3))  # type: ignore[arg-type]
+
+
+def test_a_loss_whose_name_says_logits() -> None:
+    setup = Setup(loss="BCEWithLogitsLoss", activation="sigmoid")
+    assert "EQ301" in of_setup(setup)
