@@ -130,8 +130,8 @@ def line() -> Iterator[Row]:
     )
     yield row
     whole, used = time.perf_counter() - begin, time.process_time() - cpu
-    made_here = (sum(made) for made in zip(*((r.seconds, r.cpu_seconds) for r in scores_made), strict=True))
-    whole, used = (a - b for a, b in zip((whole, used), made_here, strict=True))
+    whole -= sum(row.seconds for row in scores_made)
+    used -= sum(row.cpu_seconds for row in scores_made)
     yield Row("all but making the scores", round(whole, 2), round(used, 2), row.peak_gb, "")
     resource.setrlimit(resource.RLIMIT_DATA, before)
 
