@@ -23,6 +23,7 @@ from equipoise._core import files
 from equipoise.artifacts import Trial
 from equipoise.cli.main import main
 from equipoise.errors import DataWarning
+from equipoise.mining.rounds import trial_in
 
 CPU = {"accelerator": "cpu", "batch_size": 32}
 
@@ -212,6 +213,13 @@ def test_the_file_that_says_finished_reaches_the_disk_last(
     assert order[0] == "sync val.parquet"
     assert order[1].startswith("sync .trial-")
     assert order[2:] == ["rename trial.json", f"sync {tmp_path.name}"]
+
+
+def test_a_folder_that_was_set_aside_is_no_trial(tmp_path: Path) -> None:
+    for name in ("none-s0-a", "none-s0-a.unreadable"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trial.json").write_text("{}")
+    assert trial_in(tmp_path) == tmp_path / "none-s0-a"
 
 
 def test_what_is_set_aside_twice_keeps_both(tmp_path: Path) -> None:

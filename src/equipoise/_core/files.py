@@ -220,6 +220,11 @@ def commit(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
+def is_set_aside(path: str | Path) -> bool:
+    """Whether a file or folder is one that :func:`set_aside` has renamed."""
+    return ".unreadable" in Path(path).name
+
+
 def set_aside(path: str | Path, why: str) -> Path | None:
     """Rename what cannot be read, so that it is made again and can still be looked at.
 

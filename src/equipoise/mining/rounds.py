@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from equipoise._core.arrays import Ints
+from equipoise._core.files import is_set_aside
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
 from equipoise._core.logistic import expit
@@ -144,7 +145,7 @@ def new_entries(
 
 def trial_in(folder: Path) -> Path | None:
     """Return the folder of the finished trial that `fit` wrote there, or None."""
-    found = sorted(p.parent for p in folder.glob("*/trial.json"))
+    found = [p.parent for p in folder.glob("*/trial.json") if not is_set_aside(p.parent)]
     return found[0] if len(found) == 1 else None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.files import is_set_aside
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
 from equipoise._core.logistic import one_vs_rest
@@ -235,13 +236,9 @@ def _set_aside_damaged(plan: Plan, out: Path) -> bool:
     """Whether any trial of the plan could not be read; it is then to be trained again."""
     folders = [plan.root(out) / plan.folder(job) for job in plan.jobs]
     if plan.is_tuned:
-        folders += [path for path in (out / "trials").glob("*") if not _is_aside(path)]
+        folders += [path for path in (out / "trials").glob("*") if not is_set_aside(path)]
     found = [path for path in folders if is_done(path) and Trial.finished(path) is None]
     return bool(found)
-
-
-def _is_aside(path: Path) -> bool:
-    return ".unreadable" in path.name
 
 
 def _train(plan: Plan, out: Path, progress: Progress | None, elsewhere: Runner | None) -> int:
