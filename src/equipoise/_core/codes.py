@@ -102,6 +102,8 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ512": Code("tip", "Unknown targets not left out"),
         "EQ513": Code("warning", "Nothing to learn from single rows"),
         "EQ514": Code("warning", "Rows pull to another class"),
+        "EQ515": Code("tip", "Made for cosines"),
+        "EQ516": Code("error", "Margins out of reach"),
         "EQ601": Code("warning", "Length is not what is yielded"),
         "EQ602": Code("error", "Rows that do not exist"),
         "EQ603": Code("warning", "Every epoch draws the same"),

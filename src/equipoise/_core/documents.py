@@ -8,6 +8,7 @@ later walks through a document runs out of stack, nor out of memory by aliases o
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -129,13 +130,18 @@ def _loader() -> Any:
     """Return PyYAML's safe loader, which takes seconds to find that brackets nest too deep."""
     import yaml
 
-    class Shallow(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):
         def fetch_flow_collection_start(self, token: Any) -> None:
             if self.flow_level >= MAX_DEPTH:
                 raise yaml.scanner.ScannerError(None, None, _too_deep(), self.get_mark())
             super().fetch_flow_collection_start(token)
 
-    return Shallow
+    # By YAML 1.1, which PyYAML reads, 1e-4 is a word; by 1.2 and to everybody it is a number.
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+    return Loader
+
+
+_EXPONENT = re.compile(r"[-+]?(?:\d+|\d+\.\d*|\.\d+)[eE][-+]?\d+")
 
 
 _NESTED = (list, Mapping, tuple, set)

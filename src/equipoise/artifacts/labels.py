@@ -17,7 +17,7 @@ from equipoise._core.identity import as_text, hashable_ids
 from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts.entries import PRESENT, UNKNOWN as UNKNOWN, Entries
-from equipoise.errors import DataError, DataWarning, ShapeError
+from equipoise.errors import DataError, DataWarning, ShapeError, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -261,7 +261,7 @@ class Labels:
 
         Args:
             rows: N sequences of label indices, 0 to L - 1, or of texts that are among ``names``.
-            names: One name per label.
+            names: One name per label; of texts those that occur, sorted, if it is None.
             num_labels: L, where no names are given; None takes the largest index plus one.
             unknown: N sequences of the labels that are unknown in each row, or None: none is.
             ids: (N,) unique row ids, or None.
@@ -281,6 +281,10 @@ class Labels:
             odd = next(r for r in lists if isinstance(r, str) or not hasattr(r, "__len__"))
             do = "Write a row with one label as [label], a row without any as []."
             raise DataError(say("rows", "be lists of labels", repr(odd), do))
+        if names is None and num_labels is None:
+            every = [*lists, *(unknown or ())]
+            if isinstance(next((v for row in every for v in row), None), str):
+                names = sorted({v for row in every for v in row if isinstance(v, str)})
         width = None if names is None else len(names)
         if num_labels is not None and width not in (None, num_labels):
             do = "Leave one of the two out."
@@ -618,3 +622,10 @@ def _of_lists(column: pl.Series, width: int) -> Entries:
         raise ValueError(f"positions of labels outside 0 to {width - 1}")
     starts = np.append(0, np.cumsum(lengths))
     return Entries(starts, columns, np.ones(columns.size, dtype=np.int8), width)
+
+
+def require_labels(name: str, labels: object) -> None:
+    """Raise a UsageError unless an argument holds Labels, as an array does not."""
+    if not isinstance(labels, Labels):
+        do = 'Make them first: Labels.from_array(y, kind="multilabel") or kind="multiclass".'
+        raise UsageError(say(name, "be Labels", type(labels).__name__, do))

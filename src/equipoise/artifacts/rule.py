@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import require_finite, require_shape
 from equipoise._core.logistic import expit, log_softmax
 from equipoise._core.messages import one_of, say
+from equipoise._core.text import table
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.calibrator import Calibrator
 from equipoise.artifacts.correction import Correction
@@ -214,6 +215,10 @@ class DecisionRule:
     choice: Mapping[str, Any] | None = None
     prior: Floats = field(default_factory=lambda: np.array([]))
     decided: Floats = field(default_factory=lambda: np.array([]))
+
+    def __str__(self) -> str:
+        """A line per label: evidence, calibration, threshold, claimed and cross-fitted."""
+        return _text(self)
 
     def __post_init__(self) -> None:
         width = len(self.names)
@@ -518,3 +523,44 @@ def _from_version_2(body: dict[str, Any]) -> dict[str, Any]:
         "decided": [],
     }
     return later | body
+
+
+_MOST_LINES = 40
+
+
+def _text(rule: DecisionRule) -> str:
+    """Return one line per label, of many the first."""
+    width = len(rule.names)
+    cuts = [""] * width
+    if rule.thresholds is not None:
+        cuts = [f"{p:.4f}" for p in expit(rule.thresholds)]
+    notes, shared = _apart(rule.notes or [""] * width)
+    # What was not tuned here, but put together by hand, has no grades and claims nothing.
+    grades = rule.grades or [""] * width
+    claims = [
+        [f"{v:.3f}" for v in values] if len(values) else [""] * width
+        for values in (rule.claimed, rule.cross_fitted)
+    ]
+    columns = (rule.names, grades, rule.calibrator.method, cuts, *claims, notes)
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    measure = f"{rule.measure or rule.objective} claimed"
+    head = ["label", "grade", "calibration", "threshold", measure, "cross-fitted", ""]
+    lines = [table(head, rows[:_MOST_LINES])]
+    if width > _MOST_LINES:
+        lines.append(f"... and {width - _MOST_LINES:,} more")
+    lines += shared
+    if rule.grades:
+        lines.append("grade: " + "; ".join(f"{g} {GRADES[g]}" for g in sorted(set(rule.grades))))
+    if rule.score_names and rule.score_names != rule.names:
+        pairs = zip(rule.score_names, rule.names, strict=False)
+        lines.append(f"score columns: {', '.join(f'{c} for {n}' for c, n in pairs)}")
+    return "\n".join(lines)
+
+
+def _apart(notes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the notes of each label, and apart from them what all labels have in common."""
+    split = [note.split("; ") if note else [] for note in notes]
+    if len(split) < 2:
+        return list(notes), []
+    shared = [part for part in split[0] if all(part in other for other in split[1:])]
+    return ["; ".join(p for p in parts if p not in shared) for parts in split], shared

@@ -17,7 +17,7 @@ from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.entries import BLOCK
-from equipoise.artifacts.labels import KINDS, Kind, Labels, pick_rows, to_ids
+from equipoise.artifacts.labels import KINDS, Kind, Labels, pick_rows, require_labels, to_ids
 from equipoise.artifacts.row_marks import RowMarks, row_numbers
 from equipoise.errors import DataError, NotRecoverableError, ShapeError, UsageError
 
@@ -159,6 +159,13 @@ class Scores:
     ids: NDArray[Any] | None = None
     correction: Correction | None = None
 
+    def __str__(self) -> str:
+        words = "classes" if self.kind == "multiclass" else "labels"
+        held = f"{self.score_kind} of {len(self):,} {self.split} rows, {len(self.names):,} {words}"
+        known = "no labels" if self.labels is None else str(self.labels).partition(": ")[2]
+        way = "" if self.correction is None else f"; correction: {self.correction.exactness}"
+        return f"{held}: {known}{way}"
+
     @classmethod
     def from_arrays(
         cls,
@@ -182,6 +189,8 @@ class Scores:
             DataError: NaN or infinite values, probabilities outside [0, 1], logits that look like
                 probabilities (unless ``check_kind=False``), ids that are not those of the labels.
         """
+        if labels is not None:
+            require_labels("labels", labels)
         given = {"logits": logits, "probabilities": probabilities, "ranking": ranking}
         named = [(name, value) for name, value in given.items() if value is not None]
         if len(named) != 1:

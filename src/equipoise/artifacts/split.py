@@ -109,6 +109,13 @@ class Split:
                 )
             )
 
+    def __str__(self) -> str:
+        sizes = self.sizes
+        held = ", ".join(f"{n:,} {part}" for part, n in sizes.items())
+        out = self.n_rows - sum(sizes.values())
+        left = f", {out:,} left out" if out else ""
+        return f"{self.n_rows:,} rows, {self.method}, seed {self.seed}: {held}{left}"
+
     @property
     def sizes(self) -> dict[str, int]:
         """Rows in each part."""

@@ -182,7 +182,8 @@ def load_loss(path: str, settings: Mapping[str, Any] | None = None) -> Callable[
             return made(**values)  # type: ignore[no-any-return]
         except Exception as error:
             failure = failure or error
-    raise UsageError(say(name, hint("be built with these {arg=}"), repr(failure))) from failure
+    do = hint("Give what it asks for, for example {arg=counts=[900,100]}.")
+    raise UsageError(say(name, "be built from what was given", repr(failure), do)) from failure
 
 
 def as_tensors(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -190,6 +191,124 @@ def pull_findings(probe: Probe) -> list[Finding]:
         "Or smooth by the weights: equipoise.losses.LabelAwareSmoothingLoss.",
     )
     return [finding("EQ514", message, {"pulled": pulled}, todo)]
+
+
+COSINES = 8.0
+"""Outputs multiplied by more are meant to be cosines; a focal pull falls by gamma + 1."""
+_SPAN = 2.0  # by which one cosine can lead another
+_NATS = 50.0  # beyond the odds of any prior: the rarest of a million classes asks for 14
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Where a loss for classes stops to pull: half of its pull is left at the margin.
+
+    Cross entropy of s (z - m) pulls with s / (1 + exp(s (d - m))) at a lead of d over one other
+    class, whatever its weights: half at d = m, and from 9 to 1 tenths over a width of 4.394 / s.
+
+    Args:
+        scale: s, what outputs are multiplied by, of the class where it is largest.
+        margins: (C,) the lead m that each class asks for; empty where that is not known.
+        odds: (C,) the same in log-odds: times what its own output is multiplied by.
+    """
+
+    scale: float
+    margins: tuple[float, ...] = ()
+    odds: tuple[float, ...] = ()
+
+
+def find_turn(probe: Probe) -> Turn | None:
+    """Return scale and margins of a loss for classes; None where it has none that could be told."""
+    if probe.kind != "multiclass" or probe.width < 2:
+        return None
+    near = _scale_nearby(probe)
+    if near is None:
+        return None
+    scales, margins, odds = [near], [], []
+    for k in range(probe.width):
+        pull = _pull_of(probe, k)
+        full, none = pull(-50.0), pull(1e8)
+        if full is None or none is None or not full > max(10 * none, 0.0):
+            return Turn(near)  # one of cosines that it clips, or that always pulls
+        early, half, late = (_crossing(pull, share * full) for share in (0.9, 0.5, 0.1))
+        # Leads that float32 no longer tells apart have no width.
+        told = late - early > 1e-6 * max(abs(half), 1.0)
+        own = float(np.log(81.0)) / (late - early) if told else max(near, 1.0)
+        scales.append(own if told else near)
+        margins.append(half)
+        odds.append(own * half)
+    return Turn(max(scales), tuple(margins), tuple(odds))
+
+
+def _scale_nearby(probe: Probe) -> float | None:
+    """Return how steeply the pull falls, at most, over leads from -2 to 2; None without an answer.
+
+    Weights cancel out of the ratio of two leads, and a margin out of the steepest of them.
+    """
+    leads = torch.linspace(-2.0, 2.0, 401)
+    logits = torch.full((leads.numel(), probe.width), -30.0)
+    logits[:, 0], logits[:, 1] = leads, 0.0
+    gradient = probe.ask(logits, torch.zeros(leads.numel(), dtype=torch.long)).gradient
+    if gradient is None or not gradient.isfinite().all():
+        return None
+    pulls = -gradient[:, 0].double().numpy()
+    # What is nearly let go falls without limit where smoothed targets turn it round.
+    held = pulls > 0.05 * pulls.max(initial=0.0)
+    falls = np.diff(np.log(np.where(held, pulls, np.nan))) / float(leads[1] - leads[0])
+    return float(max(np.nanmax(-falls, initial=0.0), 0.0))
+
+
+def _pull_of(probe: Probe, k: int) -> Callable[[float], float | None]:
+    """Return how strongly a row of class k is pulled at a lead over one other class."""
+    other = 0 if k else 1
+
+    def pull(lead: float) -> float | None:
+        logits = torch.full((1, probe.width), -1e3 - abs(lead))
+        logits[0, k], logits[0, other] = lead, 0.0
+        gradient = probe.ask(logits, torch.tensor([k])).gradient
+        if gradient is None or not gradient.isfinite().all():
+            return None
+        return -float(gradient[0, k])
+
+    return pull
+
+
+def _crossing(pull: Callable[[float], float | None], level: float) -> float:
+    """Return the lead at which a falling pull crosses a level, by bisection."""
+    low, high = -50.0, 1e8
+    for _ in range(60):
+        # Halves of the distance at first, of its logarithm where that is long.
+        middle = (low + high) / 2 if high < 1e2 else max(low, 1.0) * (high / max(low, 1.0)) ** 0.5
+        value = pull(middle)
+        if value is not None and value > level:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def margin_findings(turn: Turn) -> list[Finding]:
+    """Return that outputs are meant to be cosines, and margins that none can reach."""
+    evidence = {"scale": turn.scale, "margins": list(turn.margins)}
+    most, found = max(turn.margins, default=0.0), []
+    cosines = turn.scale > COSINES
+    if max(turn.odds, default=0.0) > _NATS and (not cosines or most > _SPAN):
+        message = (
+            f"A class must lead by up to {most:,.4g} before a row of it counts as learned"
+            + (", which two cosines never do. " if cosines else ": no model gets there. ")
+            + "Its rows pull with full force for ever. Margins of LDAM are 0.5 at most, "
+            "C / count^(1/4); these look like counts."
+        )
+        todo = "Make margins of the counts: 0.5 * (smallest count / count) ** 0.25."
+        found.append(finding("EQ516", message, evidence, (todo,)))
+    if cosines:
+        message = (
+            f"It multiplies outputs by about {turn.scale:.0f}, so it is made for cosines: on raw "
+            "outputs, which have no bound, it saturates or leaves all numbers within some steps."
+        )
+        todo = "End the model in a normalised layer: equipoise.models.CosineHead(.., scale=1)."
+        found.append(finding("EQ515", message, evidence, (todo,)))
+    return found
 
 
 def find_scale(probe: Probe) -> tuple[Scale, str, str]:
@@ -670,6 +789,8 @@ def audit_loss(
         if not (on_logits and on_probabilities):
             found += meaning_findings(probe)
             found += pull_findings(probe)
+            turn = find_turn(probe) if scale == "logits" else None
+            found += [] if turn is None else margin_findings(turn)
             found += gradient_findings(probe)
         found += batch_findings(probe)
         found += reduction_findings(probe)

@@ -16,7 +16,7 @@ from equipoise._core.messages import listed, say
 from equipoise._core.targets import IGNORE_INDEX, require_classes, require_labels
 from equipoise.artifacts.finding import Finding, in_order
 from equipoise.artifacts.labels import Kind
-from equipoise.audit.loss import Probe, find_scale, finding
+from equipoise.audit.loss import COSINES, Probe, find_scale, find_turn, finding, margin_findings
 from equipoise.audit.state import guest
 from equipoise.errors import DataError, UsageError
 
@@ -30,7 +30,6 @@ _PASS = (
 )  # fmt: skip
 _DRAWS = 4
 _SLACK = 1e-2
-_SCALING = 8.0  # a focal term falls by gamma + 1; margin losses scale by 10 and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,8 +418,9 @@ def _scales(outputs: Tensor, trial: _Trial, ending: Ending) -> list[Finding]:
     if isinstance(trial.loss, nn.NLLLoss) and "logsoftmax" not in ending.steps:
         message = "NLLLoss takes log-probabilities, but the model does not end in log_softmax."
         found.append(("EQ302", message, "Take CrossEntropyLoss on logits."))
-    factor = 0.0 if probe is None or scale != "logits" or ending.steps else _own_scale(probe)
-    if factor > _SCALING and not ending.bounded:
+    turn = None if probe is None or scale != "logits" or ending.steps else find_turn(probe)
+    factor = 0.0 if turn is None else turn.scale
+    if factor > COSINES and not ending.bounded:
         message = (
             f"The loss multiplies outputs by about {factor:.0f}, as margin losses do with cosines, "
             "but these outputs have no bound: after a few steps the loss is beyond all numbers, or "
@@ -429,7 +429,9 @@ def _scales(outputs: Tensor, trial: _Trial, ending: Ending) -> list[Finding]:
         todo = "End in a normalised layer: equipoise.models.CosineHead(features, classes, scale=1)."
         evidence["factor"] = factor
         found.append(("EQ322", message, todo))
-    return [finding(code, message, evidence, (todo,)) for code, message, todo in found]
+    out_of_reach = [] if turn is None else margin_findings(turn)
+    told = [finding(code, message, evidence, (todo,)) for code, message, todo in found]
+    return [*told, *(f for f in out_of_reach if f.code == "EQ516")]
 
 
 def _probe(outputs: Tensor, trial: _Trial) -> Probe | None:
@@ -462,27 +464,6 @@ def _scale_of(probe: Probe | None) -> str:
     except UsageError:
         return ""
     return "" if on_logits and on_probabilities else scale
-
-
-def _own_scale(probe: Probe) -> float:
-    """Return what a loss for classes multiplies its outputs by, 1 if nothing; 0 where unknown.
-
-    Cross entropy of s z pulls with s / (1 + exp(s d)) at a lead of d over one other class: weights
-    cancel out of the ratio of two leads, and a margin out of the steepest of them.
-    """
-    if probe.kind != "multiclass" or probe.width < 2:
-        return 0.0
-    leads = torch.linspace(-2.0, 2.0, 17)
-    logits = torch.full((len(leads), probe.width), -30.0)
-    logits[:, 0], logits[:, 1] = leads, 0.0
-    pulls = []
-    for row in logits:
-        gradient = probe.ask(row[None], torch.zeros(1, dtype=torch.long)).gradient
-        if gradient is None or not gradient.isfinite().all():
-            return 0.0
-        pulls.append(max(-float(gradient[0, 0]), 1e-30))
-    falls = np.diff(np.log(pulls)) / float(leads[1] - leads[0])
-    return float(-falls.min())
 
 
 def _one_step(trial: _Trial, free: list[nn.Parameter]) -> list[Finding]:

@@ -69,10 +69,12 @@ def degree(material: Material) -> list[Finding] | None:
         if not statistics.neg_pos_ratio[label] >= 1:
             side = "positives per negative"
         between = statistics.imbalance_ratio
-        text = (
-            f"within a label there are {least} {ratio:,.1f} {side} ('{name}'); between labels "
-            f"counts differ {between:,.1f}-fold (MeanIR {statistics.MeanIR:.2f})"
-        )
+        text = f"there are {least} {ratio:,.1f} {side}"
+        if len(statistics.names) > 1:
+            text = (
+                f"within a label {text} ('{name}'); between labels counts differ "
+                f"{between:,.1f}-fold (MeanIR {statistics.MeanIR:.2f})"
+            )
         evidence |= {"measure": side, "label": name, "between_labels": between}
     else:
         ratio = statistics.imbalance_ratio
@@ -111,6 +113,8 @@ def effortless_accuracy(material: Material) -> list[Finding] | None:
             return []
         least = "" if statistics.counts.n_rows is not None else "at least "
         message = f"Answering 0 to every label is right in {least}{share:.1%} of entries"
+        if len(statistics.names) == 1:
+            message = f"Answering 0 is right in {least}{share:.1%} of rows"
         better = "Report average precision and F1 per label and their macro average."
     return [
         finding(
@@ -134,7 +138,9 @@ def _label_cuts(statistics: Statistics) -> tuple[list[str], dict[str, Any]]:
     for i in np.flatnonzero(statistics.positives > 0):
         name, n = statistics.names[i], statistics.positives[i]
         inverse = float(n / (n + total))
-        rows.append(f"{name}: {_span(low[i], high[i])} (inverse frequency: {inverse:.3f})")
+        # A single label's frequency among label occurrences is 1, whatever it is.
+        other = f" (inverse frequency: {inverse:.3f})" if len(statistics.names) > 1 else ""
+        rows.append(f"{name}: {_span(low[i], high[i])}{other}")
         evidence[name] = {
             "neg_over_pos_low": float(low[i]),
             "neg_over_pos_high": float(high[i]),
@@ -156,7 +162,7 @@ def moved_cut(material: Material) -> list[Finding] | None:
     statistics = material.statistics
     if statistics is None or not statistics.positives.any():
         return None
-    undo = "Undo the weight before the cut (the loss's correction), or tune thresholds."
+    undo = "Undo the weight before the cut, or tune thresholds: `equipoise tune` does both."
     if statistics.kind == "multiclass":
         cuts = _class_cuts(statistics.positives, statistics.names)
         if statistics.imbalance_ratio < _BALANCED:

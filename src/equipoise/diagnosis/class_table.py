@@ -68,7 +68,13 @@ class ClassTable:
             {run: _column(run, values, len(names)) for run, values in (given or {}).items()}
             for given in (recall, precision, recall_train)
         ]
-        if any((np.nan_to_num(v) > 1).any() for part in made for v in part.values()):
+        tops = {
+            f"{what} of {run}": float(np.nan_to_num(values).max(initial=0.0))
+            for what, part in zip(("recall", "precision", "training recall"), made, strict=True)
+            for run, values in part.items()
+        }
+        if max(tops.values(), default=0.0) > 1:
+            _require_one_scale(tops)
             made = [{run: v / 100 for run, v in part.items()} for part in made]
             digits += 2
         for part in made:
@@ -76,6 +82,16 @@ class ClassTable:
                 if ((values < 0) | (values > 1)).any():
                     raise DataError(say(run, "lie in [0, 1] or [0, 100]", values.tolist()[:5]))
         return cls(tuple(names), rows, made[0], made[1], made[2], digits)
+
+
+def _require_one_scale(tops: Mapping[str, float]) -> None:
+    """Raise where some columns are percentages and others look like shares."""
+    low = next((name for name, top in tops.items() if 0 < top <= 1), None)
+    if low is not None:
+        high = next(name for name, top in tops.items() if top > 1)
+        do = "Write all columns as shares, or all in percent; a column of less than 1 % as 0.5%."
+        got = f"at most {tops[low]:g}, beside {tops[high]:g} in {high}"
+        raise DataError(say(low, "be on the scale of the others", got, do))
 
 
 def _column(run: str, values: ArrayLike, size: int) -> Floats:
@@ -138,6 +154,9 @@ def read_class_table(path: str | Path, support: int | None = None) -> ClassTable
         marked |= percent
         plain_above |= not percent and bool((np.nan_to_num(values) > 1).any())
         read.append(("recall_train" if "train" in kind else kind, run, values, percent))
+    if plain_above:
+        plain = ((f"{kind} of {run}", values) for kind, run, values, marks in read if not marks)
+        _require_one_scale({name: float(np.nan_to_num(v).max(initial=0.0)) for name, v in plain})
     digits = 0
     for kind, run, values, percent in read:
         # A column that is marked says so itself; the others are percentages all or none.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,6 +85,13 @@ def unlearnable(material: Material) -> list[Finding] | None:
     ]
 
 
+def _of(found: Mapping[str, Any], statistics: Statistics) -> str:
+    """Return how many of how many have something, and of a single one its name."""
+    if len(statistics.names) == 1:
+        return f"'{statistics.names[0]}' has"
+    return f"{len(found)} of {len(statistics.names)} {_word(statistics)} have"
+
+
 @check("EQ102")
 def anecdotal(material: Material) -> list[Finding] | None:
     """Find labels with 1 to 9 positives."""
@@ -99,13 +109,15 @@ def anecdotal(material: Material) -> list[Finding] | None:
     shown = listed([f"{name} ({rows[name]} in {n})" if grouped else f"{name} ({n})"
                     for name, n in few.items()])  # fmt: skip
     what = "groups with positives" if grouped else "positives"
+    lead = f"{_of(few, statistics)} fewer than {_ANECDOTAL} {what}: {shown}"
+    if len(statistics.names) == 1 and not grouped:
+        lead = f"{_of(few, statistics)} {min(few.values())} positives, fewer than {_ANECDOTAL}"
     widths = {name: half_width(n) for name, n in few.items()}
     best = min(widths.values())
     return [
         finding(
             "EQ102",
-            f"{len(few)} of {len(statistics.names)} {_word(statistics)} have fewer than "
-            f"{_ANECDOTAL} {what}: {shown}. A model can memorise them, and no test can tell: "
+            f"{lead}. A model can memorise them, and no test can tell: "
             f"judged on all of them a recall is known to +-{best:.2f} at best; +-{_MARGIN} takes "
             f"about {positives_needed(_MARGIN)}.",
             {
@@ -153,13 +165,12 @@ def low_power(material: Material) -> list[Finding] | None:
     return [
         finding(
             "EQ103",
-            f"{len(rows)} of {len(statistics.names)} {_word(statistics)} have too few {units_are} "
-            f"for a recall known to +-{_MARGIN}. '{name}' has {row['positives']}, about "
-            f"{row['positives_in_test']} in {where}: recall there is known to "
-            f"+-{row['half_width_test']:.2f} (all of them pooled over folds: "
+            f"{_of(rows, statistics)} too few {units_are} for a recall known to +-{_MARGIN}. "
+            f"'{name}' has {row['positives']}, about {row['positives_in_test']} in {where}: recall "
+            f"there is known to +-{row['half_width_test']:.2f} (all of them pooled over folds: "
             f"+-{row['half_width_all']:.2f}). +-{_MARGIN} needs about {need} positives in test.",
             {"labels": rows, "positives_needed_in_test": need, "margin": _MARGIN},
-            "Use stratified_kfold and pool the scores of all folds.",
+            "Split into folds (stratified), and pool the scores of all of them.",
             "Show intervals, and compare methods pairwise on the same rows.",
             "More positives help more than any method.",
             severity=None if hopeless else "fact",
@@ -236,7 +247,7 @@ def unknown_entries(material: Material) -> list[Finding] | None:
             f"'{top}' is {most['prevalence']:.1%} of its known rows; if unknown meant absent it "
             f"would be {most['prevalence_if_absent']:.1%}.",
             {"unknown": total, "entries": entries, "labels": found},
-            "If an empty entry or -1 means absent, declare it: negative=.",
+            hint("If an empty entry or -1 means absent, declare it: {negative=}."),
             "If nobody looked at those rows, ask whether they differ from the others.",
         )
     ]
@@ -264,8 +275,10 @@ def unknown_or_absent(material: Material) -> list[Finding] | None:
             "present, -1 for absent and 0 for difficult or unknown; read the other way round, "
             "rates, weights and thresholds are those of another question.",
             {"labels": found},
-            'If -1 means absent, declare it: negative="-1", and unknown="0" if 0 means that '
-            "nobody knows.",
+            hint(
+                "If -1 means absent, declare it: {negative=-1}, and {unknown=0} if 0 means that "
+                "nobody knows."
+            ),
             "If most rows were not looked at, the known ones may be chosen: say how.",
         )
     ]
@@ -336,10 +349,12 @@ def rows_without_label(material: Material) -> list[Finding] | None:
         finding(
             "EQ116",
             f"{rows:,} of {len(labels):,} rows ({rows / len(labels):.1%}) have none of the labels. "
-            "They are negatives of every label; in a column of several labels an empty cell is "
-            "read so.",
+            "They count as negatives of every label.",
             {"rows": rows, "share": rows / len(labels)},
-            'If an empty cell means that nobody looked, declare it: unknown="".',
+            hint(
+                "If nobody looked at them they are unknown: leave them out, or say what stands for "
+                "that ({unknown=})."
+            ),
             "If each of these rows has some label that is not in the table, add it.",
         )
     ]

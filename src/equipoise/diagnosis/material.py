@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.messages import say
 from equipoise.artifacts.comparison import Comparison
 from equipoise.artifacts.finding import Finding
-from equipoise.artifacts.labels import Kind, Labels
+from equipoise.artifacts.labels import Kind, Labels, require_labels
 from equipoise.artifacts.rule import DecisionRule
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
 from equipoise.artifacts.trial import Trial
 from equipoise.diagnosis.class_table import ClassTable
 from equipoise.diagnosis.course import Course, course_of, read_course
-from equipoise.diagnosis.setup import Setup
+from equipoise.diagnosis.setup import BALANCED, Setup
 from equipoise.errors import UsageError
 from equipoise.labels.counts import Counts, counts_from
 from equipoise.labels.statistics import Statistics, label_statistics
@@ -95,10 +95,8 @@ class Material:
     course: Course | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        if self.labels is not None and not isinstance(self.labels, Labels):
-            got = type(self.labels).__name__
-            do = 'Make them first: Labels.from_array(y, kind="multilabel").'
-            raise UsageError(say("labels", "be Labels", got, do))
+        if self.labels is not None:
+            require_labels("labels", self.labels)
         if self.labels is not None and self.counts is not None:
             raise UsageError(say("labels and counts", "not be given both", "both"))
         if self.labels is None and self.split is not None:
@@ -118,6 +116,7 @@ class Material:
         elif self.counts is not None:
             counts = counts_from(self.counts, n_rows=self.n_rows, kind=self.kind)
             derived["statistics"] = label_statistics(counts)
+        derived["setups"] = tuple(_in_numbers(s, derived.get("statistics")) for s in self.setups)
         if self.trial is not None:
             derived["course"] = course_of(self.trial)
             if self.scores is None:
@@ -132,3 +131,12 @@ class Material:
         shown = (f.name for f in fields(self) if f.init and f.name not in _ASIDE)
         given = (getattr(self, name) for name in shown)
         return any(v is not None and not (isinstance(v, tuple) and not v) for v in given)
+
+
+def _in_numbers(setup: Setup, statistics: Statistics | None) -> Setup:
+    """Return a set-up whose class weights are numbers where it says "balanced"."""
+    if statistics is None or setup.class_weight != BALANCED:
+        return setup
+    counts = {n: int(p) for n, p in zip(statistics.names, statistics.positives, strict=True) if p}
+    total = sum(counts.values())
+    return replace(setup, class_weight={n: total / (len(counts) * p) for n, p in counts.items()})

@@ -11,7 +11,7 @@ from scipy.special import expit, log_expit, logit
 from scipy.stats import chi2_contingency
 
 from equipoise._core.arrays import Floats, Ints
-from equipoise._core.messages import listed
+from equipoise._core.messages import hint, listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.diagnosis._registry import check, finding
@@ -76,6 +76,9 @@ def paired_labels(material: Material) -> list[Finding] | None:
     if labels is None or labels.kind != "multilabel" or labels.num_classes < 2:
         return None
     counts, n, names = labels.counts, len(labels), labels.names
+    single = n >= _ALWAYS and bool((labels.entries.present.per_row() == 1).all())
+    if single and not labels.entries.counts(UNKNOWN).any():
+        return [_classes_after_all(labels)]
     left, right, together = cooccurring(labels)
     sure = (left != right) & (counts[left] >= _ALWAYS) & (together == counts[left])
     always = [
@@ -108,6 +111,20 @@ def paired_labels(material: Material) -> list[Finding] | None:
             "An implied label needs no output of its own.",
         )
     ]
+
+
+def _classes_after_all(labels: Labels) -> Finding:
+    """Say that each row has exactly one label."""
+    width = labels.num_classes
+    return finding(
+        "EQ109",
+        f"Each of the {len(labels):,} rows has exactly one of the {width} labels: they exclude one "
+        "another, so they are the classes of one question. As labels each gets a probability and a "
+        "cut of its own, and a row may end with none of them, or with several.",
+        {"rows": len(labels), "labels": width},
+        hint("Write them as one column that names the class, and read it with {kind=multiclass}."),
+        "Leave them as labels where a row could have several, and these rows only happen not to.",
+    )
 
 
 def _never_together(counts: Ints, n: int, met: Ints) -> tuple[Ints, Ints]:

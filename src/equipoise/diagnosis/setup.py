@@ -18,6 +18,8 @@ Weights = Mapping[str, float] | Sequence[float]
 _KINDS = ("multilabel", "multiclass")
 _ACTIVATIONS = ("none", "sigmoid", "softmax")
 _SIDES = ("positive", "both")
+BALANCED = "balanced"
+"""Weights per class that are inverse to the counts, as scikit-learn and Keras users say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,12 @@ class Setup:
         activation: Of the last layer: "none", "sigmoid" or "softmax".
         applied: What evaluation applies to the outputs of the model, in the same words.
         class_weight: One weight per row's class (Keras ``class_weight``), name or number -> weight,
-            or a list.
+            or a list; "balanced" for weights inverse to the counts.
         pos_weight: One weight per label, on its positives alone.
         alpha: Of a focal loss: a number, or one per label or class.
         alpha_on: "positive" where alpha weighs the positive term (and 1 - alpha the negative one),
             "both" where it weighs a label's or class's whole term.
+        gamma: Of a focal loss.
         beta: Of class-balanced weights (effective number), in [0, 1).
         weighting: What weighs rare labels up, where its numbers are not given.
         sampler: What draws rows by class or label, for example "WeightedRandomSampler".
@@ -59,10 +62,11 @@ class Setup:
     from_logits: bool | None = None
     activation: str | None = None
     applied: str | None = None
-    class_weight: Weights | None = None
+    class_weight: Weights | str | None = None
     pos_weight: Weights | None = None
     alpha: float | Weights | None = None
     alpha_on: str | None = None
+    gamma: float | None = None
     beta: float | None = None
     weighting: str | None = None
     sampler: str | None = None
@@ -108,7 +112,8 @@ class Setup:
         for key, on in (("class_weight", "rows"), ("pos_weight", "positives"),
                         ("alpha", self.alpha_on or "positive")):  # fmt: skip
             given = getattr(self, key)
-            if given is not None and not isinstance(given, (int, float)):
+            # A word is a rule, which counts turn into numbers where there are any.
+            if given is not None and not isinstance(given, (int, float, str)):
                 found[key] = on, _by_name(key, given, names)
         return found
 
@@ -173,7 +178,7 @@ def read_setup(content: Mapping[str, Any], name: str = "setup") -> Setup:
 
 _WHOLE = {"batch_size": 2**31, "epochs": 10**6, "lr_every": 10**6}
 """Fields that are whole numbers, and the most that they may be."""
-_NUMBERS = ("lr", "lr_factor", "beta", *_WHOLE)
+_NUMBERS = ("lr", "lr_factor", "gamma", "beta", *_WHOLE)
 _WEIGHTS = ("class_weight", "pos_weight", "alpha")
 
 
@@ -207,8 +212,7 @@ def _plain(name: str, key: str, value: Any) -> Any:
 def _number(name: str, value: Any) -> Any:
     """Return a number that a float holds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < np.inf:
-        do = "YAML reads 1e-4 as a word; write 1.0e-4." if isinstance(value, str) else ""
-        raise UsageError(say(name, "be a number", repr(value), do))
+        raise UsageError(say(name, "be a number", repr(value)))
     if isinstance(value, int) and abs(value) > 2**53:
         raise UsageError(say(name, "be a number within 2^53", "more"))
     return value
@@ -221,4 +225,7 @@ def _weights(name: str, key: str, value: Any) -> Any:
         return [_number(f"{name}.{i}", v) for i, v in enumerate(value)]
     if key == "alpha":
         return _number(name, value)
-    raise UsageError(say(name, "be a list or a mapping of weights", repr(value)))
+    if key == "class_weight" and value == BALANCED:
+        return value
+    words = f", or {BALANCED!r}" if key == "class_weight" else ""
+    raise UsageError(say(name, f"be a list or a mapping of weights{words}", repr(value)))

@@ -100,7 +100,7 @@ def beyond_reason(material: Material) -> list[Finding] | None:
                 f"weights beyond reason: {listed(shown)}. A few rows then decide "
                 "every step they are in, and what is learned is those rows.",
                 {"labels": huge},
-                "Cap weights at 10 or so, or take their square root (power=0.5).",
+                "Cap weights at 10 or so, or take their square root.",
                 "No weight makes up for positives that are not there: pool folds, collect more.",
                 effect=float(np.log(max(v["weight"] for v in huge.values()))),
             )
@@ -192,7 +192,7 @@ def inverse_after_all(material: Material) -> list[Finding] | None:
                 f"the counts: the weights differ {ratio:.3g} : 1, inverse frequency "
                 f"{inverse:.3g} : 1. This arm is inverse frequency under another name.",
                 {"ratio": ratio, "inverse_frequency": inverse, "beta": setup.beta},
-                f"{_between(counts)}Or take the square root of inverse frequency: power=0.5.",
+                f"{_between(counts)}Or take the square root of inverse frequency.",
                 "Or drop one of the two arms.",
             )
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +26,8 @@ NAMES = "label_names"
 def counts_from_text(text: str) -> dict[str, int]:
     """Return the counts of "A=19000,B=65000"."""
     counts: dict[str, int] = {}
-    for part in text.split(","):
+    # 19,000 is one number: a comma before three digits and no name parts thousands.
+    for part in re.sub(r"(?<=\d),(?=\d{3}(?:,|$))", "", text.replace(" ", "")).split(","):
         name, found, number = part.partition("=")
         if not found or not number.strip().isdecimal() or not name.strip():
             raise UsageError(say("counts", "look like A=19000,B=65000", repr(part)))

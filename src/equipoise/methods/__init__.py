@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from equipoise._core.messages import closest, say
+from equipoise.artifacts.labels import require_labels
 from equipoise.errors import UsageError
 from equipoise.methods import losses, mixing, samplers, stages
 from equipoise.methods.method import Method
@@ -72,4 +73,5 @@ def remedy(name: str, labels: Labels, **settings: Any) -> Remedy:
     Raises:
         UsageError: unknown method or setting, or a method for the other kind of labels.
     """
+    require_labels("labels", labels)
     return get_method(name).build(labels, **settings)

@@ -219,7 +219,7 @@ def _converted(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, float) or default is None:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return value if isinstance(value, float) or default is None else float(value)
-        do = "YAML reads 1e-3 as a word; write 1.0e-3 or 0.001." if _numeric(value) else ""
+        do = "Write it without quotes." if _numeric(value) else ""
         raise UsageError(say(name, "be a number", repr(value), do))
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(value)

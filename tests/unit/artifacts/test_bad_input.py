@@ -10,6 +10,7 @@ import artifact_samples
 import numpy as np
 import pytest
 
+import equipoise as eq
 from equipoise.artifacts import Correction, Finding, Labels, Scores, Split
 from equipoise.errors import (
     DataError,
@@ -235,3 +236,17 @@ def test_ids_of_scores_and_labels_become_one() -> None:
     assert scored(numbered, logits=Z, ids=["3", "4", "5"]).ids.tolist() == ["3", "4", "5"]  # type: ignore[union-attr]
     with pytest.raises(DataError, match="carry labels"):
         scored(None, logits=Z, kind="multilabel").require_labels()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: eq.stratified_split(HOT),
+        lambda: eq.stratified_kfold(HOT),
+        lambda: eq.remedy("pos_weight", HOT),
+        lambda: Scores.from_arrays(HOT, logits=Z, split="val"),  # type: ignore[arg-type]
+    ],
+)
+def test_arrays_are_no_labels(call: Callable[[], object]) -> None:
+    with pytest.raises(UsageError, match=r"`labels` must be Labels, got ndarray. Make them first"):
+        call()

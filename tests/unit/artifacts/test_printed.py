@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from equipoise.artifacts import Labels, Scores, Trial
+from equipoise.artifacts import Labels, Scores, Split, Trial
 from equipoise.comparison import compare, evaluate
 from equipoise.decisions import tune
 
@@ -47,3 +47,17 @@ def test_a_comparison_prints_its_verdicts() -> None:
     assert lines[0] == "Three labels"
     assert any(line.endswith("verdict") for line in lines)
     assert lines[-1] == result.summary[1]
+
+
+def test_a_rule_a_split_and_scores_print_what_they_hold() -> None:
+    val = scores("val", 0, 3)
+    rule = tune(val)
+    text = str(rule)
+    assert text.splitlines()[0].split()[:4] == ["label", "grade", "calibration", "threshold"]
+    assert all(f"L{i:02d}" in text for i in range(3))
+    assert len(str(tune(scores("val", 0, 60))).splitlines()) < 50
+    counts = [int(n) for n in val.require_labels().counts]
+    told = f"{sum(counts)} positives, {min(counts)} to {max(counts)} each"
+    assert str(val) == f"logits of 400 val rows, 3 labels: {told}"
+    split = Split.from_parts([0, 2], [1], [3], n_rows=5, seed=4, method="by hand")
+    assert str(split) == "5 rows, by hand, seed 4: 2 train, 1 val, 1 test, 1 left out"

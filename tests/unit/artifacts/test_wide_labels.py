@@ -256,7 +256,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
         "`rows` must hold only names, got 'C' in row 1. Names bind: check the spelling.",
     ),
     (
-        lambda: Labels.from_lists([["A"]]),
+        lambda: Labels.from_lists([["A"]], num_labels=2),
         DataError,
         (
             "`rows` must list label indices, got 'A'. Give label indices 0 to L - 1, or the "
@@ -326,3 +326,11 @@ def test_labels_of_1_and_unknown_alone_are_remarked_on() -> None:
 def test_the_number_of_labels_is_that_of_the_largest_where_nothing_says_it() -> None:
     assert Labels.from_lists([[0], [], [4]]).num_classes == 5
     assert Labels.from_lists([[0], [1]], unknown=[[6], []]).num_classes == 7
+
+
+def test_texts_name_the_labels_themselves() -> None:
+    found = Labels.from_lists([["b", "a"], [], ["c", "b"]])
+    assert found.names == ("a", "b", "c")
+    assert found.values.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1]]
+    unseen = Labels.from_lists([["a"], []], unknown=[[], ["b"]])
+    assert unseen.values.tolist() == [[1, 0], [0, -1]]

@@ -125,7 +125,8 @@ def test_every_loss_of_the_package_passes() -> None:
         losses.LabelAwareSmoothingLoss([0.4, 0.2, 0.1]),
     ):
         found = audit(loss)
-        assert set(found) <= {"EQ502", "EQ503", "EQ512"}, (loss, found)
+        # LDAM is made for cosines, and told so.
+        assert set(found) <= {"EQ502", "EQ503", "EQ512", "EQ515"}, (loss, found)
 
 
 def test_the_operating_point_is_the_one_the_loss_states() -> None:
@@ -189,3 +190,32 @@ def test_weights_that_smoothing_spreads_are_no_flat_loss(weights: list[float]) -
     assert "'0' to" in found["EQ514"].message
     assert "EQ514" not in audit(nn.CrossEntropyLoss(weight=torch.tensor(weights)))
     assert "EQ514" not in audit(nn.CrossEntropyLoss(label_smoothing=0.3), labels=3)
+
+
+def test_a_loss_of_cosines_is_told_with_its_factor() -> None:
+    found = audit(losses.LDAMLoss.from_class_counts([900, 90, 10], scale=30.0))
+    assert "EQ516" not in found
+    assert found["EQ515"].evidence["scale"] == pytest.approx(30, rel=0.02)
+    expected = [0.5 * (10 / n) ** 0.25 for n in (900, 90, 10)]
+    assert found["EQ515"].evidence["margins"] == pytest.approx(expected, abs=0.01)
+
+
+def test_counts_for_margins_are_out_of_reach() -> None:
+    found = audit(losses.LDAMLoss([900.0, 90.0, 10.0], scale=1.0))
+    assert "lead by up to 900 before" in found["EQ516"].message
+    assert "EQ515" not in found
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.CrossEntropyLoss(label_smoothing=0.3),
+        nn.CrossEntropyLoss(weight=torch.tensor([1.0, 10.0, 1000.0])),
+        nn.MultiMarginLoss(),
+        losses.SoftmaxFocalLoss(gamma=5.0),
+        losses.LogitAdjustedLoss([1_000_000, 1_000, 1]),
+        losses.VectorScalingLoss.from_class_counts([1_000_000, 1_000, 10]),
+    ],
+)
+def test_what_has_no_factor_and_no_margin_is_cleared(loss: Callable[..., Any]) -> None:
+    assert not {"EQ515", "EQ516"} & set(audit(loss, labels=3, kind="multiclass"))

@@ -56,7 +56,7 @@ def test_a_number_of_labels_and_a_kind_may_be_given(capsys: pytest.CaptureFixtur
         (["nothing"], "module:name"),
         (["foreign_losses:Nothing"], "must exist"),
         (["no_such_module:Loss"], "must exist"),
-        (["foreign_losses:ProbabilityFocal"], "be built with these --arg"),
+        (["foreign_losses:ProbabilityFocal"], "Give what it asks for, for example --arg"),
         (["foreign_losses:clamped", "--arg", "alpha"], "NAME=VALUE"),
         (["foreign_losses:clamped", "--arg", "alpha=[1"], "YAML"),
     ],

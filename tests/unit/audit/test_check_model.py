@@ -336,6 +336,7 @@ def test_a_loss_of_cosines_on_raw_outputs_is_named(loss: Callable[..., Any]) -> 
     [
         nn.CrossEntropyLoss(weight=COUNTS),
         nn.CrossEntropyLoss(label_smoothing=0.1),
+        nn.CrossEntropyLoss(label_smoothing=0.3),
         losses.SoftmaxFocalLoss(gamma=5.0),
         losses.LogitAdjustedLoss(COUNTS),
         losses.VectorScalingLoss.from_class_counts(COUNTS),
@@ -345,6 +346,10 @@ def test_a_loss_of_cosines_on_raw_outputs_is_named(loss: Callable[..., Any]) -> 
 )
 def test_weights_focal_terms_and_margins_are_no_scale(loss: Callable[..., Any]) -> None:
     assert "EQ322" not in check(nn.Linear(6, 4), loss, CLASS)
+
+
+def test_counts_for_margins_are_named() -> None:
+    assert check(models.CosineHead(6, 4), losses.LDAMLoss(COUNTS), CLASS) == ["EQ516"]
 
 
 def test_labels_into_a_loss_of_classes_are_named() -> None:

@@ -173,12 +173,13 @@ def test_a_sigmoid_applied_twice_is_seen_in_a_set_up() -> None:
 
 def test_labels_that_exclude_each_other() -> None:
     hot = np.array([[1, 0]] * 50 + [[0, 1]] * 50)
+    hot = np.vstack([hot, np.zeros((1, 2), dtype=int)])
     (found,) = [
         f for f in diagnose(Labels.from_array(hot, kind="multilabel", names=["L", "R"]))
         if f.code == "EQ109"
     ]  # fmt: skip
-    assert found.evidence["never"] == [["L", "R", 25.0]] or found.evidence["never"] == [
-        ("L", "R", 25.0)
+    assert found.evidence["never"] == [["L", "R", 2500 / 101]] or found.evidence["never"] == [
+        ("L", "R", 2500 / 101)
     ]
     assert found.evidence["always"] == []
 
@@ -363,3 +364,32 @@ def test_what_is_no_labels_is_told_how_to_become_some() -> None:
 def test_a_loss_whose_name_says_logits() -> None:
     setup = Setup(loss="BCEWithLogitsLoss", activation="sigmoid")
     assert "EQ301" in of_setup(setup)
+
+
+def test_balanced_class_weights_are_those_of_the_counts() -> None:
+    counts = {"a": 900, "b": 95, "c": 5}
+    setup = read_setup({"class_weight": "balanced", "gamma": 2})
+    material = Material(counts=counts, kind="multiclass", setups=(setup,))
+    given = material.setups[0].weights(list(counts))["class_weight"][1]
+    np.testing.assert_allclose(list(given.values()), class_weights(list(counts.values())))
+    labels = {f.code for f in diagnose(counts=FOUR, n_rows=224000, more=Material(setups=(setup,)))}
+    assert "EQ312" in labels  # one weight per row cannot weigh several labels, in whatever words
+
+
+def test_labels_that_exclude_one_another_are_classes() -> None:
+    y = np.eye(3, dtype=int)[np.arange(60) % 3]
+    (found,) = (f for f in diagnose(Labels.from_array(y, kind="multilabel")) if f.code == "EQ109")
+    assert "exactly one of the 3 labels" in found.message
+    assert 'kind="multiclass"' in found.suggests[0]
+    y[0] = [1, 1, 0]
+    told = [
+        f.message for f in diagnose(Labels.from_array(y, kind="multilabel")) if f.code == "EQ109"
+    ]
+    assert not any("exactly one" in text for text in told)
+
+
+def test_a_single_label_is_not_one_of_one() -> None:
+    for found in diagnose(counts={"positive": 5}, n_rows=1000):
+        assert "1 of 1" not in found.message
+        assert "1.0-fold" not in found.message
+        assert "inverse frequency" not in found.message

@@ -15,6 +15,7 @@ from equipoise import read_labels
 from equipoise.errors import DataError, DataWarning, MissingExtraError
 from equipoise.io import as_numbers, read_table, scan_table
 from equipoise.io.counts import read_counts
+from equipoise.io.scores import counts_from_text
 
 ROWS = [("0001", "1.5", "a"), ("0002", "2.25", "b, c"), ("0003", "", "d|e;f")]
 
@@ -130,3 +131,15 @@ def test_counts_have_any_separator(tmp_path: Path, mark: str, header: bool) -> N
     lines = [mark.join(f'"{v}"' for v in row) for row in rows]
     (tmp_path / "counts.csv").write_text("\r\n".join(lines))
     assert read_counts(tmp_path / "counts.csv", ["a", "b, c"]) == [12, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("A=19000,B=65000", {"A": 19000, "B": 65000}),
+        ("A=19,000,B=1,065,000, C=5", {"A": 19000, "B": 1065000, "C": 5}),
+        ("A=190,B=650", {"A": 190, "B": 650}),
+    ],
+)
+def test_counts_may_part_thousands(text: str, counts: dict[str, int]) -> None:
+    assert counts_from_text(text) == counts

@@ -114,8 +114,11 @@ def test_setups_in_their_forms(tmp_path: Path) -> None:
     file.write_text("los: focal\n")
     with pytest.raises(UsageError, match="Did you mean `loss`"):
         read_setups(file)
-    file.write_text("lr: 1e-4\n")
-    with pytest.raises(UsageError, match=r"be a number.*1\.0e-4"):
+    file.write_text("lr: 1e-4\ngamma: 2\nclass_weight: balanced\n")
+    (setup,) = read_setups(file)
+    assert (setup.lr, setup.gamma, setup.class_weight) == (1e-4, 2, "balanced")
+    file.write_text("class_weight: even\n")
+    with pytest.raises(UsageError, match="a mapping of weights, or 'balanced', got 'even'"):
         read_setups(file)
     with pytest.raises(DataError, match="nothing there"):
         read_setups(tmp_path / "nowhere.yaml")

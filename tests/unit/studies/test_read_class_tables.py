@@ -63,3 +63,9 @@ def test_an_empty_cell_stays_open(tmp_path: Path) -> None:
     found = read_class_table(written(tmp_path, HEAD + "a,52%,,50\nb,90%,80%,50\n"))
     assert found.precision["run"][1] == pytest.approx(0.8)
     assert found.precision["run"][0] != found.precision["run"][0]
+
+
+@pytest.mark.parametrize("rows", ["a,0.52,40.5,50\nb,0.9,81,50\n", "a,52,0.4,50\nb,90,0.8,50\n"])
+def test_columns_on_two_scales_are_refused(tmp_path: Path, rows: str) -> None:
+    with pytest.raises(DataError, match=r"must be on the scale of the others, got at most 0\.[89]"):
+        read_class_table(written(tmp_path, HEAD + rows))

@@ -68,7 +68,7 @@ def test_a_mapping_is_checked_for_keys_and_types() -> None:
     )
     for wrong, message in (
         ({"epoch": 3}, "`training.epoch` is not an option.*`epochs`"),
-        ({"lr": "1e-3"}, r"`training.lr` must be a number, got '1e-3'. YAML reads 1e-3 as a word"),
+        ({"lr": "1e-3"}, r"`training.lr` must be a number, got '1e-3'. Write it without quotes."),
         ({"epochs": "ten"}, "`training.epochs` must be of type int"),
         ({"compile": 1}, "`training.compile` must be of type bool"),
         ({"clip": "high"}, "`training.clip` must be a number, got 'high'"),
