@@ -250,7 +250,7 @@ def differences(every: dict[str, list[Outcome]], images: NDArray[np.int64]) -> l
             for level, groups in (("windows", images), ("mosaics", None)):
                 a, b = ([getattr(o, level) for o in every[n]] for n in (arm, baseline))
                 # Validation holds half as many mosaics as training.
-                found = pair_over_seeds(a, b, overlap=0.5, groups=groups)
+                found = pair_over_seeds(a, b, groups=groups)
                 e = found.interval(0.95)
                 shown.append(f"{level} {e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}]")
             lines.append(f"{arm} - {baseline}: {'; '.join(shown)}")

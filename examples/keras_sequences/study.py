@@ -128,7 +128,7 @@ def _row(name: str, found: dict[str, list[Scores]], case: Case) -> Row:
     ]
     return Row(
         name,
-        _bounds(pair_over_seeds(own, nothing, overlap=OVERLAP).interval_within(0.95, 0.0, 1.0)),
+        _bounds(pair_over_seeds(own, nothing).interval_within(0.95, 0.0, 1.0)),
         gain,
         float(np.mean([macro_average(f).value for f in flat])),
         float(np.mean([macro_average(f).value for f in tuned])),
@@ -136,7 +136,7 @@ def _row(name: str, found: dict[str, list[Scores]], case: Case) -> Row:
 
 
 def _interval(one: list[Influence], other: list[Influence]) -> tuple[float, float, float]:
-    return _bounds(pair_over_seeds(one, other, overlap=OVERLAP).interval(0.95))
+    return _bounds(pair_over_seeds(one, other).interval(0.95))
 
 
 def _bounds(made: Estimate) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ from equipoise.errors import DataWarning, LeakageError
 from equipoise.splits import audit_split, feature_contents, find_copies, row_hashes
 from equipoise.studies.load import load_data
 from equipoise.studies.rows import dataset_contents, file_contents, split_findings, splitter
+from equipoise.studies.schema import StratifiedSpec
 
 
 def run(*arguments: str) -> int:
@@ -75,7 +76,7 @@ def test_a_study_keeps_copies_together_in_every_seed_and_says_so(here: Path) -> 
     study.write_text("data: {path: t.csv, label: y}\narms: [none]\nseeds: 3\n")
     spec = load_study(study)
     data = load_data(spec)
-    _, draw = splitter(spec.split, data)
+    _, draw = splitter(StratifiedSpec(), data)
     for seed in range(3):
         split = draw(seed)
         assert crossing(split, x) == 0
@@ -94,7 +95,7 @@ def test_copies_in_a_test_table_of_its_own_are_found(here: Path) -> None:
     study.write_text(text)
     spec = load_study(study)
     data = load_data(spec)
-    _, draw = splitter(spec.split, data)
+    _, draw = splitter(StratifiedSpec(), data)
     (found,) = split_findings(data, draw(0))
     assert found.code == "EQ202"
 

@@ -148,6 +148,6 @@ def test_pairing_over_seeds_covers_the_mean_difference() -> None:
             [roc_auc_influence(y, x + v * rng.normal(size=800)) for _ in range(5)]
             for v in (0.5, 0.5)
         ]
-        found = pair_over_seeds(arms[0], arms[1], overlap=0.2).interval(0.95)
+        found = pair_over_seeds(arms[0], arms[1]).interval(0.95)
         hits.append(found.low <= 0 <= found.high)
     assert share(hits) > 0.94 - 0.045

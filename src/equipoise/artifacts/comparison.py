@@ -25,20 +25,25 @@ class Gain:
     """What a remedy bought over the baseline, paired over seeds and rows.
 
     Args:
-        primary: Difference in the primary metric; its interval is Holm-adjusted.
-        primary_90: The same with an unadjusted 90 % interval, for practical equivalence.
+        primary: Difference in the primary metric; its interval is adjusted over the remedies: it
+            leaves 0 out where there is a gain or harm.
+        bounds: The same with the interval of this remedy alone whose ends are read against the
+            region of practical equivalence; each at 95 % where seeds are fixed.
         total: Difference at the default rule (0.5 or argmax).
         ranking_part: Difference with tuned thresholds: what training really bought.
         operating_part: The rest: what a free threshold would have given.
         per_seed: The primary difference of each seed.
         p_adjusted: Holm-adjusted p-value of the primary difference.
         smallest_detectable: Difference that this design finds with 80 % power.
-        verdict: "ranking gain", "threshold only", "no effect", "harmful" or "undecided".
+        verdict: "ranking gain", "threshold only", "no effect", "harmful", "not worth it" or
+            "undecided".
+        loss_excluded: Whether a loss as large as the region, or larger, is excluded, for this
+            remedy.
         needed: For "undecided": what would settle it, in words.
     """
 
     primary: Estimate
-    primary_90: Estimate
+    bounds: Estimate
     total: Estimate
     ranking_part: Estimate
     operating_part: Estimate
@@ -47,6 +52,12 @@ class Gain:
     smallest_detectable: float
     verdict: str
     needed: str = ""
+    loss_excluded: bool = False
+
+    @property
+    def shown(self) -> Estimate:
+        """The difference with the interval that its verdict rests on."""
+        return self.primary if self.verdict in ("ranking gain", "harmful") else self.bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +101,15 @@ class ArmRecord:
             return "baseline"
         if self.is_reference:
             return f"{_BESIDE.get(self.gain.verdict, self.gain.verdict)} (reference)"
+        if self.gain.verdict == "undecided" and self.gain.loss_excluded:
+            return "undecided, no worthwhile loss"
         return self.gain.verdict
 
 
 _BESIDE = {
     "ranking gain": "better",
     "harmful": "worse",
+    "not worth it": "not worth it",
     "threshold only": "alike",
     "no effect": "alike",
 }
@@ -119,6 +133,13 @@ class Comparison:
         data: The data card: rows per part, counts, prevalences.
         provenance: Versions, seeds, fingerprints, command, times.
         findings: What stands against judging remedies on this baseline, gravest first.
+        question: What was asked: "on these data", "on a new sample like these", or "expected gain
+            at this sample size" where every row was tested.
+        regret: By how much, in the primary metric, the best other arm may still beat the one that
+            is recommended, at the level of the bounds; NaN where seeds do not tell.
+        rival: The arm that sets it, "" where it is 0.
+        looks: Seeds after which the study looked, the last its maximum; empty where they were
+            fixed.
     """
 
     title: str
@@ -134,6 +155,10 @@ class Comparison:
     data: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    question: str = ""
+    regret: float = math.nan
+    rival: str = ""
+    looks: tuple[int, ...] = ()
 
     def arm(self, method: str) -> ArmRecord:
         """Return one arm by the name of its method.
@@ -167,11 +192,13 @@ class Comparison:
         with reading(path, _SCHEMA):
             fields = {k: v for k, v in body.items() if k not in ("schema", "version", "arms")}
             fields["names"], fields["summary"] = tuple(fields["names"]), tuple(fields["summary"])
+            fields["looks"] = tuple(fields.get("looks", ()))
+            fields["regret"] = to_float(fields.get("regret"))
             fields["findings"] = tuple(map(Finding.from_dict, fields.get("findings", ())))
             return cls(arms=tuple(_read(a) for a in body["arms"]), **fields)
 
 
-_ESTIMATES = ("primary", "primary_90", "total", "ranking_part", "operating_part")
+_ESTIMATES = ("primary", "bounds", "total", "ranking_part", "operating_part")
 
 
 def _dump(arm: ArmRecord) -> dict[str, Any]:
@@ -189,6 +216,8 @@ def _read(body: Mapping[str, Any]) -> ArmRecord:
     fields = dict(body)
     if fields["gain"] is not None:
         gain = dict(fields["gain"])
+        if "primary_90" in gain:  # as it was called while it had one level
+            gain["bounds"] = gain.pop("primary_90")
         for name in _ESTIMATES:
             gain[name] = Estimate.from_dict(gain[name])
         for name in ("p_adjusted", "smallest_detectable"):
@@ -220,26 +249,39 @@ def _text(comparison: Comparison) -> str:
         "default",
         "tuned",
         "log loss",
-        f"d {short} [95 %]",
+        f"d {short} [interval]",
         "verdict",
     ]
     rows = []
     for arm in comparison.arms:
         record, gain = arm.record, arm.gain
         same = arm.method == f"{comparison.baseline} + thresholds"
-        difference = "" if gain is None else ("same model" if same else _signed(gain.primary))
+        difference = "" if gain is None else ("same model" if same else _signed(gain.shown))
         columns = ("macro_ap", "macro_auroc", "default", "tuned", "log_loss_calibrated")
         numbers = [_number(record[k]) if k in record else "-" for k in columns]
         rows.append([arm.method, *numbers, difference, arm.verdict])
-    explained = (
+    rules = (
         f"default, tuned: {comparison.rule_metric} at 0.5 or argmax, and with the rule tuned on "
-        f"validation rows; {comparison.arms[0].n_seeds} seeds; intervals are Holm-adjusted"
+        "other rows than it is tested on"
     )
+    explained = [rules, *_protocol(comparison)]
     doubts = [f"{f.code}: {f.message}" for f in comparison.findings]
-    lines = [comparison.title, *doubts, table(head, rows), explained]
+    lines = [comparison.title, *doubts, table(head, rows), *explained]
     if comparison.kind == "multilabel" and len(comparison.names) <= _FEW_LABELS:
         lines += ["", *_decision_lines(comparison), ""]
     return "\n".join([*lines, *comparison.summary])
+
+
+def _protocol(comparison: Comparison) -> list[str]:
+    """Return what was asked, how many seeds answer, and what the intervals are."""
+    seeds = sorted({arm.n_seeds for arm in comparison.arms})
+    shown = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    looks = f", looked at after {', '.join(map(str, comparison.looks))}" if comparison.looks else ""
+    asked = f"{comparison.question or 'on these data'}; {shown} seeds{looks}"
+    return [
+        f"{asked}; region of practical equivalence: +-{comparison.rope:g}",
+        "intervals of gains and harms hold for all remedies together, the others for each alone",
+    ]
 
 
 def _decision_lines(comparison: Comparison) -> list[str]:

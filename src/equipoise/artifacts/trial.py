@@ -62,6 +62,12 @@ class Trial:
     label_history: Sequence[Mapping[str, Any]] = ()
 
     @property
+    def fold(self) -> int | None:
+        """Which fold its test rows are, where every row is tested by cross-fitting; else None."""
+        found = self.config.get("fold")
+        return found if isinstance(found, int) else None
+
+    @property
     def folder_name(self) -> str:
         """What :func:`trial_folder` makes of method, seed and config."""
         return trial_folder(self.method, self.seed, self.config)

@@ -9,7 +9,7 @@ import typer
 
 from equipoise._core.text import table
 from equipoise.cli import options as o
-from equipoise.cli.console import note, print_json, progress
+from equipoise.cli.console import note, print_json, progress, seconds_of
 from equipoise.cli.lines import short_findings
 from equipoise.cli.options import LabelOptions, with_groups
 
@@ -39,6 +39,9 @@ def run(
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Use finished trials.")] = True,
     processes: Annotated[int, typer.Option(min=1, help="Full trainings at once.")] = 1,
     cluster: Annotated[str | None, typer.Option(help="Ray: ray://HOST:PORT, auto, local.")] = None,
+    max_time: Annotated[
+        str | None, typer.Option(help="Begin nothing after, as 10m, 1h30m; what is done counts.")
+    ] = None,
     allow_code: o.AllowCode = False,
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
@@ -48,6 +51,7 @@ def run(
     from equipoise.studies.plan import plan_rows
     from equipoise.studies.run import clear_trials, run_study
 
+    limit = seconds_of("--max-time", max_time)
     folder = out or Path("equipoise_runs") / source.stem
     described = columns.described | ({} if test is None else {"test_path": str(test)})
     study = study_from(source, described, settings, image=image)
@@ -63,7 +67,7 @@ def run(
         clear_trials(folder)
     with progress() as show:
         outcome = run_study(study, out=folder, processes=processes, cluster=cluster,
-                            allow_code=allow_code, progress=show,
+                            allow_code=allow_code, progress=show, max_seconds=limit,
                             command=f"equipoise compare {source}")  # fmt: skip
     result = outcome.comparison
     result.save(folder / "comparison.json")
@@ -74,7 +78,8 @@ def run(
         note("\n".join(short_findings(copied)))
     if as_json:
         verdicts = {a.method: a.gain.verdict if a.gain else "baseline" for a in result.arms}
-        print_json({"recommended": result.recommended, "report": path, "arms": verdicts})
+        print_json({"recommended": result.recommended, "regret": result.regret,
+                    "question": result.question, "report": path, "arms": verdicts})  # fmt: skip
     else:
         typer.echo(f"{result}\nReport: {path}")
     return None

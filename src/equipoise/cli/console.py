@@ -58,6 +58,22 @@ def numbers(
         raise UsageError(say(name, what, repr(text))) from None
 
 
+def seconds_of(name: str, text: str | None) -> float | None:
+    """Return the seconds of "90s", "10m", "1h30m", or None."""
+    import re
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?\s*", text)
+    if found is None or not any(found.groups()):
+        from equipoise._core.messages import say
+        from equipoise.errors import UsageError
+
+        raise UsageError(say(name, "be a time such as 90s, 10m or 1h30m", repr(text)))
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
 def kind_of(text: str | None) -> Kind | None:
     """Return the kind of labels that --kind names, or None."""
     kinds: tuple[Kind, ...] = ("multiclass", "multilabel")
@@ -67,6 +83,8 @@ def kind_of(text: str | None) -> Kind | None:
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function that shows (what, done, in all): a bar, or lines where no terminal is.
+
+    What is 0 of 0 is a remark, and stays.
 
     Lines come every ten seconds at most, so that what is over in less is silent.
     """
@@ -79,9 +97,14 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     columns = (TextColumn("{task.description:<11}"), BarColumn(40), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=1)
-        yield lambda what, done, total: bar.update(
-            task, description=what, completed=done, total=total
-        )
+
+        def show(what: str, done: int, total: int) -> None:
+            if total == 0:
+                bar.console.print(what, markup=False, highlight=False)
+            else:
+                bar.update(task, description=what, completed=done, total=total)
+
+        yield show
 
 
 def _lines() -> Callable[[str, int, int], None]:
@@ -91,6 +114,9 @@ def _lines() -> Callable[[str, int, int], None]:
 
     def show(what: str, done: int, total: int) -> None:
         nonlocal last
+        if total == 0:
+            note(what)
+            return
         now = time.monotonic()
         since, at = first.setdefault(what, (now, done))
         if now - last < _EVERY:
@@ -143,7 +169,11 @@ def results_lines(
     fine = [r.code for r in results if r.status == "fine"]
     made = len(fine) + sum(r.status == "found" for r in results)
     if not findings:
-        lines.append(f"Nothing was found by the {made} of {len(results)} checks that were made.")
+        lines.append(
+            f"Nothing was found by the {made} of {len(results)} checks that were made."
+            if made
+            else "No check was made: nothing that was given holds what one of them looks at."
+        )
     if fine:
         lines.append(f"fine: {', '.join(fine)}")
     skipped = [r for r in results if r.status == "not made"]

@@ -16,8 +16,8 @@ from equipoise.artifacts.correction import Exactness
 from equipoise.comparison.baseline import baseline_findings
 from equipoise.comparison.curves import label_curves
 from equipoise.comparison.evaluate import evaluate
-from equipoise.comparison.gain import Arm, Design, gains
-from equipoise.comparison.record import METRICS, SeedRecord, seed_record
+from equipoise.comparison.gain import QUESTIONS, Arm, Design, Field, Race, gains, race
+from equipoise.comparison.record import METRICS, SeedRecord, crossed_record, seed_record
 from equipoise.comparison.summary import describe_data, recommend
 from equipoise.decisions.objectives import Objective
 from equipoise.decisions.priors import TargetPrior
@@ -36,6 +36,7 @@ def compare(
     target_prior: TargetPrior = "validation",
     rope: float = 0.01,
     confidence_level: float = 0.95,
+    looks: Sequence[int] | None = None,
     title: str = "",
     provenance: Mapping[str, Any] | None = None,
 ) -> Comparison:
@@ -43,7 +44,8 @@ def compare(
 
     Every arm is tuned by the same tuner on its own validation scores and judged on the same test
     rows; differences from the baseline are paired over seeds and rows. The baseline with tuned
-    thresholds is always one of the arms.
+    thresholds is always one of the arms. Trials with a ``fold`` are cross-fitted: the folds of a
+    seed together test every row once, and rules are tuned on the other folds' scores.
 
     Args:
         trials: Several methods, each with the same seeds, among them the baseline.
@@ -56,8 +58,11 @@ def compare(
         objective: What the tuner maximises; see :func:`equipoise.tune`.
         target_prior: What the decisions are for; see :func:`equipoise.tune`.
         rope: Differences within +-rope count as practically equal.
-        confidence_level: Coverage of the intervals; those of the primary gain are Holm-adjusted
-            over the remedies. The region of practical equivalence is always read at 90 %.
+        confidence_level: Coverage of the intervals; gains and harms hold for all remedies
+            together, bounds against the region for each alone.
+        looks: Seeds after which a study that stops by itself looks at its arms, the last its
+            maximum: methods may then have fewer seeds than the baseline. None where the number of
+            seeds was fixed beforehand.
         title: What was compared, in words.
         provenance: Versions, command, times; kept as given.
 
@@ -85,64 +90,153 @@ def compare(
         >>> result = compare(trial(m, s, d) for m, d in arms.items() for s in range(3))
         >>> [(arm.method, arm.gain.verdict) for arm in result.arms if arm.gain]
         [('none + thresholds', 'threshold only'), ('better', 'ranking gain')]
+        >>> result.recommended, result.regret
+        ('better', 0.0)
 
     References:
-        Nadeau and Bengio (2003), section 3, for the overlap of training sets; Holm (1979).
+        Satterthwaite (1946) for the degrees of freedom; Smyth (2004) for moderated variances; Holm
+        (1979); Lan and DeMets (1983) for the levels of looks; Hsu (1984) for the bound of regret.
     """
-    by_method = _group(list(trials), baseline)
-    labels = by_method[baseline][0].scores["test"].require_labels()
-    chosen = primary or ("macro_ap" if labels.kind == "multilabel" else "tuned")
-    one_of("primary", chosen, PRIMARIES)
-    level = to_fraction("confidence_level", confidence_level)
-    tuned = f"{baseline} + thresholds"
-    if tuned in by_method:
-        do = "That arm is made here, from the baseline: leave it out."
-        raise UsageError(say("trials", f"hold no method called '{tuned}'", "one", do))
-    for name in references:
-        if name == baseline or name not in by_method:
-            raise DataError(say("references", "name methods beside the baseline", repr(name)))
-    every = [t for group in by_method.values() for t in group]
-    overlap = float(np.mean([t.n_val / max(t.n_train, 1) for t in every]))
-    width = to_positive("rope", rope, zero=True)
-    design = Design(chosen, width, level, overlap, _codes(labels.groups))
-    judged = {
-        method: Arm(
-            method,
-            group,
-            [seed_record(t, objective=objective, target_prior=target_prior) for t in group],
-        )
-        for method, group in by_method.items()
-    }
-    base = judged.pop(baseline)
-    arms = {baseline: base, tuned: _with_thresholds(base, tuned)} | judged
-    bought = gains(arms, design, baseline, tuned, references)
-    records = tuple(
-        _record(arm, design, bought.get(arm.method), arm.method in references)
-        for arm in arms.values()
-    )
-    rule_metric = "macro F1" if labels.kind == "multilabel" else "balanced accuracy"
-    recommended, summary = recommend(
-        records, arms, design, baseline, tuned, rule_metric, references
-    )
-    doubts = baseline_findings(by_method[baseline])
-    if doubts:
-        # What a verdict rests on is read before the verdict.
-        summary = (f"{doubts[0].message.split(': arms')[0]}. {summary[0]}", summary[1])
-    return Comparison(
-        title=title or "Comparison",
-        kind=labels.kind,
-        names=labels.names,
+    contest = Contest(
         baseline=baseline,
-        primary=chosen,
-        rule_metric=rule_metric,
+        references=references,
+        primary=primary,
+        objective=objective,
+        target_prior=target_prior,
         rope=rope,
-        arms=records,
-        recommended=recommended,
-        summary=summary,
-        data=describe_data(by_method[baseline], target_prior),
-        provenance=dict(provenance or {}),
-        findings=tuple(doubts),
+        confidence_level=confidence_level,
+        looks=looks,
     )
+    contest.add(trials)
+    return contest.result(title=title, provenance=provenance)
+
+
+class Contest:
+    """A comparison that trials are added to: what stands is judged once, and looked at again.
+
+    Takes the arguments of :func:`compare`.
+    """
+
+    def __init__(
+        self,
+        *,
+        baseline: str = "none",
+        references: Collection[str] = (),
+        primary: str | None = None,
+        objective: str | Objective | None = None,
+        target_prior: TargetPrior = "validation",
+        rope: float = 0.01,
+        confidence_level: float = 0.95,
+        looks: Sequence[int] | None = None,
+    ) -> None:
+        self.baseline, self.references = baseline, tuple(references)
+        self.primary = None if primary is None else one_of("primary", primary, PRIMARIES)
+        self.objective, self.target_prior = objective, target_prior
+        self.rope = to_positive("rope", rope, zero=True)
+        self.level = to_fraction("confidence_level", confidence_level)
+        self.looks = None if looks is None else tuple(looks)
+        self._trials: list[Trial] = []
+        self._records: dict[tuple[str, int], SeedRecord] = {}
+
+    def add(self, trials: Iterable[Trial]) -> None:
+        """Add trials; each is tuned and judged when it is first looked at."""
+        self._trials += trials
+
+    @property
+    def tuned(self) -> str:
+        """Name of the baseline with tuned thresholds."""
+        return f"{self.baseline} + thresholds"
+
+    def standing(self) -> Race:
+        """Return where the comparison stands: what is settled, and what more seeds may settle."""
+        arms, design, _ = self._arms()
+        return race(arms, design)
+
+    def result(self, *, title: str = "", provenance: Mapping[str, Any] | None = None) -> Comparison:
+        """Return the comparison of all trials that were added."""
+        arms, design, by_method = self._arms()
+        found = race(arms, design)
+        labels = arms.baseline.seeds[0].judged.require_labels()
+        bought = gains(arms, design, found)
+        every = [arms.baseline, *arms.others]
+        rest = [method for method in by_method if method != self.baseline]
+        place = {method: i for i, method in enumerate((self.baseline, self.tuned, *rest))}
+        every.sort(key=lambda arm: place[arm.method])
+        records = tuple(
+            _record(arm, design, bought.get(arm.method), arm.method in self.references)
+            for arm in every
+        )
+        rule_metric = "macro F1" if labels.kind == "multilabel" else "balanced accuracy"
+        advice = recommend(records, arms, design, rule_metric)
+        summary = advice.summary
+        flat = [trial for seed in arms.baseline.trials for trial in seed]
+        doubts = baseline_findings(flat)
+        if doubts:
+            # What a verdict rests on is read before the verdict.
+            summary = (f"{doubts[0].message.split(': arms')[0]}. {summary[0]}", summary[1])
+        return Comparison(
+            title=title or "Comparison",
+            kind=labels.kind,
+            names=labels.names,
+            baseline=self.baseline,
+            primary=design.primary,
+            rule_metric=rule_metric,
+            rope=self.rope,
+            arms=records,
+            recommended=advice.pick,
+            summary=summary,
+            data=describe_data(arms.baseline, self.target_prior, crossed=design.crossed),
+            provenance=dict(provenance or {}),
+            findings=tuple(doubts),
+            question=QUESTIONS["crossed" if design.crossed else "these data"],
+            regret=advice.regret,
+            rival=advice.rival,
+            looks=self.looks or (),
+        )
+
+    def _arms(self) -> tuple[Field, Design, dict[str, Seeds]]:
+        """Return the arms with their records, and what they share."""
+        by_method = _group(self._trials, self.baseline, exact=self.looks is None)
+        if self.tuned in by_method:
+            do = "That arm is made here, from the baseline: leave it out."
+            raise UsageError(say("trials", f"hold no method called '{self.tuned}'", "one", do))
+        for name in self.references:
+            if name == self.baseline or name not in by_method:
+                raise DataError(say("references", "name methods beside the baseline", repr(name)))
+        first = by_method[self.baseline][0]
+        crossed = first[0].fold is not None
+        ids = np.concatenate([np.asarray(t.scores["test"].ids) for t in first]) if crossed else None
+        order = None if ids is None else np.sort(ids)
+        arms = {
+            method: Arm(method, seeds, [self._judged(trials, order) for trials in seeds])
+            for method, seeds in by_method.items()
+        }
+        base = arms.pop(self.baseline)
+        labels = base.seeds[0].judged.require_labels()
+        groups = labels.groups
+        chosen = self.primary or ("macro_ap" if labels.kind == "multilabel" else "tuned")
+        design = Design(chosen, self.rope, self.level, _codes(groups), crossed, self.looks)
+        field = Field(
+            base,
+            _with_thresholds(base, self.tuned),
+            [arm for method, arm in arms.items() if method not in self.references],
+            [arm for method, arm in arms.items() if method in self.references],
+        )
+        return field, design, by_method
+
+    def _judged(self, trials: Sequence[Trial], ids: NDArray[Any] | None) -> SeedRecord:
+        """Return the record of one method and seed, made once."""
+        key = trials[0].method, trials[0].seed
+        if key not in self._records:
+            how: dict[str, Any] = {"objective": self.objective, "target_prior": self.target_prior}
+            self._records[key] = (
+                seed_record(trials[0], **how) if ids is None else crossed_record(trials, ids, **how)
+            )
+        return self._records[key]
+
+
+Seeds = list[list[Trial]]
+"""The trials of a method: for each seed one, or one per fold."""
 
 
 def _codes(groups: NDArray[Any] | None) -> NDArray[np.int64] | None:
@@ -151,8 +245,14 @@ def _codes(groups: NDArray[Any] | None) -> NDArray[np.int64] | None:
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
-def _group(trials: Sequence[Trial], baseline: str) -> dict[str, list[Trial]]:
-    """Sort trials by method and seed, and check that they can be paired."""
+def _group(trials: Sequence[Trial], baseline: str, *, exact: bool) -> dict[str, Seeds]:
+    """Sort trials by method and seed, and check that they can be paired.
+
+    Args:
+        trials: In any order.
+        baseline: The untreated method.
+        exact: Whether every method must have the baseline's seeds; else the first of them do.
+    """
     by_method: dict[str, list[Trial]] = {}
     for trial in trials:
         by_method.setdefault(trial.method, []).append(trial)
@@ -165,32 +265,78 @@ def _group(trials: Sequence[Trial], baseline: str) -> dict[str, list[Trial]]:
                 "Train the untreated model too: without it no remedy can be judged.",
             )
         )
-    for group in by_method.values():
-        group.sort(key=lambda t: t.seed)
+    names = by_method[baseline][0].scores.get("test")
+    found: dict[str, Seeds] = {}
+    for method, group in by_method.items():
         for trial in group:
             _check_parts(trial)
-    names = by_method[baseline][0].scores["test"].names
-    for method, group in by_method.items():
-        by_method[method] = [_named(trial, names) for trial in group]
-    base = by_method[baseline]
-    seeds = [t.seed for t in base]
-    if len(set(seeds)) < len(seeds):
-        do = "Keep one trial per method and seed."
-        raise DataError(say("seeds", "be different within a method", seeds, do))
-    for method, group in by_method.items():
-        if [t.seed for t in group] != seeds:
-            got = f"{[t.seed for t in group]} for {method}"
+        named = group if names is None else [_named(trial, names.names) for trial in group]
+        found[method] = _by_seed(method, named)
+    base = found[baseline]
+    seeds = [s[0].seed for s in base]
+    for method, every in found.items():
+        own = [s[0].seed for s in every]
+        if own != seeds[: None if exact else len(own)]:
+            got = f"{own} for {method}"
             raise DataError(say("seeds", f"be {seeds} for every method", got, "Train the rest."))
-        for trial, twin in zip(group, base, strict=True):
-            if not _same_rows(trial.scores["test"], base[0].scores["test"]):
-                do = "Judge all trials on one test set."
-                got = f"others in {method}, seed {trial.seed}"
-                raise DataError(say("test rows", "be the same for all trials", got, do))
-            if not _same_rows(trial.scores["val"], twin.scores["val"]):
-                do = "Redraw validation rows by seed, not by method."
-                got = f"others in {method}, seed {trial.seed}"
-                raise DataError(say("validation rows", "be the same within a seed", got, do))
-    return by_method
+        for one, twin in zip(every, base, strict=False):
+            _check_pair(method, one, twin, base[0])
+    return found
+
+
+def _by_seed(method: str, group: Sequence[Trial]) -> Seeds:
+    """Return the trials of a method seed by seed, those of a seed by fold."""
+    seeds: dict[int, list[Trial]] = {}
+    for trial in sorted(group, key=lambda t: (t.seed, -1 if t.fold is None else t.fold)):
+        seeds.setdefault(trial.seed, []).append(trial)
+    for seed, trials in seeds.items():
+        folds = [t.fold for t in trials]
+        if len(set(folds)) < len(folds):
+            every = sorted(t.seed for t in group)
+            do = "Keep one trial per method, seed and fold."
+            raise DataError(say("seeds", "be different within a method", every, do))
+        if len(folds) > 1 and None in folds:
+            got = f"both in {method}, seed {seed}"
+            raise DataError(say("trials", "all be of folds, or none", got))
+    return list(seeds.values())
+
+
+def _check_pair(
+    method: str, one: Sequence[Trial], twin: Sequence[Trial], first: Sequence[Trial]
+) -> None:
+    """Raise unless a seed of a method stands on the same rows as the baseline's."""
+    where = f"{method}, seed {one[0].seed}"
+    if [t.fold for t in one] != [t.fold for t in twin]:
+        do = "Train the rest."
+        raise DataError(say("folds", f"be {[t.fold for t in twin]}", f"others in {where}", do))
+    crossed = one[0].fold is not None
+    # Folds are drawn anew in each seed; a test set never is.
+    for trial, other in zip(one, twin if crossed else first, strict=True):
+        if not _same_rows(trial.scores["test"], other.scores["test"]):
+            do = "Judge all trials on one test set."
+            if crossed:
+                do = "Share the folds of a seed among all methods."
+            raise DataError(
+                say("test rows", "be the same for all trials", f"others in {where}", do)
+            )
+        if crossed and trial.scores["test"].ids is None:
+            do = "Folds are put together by the ids of their rows."
+            raise DataError(say("test scores", "have ids", f"none in {where}", do))
+    for trial, other in zip(one, twin, strict=True):
+        if not _same_rows(trial.scores["val"], other.scores["val"]):
+            do = "Redraw validation rows by seed, not by method."
+            got = f"others in {where}"
+            raise DataError(say("validation rows", "be the same within a seed", got, do))
+    if crossed:
+        ids, known = (
+            np.sort(np.concatenate([np.asarray(t.scores["test"].ids) for t in trials]))
+            for trials in (one, first)
+        )
+        if not np.array_equal(ids, known) or np.unique(ids).size < ids.size:
+            do = "The folds of a seed must hold every row once."
+            raise DataError(
+                say("folds", "test the same rows in every seed", f"others in {where}", do)
+            )
 
 
 def _named(trial: Trial, names: Sequence[str]) -> Trial:
@@ -235,9 +381,9 @@ def _with_thresholds(base: Arm, method: str) -> Arm:
 
 
 def _record(arm: Arm, design: Design, gain: Gain | None, is_reference: bool) -> ArmRecord:
-    first, trial = arm.seeds[0], arm.trials[0]
+    first, trial = arm.seeds[0], arm.trials[0][0]
     test = trial.scores["test"]
-    names = test.names
+    names = first.judged.names
     correction = test.correction
     record: dict[str, Estimate] = {}
     for metric in METRICS:
@@ -253,7 +399,7 @@ def _record(arm: Arm, design: Design, gain: Gain | None, is_reference: bool) -> 
     recall = np.mean([s.recall for s in arm.seeds], axis=0)
     evaluation = evaluate(
         first.rule,
-        test,
+        first.judged,
         confidence_level=design.confidence_level,
         train_counts=[trial.train_counts[n] for n in names],
     )
@@ -266,7 +412,7 @@ def _record(arm: Arm, design: Design, gain: Gain | None, is_reference: bool) -> 
         exactness=_exactness(test),
         gain=gain,
         evaluation=evaluation,
-        curves=label_curves(first.rule, test),
+        curves=label_curves(first.rule, first.judged),
         is_reference=is_reference,
         notes=_weight_notes(arm.seeds, correction.nominal_weight if correction else None, names),
     )
@@ -282,7 +428,7 @@ def _weight_notes(
     seeds: Sequence[SeedRecord], nominal: Sequence[float] | None, names: Sequence[str]
 ) -> tuple[str, ...]:
     """Say where the weight that the model expressed is far from the one asked for."""
-    if nominal is None:
+    if nominal is None or seeds[0].rule.correction is None:
         return ()
     expressed = np.mean([s.rule.calibrator.effective_weight for s in seeds], axis=0)
     asked_for = np.broadcast_to(np.asarray(nominal), expressed.shape)

@@ -1,61 +1,51 @@
-"""What a method bought over the baseline: paired gains, their two parts and the verdict."""
+"""What methods bought over the baseline: paired gains, their two parts, verdicts, the price."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.artifacts import Estimate, Gain, Trial
+from equipoise.artifacts import Gain, Trial
 from equipoise.comparison.record import SeedRecord
-from equipoise.metrics import Influence, holm, pair_over_seeds
+from equipoise.comparison.verdict import (
+    Levels,
+    judge,
+    levels_of,
+    moderate,
+    regret_bound,
+    words,
+)
+from equipoise.metrics import Influence, pair_over_seeds
 from equipoise.metrics.paired import PairedDifference
 
-VERDICTS = ("ranking gain", "threshold only", "no effect", "harmful", "undecided")
+QUESTIONS = {
+    "these data": "on these data",
+    "new sample": "on a new sample like these",
+    "crossed": "expected gain at this sample size",
+}
 
 
-def decide(primary: Estimate, primary_90: Estimate, default_gain: Estimate, rope: float) -> str:
-    """Return the verdict, by the first rule that applies.
-
-    1. The 90 % interval lies inside +-rope: "threshold only" if the default-rule gain is above
-       0, else "no effect".
-    2. The Holm-adjusted interval lies above 0: "ranking gain"; below 0: "harmful".
-    3. Otherwise "undecided".
-
-    Example:
-        >>> def at(v, low, high):
-        ...     return Estimate(v, low, high)
-        >>> decide(at(0.03, 0.01, 0.05), at(0.03, 0.015, 0.045), at(0.1, 0.05, 0.15), rope=0.01)
-        'ranking gain'
-        >>> decide(at(0, -0.005, 0.005), at(0, -0.004, 0.004), at(0.1, 0.05, 0.15), rope=0.01)
-        'threshold only'
-    """
-    if -rope <= primary_90.low and primary_90.high <= rope:
-        return "threshold only" if default_gain.low > 0 else "no effect"
-    if primary.low > 0:
-        return "ranking gain"
-    if primary.high < 0:
-        return "harmful"
-    return "undecided"
-
-
-def what_would_settle(difference: PairedDifference, confidence_level: float, rope: float) -> str:
+def what_would_settle(difference: PairedDifference, levels: Levels, level: float,
+                      rope: float) -> str:  # fmt: skip
     """Return in words how many seeds or rows would settle an undecided verdict.
 
-    The target is the easier of two: exclude 0 at the adjusted level, or fit into +-rope at 90 %.
+    The target is the easier of two: exclude 0 at the adjusted level, or bring the bound of a
+    remedy below the upper end of the region.
     """
     if difference.n_seeds < 2:
         return "needs at least 2 seeds, better 5"
-    size = abs(difference.value)
-    goals = [(size, confidence_level)] + ([(rope - size, 0.90)] if size < rope else [])
-    reachable = [(r, lv) for r, lv in goals if r > 0]
-    seeds = [difference.seeds_for(reach, lv) for reach, lv in reachable]
+    value = difference.value
+    goals = [(abs(value), 1 - level), (rope - value, 1 - 2 * levels.bound)]
+    reachable = [(reach, confidence) for reach, confidence in goals if reach > 0]
+    seeds = [difference.seeds_for(reach, confidence) for reach, confidence in reachable]
     found = [s for s in seeds if s is not None and s <= 50]
     factor = min(
-        (difference.row_factor_for(reach, lv) for reach, lv in reachable), default=math.inf
+        (difference.row_factor_for(reach, confidence) for reach, confidence in reachable),
+        default=math.inf,
     )
     if found and min(found) > difference.n_seeds:
         return f"needs about {min(found)} seeds, if the difference stays as it is"
@@ -66,88 +56,275 @@ def what_would_settle(difference: PairedDifference, confidence_level: float, rop
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arm:
-    """One method with its trials and their records, seeds in ascending order."""
+    """One method with the trials of each seed (one, or one per fold) and their records."""
 
     method: str
-    trials: Sequence[Trial]
+    trials: Sequence[Sequence[Trial]]
     seeds: Sequence[SeedRecord]
+
+    def first(self, n_seeds: int) -> Arm:
+        """Return the arm with its first seeds alone."""
+        return Arm(self.method, self.trials[:n_seeds], self.seeds[:n_seeds])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Design:
-    """What all arms share: the primary metric, the test groups, the overlap of training sets."""
+    """What all arms share.
+
+    Args:
+        primary: The metric that the verdict rests on.
+        rope: Half-width of the region of practical equivalence.
+        confidence_level: Of the intervals; 1 less it is the error rate of the verdicts.
+        groups: (N,) int codes of tested rows that belong together, or None.
+        crossed: Whether every row is tested, by cross-fitting.
+        looks: Where a study that stops by itself looks, or None.
+    """
 
     primary: str
     rope: float
     confidence_level: float
-    overlap: float
     groups: NDArray[np.int64] | None
+    crossed: bool = False
+    looks: tuple[int, ...] | None = None
 
     @property
     def alpha(self) -> float:
         """Family-wise error rate of the verdicts."""
         return 1 - self.confidence_level
 
+    def _joined(self, one: Sequence[Influence], other: Sequence[Influence]) -> PairedDifference:
+        return pair_over_seeds(one, other, groups=self.groups, crossed=self.crossed)
+
     def pair(self, arm: Arm, other: Arm, metric: str) -> PairedDifference:
-        """Return the paired difference of two arms."""
-        return pair_over_seeds(
-            [s.metrics[metric] for s in arm.seeds],
-            [s.metrics[metric] for s in other.seeds],
-            overlap=self.overlap,
-            groups=self.groups,
-        )
+        """Return the paired difference of two arms, over the seeds that both have."""
+        both = min(len(arm.seeds), len(other.seeds))
+        values = ([s.metrics[metric] for s in a.seeds[:both]] for a in (arm, other))
+        return self._joined(*values)
 
     def alone(self, arm: Arm, metric: str) -> PairedDifference:
         """Return one arm's own value with its uncertainty."""
         values = [s.metrics[metric] for s in arm.seeds]
-        zero = [Influence(0.0, np.zeros_like(v.rows)) for v in values]
-        return pair_over_seeds(values, zero, overlap=self.overlap, groups=self.groups)
+        return self._joined(values, [Influence(0.0, np.zeros_like(v.rows)) for v in values])
 
     def operating_part(self, arm: Arm, other: Arm) -> PairedDifference:
         """Return the gain at the default rule less the gain at the tuned rule."""
-        left = [s.metrics["default"] - s.metrics["tuned"] for s in arm.seeds]
-        right = [s.metrics["default"] - s.metrics["tuned"] for s in other.seeds]
-        return pair_over_seeds(left, right, overlap=self.overlap, groups=self.groups)
+        both = min(len(arm.seeds), len(other.seeds))
+        sides = ([s.metrics["default"] - s.metrics["tuned"] for s in a.seeds[:both]]
+                 for a in (arm, other))  # fmt: skip
+        return self._joined(*sides)
+
+    def moderated(self, pairs: Mapping[str, PairedDifference]) -> dict[str, PairedDifference]:
+        """Return differences whose variance over seeds is shrunk towards that of all of them.
+
+        With one look it is not: the levels of early looks are strict, and what is lent is then
+        known well enough; a level of 0.05 divided among remedies is not, as simulation shows.
+        """
+        if self.looks is None or not pairs:
+            return dict(pairs)
+        variances, df = moderate(
+            [p.seed_variance for p in pairs.values()],
+            [max(p.n_seeds - 1, 0) for p in pairs.values()],
+        )
+        return {
+            method: replace(pair, seed_variance=float(s2), seed_df=float(d))
+            for (method, pair), s2, d in zip(pairs.items(), variances, df, strict=True)
+        }
 
 
-def gains(
-    arms: Mapping[str, Arm],
-    design: Design,
-    baseline: str,
-    tuned: str,
-    references: Collection[str] = (),
-) -> dict[str, Gain]:
-    """Return the gain of every arm but the baseline, Holm-adjusted over the remedies.
+@dataclass(frozen=True, slots=True, eq=False)
+class Settled:
+    """One arm at the look that its verdict is of.
 
-    The baseline with tuned thresholds and the references are no hypotheses: they are not counted
-    in the adjustment.
+    Args:
+        pair: Its primary difference, moderated.
+        levels: At which it is read; None before the first look, where nothing is decided.
+        level: Two-sided level of its adjusted interval.
+        p_adjusted: Of no difference.
+        verdict: In words.
+        loss_excluded: Whether a worthwhile loss is excluded.
     """
-    base = arms[baseline]
-    others = [arm for method, arm in arms.items() if method != baseline]
-    pairs = {arm.method: design.pair(arm, base, design.primary) for arm in others}
-    tested = [a.method for a in others if a.method != tuned and a.method not in references]
-    adjusted, levels = holm([pairs[m].p_value for m in tested], alpha=design.alpha)
-    by_method = dict(zip(tested, zip(adjusted, levels, strict=True), strict=True))
-    out = {}
-    for arm in others:
-        pair = pairs[arm.method]
-        p_adjusted, alpha = by_method.get(arm.method, (pair.p_value, design.alpha))
-        primary, primary_90 = pair.interval(1 - alpha), pair.interval(0.90)
-        total = design.pair(arm, base, "default").interval(design.confidence_level)
-        verdict = decide(primary, primary_90, total, design.rope)
-        needed = ""
-        if verdict == "undecided":
-            needed = what_would_settle(pair, 1 - alpha, design.rope)
+
+    pair: PairedDifference
+    levels: Levels | None
+    level: float
+    p_adjusted: float
+    verdict: str
+    loss_excluded: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Race:
+    """Where a comparison stands.
+
+    Args:
+        verdicts: Method -> what is said of it.
+        open: Methods that more seeds may settle, in order.
+        wanted: Seeds that the open ones need for the next look; 0 where there is none.
+    """
+
+    verdicts: Mapping[str, Settled]
+    open: tuple[str, ...] = ()
+    wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """The arms that are judged against one baseline.
+
+    Args:
+        baseline: The untreated model.
+        tuned: The same model with tuned thresholds.
+        remedies: What is tested; they share the error rate.
+        references: What stands beside them, each by itself.
+    """
+
+    baseline: Arm
+    tuned: Arm
+    remedies: Sequence[Arm]
+    references: Sequence[Arm] = ()
+
+    @property
+    def others(self) -> list[Arm]:
+        """Every arm but the baseline."""
+        return [self.tuned, *self.remedies, *self.references]
+
+
+def race(arms: Field, design: Design) -> Race:
+    """Judge all arms, look by look where the study stops by itself.
+
+    An arm that a look settles keeps its seeds and its verdict; the others go on. What is said at a
+    look depends on the seeds up to it alone, so an interrupted study comes to the same.
+    """
+    if design.looks is None:
+        return Race(_look(arms, design, {}, None))
+    settled: dict[str, Settled] = {}
+    names = [arm.method for arm in arms.others]
+    for look in design.looks:
+        waiting = [arm for arm in arms.others if arm.method not in settled]
+        there = min([len(arms.baseline.seeds), *(len(arm.seeds) for arm in waiting)])
+        seeds = min(look, there)
+        if seeds:
+            found = _look(arms, design, settled, seeds)
+        if seeds < look:
+            return Race(_ordered(found if seeds else settled, names),
+                        tuple(arm.method for arm in waiting), look)  # fmt: skip
+        last = look == design.looks[-1]
+        settled |= {m: v for m, v in found.items() if last or _is_settled(v)}
+        if len(settled) == len(names):
+            break
+    return Race(_ordered(settled, names))
+
+
+def _ordered(found: Mapping[str, Settled], names: Sequence[str]) -> dict[str, Settled]:
+    return {name: found[name] for name in names if name in found}
+
+
+def _is_settled(found: Settled) -> bool:
+    return found.levels is not None and found.verdict != "undecided"
+
+
+def _look(
+    arms: Field, design: Design, settled: Mapping[str, Settled], n_seeds: int | None
+) -> dict[str, Settled]:
+    """Return what is said of every arm after so many seeds; settled ones as they were."""
+    found = dict(settled)
+    base = arms.baseline if n_seeds is None else arms.baseline.first(n_seeds)
+    # References and the free threshold are no hypotheses: each is read by itself.
+    alone = [[arm] for arm in (arms.tuned, *arms.references)]
+    for family in (list(arms.remedies), *alone):
+        waiting = [a if n_seeds is None else a.first(n_seeds) for a in family
+                   if a.method not in settled]  # fmt: skip
+        if not waiting:
+            continue
+        pairs = {a.method: design.pair(a, base, design.primary) for a in waiting}
+        lent = {a.method: settled[a.method].pair for a in family if a.method in settled}
+        pairs = {m: design.moderated({**lent, **pairs})[m] for m in pairs}
+        found |= _read(pairs, waiting, base, design, len(family))
+    return found
+
+
+def _read(
+    pairs: Mapping[str, PairedDifference],
+    arms: Sequence[Arm],
+    base: Arm,
+    design: Design,
+    remedies: int,
+) -> dict[str, Settled]:
+    n_seeds = min(pair.n_seeds for pair in pairs.values())
+    early = design.looks is not None and n_seeds < design.looks[0]
+    levels = levels_of(n_seeds, None if early else design.looks, remedies, design.alpha)
+    values = [pair.value for pair in pairs.values()]
+    errors = [pair.standard_error for pair in pairs.values()]
+    judged = judge(values, errors, [pair.df for pair in pairs.values()], levels, design.rope)
+    lifted = [
+        design.pair(arm, base, "default").interval(design.confidence_level).low > 0 for arm in arms
+    ]
+    said = words(judged, lifted)
+    return {
+        method: Settled(
+            pair,
+            None if early else levels,
+            float(judged.level[i]),
+            math.nan if early else float(judged.p_adjusted[i]),
+            "undecided" if early else str(said[i]),
+            not early and bool(judged.above[i]),
+        )
+        for i, (method, pair) in enumerate(pairs.items())
+    }
+
+
+def gains(arms: Field, design: Design, found: Race) -> dict[str, Gain]:
+    """Return the gain of every arm but the baseline, with its verdict."""
+    base, out = arms.baseline, {}
+    for arm in arms.others:
+        said = found.verdicts[arm.method]
+        pair = said.pair
+        own = arm.first(pair.n_seeds)
+        bound = design.alpha if said.levels is None else said.levels.bound
+        undecided = said.verdict == "undecided"
         out[arm.method] = Gain(
-            primary=primary,
-            primary_90=primary_90,
-            total=total,
-            ranking_part=design.pair(arm, base, "tuned").interval(design.confidence_level),
-            operating_part=design.operating_part(arm, base).interval(design.confidence_level),
+            primary=pair.interval(1 - said.level),
+            bounds=pair.interval(1 - 2 * bound),
+            total=design.pair(own, base, "default").interval(design.confidence_level),
+            ranking_part=design.pair(own, base, "tuned").interval(design.confidence_level),
+            operating_part=design.operating_part(own, base).interval(design.confidence_level),
             per_seed=pair.per_seed,
-            p_adjusted=p_adjusted,
-            smallest_detectable=pair.smallest_detectable(1 - alpha),
-            verdict=verdict,
-            needed=needed,
+            p_adjusted=said.p_adjusted,
+            smallest_detectable=pair.smallest_detectable(1 - said.level),
+            verdict=said.verdict,
+            loss_excluded=said.loss_excluded,
+            needed=_needed(said, design) if undecided else "",
         )
     return out
+
+
+def _needed(said: Settled, design: Design) -> str:
+    if said.levels is None and design.looks is not None:
+        return f"the first look is after {design.looks[0]} seeds, {said.pair.n_seeds} are there"
+    levels = said.levels or Levels.one_look(design.alpha, design.alpha)
+    return what_would_settle(said.pair, levels, said.level, design.rope)
+
+
+def price(pick: Arm, rivals: Sequence[Arm], design: Design) -> tuple[float, str]:
+    """Return the regret bound of a recommendation, and the rival that sets it.
+
+    Args:
+        pick: What is recommended.
+        rivals: The other models that could have been.
+        design: Of the comparison.
+    """
+    pairs = {arm.method: design.pair(arm, pick, design.primary) for arm in rivals}
+    pairs = design.moderated(pairs)
+    fewest = min((pair.n_seeds for pair in pairs.values()), default=2)
+    if fewest < 2:
+        return math.nan, ""
+    levels = levels_of(fewest, design.looks, len(pairs), design.alpha)
+    each = {
+        method: regret_bound([pair.value], [pair.standard_error], [pair.df],
+                             levels.bound / len(pairs))
+        for method, pair in pairs.items()
+    }  # fmt: skip
+    if not each or any(math.isnan(v) for v in each.values()):
+        return (math.nan, "") if each else (0.0, "")
+    rival = max(each, key=lambda method: each[method])
+    return each[rival], rival if each[rival] > 0 else ""

@@ -1,4 +1,4 @@
-"""The four-column record of one method and seed, as influence values on the test rows.
+"""The four-column record of one method and seed, as influence values on the tested rows.
 
 Columns: how well it ranks; its metric at the default rule (0.5 or argmax); at the rule tuned on
 validation; the quality of its probabilities raw, after the formula, after calibration.
@@ -6,17 +6,19 @@ validation; the quality of its probabilities raw, after the formula, after calib
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.arrays import Floats
+from equipoise._core.arrays import Floats, Ints
 from equipoise._core.logistic import log_softmax, one_vs_rest
 from equipoise.artifacts import DecisionRule, Labels, Scores, Trial
-from equipoise.artifacts.scores import default_flags
+from equipoise.artifacts.calibrator import Calibrator
+from equipoise.artifacts.row_marks import RowMarks
+from equipoise.artifacts.scores import SplitName, default_flags
 from equipoise.comparison._influences import class_log_loss, f1, log_loss, ranked
 from equipoise.comparison.overlap import check_overlap
 from equipoise.decisions import Objective, shift_prior, to_target_prior, tune
@@ -37,14 +39,16 @@ METRICS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeedRecord:
-    """One trial, judged.
+    """One seed of a method, judged.
 
     Args:
         seed: Its seed.
-        metrics: The record's columns with influence values per test row.
-        rule: The rule tuned on its validation scores.
+        metrics: The record's columns with influence values per tested row.
+        rule: The rule tuned on its validation scores; of cross-fitted trials one that decides
+            ``judged`` as the rules of the folds decide theirs.
         flagged: (L, 3) share flagged at the default rule, at the tuned rule, share positive.
         recall: (L, 2) recall at the default rule and at the tuned rule.
+        judged: The tested rows, as ``rule`` takes them.
     """
 
     seed: int
@@ -52,6 +56,26 @@ class SeedRecord:
     rule: DecisionRule
     flagged: Floats
     recall: Floats
+    judged: Scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Rows that one model tested, and the rule that was made without them.
+
+    Args:
+        at: (M,) their places among all tested rows.
+        test: What the model says of them.
+        rule: Tuned on other rows.
+        judged: The same rows as the rule takes them.
+        tuned_on: What it was tuned on.
+    """
+
+    at: Ints
+    test: Scores
+    rule: DecisionRule
+    judged: Scores
+    tuned_on: Scores
 
 
 def seed_record(
@@ -71,28 +95,173 @@ def seed_record(
     rule = tune(val, objective=objective, target_prior=target_prior, seed=trial.seed)
     test = rule.align(trial.scores["test"])
     check_overlap(rule, test)
-    labels = test.require_labels()
+    part = _Part(np.arange(len(test)), test, rule, test, val)
+    return _judged(trial.seed, [part], test.require_labels(), rule, test)
+
+
+def crossed_record(
+    trials: Sequence[Trial],
+    ids: NDArray[Any],
+    *,
+    objective: str | Objective | None,
+    target_prior: TargetPrior,
+) -> SeedRecord:
+    """Judge one seed of a method whose folds together test every row.
+
+    Ranking is averaged within folds, since outputs of different models are on different scales;
+    counts are pooled. The rule of a fold is tuned on what the other folds' models say of their own
+    test rows, none of which they have seen.
+
+    Args:
+        trials: One per fold, with "test" scores that have ids.
+        ids: (N,) of all rows, in the order of the influence values.
+        objective: See :func:`seed_record`.
+        target_prior: See :func:`seed_record`.
+    """
+    tests = [trial.scores["test"] for trial in trials]
+    natural = [_natural(test) for test in tests]
+    order = np.argsort(ids)
+    parts = []
+    for k, test in enumerate(tests):
+        rest = _joined([natural[i] for i in range(len(tests)) if i != k], "oof")
+        rule = tune(rest, objective=objective, target_prior=target_prior, seed=trials[k].seed)
+        at = order[np.searchsorted(ids, np.asarray(test.ids), sorter=order)]
+        parts.append(_Part(at, test, rule, natural[k], rest))
+    rule, judged = _as_one(parts)
+    back = np.argsort(np.concatenate([part.at for part in parts]))
+    judged = judged[back]
+    return _judged(trials[0].seed, parts, judged.require_labels(), rule, judged)
+
+
+def _natural(test: Scores) -> Scores:
+    """Return scores on a scale that the models of all folds share, as far as there is one."""
+    known = test.has_probabilities
+    return Scores.from_arrays(
+        test.require_labels(),
+        logits=test.log_odds() if known else None,
+        ranking=None if known else test.values,
+        split="test",
+        ids=test.ids,
+        check_kind=False,
+    )
+
+
+def _joined(parts: Sequence[Scores], split: SplitName) -> Scores:
+    """Return scores of several models as one; labels of all rows in that order."""
+    labels = [part.require_labels() for part in parts]
+    groups = [held.groups for held in labels if held.groups is not None]
+    ids = np.concatenate([np.asarray(part.ids) for part in parts])
+    joined = Labels.from_array(
+        np.concatenate([held.values for held in labels]),
+        kind=labels[0].kind,
+        names=labels[0].names,
+        ids=ids,
+        groups=np.concatenate(groups) if len(groups) == len(labels) else None,
+    )
+    values = np.concatenate([part.values for part in parts])
+    return replace(parts[0], values=values, labels=joined, ids=joined.ids, split=split)
+
+
+def _as_one(parts: Sequence[_Part]) -> tuple[DecisionRule, Scores]:
+    """Return calibrated scores of all folds and a rule that decides each as its own fold's does.
+
+    Cuts of the folds differ: each fold's log-odds are moved so that its cut falls on their mean.
+    """
+    rules = [part.rule for part in parts]
+    kind, names = rules[0].kind, rules[0].names
+    cuts = [r.thresholds if kind == "multilabel" else r.class_offset for r in rules]
+    given = [np.zeros(len(names)) if cut is None else np.asarray(cut) for cut in cuts]
+    # A cut that flags nothing, or everything, is at an end of the scale and stays there.
+    finite = [np.clip(cut, -_FAR, _FAR) for cut in given]
+    if rules[0].choice is not None:  # it chooses among labels or by costs, and moves by no cut
+        finite = [np.zeros(len(names)) for _ in rules]
+    middle = np.mean(finite, axis=0)
+    moved = [
+        Scores.from_arrays(
+            part.judged.require_labels(),
+            logits=part.rule.log_odds(part.judged)
+            + (middle - cut if kind == "multilabel" else cut - middle),
+            split="test",
+            ids=part.judged.ids,
+            check_kind=False,
+        )
+        for part, cut in zip(parts, finite, strict=True)
+    ]
+    rule = replace(
+        rules[0],
+        correction=None,
+        calibrator=Calibrator.identity(len(names)),
+        prior_shift=np.zeros(len(names)),
+        thresholds=middle if kind == "multilabel" else None,
+        class_offset=None if kind == "multilabel" else middle,
+        tuned_on={**rules[0].tuned_on, "score_kind": "logits", "fingerprint": "cross-fitted"},
+        rows=RowMarks(),
+        evidence=None,
+        threshold_low=np.array([]),
+        threshold_high=np.array([]),
+    )
+    return rule, _joined(moved, "test")
+
+
+_FAR = 30.0
+
+
+def _judged(
+    seed: int, parts: Sequence[_Part], labels: Labels, rule: DecisionRule, judged: Scores
+) -> SeedRecord:
+    """Return the record of one seed from the rows that each model tested."""
+    n, width = len(labels), labels.num_classes
     if labels.kind == "multiclass":
-        metrics, before, after = _classes(rule, val, test, labels)
+        metrics, first, tuned = _classes(parts, labels)
+        classes = np.arange(width)
+        before, after = first[:, None] == classes, tuned[:, None] == classes
     else:
-        metrics, before, after = _labels(rule, val, test, labels)
+        metrics, before, after = _labels(parts, labels)
+    undefined = Influence(float("nan"), np.zeros(n))
+    for name in METRICS:
+        metrics.setdefault(name, undefined)
     hot = labels.one_hot()
     known = hot >= 0
     with np.errstate(invalid="ignore"):
         shares = [(f & known).sum(axis=0) / known.sum(axis=0) for f in (before, after, hot == 1)]
         hits = [(f & (hot == 1)).sum(axis=0) / labels.counts for f in (before, after)]
-    return SeedRecord(trial.seed, metrics, rule, np.stack(shares, 1), np.stack(hits, 1))
+    return SeedRecord(seed, metrics, rule, np.stack(shares, 1), np.stack(hits, 1), judged)
 
 
-def _ranking(hot: NDArray[np.int8], scores: Floats) -> dict[str, Influence]:
-    parts: dict[str, list[Influence]] = {"macro_ap": [], "macro_auroc": []}
-    for truth, score in zip(hot.T, scores.T, strict=True):
-        if (truth == 1).any() and (truth == 0).any():
+def _gathered(parts: Sequence[_Part], of: Callable[[_Part], NDArray[Any]]) -> NDArray[Any]:
+    """Return what holds of each row, from the part that tested it."""
+    found = [np.asarray(of(part)) for part in parts]
+    if len(parts) == 1:
+        return found[0]
+    out = np.empty((sum(len(part.at) for part in parts), *found[0].shape[1:]), found[0].dtype)
+    for part, values in zip(parts, found, strict=True):
+        out[part.at] = values
+    return out
+
+
+def _ranking(
+    parts: Sequence[_Part], hot: NDArray[np.int8], of: Callable[[_Part], Floats]
+) -> dict[str, Influence]:
+    """Return macro AP and AUROC, of each label the mean over the parts that can rank it."""
+    n = hot.shape[0]
+    labels: dict[str, dict[int, list[Influence]]] = {"macro_ap": {}, "macro_auroc": {}}
+    for part in parts:
+        scores = of(part)
+        for column in range(hot.shape[1]):
+            truth, score = hot[part.at, column], scores[:, column]
+            if not (truth == 1).any() or not (truth == 0).any():
+                continue
             ranks = rank_positives(truth, score)
-            ap, auroc = ranked(truth, ranks, ranks.cells(score))
-            parts["macro_ap"].append(ap)
-            parts["macro_auroc"].append(auroc)
-    return {metric: macro_influence(each, hot.shape[0]) for metric, each in parts.items()}
+            for metric, found in zip(labels, ranked(truth, ranks, ranks.cells(score)), strict=True):
+                rows = found.rows
+                if len(parts) > 1:
+                    rows = np.zeros(n)
+                    rows[part.at] = found.rows
+                labels[metric].setdefault(column, []).append(Influence(found.value, rows))
+    return {
+        metric: macro_influence([macro_influence(each, n) for each in by.values()], n)
+        for metric, by in labels.items()
+    }
 
 
 def _macro(
@@ -106,23 +275,27 @@ def _macro(
 
 
 def _labels(
-    rule: DecisionRule, val: Scores, test: Scores, labels: Labels
+    parts: Sequence[_Part], labels: Labels
 ) -> tuple[dict[str, Influence], NDArray[np.bool_], NDArray[np.bool_]]:
-    hot = labels.values
-    before = default_flags(test)
-    after = rule.apply(test).predictions == 1
-    metrics = _ranking(hot, test.values)
+    hot, first = labels.values, parts[0].test
+    before = _gathered(parts, lambda part: default_flags(part.test))
+    after = _gathered(parts, lambda part: part.rule.apply(part.judged).predictions == 1)
+    metrics = _ranking(parts, hot, lambda part: part.test.values)
     metrics["default"] = _macro(f1, hot, before)
     metrics["tuned"] = _macro(f1, hot, after)
-    undefined = Influence(float("nan"), np.zeros(len(test)))
-    metrics["log_loss_raw"] = metrics["log_loss_formula"] = undefined
-    if test.score_kind != "ranking":
-        metrics["log_loss_raw"] = _macro(log_loss, hot, test.logits())
-    if test.has_probabilities:
-        shift = _prior_to_target(rule, val)
-        metrics["log_loss_formula"] = _macro(log_loss, hot, test.log_odds() + shift)
-    metrics["log_loss_calibrated"] = _macro(log_loss, hot, rule.log_odds(test))
+    if first.score_kind != "ranking":
+        raw = _gathered(parts, lambda part: part.test.logits())
+        metrics["log_loss_raw"] = _macro(log_loss, hot, raw)
+    if first.has_probabilities:
+        metrics["log_loss_formula"] = _macro(log_loss, hot, _gathered(parts, _formula))
+    calibrated = _gathered(parts, lambda part: part.rule.log_odds(part.judged))
+    metrics["log_loss_calibrated"] = _macro(log_loss, hot, calibrated)
     return metrics, before, after
+
+
+def _formula(part: _Part) -> Floats:
+    """Return log-odds after the formula, for the rule's target prior."""
+    return part.judged.log_odds() + _prior_to_target(part.rule, part.tuned_on)
 
 
 def _prior_to_target(rule: DecisionRule, val: Scores) -> Floats:
@@ -137,22 +310,20 @@ def _prior_to_target(rule: DecisionRule, val: Scores) -> Floats:
 
 
 def _classes(
-    rule: DecisionRule, val: Scores, test: Scores, labels: Labels
-) -> tuple[dict[str, Influence], NDArray[np.bool_], NDArray[np.bool_]]:
-    y, n, width = labels.values, len(labels), labels.num_classes
-    calibrated = rule.log_odds(test)
-    first, tuned = np.argmax(test.values, axis=1), rule.apply(test).predictions
-
-    metrics = _ranking(labels.one_hot(), one_vs_rest(calibrated))
+    parts: Sequence[_Part], labels: Labels
+) -> tuple[dict[str, Influence], NDArray[np.int64], NDArray[np.int64]]:
+    y, width, test = labels.values, labels.num_classes, parts[0].test
+    calibrated = _gathered(parts, lambda part: part.rule.log_odds(part.judged))
+    first = _gathered(parts, lambda part: np.argmax(part.test.values, axis=1))
+    tuned = _gathered(parts, lambda part: part.rule.apply(part.judged).predictions)
+    metrics = _ranking(parts, labels.one_hot(), lambda part: one_vs_rest(calibrated[part.at]))
     metrics["default"] = balanced_accuracy_influence(y, first, width)
     metrics["tuned"] = balanced_accuracy_influence(y, tuned, width)
-    undefined = Influence(float("nan"), np.zeros(n))
-    metrics["log_loss_raw"] = metrics["log_loss_formula"] = undefined
     if test.score_kind != "ranking":
-        metrics["log_loss_raw"] = class_log_loss(y, log_softmax(test.logits()))
+        raw = _gathered(parts, lambda part: log_softmax(part.test.logits()))
+        metrics["log_loss_raw"] = class_log_loss(y, raw)
     if test.has_probabilities:
-        natural = test.log_odds() + _prior_to_target(rule, val)
-        metrics["log_loss_formula"] = class_log_loss(y, log_softmax(natural))
+        natural = _gathered(parts, lambda part: log_softmax(_formula(part)))
+        metrics["log_loss_formula"] = class_log_loss(y, natural)
     metrics["log_loss_calibrated"] = class_log_loss(y, calibrated)
-    classes = np.arange(width)
-    return metrics, first[:, None] == classes, tuned[:, None] == classes
+    return metrics, first, tuned

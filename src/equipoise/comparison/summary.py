@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from equipoise.artifacts import ArmRecord, Gain, Trial
-from equipoise.comparison.gain import Arm, Design, decide
+from equipoise.artifacts import ArmRecord, Gain
+from equipoise.comparison.gain import Arm, Design, Field, price
+from equipoise.comparison.verdict import Levels, judge, levels_of
 from equipoise.decisions.priors import TargetPrior
 from equipoise.metrics import holm
 from equipoise.metrics.paired import PairedDifference
@@ -21,10 +23,10 @@ METRIC_WORDS = {
 }
 
 
-def describe_data(trials: Sequence[Trial], target_prior: TargetPrior) -> dict[str, Any]:
+def describe_data(base: Arm, target_prior: TargetPrior, *, crossed: bool) -> dict[str, Any]:
     """Return the data card: rows, groups, positives and prevalence per part."""
-    first = trials[0]
-    labels = first.scores["test"].require_labels()
+    first = base.trials[0][0]
+    labels = base.seeds[0].judged.require_labels()
     val = first.scores["val"].require_labels()
     rows = {"train": first.n_train, "val": first.n_val, "test": len(labels)}
     groups = {
@@ -32,7 +34,7 @@ def describe_data(trials: Sequence[Trial], target_prior: TargetPrior) -> dict[st
         for part, part_labels in (("val", val), ("test", labels))
         if part_labels.groups is not None
     }
-    return {
+    card = {
         "rows": rows,
         "groups": groups,
         "positives": {
@@ -45,61 +47,95 @@ def describe_data(trials: Sequence[Trial], target_prior: TargetPrior) -> dict[st
             for i, name in enumerate(labels.names)
         },
         "target_prior": target_prior if isinstance(target_prior, str) else list(target_prior),
-        "seeds": [t.seed for t in trials],
+        "seeds": [seed[0].seed for seed in base.trials],
     }
+    return card | ({"folds": len(base.trials[0])} if crossed else {})
 
 
-def _beats(pair: PairedDifference, alpha: float, rope: float) -> bool:
-    near = pair.interval(0.90)
-    return decide(pair.interval(1 - alpha), near, near, rope) == "ranking gain"
+def _beats(pair: PairedDifference, level: float, levels: Levels, rope: float) -> bool:
+    """Whether a difference is above 0 at a level, and more than practically nothing."""
+    one = Levels.one_look(level, levels.bound)
+    judged = judge([pair.value], [pair.standard_error], [pair.df], one, rope)
+    return bool(judged.gain[0]) and not bool(judged.equal[0])
 
 
-def _unbeaten(arms: Mapping[str, Arm], design: Design, tuned: str) -> list[str]:
+def _unbeaten(arms: Sequence[Arm], design: Design) -> list[str]:
     """Return the methods that no other beats on the primary metric, Holm-adjusted per method.
 
-    The baseline with tuned thresholds is the same model as the baseline: it shares its fate. A
-    difference that is practically equal beats nobody.
+    A difference that is practically equal beats nobody.
     """
-    models = {method: arm for method, arm in arms.items() if method != tuned}
     keep = []
-    for method, arm in models.items():
-        rivals = [other for name, other in models.items() if name != method]
-        pairs = [design.pair(rival, arm, design.primary) for rival in rivals]
-        _, levels = holm([p.p_value for p in pairs], alpha=design.alpha)
-        beaten = any(
-            _beats(pair, level, design.rope) for level, pair in zip(levels, pairs, strict=True)
-        )
-        if not beaten:
-            keep.append(method)
+    for arm in arms:
+        rivals = [other for other in arms if other is not arm]
+        pairs = design.moderated({r.method: design.pair(r, arm, design.primary) for r in rivals})
+        read = list(pairs.values())
+        fewest = min((pair.n_seeds for pair in read), default=2)
+        levels = levels_of(fewest, design.looks, len(read), design.alpha)
+        _, steps = holm([pair.p_value for pair in read], alpha=2 * levels.gain)
+        if not any(
+            _beats(pair, float(step), levels, design.rope)
+            for step, pair in zip(steps, read, strict=True)
+        ):
+            keep.append(arm.method)
     return keep
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What is recommended, and what it may cost.
+
+    Args:
+        pick: The simplest arm that no other beats.
+        summary: The sentence, and why it could be wrong.
+        regret: By how much the best other arm may still beat it.
+        rival: That arm.
+    """
+
+    pick: str
+    summary: tuple[str, str]
+    regret: float
+    rival: str
+
+
 def recommend(
-    records: Sequence[ArmRecord],
-    arms: Mapping[str, Arm],
-    design: Design,
-    baseline: str,
-    tuned: str,
-    rule_metric: str,
-    references: Collection[str] = (),
-) -> tuple[str, tuple[str, str]]:
-    """Return the simplest arm that no other beats, and the two sentences that go with it.
+    records: Sequence[ArmRecord], arms: Field, design: Design, rule_metric: str
+) -> Advice:
+    """Return the simplest arm that no other beats, the sentences that go with it, and its price.
 
     Simplest first is the order of the arms: the baseline, its thresholds, then the study's order.
     References are never recommended; one that beats what is, or does as well, is named.
     """
+    baseline, tuned = arms.baseline.method, arms.tuned.method
+    references = {arm.method for arm in arms.references}
     by_method = {r.method: r for r in records if r.method not in references}
-    own = {method: arm for method, arm in arms.items() if method not in references}
-    unbeaten = _unbeaten(own, design, tuned)
+    models = [arms.baseline, *arms.remedies]
+    unbeaten = _unbeaten(models, design)
     pick = next((m for m in by_method if m in unbeaten), baseline)
     free = by_method[tuned].gain
     if pick == baseline and free is not None and _may_lift(free, design):
         pick = tuned
+    # The baseline with tuned thresholds is the same model: it ranks as the baseline does.
+    picked = next(a for a in models if a.method == (baseline if pick == tuned else pick))
+    regret, rival = price(picked, [a for a in models if a is not picked], design)
     sentence = _sentence(pick, by_method, design, baseline, tuned, rule_metric)
-    picked = arms[baseline if pick == tuned else pick]
-    remarks = [_reference(arms[name], picked, pick, design) for name in references]
+    cost = _price_in_words(regret, rival, design, len(models))
+    remarks = [_reference(arm, picked, pick, design) for arm in arms.references]
     doubt = _doubt(list(by_method.values()), design, [r for r in remarks if r])
-    return pick, (sentence, doubt)
+    return Advice(pick, (f"{sentence}{cost}", doubt), regret, rival)
+
+
+def _price_in_words(regret: float, rival: str, design: Design, models: int) -> str:
+    """Say what the recommendation may cost."""
+    if models < 2 or math.isnan(regret):
+        return ""
+    word = METRIC_WORDS.get(design.primary, design.primary)
+    level = f"{design.confidence_level:.0%}"
+    if regret == 0:
+        return f" Nothing else here is better in {word} ({level})."
+    by = f"{regret:.3f}" if regret >= 0.0005 else f"{regret:.1g}"
+    return (
+        f" Whatever else is best here would beat it by at most {by} in {word} ({level}; {rival})."
+    )
 
 
 def _may_lift(free: Gain, design: Design) -> bool:
@@ -117,7 +153,8 @@ def _may_lift(free: Gain, design: Design) -> bool:
 def _reference(reference: Arm, picked: Arm, name: str, design: Design) -> str:
     """Say where a reference, which no remedy has touched, does better or as well."""
     pair = design.pair(reference, picked, design.primary)
-    if _beats(pair, design.alpha, design.rope):
+    levels = Levels.one_look(design.alpha, design.alpha)
+    if _beats(pair, design.alpha, levels, design.rope):
         by = pair.interval(design.confidence_level)
         return f"{reference.method} beats {name} by {by}: change the model"
     near = pair.interval(0.90)
@@ -192,8 +229,9 @@ def _doubt(records: Sequence[ArmRecord], design: Design, remarks: Sequence[str])
         parts.append(f"{seeds} seeds are few; 5 or more say what a fresh training run would do")
     if reached and max(reached) > 0:
         word = METRIC_WORDS.get(design.primary, design.primary)
+        rows = "rows" if design.crossed else "test rows"
         parts.append(
-            f"{seeds} seeds on these test rows would miss differences in {word} below "
+            f"{seeds} seeds on these {rows} would miss differences in {word} below "
             f"{max(reached):.3f}"
         )
     if undecided:

@@ -248,14 +248,16 @@ def no_better(material: Material) -> list[Finding] | None:
         a for a in result.arms
         if a.gain and a.method != tuned and not a.is_reference
     ]  # fmt: skip
-    idle = [a.method for a in arms if a.gain and a.gain.verdict in ("threshold only", "no effect")]
+    nothing = ("threshold only", "no effect", "not worth it")
+    idle = [a.method for a in arms if a.gain and a.gain.verdict in nothing]
     if not idle:
         return []
     return [
         finding(
             "EQ410",
             f"{len(idle)} of {len(arms)} remedies buy nothing beyond the untreated model with "
-            f"tuned thresholds: {listed(idle)}. In ranking they are practically equal to it.",
+            f"tuned thresholds: {listed(idle)}. In ranking they are practically equal to it, or "
+            "at least not better by as much as counts.",
             {"arms": idle},
             f"Take '{tuned}': it is simpler, and its probabilities need no correction.",
         )

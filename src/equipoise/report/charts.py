@@ -109,9 +109,7 @@ def forest(comparison: Comparison, metric: str) -> str:
             )
             if not math.isnan(gain.primary.low):
                 axes.plot([gain.primary.low, gain.primary.high], [row, row], color=colour, lw=1.2)
-                axes.plot(
-                    [gain.primary_90.low, gain.primary_90.high], [row, row], color=colour, lw=3.2
-                )
+                axes.plot([gain.bounds.low, gain.bounds.high], [row, row], color=colour, lw=3.2)
             axes.plot([gain.primary.value], [row], "o", color=colour, ms=5.5)
         _rows(axes, [a.method for a in arms])
         axes.set_xlabel(f"difference in {metric} from {comparison.baseline}")

@@ -24,6 +24,7 @@ VERDICT_CLASS = {
     "threshold only": "free",
     "no effect": "flat",
     "harmful": "bad",
+    "not worth it": "flat",
     "undecided": "open",
 }
 PANELS = 10
@@ -64,7 +65,7 @@ def _arm_row(arm: ArmRecord, baseline: str) -> dict[str, Any]:
     }
     if gain is not None:
         row["gain"] = {
-            "primary": interval(gain.primary, signed=True),
+            "primary": interval(gain.shown, signed=True),
             "total": interval(gain.total, signed=True),
             "ranking": interval(gain.ranking_part, signed=True),
             "operating": interval(gain.operating_part, signed=True),
@@ -207,6 +208,8 @@ def comparison_view(
         "default_rule": "0.5" if comparison.kind == "multilabel" else "argmax",
         "rope": number(comparison.rope),
         "summary": comparison.summary,
+        "question": comparison.question or "on these data",
+        "looks": ", ".join(map(str, comparison.looks)),
         "recommended": comparison.recommended,
         "n_seeds": comparison.arms[0].n_seeds,
         "settings_per_arm": comparison.provenance.get("settings_per_arm", 1),

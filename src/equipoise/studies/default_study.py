@@ -148,7 +148,7 @@ def study_from(
     chosen = [m.name for m in methods_for(found.kind) if m.first_choice and m.name != "none"]
     small = loaded.features.size * found.num_classes <= _QUICK_TO_FIT
     arms = ["none", THRESHOLDS, *chosen, *DEFAULT_REFERENCES[: None if small else 1]]
-    content = {"title": source.stem, "data": data, "arms": arms}
+    content = {"title": source.stem, "data": data, "arms": arms, "seeds": "auto"}
     return parse_study(_changed(content, assignments or ()), str(source))
 
 
@@ -283,12 +283,12 @@ title: {_scalar(Path(spec.path).stem)}
 
 data:
 {data}
-  # test_path: test.csv     # a table of its own for the test rows; else split.test is drawn
+  # test_path: test.csv     # a table of its own for the test rows; then leave out `split`
 
-split:
-  how: stratified           # groups, where given, stay whole
-  val: 0.2                  # redrawn by every seed
-  test: 0.2                 # drawn once, touched once
+split:                      # groups, where given, stay whole
+  how: cross_fit            # every row is tested; or stratified, with val and test
+  folds: 5                  # redrawn by every seed
+  val: 0.2                  # of a fold's training rows: they choose the epoch and the settings
   seed: 0
 
 arms:
@@ -296,7 +296,7 @@ arms:
   # a method twice, with settings:
   # - {{method: focal, name: focal_1, settings: {{gamma: 1.0}}}}
 
-seeds: 5                    # 5 to look, 10 to claim
+seeds: auto                 # looks after 5, 8, 13, 20 and stops what is settled; or a number
 
 training:                   # the same budget for every arm
   hidden: 64                # width of one hidden layer; 0 for a linear model

@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from equipoise.artifacts import Split, Trial
+from equipoise.artifacts import Trial
 from equipoise.artifacts.trial import trial_folder
-from equipoise.studies.rows import StudyData
-from equipoise.studies.schema import Job, Study
+from equipoise.studies.rows import Draws, StudyData
+from equipoise.studies.schema import Draw, Job, Study
 
 if TYPE_CHECKING:
     from equipoise.training.remedy import Remedy
@@ -95,8 +92,9 @@ class Plan:
     Args:
         study: From :func:`load_study`.
         data: Labels, and for heads the features.
-        splits: One for each seed; they share their test rows.
-        jobs: Those of one arm and seed side by side: ``per_trial`` each, of an arm that
+        splits: One for each seed, which share their test rows; or one for each seed and fold, which
+            together test all rows.
+        jobs: Those of one arm, seed and fold side by side: ``per_trial`` each, of an arm that
             scikit-learn fits no more than that.
         per_trial: Settings of every arm; with several, the best on validation rows is chosen.
         threads: Of torch.
@@ -108,7 +106,7 @@ class Plan:
 
     study: Study
     data: StudyData
-    splits: Mapping[int, Split]
+    splits: Draws
     jobs: tuple[Job, ...]
     per_trial: int
     threads: int
@@ -121,11 +119,6 @@ class Plan:
     def is_tuned(self) -> bool:
         """Whether settings are chosen on validation rows."""
         return self.per_trial > 1
-
-    @property
-    def test(self) -> NDArray[np.int64]:
-        """Positions of the test rows, which no seed changes."""
-        return self.splits[0].test
 
     def engine_of(self, job: Job) -> Engine:
         """Return what trains a job."""
@@ -142,10 +135,11 @@ class Plan:
         """Return where trainings stand: candidates, of which some are chosen, or trials."""
         return Path(out) / ("candidates" if self.is_tuned else "trials")
 
-    def missing(self, out: str | Path) -> list[Job]:
-        """Return the trainings that are not on disk."""
+    def missing(self, out: str | Path, jobs: Sequence[Job] | None = None) -> list[Job]:
+        """Return the trainings that are not on disk, of all or of some jobs."""
         root = self.root(out)
-        return [job for job in self.jobs if not is_done(root / self.folder(job))]
+        wanted = self.jobs if jobs is None else jobs
+        return [job for job in wanted if not is_done(root / self.folder(job))]
 
     def batches(self, jobs: Sequence[Job], out: str | Path) -> list[Batch]:
         """Return missing jobs as they are trained together, what is fitted first."""
@@ -156,11 +150,11 @@ class Plan:
                 found += engine.batches(self, own, root)
         return found
 
-    def choices(self) -> list[list[Job]]:
-        """Return the jobs of each arm and seed, of which one enters the comparison."""
-        by_trial: dict[tuple[str, int], list[Job]] = {}
-        for job in self.jobs:
-            by_trial.setdefault((job.arm.label, job.seed), []).append(job)
+    def choices(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        """Return the jobs of each arm, seed and fold, of which one enters the comparison."""
+        by_trial: dict[tuple[str, Draw], list[Job]] = {}
+        for job in jobs:
+            by_trial.setdefault((job.arm.label, job.draw), []).append(job)
         return list(by_trial.values())
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from equipoise._core.fingerprint import digest
 from equipoise._core.foreign import import_named
 from equipoise._core.messages import say
-from equipoise.artifacts import Split, Trial
+from equipoise.artifacts import Trial
 from equipoise.audit.from_text import load_object
 from equipoise.errors import EquipoiseError, TrainingError, UsageError
 from equipoise.studies.baselines import (
@@ -26,7 +26,7 @@ from equipoise.studies.baselines import (
 )
 from equipoise.studies.engine import Batch, Plan, Report
 from equipoise.studies.heads import TRIAL_SCHEMA, named
-from equipoise.studies.rows import StudyData
+from equipoise.studies.rows import Draws, StudyData
 from equipoise.studies.schema import REFERENCES, Job, StudyArm
 
 
@@ -64,12 +64,12 @@ class Fitted:
 
     Args:
         data: Features and labels.
-        splits: One for each seed.
+        splits: One for each seed, or for each seed and fold.
         tuned: Whether trials are chosen among candidates, which see no test rows.
     """
 
     data: StudyData
-    splits: Mapping[int, Split]
+    splits: Draws
     tuned: bool
 
     @cached_property
@@ -79,7 +79,7 @@ class Fitted:
 
     def config(self, job: Job) -> dict[str, Any]:
         """Return all that decides a fit."""
-        own = named(job, self.splits[job.seed])
+        own = named(job, self.splits[job.draw])
         return {**self._shared, "code": code_of(job.arm), **own}
 
     def check(self, job: Job) -> None:
@@ -111,7 +111,7 @@ class Fitted:
             TrainingError: scikit-learn could not fit it; arm and seed are named.
         """
         made, rest = _made(job.arm, job.setting.settings)
-        split = self.splits[job.seed]
+        split = self.splits[job.draw]
         if not with_test:
             split = replace(split, test=np.empty(0, dtype=np.int64))
         try:

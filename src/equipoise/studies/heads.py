@@ -17,11 +17,12 @@ from equipoise._core.documents import parse_json, read_text
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.messages import in_words, say
+from equipoise._core.rng import child_seed
 from equipoise.artifacts import Split, Trial
 from equipoise.errors import NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.engine import Batch, Plan, Report, is_done
-from equipoise.studies.rows import StudyData
+from equipoise.studies.rows import Draws, StudyData
 from equipoise.studies.schema import HeadTraining, Job, Study
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ class Heads:
     Args:
         study: With the budget.
         data: Features and labels.
-        splits: One for each seed.
+        splits: One for each seed, or for each seed and fold.
         threads: Of torch; they decide rounding, so they are part of a trial.
         tuned: Whether trials are chosen among candidates, which see no test rows.
     """
 
     study: Study
     data: StudyData
-    splits: Mapping[int, Split]
+    splits: Draws
     threads: int
     tuned: bool
 
@@ -59,7 +60,7 @@ class Heads:
     def training(self) -> HeadTraining:
         """The budget, its number of epochs decided by the first seed's rows."""
         given = HeadTraining.model_validate(self.study.training)
-        return given.resolved(self.splits[0].train.size)
+        return given.resolved(self.splits.first.train.size)
 
     @property
     def budget(self) -> dict[str, Any]:
@@ -95,7 +96,7 @@ class Heads:
         """Return all that decides a training."""
         rates = {"lr": job.setting.lr, "weight_decay": job.setting.weight_decay}
         own = {"training": {**self.budget, **rates}}
-        return {**self._shared, **own, **named(job, self.splits[job.seed])}
+        return {**self._shared, **own, **named(job, self.splits[job.draw])}
 
     def check(self, job: Job) -> None:
         """Raise for a method of inputs, or one that heads do not support; warn of no effect."""
@@ -112,7 +113,7 @@ class Heads:
             return self._made(job)
 
     def _made(self, job: Job) -> Remedy:
-        labels = self.data.labels[self.splits[job.seed].train]
+        labels = self.data.labels[self.splits[job.draw].train]
         made = get_method(job.arm.method).build(labels, **job.setting.settings)
         return replace(made, name=job.arm.label)
 
@@ -120,9 +121,14 @@ class Heads:
         """Return a job of a study as one of `train_heads`."""
         from equipoise.training import HeadJob
 
-        split, setting = self.splits[job.seed], job.setting
+        split, setting = self.splits[job.draw], job.setting
         rates = setting.lr, setting.weight_decay
-        return HeadJob(self.remedy(job), job.seed, split.train, split.val, self.config(job), *rates)
+        test = None if self.tuned else split.test
+        # Folds of a seed are trained apart: first weights and orders of their own.
+        seed = job.seed if job.fold is None else child_seed(job.seed, "fold", job.fold)
+        return HeadJob(
+            self.remedy(job), seed, split.train, split.val, self.config(job), *rates, test
+        )
 
     def batches(self, plan: Plan, jobs: Sequence[Job], root: Path) -> list[Batch]:
         """Return stacks: those begun as they were, then new ones."""
@@ -134,15 +140,16 @@ class Heads:
         from equipoise.training import train_heads
 
         Stacks(root).write([plan.folder(job) for job in batch.jobs])
-        test = np.empty(0, dtype=np.int64) if self.tuned else self.splits[0].test
         jobs = [self.head_job(job) for job in batch.jobs]
         features, labels = self.data.features, self.data.labels
         written = 0
+        nowhere = np.empty(0, dtype=np.int64)
         for result in train_heads(
-            features, labels, test, jobs, settings=self.settings, progress=report
+            features, labels, nowhere, jobs, settings=self.settings, progress=report
         ):
-            if not is_done(root / result.trial.folder_name):
-                write_head(result.trial, result.state, root)
+            trial = replace(result.trial, seed=int(result.trial.config["seed"]))
+            if not is_done(root / trial.folder_name):
+                write_head(trial, result.state, root)
                 written += 1
         return written
 
@@ -154,7 +161,7 @@ class Heads:
 
         state, data = load_file(source / _WEIGHTS), self.data
         whole = add_test_scores(
-            trial, state, self.remedy(job), data.features, data.labels, self.splits[job.seed].test,
+            trial, state, self.remedy(job), data.features, data.labels, self.splits[job.draw].test,
             settings=self.settings,
         )  # fmt: skip
         write_head(whole, state, root)
@@ -175,7 +182,7 @@ class Heads:
         if not heads:
             return f"Nothing to train.{rest}"
         # One seed takes about as long as another: its stack stands for all.
-        part = [self.head_job(j) for j in heads if j.seed == heads[0].seed][:HEADS_AT_ONCE]
+        part = [self.head_job(j) for j in heads if j.draw == heads[0].draw][:HEADS_AT_ONCE]
         data = self.data
         one = estimate_seconds(data.features, data.labels, part, settings=self.settings)
         shown = in_words(one * len(heads) / len(part))
@@ -195,6 +202,7 @@ def named(job: Job, split: Split) -> dict[str, Any]:
         "settings": job.setting.settings,
         "seed": job.seed,
         "split": split.fingerprint,
+        **({} if job.fold is None else {"fold": job.fold}),
     }
 
 

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,7 +32,7 @@ from equipoise.studies.network_model import Scales, input_scales, network_maker
 from equipoise.studies.network_rows import TrainRows, load_rows
 from equipoise.studies.predict import load_network, run_network, to_device
 from equipoise.studies.processes import named
-from equipoise.studies.rows import StudyData, copies_of, split_findings, splitter
+from equipoise.studies.rows import Draws, StudyData, copies_of, one_split, split_findings
 from equipoise.studies.schema import (
     DATA_PATHS,
     RECIPES,
@@ -142,7 +142,7 @@ def plan_training(
     rows = load_rows(study.files) if rows is None else rows
     study = with_rate(study, rows, None, allow_code)
     data = as_study_data(rows)
-    _, draw = splitter(study.split, data)
+    draw = one_split(study, data)
     job, threads = study.only_job, study.compute.threads
     plan = plan_job(
         study, job, rows, data.labels, draw(study.seed), threads=threads, allow_code=allow_code
@@ -175,7 +175,7 @@ def with_rate(
 
 def _best_rate(study: Study, rows: TrainRows, allow_code: bool) -> float:
     data = as_study_data(rows)
-    split = splitter(study.split, data)[1](0)
+    split = one_split(study, data)(0)
     losses = {}
     for rate in RATES:
         job = Job(StudyArm(method="none"), 0, Setting(rate, study.rates[1], {}))
@@ -352,7 +352,7 @@ class Networks:
     study: Study
     rows: TrainRows
     data: StudyData
-    splits: Mapping[int, Split]
+    splits: Draws
     threads: int
     tuned: bool
     allow_code: bool
@@ -393,14 +393,14 @@ class Networks:
     def remedy(self, job: Job) -> Remedy:
         """Return what a network is trained with."""
         with _quiet():
-            return _build(job, self.data.labels[self.splits[job.seed].train])
+            return _build(job, self.data.labels[self.splits[job.draw].train])
 
     def _planned(self, job: Job) -> TrainPlan:
         with _quiet():
             return self._plan(job)
 
     def _plan(self, job: Job) -> TrainPlan:
-        split = self.splits[job.seed]
+        split = self.splits[job.draw]
         if self.tuned:
             split = replace(split, test=np.empty(0, dtype=np.int64))
         plan = plan_job(
@@ -427,7 +427,7 @@ class Networks:
         network, _, _ = load_network(source, self.allow_code)
         options, test = (
             self.study.options,
-            self.splits[job.seed].test,
+            self.splits[job.draw].test,
         )
         outputs = run_network(
             network,

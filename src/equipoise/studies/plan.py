@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 from equipoise._core.fingerprint import canonical_json
 from equipoise._core.messages import hint, say
 from equipoise._core.progress import Progress
-from equipoise.artifacts import Split
 from equipoise.decisions.objectives import to_objective
 from equipoise.errors import EquipoiseError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.engine import Plan, using_threads
 from equipoise.studies.grid import settings_of
 from equipoise.studies.measured import measured_threads
-from equipoise.studies.rows import StudyData, splitter
-from equipoise.studies.schema import Job, Study
+from equipoise.studies.rows import Draws, with_ids
+from equipoise.studies.schema import CrossFitSpec, Draw, Job, Study
 
 if TYPE_CHECKING:
     from equipoise.studies.network_rows import TrainRows
@@ -55,31 +55,42 @@ def make_plan(
     _require_code(study, allow_code)
     rows = None
     if study.model is not None:
-        from equipoise.studies.network import with_rate
+        from equipoise.studies.network import as_study_data, with_rate
         from equipoise.studies.network_rows import load_rows
 
         rows = load_rows(study.files)
         place = None if cache is None else cache.parent
         study = with_rate(study, rows, place, allow_code, write=compute)
+        data = as_study_data(rows)
+    else:
+        from equipoise.studies.load import load_data
+
+        data = load_data(study, cache if compute else None, known=cache, allow_code=allow_code,
+                         progress=progress)  # fmt: skip
+    spec = study.split_of(has_test=data.test is not None)
+    if isinstance(spec, CrossFitSpec):
+        data = with_ids(data)
+    splits = Draws(spec, data, study.most_seeds)
     settings = settings_of(study)
     jobs = tuple(
-        Job(arm, seed, setting)
-        for seed in range(study.seeds)
+        Job(arm, seed, setting, fold)
+        for seed in range(study.most_seeds)
+        for fold in splits.folds
         for arm in study.trained_arms()
         for setting in settings[arm.label]
     )
     per_trial = len(settings["none"])
     threads = study.compute.threads or threads or torch.get_num_threads()
-    shared = {"study": study, "jobs": jobs, "per_trial": per_trial, "threads": threads}
-    plan = _of_heads(shared, cache, compute, allow_code, progress) if rows is None else (
-        _of_networks(shared, rows, allow_code)
-    )  # fmt: skip
+    shared = {"study": study, "data": data, "splits": splits, "jobs": jobs,
+              "per_trial": per_trial, "threads": threads}  # fmt: skip
+    plan = _of_heads(shared) if rows is None else _of_networks(shared, rows, allow_code)
     if not check:
         return plan
-    to_objective(study.comparison.objective, plan.data.labels.kind, plan.data.labels.num_classes)
+    to_objective(study.comparison.objective, data.labels.kind, data.labels.num_classes)
     with using_threads(threads):
-        for job in jobs[: len(jobs) // study.seeds]:
-            _check(plan, job)  # before anything is written
+        for job in jobs:
+            if job.draw == jobs[0].draw:
+                _check(plan, job)  # before anything is written
         return replace(plan, twins=_twins(plan))
 
 
@@ -93,42 +104,24 @@ def _check(plan: Plan, job: Job) -> None:
         raise type(error)(f"arm {job.arm.label}: {error}") from error
 
 
-def _of_heads(
-    shared: dict[str, Any],
-    cache: Path | None,
-    compute: bool,
-    allow_code: bool,
-    progress: Progress | None,
-) -> Plan:
+def _of_heads(shared: dict[str, Any]) -> Plan:
     from equipoise.studies.fitted import Fitted
     from equipoise.studies.heads import Heads
-    from equipoise.studies.load import load_data
 
-    study, tuned = shared["study"], shared["per_trial"] > 1
-    data = load_data(study, cache if compute else None, known=cache, allow_code=allow_code,
-                     progress=progress)  # fmt: skip
-    splits = _splits(study, data)
+    study, data, splits = shared["study"], shared["data"], shared["splits"]
+    tuned = shared["per_trial"] > 1
     engine = Heads(study, data, splits, threads=shared["threads"], tuned=tuned)
-    fitted = Fitted(data, splits, tuned=tuned)
-    return Plan(data=data, splits=splits, engine=engine, fitted=fitted, **shared)
+    return Plan(engine=engine, fitted=Fitted(data, splits, tuned=tuned), **shared)
 
 
 def _of_networks(shared: dict[str, Any], rows: TrainRows, allow_code: bool) -> Plan:
-    from equipoise.studies.network import Networks, as_study_data
+    from equipoise.studies.network import Networks
 
-    study = shared["study"]
-    data = as_study_data(rows)
-    splits = _splits(study, data)
     engine = Networks(
-        study, rows, data, splits,
+        shared["study"], rows, shared["data"], shared["splits"],
         threads=shared["threads"], tuned=shared["per_trial"] > 1, allow_code=allow_code,
     )  # fmt: skip
-    return Plan(data=data, splits=splits, engine=engine, **shared)
-
-
-def _splits(study: Study, data: StudyData) -> dict[int, Split]:
-    _, draw = splitter(study.split, data)
-    return {seed: draw(seed) for seed in range(study.seeds)}
+    return Plan(engine=engine, **shared)
 
 
 def _require_code(study: Study, allow_code: bool) -> None:
@@ -145,19 +138,19 @@ def _twins(plan: Plan) -> dict[Job, Job]:
 
     found: dict[Job, Job] = {}
     told: set[str] = set()
-    made: dict[tuple[str, int], Any] = {}
+    made: dict[tuple[str, Draw], Any] = {}
     groups: dict[tuple[Any, ...], list[tuple[Job, Any]]] = {}
     for job in plan.jobs:
         name, setting = job.arm.method, job.setting
         if job.arm.is_fitted or get_method(name).family not in ("baseline", "loss"):
             continue
-        key = f"{name} {canonical_json(setting.settings)}", job.seed
+        key = f"{name} {canonical_json(setting.settings)}", job.draw
         if key not in made:
-            labels = plan.data.labels[plan.splits[job.seed].train]
+            labels = plan.data.labels[plan.splits[job.draw].train]
             made[key] = loss_gradient(plan.engine.remedy(job), labels)
         if made[key] is None:
             continue
-        earlier = groups.setdefault((job.seed, setting.lr, setting.weight_decay), [])
+        earlier = groups.setdefault((job.draw, setting.lr, setting.weight_decay), [])
         for other, gradient in earlier:
             if other.arm.label != job.arm.label and same_gradient(made[key], gradient):
                 found[job] = other
@@ -202,26 +195,54 @@ def plan_rows(
                      threads=threads)  # fmt: skip
     with using_threads(plan.threads):
         missing = set(plan.jobs if fresh else plan.missing(out))
+    study = plan.study
     head = ["arm", "seed", "train", "val", "state"]
     if plan.is_tuned:
         head[1:1] = ["setting"]
-    rows = []
+    # What looks may leave out is not promised: the first seeds are shown, and how it goes on.
+    seeds = study.most_seeds if study.looks is None else study.looks[0]
+    by_row: dict[tuple[str, str, int], list[Job]] = {}
     for job in plan.jobs:
-        split, setting = plan.splits[job.seed], job.setting
-        state = "to train" if job in missing else "finished"
-        if job in missing and job in plan.twins:
-            state = f"as {plan.twins[job].arm.label}"
+        if job.seed < seeds:
+            by_row.setdefault((job.arm.label, str(job.setting), job.seed), []).append(job)
+    rows = []
+    for jobs in by_row.values():
+        job, setting = jobs[0], jobs[0].setting
+        split = plan.splits[job.draw]
+        state = _state(plan, jobs, missing)
         row = [job.arm.label, str(job.seed), str(split.train.size), str(split.val.size), state]
         if plan.is_tuned:
             words = {"lr": setting.lr, "weight_decay": setting.weight_decay, **setting.settings}
             shown = [f"{key}={value}" for key, value in words.items() if value is not None]
             row[1:1] = [" ".join(shown)]
         rows.append(row)
-    to_train = [job for job in plan.jobs if job in missing and job not in plan.twins]
+    shown_jobs = [job for jobs in by_row.values() for job in jobs]
+    to_train = [job for job in shown_jobs if job in missing and job not in plan.twins]
     at_once = 1 if cluster is not None else processes
     with using_threads(plan.threads):
         time = plan.engine.time(to_train, at_once) if to_train else "Nothing to train."
-    return head, rows, f"{_budget(plan)} {time}"
+    return head, rows, " ".join([*_protocol(plan), _budget(plan), time])
+
+
+def _state(plan: Plan, jobs: Sequence[Job], missing: Container[Job]) -> str:
+    """Say what is left of an arm and seed: of its only training, or of those of all folds."""
+    left = [job for job in jobs if job in missing]
+    if not left:
+        return "finished"
+    if left[0] in plan.twins:
+        return f"as {plan.twins[left[0]].arm.label}"
+    return "to train" if len(left) == len(jobs) else f"{len(jobs) - len(left)} of {len(jobs)} done"
+
+
+def _protocol(plan: Plan) -> list[str]:
+    """Return how rows are tested, and when the study looks."""
+    said, folds = [], len(plan.splits.folds)
+    if folds > 1:
+        said.append(f"Every row is tested, in {folds} folds of each seed.")
+    if plan.study.looks:
+        looks = ", ".join(map(str, plan.study.looks))
+        said.append(f"Looks after {looks} seeds; an arm that a look settles is trained no further.")
+    return said
 
 
 def _budget(plan: Plan) -> str:

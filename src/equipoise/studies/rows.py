@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import loose_match
 from equipoise._core.messages import say
+from equipoise._core.rng import child_seed
 from equipoise.artifacts import Finding, Labels, Split
 from equipoise.errors import DataError, DataWarning, InfeasibleSplitError, LeakageError, UsageError
 from equipoise.splits import (
@@ -25,9 +26,17 @@ from equipoise.splits import (
     feature_contents,
     find_copies,
     long_tail_split,
+    stratified_kfold,
     stratified_split,
 )
-from equipoise.studies.schema import LongTailSpec, SplitFile, StratifiedSpec
+from equipoise.studies.schema import (
+    CrossFitSpec,
+    Draw,
+    LongTailSpec,
+    SplitFile,
+    StratifiedSpec,
+    Study,
+)
 
 _ROWS_AT_ONCE = 4096
 
@@ -309,6 +318,113 @@ def _stratified(
         return stratified_split(
             labels, fractions=fractions, groups=units, seed=seed, min_per_part=0
         )
+
+
+class Draws(Mapping[Draw, Split]):
+    """The split of every seed, and of every fold where rows are cross-fitted, made when asked for.
+
+    Args:
+        spec: How rows are split.
+        data: What is split.
+        seeds: How many there may be.
+    """
+
+    def __init__(self, spec: Spec | CrossFitSpec | SplitFile, data: StudyData, seeds: int) -> None:
+        self.spec, self.seeds = spec, seeds
+        self._made: dict[Draw, Split] = {}
+        self._crossed: _Folds | None = None
+        if isinstance(spec, CrossFitSpec):
+            if data.test is not None:
+                do = "Leave it out: the test rows that the data set apart decide alone."
+                raise UsageError(say("split.how", "be 'stratified'", "'cross_fit'", do))
+            self._crossed = _Folds(spec, data)
+        else:
+            _, self._draw = splitter(spec, data)
+
+    @property
+    def folds(self) -> list[int | None]:
+        """The folds of each seed; None stands for a single split."""
+        return [None] if self._crossed is None else list(range(self._crossed.spec.folds))
+
+    @property
+    def first(self) -> Split:
+        """The split that stands for all where one is enough."""
+        return self[0, self.folds[0]]
+
+    def __getitem__(self, draw: Draw) -> Split:
+        if draw not in self._made:
+            seed, _ = draw
+            if self._crossed is None:
+                self._made[draw] = self._draw(seed)
+            else:
+                for k, split in enumerate(self._crossed.of_seed(seed)):
+                    self._made[seed, k] = split
+        return self._made[draw]
+
+    def __iter__(self) -> Iterator[Draw]:
+        return ((seed, fold) for seed in range(self.seeds) for fold in self.folds)
+
+    def __len__(self) -> int:
+        return self.seeds * len(self.folds)
+
+
+class _Folds:
+    """Folds of all rows, drawn anew for each seed; copies and groups stay together."""
+
+    def __init__(self, spec: CrossFitSpec, data: StudyData) -> None:
+        self.spec, self.labels = spec, data.labels
+        copies = copies_of(data)
+        self.units = None if copies is None else copies.units
+        self.told = {} if copies is None else {"copies": copies.to_dict()}
+
+    def of_seed(self, seed: int) -> list[Split]:
+        """Return one split per fold: its rows are the test part."""
+        spec = self.spec
+        own = child_seed(spec.seed, "cross_fit", seed)
+        settings: dict[str, Any] = {"folds": spec.folds, "groups": self.units, "seed": own}
+        try:
+            outer = stratified_kfold(self.labels, **settings)
+        except InfeasibleSplitError:
+            # Groups keep a label from some fold, which is then not judged on it.
+            outer = stratified_kfold(self.labels, min_per_part=0, **settings)
+        found = []
+        for fold in outer:
+            rest = fold.train
+            units = None if self.units is None else self.units[rest]
+            inner = _stratified(self.labels[rest], (1 - spec.val, spec.val, 0.0), units, own)
+            found.append(
+                Split.from_parts(
+                    rest[inner.train],
+                    rest[inner.val],
+                    fold.val,
+                    n_rows=len(self.labels),
+                    seed=seed,
+                    method=f"cross-fitting, {fold.method}",
+                    proof={**inner.proof, "fold": fold.proof["fold"], **self.told},
+                )
+            )
+        return found
+
+
+def one_split(study: Study, data: StudyData) -> Callable[[int], Split]:
+    """Return a function from seed to the split of a single training.
+
+    Raises:
+        UsageError: a study whose rows are tested fold by fold.
+    """
+    spec = study.split_of(has_test=data.test is not None)
+    if isinstance(spec, CrossFitSpec):
+        do = "It is for `equipoise compare`; one training takes `folds`."
+        raise UsageError(say("split.how", "be one that has one test part", "'cross_fit'", do))
+    return splitter(spec, data)[1]
+
+
+def with_ids(data: StudyData) -> StudyData:
+    """Return data whose rows have ids, by which the folds of a seed are put together."""
+    if data.labels.ids is not None:
+        return data
+    ids = np.arange(len(data.labels)).astype(str)
+    return replace(data, labels=replace(data.labels, ids=ids))
 
 
 def split_findings(data: StudyData, split: Split) -> list[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -18,14 +18,16 @@ from equipoise._core.files import is_set_aside
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
 from equipoise._core.logistic import one_vs_rest
+from equipoise._core.messages import say
 from equipoise._core.progress import Progress
 from equipoise.artifacts import Comparison, Finding, Trial
 from equipoise.artifacts.finding import in_order
-from equipoise.comparison import compare
+from equipoise.comparison import Contest
+from equipoise.comparison.gain import Race
 from equipoise.decisions import tune
 from equipoise.diagnosis import diagnose
 from equipoise.diagnosis._registry import finding
-from equipoise.errors import DataError, SchemaVersionError
+from equipoise.errors import DataError, SchemaVersionError, UsageError
 from equipoise.metrics import average_precision, roc_auc
 from equipoise.studies.engine import Batch, Plan, Report, is_done, using_threads
 from equipoise.studies.plan import make_plan, require_places, shared_threads
@@ -111,9 +113,13 @@ def run_study(
     cluster: str | None = None,
     allow_code: bool = False,
     progress: Progress | None = None,
+    max_seconds: float | None = None,
     command: str = "",
 ) -> Outcome:
     """Train what is not trained yet and compare all arms.
+
+    With ``seeds: auto`` arms are looked at after 5, 8, 13 and 20 seeds: what a look settles is
+    trained no further.
 
     Several processes may run the same study in one folder: each trial is trained by one of them,
     and all return the same comparison. Without tuning, trials are trained and scored on test rows
@@ -131,6 +137,7 @@ def run_study(
             must be one that all machines see.
         allow_code: Whether arms and networks given as "module:callable" may run.
         progress: Called with (what, done, in all).
+        max_seconds: Begin no training after so many; the seeds that are finished count.
         command: How the study was started, for the provenance.
 
     Returns:
@@ -164,7 +171,20 @@ def run_study(
     elsewhere = None
     if processes > 1 or cluster is not None:
         elsewhere = _elsewhere(plan, place.resolve(), processes, cluster, allow_code)
-    trials, trained = train_missing(plan, place, progress, elsewhere)
+    settings = study.comparison
+    contest = Contest(
+        references=study.references,
+        primary=settings.primary,
+        objective=settings.objective,
+        target_prior=settings.target_prior,
+        rope=settings.rope,
+        confidence_level=settings.confidence_level,
+        looks=study.looks,
+    )
+    until = None if max_seconds is None else time.monotonic() + max_seconds
+    run = _Run(plan, place, contest, progress, elsewhere, until)
+    trials = run.all_seeds() if study.looks is None else run.look_by_look()
+    trained = run.trained
     if progress is not None:
         progress("comparing", 0, 1)
     provenance = {
@@ -174,35 +194,139 @@ def run_study(
         "threads": plan.threads,
         **plan.engine.provenance,
         "data": plan.data.description,
-        "split_fingerprints": {s: split.fingerprint for s, split in plan.splits.items()},
+        "split_fingerprints": _fingerprints(plan, trials),
         "command": command,
         "seconds": round(time.perf_counter() - started, 1),
         **_chosen(trials),
         "versions": _versions(),
     }
-    settings = study.comparison
-    result = compare(
-        trials,
-        references=study.references,
-        primary=settings.primary,
-        objective=settings.objective,
-        target_prior=settings.target_prior,
-        rope=settings.rope,
-        confidence_level=settings.confidence_level,
-        title=study.title,
-        provenance=provenance,
-    )
+    result = contest.result(title=study.title, provenance=provenance)
     if progress is not None:
         progress("comparing", 1, 1)
-    rows = np.concatenate([plan.splits[0].train, plan.splits[0].val])
+    rows = np.concatenate([plan.splits.first.train, plan.splits.first.val])
     doubts = _doubts(plan, [trial for trial in trials if trial.method == result.baseline])
     result = replace(result, findings=tuple(in_order([*result.findings, *doubts])))
     findings = [
         *result.findings,
-        *split_findings(plan.data, plan.splits[0]),
+        *split_findings(plan.data, plan.splits.first),
         *diagnose(plan.data.labels[rows]),
     ]
-    return Outcome(result, tuple(findings), trained, len(plan.jobs) - trained)
+    return Outcome(result, tuple(findings), trained, run.asked - trained)
+
+
+class _Run:
+    """One run of a study: what is trained, and what is added to the comparison.
+
+    Args:
+        plan: What there is to do.
+        place: Folder of the results.
+        contest: What judges the trials.
+        progress: Called with (what, done, in all).
+        elsewhere: What trains in other processes; None trains here.
+        until: Time of the monotonic clock after which nothing is begun.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        place: Path,
+        contest: Contest,
+        progress: Progress | None,
+        elsewhere: Runner | None,
+        until: float | None,
+    ) -> None:
+        self.plan, self.place, self.contest = plan, place, contest
+        self.progress, self.elsewhere, self.until = progress, elsewhere, until
+        self.trained = self.asked = 0
+
+    def all_seeds(self) -> list[Trial]:
+        """Train every seed; where time runs out, those that all arms have finished count."""
+        self.asked = len(self.plan.jobs)
+        trials = self._train(self.plan.jobs)
+        if trials is None:
+            names = {job.arm.label for job in self.plan.jobs}
+            trials = self._in_time(self.plan.jobs, names)
+        self.contest.add(trials)
+        return trials
+
+    def look_by_look(self) -> list[Trial]:
+        """Train what no look has settled, until all is, or the maximum or the time is reached."""
+        waiting = {job.arm.label for job in self.plan.jobs}
+        wanted, said = (self.plan.study.looks or (0,))[0], ""
+        every: list[Trial] = []
+        seen: set[tuple[str, int]] = set()
+        while True:
+            jobs = [
+                job for job in self.plan.jobs
+                if job.seed < wanted and job.arm.label in waiting
+                and (job.arm.label, job.seed) not in seen
+            ]  # fmt: skip
+            self.asked += len(jobs)
+            trials = self._train(jobs)
+            in_time = trials is not None
+            if trials is None:
+                trials = self._in_time(jobs, waiting)
+            seen |= {(trial.method, trial.seed) for trial in trials}
+            every += trials
+            self.contest.add(trials)
+            standing = self.contest.standing()
+            if not in_time or not standing.open:
+                return every
+            waiting, wanted = {*standing.open, self.contest.baseline}, standing.wanted
+            told = settled_words(standing)
+            if self.progress is not None and told != said:
+                said = told
+                self.progress(f"after {max(s for _, s in seen) + 1} seeds: {told}", 0, 0)
+
+    def _train(self, jobs: Sequence[Job]) -> list[Trial] | None:
+        """Train what is missing of some jobs; return their trials, or None where time ran out."""
+        try:
+            trials, trained = train_missing(
+                self.plan, self.place, self.progress, self.elsewhere, jobs=jobs, until=self.until
+            )
+        except _OutOfTime as stop:
+            self.trained += stop.trained
+            return None
+        self.trained += trained
+        return trials
+
+    def _in_time(self, jobs: Sequence[Job], names: Collection[str]) -> list[Trial]:
+        """Return the trials of the seeds that all of some arms have finished."""
+        seeds = min(self._finished(name) for name in names)
+        if seeds < 1:
+            done = len(self.plan.jobs) - len(self.plan.missing(self.place))
+            expected = "leave time for one seed of every arm"
+            do = "What is finished is kept: run again to go on."
+            got = f"{done} of {len(self.plan.jobs)} trainings in it"
+            raise UsageError(say("max_seconds", expected, got, do))
+        wanted = [job for job in jobs if job.seed < seeds]
+        return [_final(self.plan, choice, self.place) for choice in self.plan.choices(wanted)]
+
+    def _finished(self, arm: str) -> int:
+        """Return how many seeds of an arm are finished, from the first on."""
+        root, seed = self.plan.root(self.place), 0
+        while any(job.seed == seed for job in self.plan.jobs if job.arm.label == arm):
+            own = [j for j in self.plan.jobs if j.arm.label == arm and j.seed == seed]
+            if not all(is_done(root / self.plan.folder(job)) for job in own):
+                break
+            seed += 1
+        return seed
+
+
+def settled_words(standing: Race) -> str:
+    """Return which arms are settled, and how, and which go on."""
+    settled = [f"{m} {v.verdict}" for m, v in standing.verdicts.items()
+               if m not in standing.open and not m.endswith(" + thresholds")]  # fmt: skip
+    rest = [m for m in standing.open if not m.endswith(" + thresholds")]
+    return f"{', '.join(settled) or 'nothing'} settled; {len(rest)} go on to {standing.wanted}"
+
+
+class _OutOfTime(Exception):  # noqa: N818  # no error: a limit that was asked for
+    """The time is up; ``trained`` were done before."""
+
+    def __init__(self, trained: int) -> None:
+        super().__init__()
+        self.trained = trained
 
 
 def train_missing(
@@ -210,21 +334,30 @@ def train_missing(
     out: str | Path,
     progress: Progress | None = None,
     elsewhere: Runner | None = None,
+    *,
+    jobs: Sequence[Job] | None = None,
+    until: float | None = None,
 ) -> tuple[list[Trial], int]:
-    """Train what is missing and return the trial of each arm and seed, and how many were trained.
+    """Train what is missing and return the trial of each arm, seed and fold, and how many were.
 
     Args:
         plan: What to do.
         out: Folder of the results; several runners may work on it at once.
         progress: Called with (what, done, in all).
         elsewhere: What trains batches in other processes; None trains them here, one by one.
+        jobs: Of the plan; None for all.
+        until: Time of the monotonic clock after which nothing is begun.
+
+    Raises:
+        _OutOfTime: it was not all done in time.
     """
     place, trained = Path(out), 0
+    wanted = list(plan.jobs if jobs is None else jobs)
     with using_threads(plan.threads):
         while True:
-            trained += _train(plan, place, progress, elsewhere)
+            trained += _train(plan, wanted, place, progress, elsewhere, until)
             try:
-                return [_final(plan, jobs, place) for jobs in plan.choices()], trained
+                return [_final(plan, choice, place) for choice in plan.choices(wanted)], trained
             except SchemaVersionError:
                 raise
             except DataError:
@@ -241,20 +374,31 @@ def _set_aside_damaged(plan: Plan, out: Path) -> bool:
     return bool(found)
 
 
-def _train(plan: Plan, out: Path, progress: Progress | None, elsewhere: Runner | None) -> int:
+def _train(
+    plan: Plan,
+    jobs: Sequence[Job],
+    out: Path,
+    progress: Progress | None,
+    elsewhere: Runner | None,
+    until: float | None,
+) -> int:
     """Train until nothing is missing, and return how many were trained here."""
-    todo = plan.missing(out)
+    todo = plan.missing(out, jobs)
     total, trained = len(todo), 0
-    run = elsewhere or partial(_here, plan, out, total, progress)
+    run = elsewhere or partial(_here, plan, out, jobs, total, progress)
     while todo:
         moved = _take_over(plan, todo, out)
         batches = plan.batches([job for job in todo if job not in plan.twins], out)
+        if batches and until is not None and time.monotonic() > until:
+            raise _OutOfTime(trained)
         for _, new in run(batches) if batches else ():
             moved |= new is not None
             trained += new or 0
             if progress is not None:
-                progress("training", total - len(plan.missing(out)), total)
-        todo = plan.missing(out)
+                progress("training", total - len(plan.missing(out, jobs)), total)
+            if until is not None and time.monotonic() > until:
+                break
+        todo = plan.missing(out, jobs)
         if todo and not moved:
             if progress is not None:
                 progress("waiting for another runner", total - len(todo), total)
@@ -288,12 +432,17 @@ def _take_over(plan: Plan, todo: Sequence[Job], out: Path) -> bool:
 
 
 def _here(
-    plan: Plan, out: Path, total: int, progress: Progress | None, batches: Sequence[Batch]
+    plan: Plan,
+    out: Path,
+    jobs: Sequence[Job],
+    total: int,
+    progress: Progress | None,
+    batches: Sequence[Batch],
 ) -> Answers:
     """Train batches one after the other in this process."""
     for batch in batches:
         # Read once more: others may have finished some since.
-        done, own, first = total - len(plan.missing(out)), len(batch.jobs), batch.jobs[0].arm
+        done, own, first = total - len(plan.missing(out, jobs)), len(batch.jobs), batch.jobs[0].arm
 
         def report(steps: int, of: int, done: int = done, own: int = own) -> None:
             if progress is not None:
@@ -428,7 +577,7 @@ def _too_few_steps(plan: Plan) -> list[Finding]:
     """Return EQ414 where SGD has a long tail and few steps."""
     if plan.study.model is None or plan.study.options.optimizer != "sgd":
         return []
-    train, options = plan.splits[0].train, plan.study.options
+    train, options = plan.splits.first.train, plan.study.options
     steps = options.epochs * -(-train.size // options.batch_size)
     counts = plan.data.labels[train].counts
     there = counts[counts > 0]
@@ -444,6 +593,15 @@ def _too_few_steps(plan: Plan) -> list[Finding]:
             "Take optimizer: adamw for all arms, or many more epochs.",
         )
     ]
+
+
+def _fingerprints(plan: Plan, trials: Sequence[Trial]) -> dict[str, str]:
+    """Return the fingerprint of each split that trials rest on, by seed, or by seed and fold."""
+    draws = dict.fromkeys((trial.seed, trial.fold) for trial in trials)
+    return {
+        str(seed) if fold is None else f"{seed}.{fold}": plan.splits[seed, fold].fingerprint
+        for seed, fold in draws
+    }
 
 
 def _versions() -> dict[str, str]:

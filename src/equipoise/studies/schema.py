@@ -21,6 +21,7 @@ from pydantic import (
 
 from equipoise._core.documents import parse_yaml, read_text
 from equipoise._core.messages import closest, say
+from equipoise.comparison.verdict import LOOKS
 from equipoise.errors import UsageError
 from equipoise.io import LabelCoding
 from equipoise.io.labels import LabelArguments
@@ -110,6 +111,19 @@ class StratifiedSpec(Strict):
     seed: int = 0
 
 
+class CrossFitSpec(Strict):
+    """Every row is tested, once per seed, by a model that did not see it.
+
+    The rows are cut into stratified folds, anew in each seed; ``val`` is the share of a fold's
+    training rows that chooses the epoch and the settings.
+    """
+
+    how: Literal["cross_fit"]
+    folds: int = Field(5, ge=2, le=100)
+    val: float = Field(0.2, gt=0, lt=1)
+    seed: int = 0
+
+
 class LongTailSpec(Strict):
     """A balanced test set and balanced validation rows, then training rows thinned to a tail.
 
@@ -150,7 +164,9 @@ class SplitFile(Strict):
     path: str
 
 
-SplitSpec = Annotated[StratifiedSpec | LongTailSpec | SplitFile, Field(discriminator="how")]
+SplitSpec = Annotated[
+    StratifiedSpec | CrossFitSpec | LongTailSpec | SplitFile, Field(discriminator="how")
+]
 
 
 def seen_from(folder: Path, part: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -284,6 +300,7 @@ _TAGGED: dict[str, type[BaseModel]] = {
     "sequences": SequenceData,
     "arrays": ArrayData,
     "stratified": StratifiedSpec,
+    "cross_fit": CrossFitSpec,
     "long_tail": LongTailSpec,
     "file": SplitFile,
 }
@@ -359,14 +376,25 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """One training: an arm with one of its settings and one seed."""
+    """One training: an arm with one of its settings, one seed, and one fold where there are any."""
 
     arm: StudyArm
     seed: int
     setting: Setting
+    fold: int | None = None
+
+    @property
+    def draw(self) -> Draw:
+        """What decides its rows."""
+        return self.seed, self.fold
 
     def __str__(self) -> str:
-        return f"{self.arm.label}, seed {self.seed}"
+        fold = "" if self.fold is None else f", fold {self.fold}"
+        return f"{self.arm.label}, seed {self.seed}{fold}"
+
+
+Draw = tuple[int, int | None]
+"""A seed, and a fold where rows are tested fold by fold."""
 
 
 class TuningSpec(Strict):
@@ -416,6 +444,9 @@ class ModelSpec(Strict):
 class Study(Strict):
     """Everything that decides a comparison, one training, or one run of mining.
 
+    Without a ``split``, heads on features are cross-fitted where the data have no test rows of
+    their own; a network has one test part.
+
     With ``model`` whole networks are trained, and ``training`` holds the settings of
     :class:`equipoise.TrainingOptions`; without it heads on features are, with those of
     `HeadTraining`, and what scikit-learn fits. A comparison takes ``seeds``, ``tuning`` and
@@ -427,13 +458,13 @@ class Study(Strict):
     title: str = "Comparison"
     data: FileData | DigitsData | MosaicData = Field(discriminator="source")
     features: FeatureSpec | None = None
-    split: SplitSpec = StratifiedSpec()
+    split: SplitSpec | None = None
     model: ModelSpec | None = None
     augmentation: str | dict[str, Any] = "none"
     arms: tuple[StudyArm, ...] = (StudyArm(method="none"),)
     training: dict[str, Any] = Field(default_factory=dict)
     compute: ComputeSpec = ComputeSpec()
-    seeds: int = Field(5, ge=1, le=1000)
+    seeds: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = 5
     tuning: TuningSpec = TuningSpec()
     comparison: ComparisonSpec = ComparisonSpec()
     seed: int = 0
@@ -479,6 +510,30 @@ class Study(Strict):
             do = "Write its rows to a file, or leave `model` out: heads are trained on it."
             raise UsageError(say("data.source", "name rows in files", self.data.source, do))
         return self.data
+
+    @property
+    def looks(self) -> tuple[int, ...] | None:
+        """Seeds after which a study that stops by itself looks at its arms; else None."""
+        return LOOKS if self.seeds == "auto" else None
+
+    @property
+    def most_seeds(self) -> int:
+        """The number of seeds, or the most that there may be."""
+        return LOOKS[-1] if self.seeds == "auto" else self.seeds
+
+    def split_of(
+        self, *, has_test: bool
+    ) -> StratifiedSpec | CrossFitSpec | LongTailSpec | SplitFile:
+        """Return how its rows are split.
+
+        Args:
+            has_test: Whether the data set test rows apart themselves.
+        """
+        if self.split is not None:
+            return self.split
+        if has_test or self.model is not None:
+            return StratifiedSpec()
+        return CrossFitSpec(how="cross_fit")
 
     @property
     def references(self) -> list[str]:

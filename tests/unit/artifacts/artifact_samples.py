@@ -131,7 +131,9 @@ def trial() -> Trial:
 
 
 def comparison() -> Comparison:
-    gain = Gain(GOOD, GOOD, GOOD, MISSING, GOOD, (0.1, math.nan), math.nan, 0.02, "undecided", "x")
+    gain = Gain(
+        GOOD, GOOD, GOOD, MISSING, GOOD, (0.1, math.nan), math.nan, 0.02, "undecided", "x", True
+    )
     arms = tuple(
         ArmRecord(
             method=method,

@@ -213,7 +213,7 @@ def test_one_seed_is_no_proof_that_thresholds_are_no_use() -> None:
 
 def test_what_is_undecided_is_not_called_equal() -> None:
     even = {"noise": 1.0, "prevalence": (0.5, 0.5), "n": 60}
-    result = compare(arms(label_trial, none=even, other=even), rope=0.05)
+    result = compare(arms(label_trial, none=even, other=even | {"strength": 1.7}), rope=0.05)
     assert result.arm("other").gain.verdict == "undecided"  # type: ignore[union-attr]
     assert result.recommended == "none"
     assert "that is no proof that none does" in result.summary[0]

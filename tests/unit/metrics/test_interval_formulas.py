@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from scipy.stats import norm, t as student
+from scipy.stats import chi2, norm, t as student
 
 from equipoise.errors import DataError, UsageError
 from equipoise.metrics import (
@@ -157,8 +157,12 @@ def test_holm_leaves_nan_out() -> None:
     adjusted, levels = holm([0.01, math.nan, 0.04])
     assert adjusted[0] == 0.02
     assert math.isnan(adjusted[1])
-    assert levels == [0.025, 0.05, 0.05]
-    assert holm([]) == ([], [])
+    assert levels.tolist() == [0.025, 0.05, 0.05]
+    assert [len(part) for part in holm([])] == [0, 0]
+    many = np.array([[0.01, 0.04, 0.2], [0.03, 0.001, 0.2]])
+    for row, adjusted, levels in zip(many, *holm(many), strict=True):
+        alone = holm(row)
+        assert (adjusted.tolist(), levels.tolist()) == (alone[0].tolist(), alone[1].tolist())
 
 
 def influences(values: list[list[float]]) -> list[Influence]:
@@ -166,24 +170,44 @@ def influences(values: list[list[float]]) -> list[Influence]:
 
 
 def test_pairing_by_an_explicit_loop(rng: np.random.Generator) -> None:
-    seeds, n, overlap = 4, 30, 0.25
+    seeds, n = 4, 30
     a, b = rng.normal(size=(2, seeds, n))
-    found = pair_over_seeds(influences(a.tolist()), influences(b.tolist()), overlap=overlap)
+    found = pair_over_seeds(influences(a.tolist()), influences(b.tolist()))
     gaps = [a[s].mean() - b[s].mean() for s in range(seeds)]
     mean = sum(gaps) / seeds
     s2 = sum((g - mean) ** 2 for g in gaps) / (seeds - 1)
     row = [sum(a[s][i] - b[s][i] for s in range(seeds)) / seeds for i in range(n)]
     rows2 = sum((r - mean) ** 2 for r in row) / n**2 * n / (n - 1)
-    error = math.sqrt(s2 * (1 / seeds + overlap) + rows2)
+    error = math.sqrt(s2 / seeds + rows2)
+    centred = [r - mean for r in row]
+    carried = sum(c**2 for c in centred) ** 2 / sum(c**4 for c in centred)
+    # The upper bound of the seed part at 95 % (four seeds), in the degrees of freedom alone.
+    most = (seeds - 1) / chi2.ppf(0.05, seeds - 1) * s2 / seeds
+    df = (most + rows2) ** 2 / (most**2 / (seeds - 1) + rows2**2 / carried)
     assert found.value == pytest.approx(mean)
     assert found.per_seed == pytest.approx(gaps)
     assert found.standard_error == pytest.approx(error)
     low_high = found.interval(0.95)
-    reach = student.ppf(0.975, seeds - 1) * error
+    assert found.df == pytest.approx(df)
+    reach = student.ppf(0.975, df) * error
     assert (low_high.low, low_high.high) == pytest.approx((mean - reach, mean + reach))
-    assert found.p_value == pytest.approx(2 * student.sf(abs(mean) / error, seeds - 1))
+    assert found.p_value == pytest.approx(2 * student.sf(abs(mean) / error, df))
     excludes = low_high.low > 0 or low_high.high < 0
     assert excludes == (found.p_value < 0.05)
+
+
+def test_cross_fitted_rows_by_an_explicit_loop(rng: np.random.Generator) -> None:
+    seeds, n = 3, 40
+    gaps = rng.normal(size=(seeds, n)) + rng.normal(size=n)
+    found = pair_over_seeds(
+        influences(gaps.tolist()), influences([[0.0] * n] * seeds), crossed=True
+    )
+    own = [[(v - row.mean()) / n for v in row] for row in gaps]
+    mean = [sum(own[s][i] for s in range(seeds)) / seeds for i in range(n)]
+    joint = sum(v * v for v in mean) * n / (n - 1)
+    single = sum(sum(v * v for v in row) * n / (n - 1) for row in own) / seeds
+    endless = max((seeds * joint - single) / (seeds - 1), joint / 4)
+    assert found.row_error**2 == pytest.approx(max(joint, 2 * endless))
 
 
 def test_pairing_with_groups(rng: np.random.Generator) -> None:
@@ -223,7 +247,7 @@ def test_what_more_seeds_and_rows_would_do(rng: np.random.Generator) -> None:
     now = pair.interval(0.95).high - pair.value
     n = pair.seeds_for(0.5 * now, 0.95)
     assert n is not None
-    assert student.ppf(0.975, n - 1) * pair.error_with(n) <= 0.5 * now
-    assert student.ppf(0.975, n - 2) * pair.error_with(n - 1) > 0.5 * now
+    assert student.ppf(0.975, pair.df_with(n)) * pair.error_with(n) <= 0.5 * now
+    assert student.ppf(0.975, pair.df_with(n - 1)) * pair.error_with(n - 1) > 0.5 * now
     assert pair.seeds_for(1e-9, 0.95) is None
     assert pair.row_factor_for(now / 2, 0.95) == pytest.approx(4.0)

@@ -73,5 +73,7 @@ def test_sgd_with_a_long_tail_and_few_steps(
     hot[:300, 0] = hot[:rare, 1] = 1
     labels = Labels.from_array(hot, kind="multilabel", names=["A", "B"])
     split = SimpleNamespace(train=np.arange(500))
-    plan = SimpleNamespace(study=study, splits={0: split}, data=SimpleNamespace(labels=labels))
+    plan = SimpleNamespace(
+        study=study, splits=SimpleNamespace(first=split), data=SimpleNamespace(labels=labels)
+    )
     assert bool(_too_few_steps(cast(Plan, cast(Any, plan)))) is named

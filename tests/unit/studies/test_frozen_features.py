@@ -45,6 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"""
 data: {{source: image_bytes, path: rows.parquet, label: label, id: id, mode: grey}}
 features: {{model: "{NETWORK}", weights: net.safetensors, batch_size: 50}}
+split: {{how: stratified}}
 arms: [none, logit_adjusted]
 seeds: 2
 training: {{hidden: 0, epochs: 3}}

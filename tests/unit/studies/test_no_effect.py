@@ -94,7 +94,7 @@ def table(tmp_path: Path, arms: str, extra: str = "") -> Path:
     (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
     study = tmp_path / "study.yaml"
     study.write_text(
-        "data: {source: table, path: rows.csv, label: y}\n"
+        "data: {source: table, path: rows.csv, label: y}\nsplit: {how: stratified}\n"
         f"arms: {arms}\nseeds: 2\ntraining: {{epochs: 2}}\n{extra}",
         encoding="utf-8",
     )

@@ -35,9 +35,9 @@ def splits_of(table: Path, split: dict[str, Any]) -> list[Split]:
     rows = {"data": {"path": str(table), "label": "y"}, "split": split}
     network = {**rows, "model": "mlp", "training": CPU}
     return [
-        make_plan(parse_study({**rows, "arms": ["none"], "seeds": 1})).splits[0],
+        make_plan(parse_study({**rows, "arms": ["none"], "seeds": 1})).splits.first,
         plan_training(parse_study(network, verb="train"), check=False).split,
-        make_plan(parse_study({**network, "arms": ["none"], "seeds": 1})).splits[0],
+        make_plan(parse_study({**network, "arms": ["none"], "seeds": 1})).splits.first,
     ]
 
 
@@ -165,7 +165,7 @@ def test_one_training_and_a_comparison_come_to_one_trial(table: Path) -> None:
     plan = make_plan(parse_study({**shared, "seeds": 2}))
     one = plan_training(parse_study({**shared, "seed": 1}, verb="train"), check=False)
     assert plan.jobs[1].seed == one.job.seed == 1
-    assert plan.splits[1].fingerprint == one.split.fingerprint
+    assert plan.splits[1, None].fingerprint == one.split.fingerprint
     assert plan.engine.config(plan.jobs[1])["compute"] == one.config["compute"] == {"threads": 1}
 
 
@@ -189,7 +189,7 @@ def test_the_plan_says_what_is_trained_as_another(table: Path, tmp_path: Path) -
     with pytest.warns(NoEffectWarning):
         _, rows, summary = plan_rows(study, tmp_path)
     assert [row[-1] for row in rows] == ["to train", "as none"]
-    assert "1 to train, about" in summary
+    assert "5 to train, about" in summary
     with pytest.warns(NoEffectWarning):
         train_missing(make_plan(study), tmp_path)
     with pytest.warns(NoEffectWarning):

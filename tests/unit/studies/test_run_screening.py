@@ -86,7 +86,9 @@ def test_test_scores_of_the_chosen_are_those_of_training_with_test_rows(whole: P
     jobs = [engine.head_job(job) for job in plan.jobs]
     with using_threads(1):
         found = list(
-            train_heads(data.features, data.labels, plan.test, jobs, settings=engine.settings)
+            train_heads(
+                data.features, data.labels, plan.splits.first.test, jobs, settings=engine.settings
+            )
         )
     trained = {r.trial.folder_name: r.trial for r in found}
     for path in (whole / "trials").iterdir():

@@ -42,7 +42,7 @@ def test_every_recipe_parses_plans_and_keeps_the_rules(path: Any) -> None:
     plan = make_plan(recipe)
     groups = plan.data.labels.groups
     for split in plan.splits.values():
-        assert np.array_equal(np.sort(split.test), np.sort(plan.test))
+        assert np.array_equal(np.sort(split.test), np.sort(plan.splits.first.test))
         if groups is not None:
             parts = [set(groups[getattr(split, p)]) for p in ("train", "val", "test")]
             assert not parts[0] & parts[1]
@@ -52,8 +52,8 @@ def test_every_recipe_parses_plans_and_keeps_the_rules(path: Any) -> None:
 
 def test_long_tail_recipe_is_balanced_where_it_must_be() -> None:
     plan = make_plan(load_study(str(RECIPES[1]), ("seeds=1",)))
-    counts = {p: plan.data.labels[getattr(plan.splits[0], p)].counts for p in ("train", "val")}
-    assert set(plan.data.labels[plan.test].counts) == {50}
+    counts = {p: plan.data.labels[getattr(plan.splits.first, p)].counts for p in ("train", "val")}
+    assert set(plan.data.labels[plan.splits.first.test].counts) == {50}
     assert set(counts["val"]) == {15}
     assert counts["train"][0] / counts["train"][-1] == pytest.approx(20, rel=0.15)
 

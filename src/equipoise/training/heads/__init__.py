@@ -53,7 +53,8 @@ def train_heads(
         features: (N, D) fixed features, or a memory map, of which no more than a few thousand rows
             are in memory at once; each seed standardises them by its training rows.
         labels: (N,) or (N, L) labels of the same rows.
-        test: Positions of the test rows, scored once at the end; empty for none.
+        test: Positions of the test rows, scored once at the end; empty for none. A job may have
+            its own.
         jobs: What to train.
         settings: Shared by all heads.
         progress: Called with (steps done, steps in all), each counted once per head.
@@ -88,7 +89,11 @@ def train_heads(
     chosen = settings or HeadSettings()
     source = Features(features, chosen)
     stacks = cut_jobs(
-        jobs, chosen, n_features=source.width, labels=labels, n_test=int(np.size(test))
+        jobs,
+        chosen,
+        n_features=source.width,
+        labels=labels,
+        n_test=max((job.tested(test).size for job in jobs), default=0),
     )
     work = [_work(stack, chosen) for stack in stacks]
     before = 0
@@ -180,7 +185,7 @@ def _result(labels: Labels, test: Rows, settings: HeadSettings, done: StackOutco
     scores: dict[str, Scores] = {}
     parts: tuple[tuple[SplitName, Rows, NDArray[Any]], ...] = (
         ("val", job.val, done.val_logits),
-        ("test", test, done.test_logits),
+        ("test", job.tested(test), done.test_logits),
     )
     for part, rows, outputs in parts:
         if rows.size:

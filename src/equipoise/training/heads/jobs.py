@@ -90,6 +90,7 @@ class HeadJob:
         config: All that decides the outcome, as it names the trial; empty for the facts known here.
         lr: Learning rate of this head; None for that of the settings.
         weight_decay: Weight decay of this head; None for that of the settings.
+        test: Positions that it is tested on; None for those of the call.
 
     Raises:
         UsageError: a learning rate or weight decay out of range.
@@ -102,6 +103,11 @@ class HeadJob:
     config: Mapping[str, Any] = field(default_factory=dict)
     lr: float | None = None
     weight_decay: float | None = None
+    test: Rows | None = None
+
+    def tested(self, test: Rows) -> Rows:
+        """Return its test rows: its own, else those of the call."""
+        return test if self.test is None else self.test
 
     def __post_init__(self) -> None:
         if self.lr is not None:
@@ -137,7 +143,7 @@ def check_jobs(
         key = (job.seed, id(job.train), id(job.val))
         if key not in seen:
             seen.add(key)
-            _check_rows(job, test, used)
+            _check_rows(job, job.tested(test), used)
 
 
 def _require_finite(features: NDArray[np.floating]) -> None:

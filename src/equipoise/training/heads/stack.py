@@ -344,8 +344,9 @@ class Stack:
             better = kept.take(epoch, losses, logits)
             self.net.keep(best, torch.from_numpy(better).to(self.features.device))
         val_logits = self._score(val, best)
-        tested = test.size > 0
-        test_logits = self._score([test] * len(val), best) if tested else val_logits
+        tests = [order.jobs[0].tested(test) for order in self.orders]
+        tested = all(rows.size for rows in tests)
+        test_logits = self._score(tests, best) if tested else val_logits
         owners = [run for run, order in enumerate(self.orders) for _ in order.jobs]
         return [
             StackOutcome(
