@@ -4,7 +4,9 @@
                                   [--work FOLDER] [--out FILE]
 
 FOLDER holds mulan/yeast.npz, mulan/bibtex.npz, mammography.npz and the two Parquet files
-cifar10_jpeg_bytes_{train,test}.parquet. Each study is written as YAML and run by the command line.
+cifar10_jpeg_bytes_{train,test}.parquet. Each study is written as YAML and run by the command line,
+with the defaults of the protocol: seeds that stop by themselves; every row tested where there is no
+test set of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ from scipy.sparse import csr_matrix
 
 from benchmarks.machine import facts, print_conditions, write_results
 from equipoise import Comparison
-from equipoise.cli.lines import comparison_lines
 from equipoise.cli.main import main as equipoise
 
 LABEL_ARMS = [
@@ -50,7 +51,10 @@ class Row:
     command: str
     seconds: float
     settings_per_arm: int
-    seeds: int
+    seeds: dict[str, int]
+    question: str
+    regret: float
+    rival: str
     verdicts: dict[str, str]
     recommended: str
     summary: list[str]
@@ -79,7 +83,7 @@ def yeast(data: Path, folder: Path) -> dict[str, Any]:
         "title": "yeast: 14 labels, 103 features",
         "data": {"path": train, "test_path": test, "labels": names},
         "arms": [*LABEL_ARMS, "nearest_neighbours", "logistic_regression"],
-        "seeds": 5,
+        "seeds": "auto",
         "training": {"hidden": 64},
         "tuning": {**TUNING, "settings": 6},
     }
@@ -96,7 +100,7 @@ def bibtex(data: Path, folder: Path) -> dict[str, Any]:
         "title": "bibtex: 159 labels, 1,836 features",
         "data": {"path": train, "test_path": test, "labels": names},
         "arms": [a for a in LABEL_ARMS if a not in ("repeat_factor", "distribution_balanced")],
-        "seeds": 5,
+        "seeds": "auto",
         "training": {"hidden": 0, "epochs": 20},
         "tuning": {"lr": [1.0e-3, 3.0e-3], "weight_decay": [0.1]},
     }
@@ -111,9 +115,8 @@ def mammography(data: Path, folder: Path) -> dict[str, Any]:
     return {
         "title": "mammography: 260 positives among 11,183 rows",
         "data": {"path": "mammography.parquet", "labels": ["cancer"]},
-        "split": {"val": 0.25, "test": 0.3},
         "arms": [*LABEL_ARMS, "nearest_neighbours", "logistic_regression"],
-        "seeds": 10,
+        "seeds": "auto",
         "training": {"hidden": 64},
         "tuning": TUNING,
     }
@@ -147,7 +150,7 @@ def cifar(data: Path, folder: Path) -> dict[str, Any]:
                   "test_per_class": 300},
         "arms": ["none", "none + thresholds", *arms, *sampled, "prevalence",
                  "logistic_regression"],
-        "seeds": 5,
+        "seeds": "auto",
         "training": {"hidden": 0},
         "tuning": {"lr": [1.0e-3, 3.0e-3, 1.0e-2], "weight_decay": [0.01, 0.1]},
         "comparison": {"target_prior": "uniform"},
@@ -190,11 +193,14 @@ def run(name: str, data: Path, folder: Path) -> Row:
         command=f"equipoise compare {name}.yaml",
         seconds=seconds,
         settings_per_arm=result.provenance["settings_per_arm"],
-        seeds=result.arms[0].n_seeds,
+        seeds={a.method: a.n_seeds for a in result.arms},
+        question=result.question,
+        regret=result.regret,
+        rival=result.rival,
         verdicts={a.method: a.verdict for a in result.arms if a.gain},
         recommended=result.recommended,
         summary=list(result.summary),
-        table=comparison_lines(result)[1].splitlines(),
+        table=str(result).splitlines()[:-2],
     )
 
 
@@ -214,7 +220,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows = []
     for name in chosen.only.split(","):
         row = run(name, chosen.data, chosen.work)
-        print(f"\n{row.command}: {row.seconds} s, {row.seeds} seeds, "
+        print(f"\n{row.command}: {row.seconds} s, {sum(row.seeds.values())} seeds in all arms, "
               f"{row.settings_per_arm} settings per arm")  # fmt: skip
         print("\n".join([*row.table, *row.summary]), flush=True)
         rows.append(row)

@@ -9,8 +9,9 @@ from typing import Any
 
 from equipoise.artifacts._io import to_float
 
-# With fewer positives an interval is wide and rough, and a number is read with care.
-FEW = 10
+# The borders of evidence, in positives. Below FEW an interval is wide and rough, and a number is
+# read with care; from ENOUGH on rows can be resampled; above MANY influence values cover as well.
+FEW, ENOUGH, MANY = 10, 50, 200
 
 
 @dataclass(frozen=True, slots=True)

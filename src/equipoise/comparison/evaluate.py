@@ -18,6 +18,7 @@ from equipoise._core.logistic import one_vs_rest
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Labels, Scores
 from equipoise.artifacts.entries import Entries
+from equipoise.artifacts.estimate import ENOUGH
 from equipoise.comparison._influences import (
     class_log_loss,
     f1,
@@ -52,7 +53,6 @@ from equipoise.metrics.influence import (
     undefined,
 )
 from equipoise.metrics.intervals import (
-    ENOUGH,
     Scale,
     average_precision_way,
     bootstrap_interval,

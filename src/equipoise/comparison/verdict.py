@@ -222,7 +222,7 @@ def levels_of(n_seeds: int, looks: Sequence[int] | None, remedies: int, alpha: f
         Levels(gain=0.025, harm=0.025, bound=0.05, steps_down=True, remedies=1)
         >>> found = [levels_of(s, LOOKS, 1, 0.05) for s in LOOKS]
         >>> [round(v.bound, 4) for v in found]
-        [0.0165, 0.0135, 0.0189, 0.0275]
+        [0.0165, 0.0133, 0.0187, 0.0259]
         >>> [round(v.gain, 4) for v in found], [round(v.harm, 4) for v in found]
         ([0.0, 0.0004, 0.0053, 0.0233], [0.0063, 0.0064, 0.01, 0.0152])
     """

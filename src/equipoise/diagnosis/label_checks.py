@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.messages import hint, listed
+from equipoise.artifacts.estimate import FEW
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis._power import half_width, positives_needed
@@ -18,7 +19,6 @@ from equipoise.io.coding import NONE_WORDS
 from equipoise.io.columns import alike
 from equipoise.labels.statistics import Statistics
 
-_ANECDOTAL = 10
 _MARGIN = 0.1
 _TEST_SHARE = 0.2
 
@@ -99,9 +99,7 @@ def anecdotal(material: Material) -> list[Finding] | None:
     if statistics is None:
         return None
     units = _independent(material.labels, statistics.positives)
-    few = {
-        name: int(n) for name, n in zip(statistics.names, units, strict=True) if 0 < n < _ANECDOTAL
-    }
+    few = {name: int(n) for name, n in zip(statistics.names, units, strict=True) if 0 < n < FEW}
     if not few:
         return []
     rows = dict(zip(statistics.names, statistics.positives.tolist(), strict=True))
@@ -109,9 +107,9 @@ def anecdotal(material: Material) -> list[Finding] | None:
     shown = listed([f"{name} ({rows[name]} in {n})" if grouped else f"{name} ({n})"
                     for name, n in few.items()])  # fmt: skip
     what = "groups with positives" if grouped else "positives"
-    lead = f"{_of(few, statistics)} fewer than {_ANECDOTAL} {what}: {shown}"
+    lead = f"{_of(few, statistics)} fewer than {FEW} {what}: {shown}"
     if len(statistics.names) == 1 and not grouped:
-        lead = f"{_of(few, statistics)} {min(few.values())} positives, fewer than {_ANECDOTAL}"
+        lead = f"{_of(few, statistics)} {min(few.values())} positives, fewer than {FEW}"
     widths = {name: half_width(n) for name, n in few.items()}
     best = min(widths.values())
     return [
@@ -147,7 +145,7 @@ def low_power(material: Material) -> list[Finding] | None:
     rows = {}
     for name, n, part in zip(statistics.names, units, test, strict=True):
         margin = half_width(round(float(part)))
-        if n >= _ANECDOTAL and margin > _MARGIN:
+        if n >= FEW and margin > _MARGIN:
             rows[name] = {
                 "positives": int(n),
                 "positives_in_test": round(float(part)),
@@ -156,7 +154,7 @@ def low_power(material: Material) -> list[Finding] | None:
             }
     if not rows:
         # Labels of fewer than ten are another finding's: of them this one says nothing.
-        return None if (units < _ANECDOTAL).all() else []
+        return None if (units < FEW).all() else []
     name = min(rows, key=lambda key: rows[key]["positives"])
     row, need = rows[name], positives_needed(_MARGIN)
     units_are = "positives" if units is statistics.positives else "groups with positives"

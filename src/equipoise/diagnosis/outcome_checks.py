@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from equipoise._core.logistic import one_vs_rest
 from equipoise._core.messages import listed
+from equipoise.artifacts.estimate import FEW
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import UNKNOWN
 from equipoise.artifacts.row_marks import RowMarks, Shared
@@ -21,7 +22,6 @@ from equipoise.diagnosis.material import Material
 from equipoise.metrics.influence import Influence, average_precision_influence, macro_influence
 
 _SAME, _FLOOD = 0.02, 1.5
-_FEW = 10
 _GAP = 0.05
 
 
@@ -158,7 +158,7 @@ def anecdotal_headline(material: Material) -> list[Finding] | None:
     if not positives:
         return None
     usable = {n: c for n, c in positives.items() if c > 0}
-    few = {n: c for n, c in usable.items() if c < _FEW}
+    few = {n: c for n, c in usable.items() if c < FEW}
     if len(few) < 2 and not (few and len(usable) <= 4):
         return []
     share = len(few) / len(usable)
@@ -166,7 +166,7 @@ def anecdotal_headline(material: Material) -> list[Finding] | None:
         finding(
             "EQ407",
             f"{len(few)} of the {len(usable)} labels that a macro average counts have fewer than "
-            f"{_FEW} positives: {listed([f'{n} ({c})' for n, c in few.items()])}. They are "
+            f"{FEW} positives: {listed([f'{n} ({c})' for n, c in few.items()])}. They are "
             f"{share:.0%} of the headline, and one row more or less moves each by a tenth or more.",
             {"positives": few, "share_of_average": share},
             "Report the average over labels with 10 positives or more beside it, with intervals.",

@@ -16,7 +16,7 @@ from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.messages import one_of, say
 from equipoise._core.rng import generator
 from equipoise.artifacts import Estimate
-from equipoise.artifacts.estimate import FEW
+from equipoise.artifacts.estimate import ENOUGH, FEW, MANY
 from equipoise.errors import DataError
 from equipoise.metrics.influence import Influence
 from equipoise.metrics.ranks import Ranks
@@ -153,9 +153,6 @@ EDGES: dict[Scale, tuple[float, float]] = {
     "identity": (-math.inf, math.inf),
 }
 Way = Literal["boyd", "bootstrap", "influence"]
-ENOUGH = 50
-# Above this the intervals of influence values cover as well as resampling does.
-MANY = 200
 # Weight of the rows that half_row_interval adds on each side.
 HALF = 0.5
 EDGE = 1e-12

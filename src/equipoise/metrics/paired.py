@@ -112,7 +112,7 @@ class PairedDifference:
         Example:
             >>> near_one = PairedDifference(0.88, (0.82, 0.85, 0.97), 0.0063, 0.02, 100)
             >>> print(near_one.interval(0.95), near_one.interval_within(0.95, 0, 1))
-            0.880 [0.665, 1.095] 0.880 [0.489, 0.983]
+            0.880 [0.669, 1.091] 0.880 [0.498, 0.982]
         """
         plain = self.interval(confidence_level)
         if math.isnan(plain.low) or plain.low == plain.high:

@@ -27,10 +27,11 @@ from equipoise.artifacts import DecisionRule, Estimate, Scores
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.finding import save_findings
 from equipoise.artifacts.labels import UNKNOWN
+from equipoise.comparison.evaluate import Judge
 from equipoise.decisions import tune
 from equipoise.errors import DataError, LeakageError, NoSkillWarning, UsageError
-from equipoise.metrics import average_precision_influence, boyd_interval, influence_interval
-from equipoise.metrics.intervals import average_precision_way
+from equipoise.metrics import average_precision_influence
+from equipoise.metrics.ranks import rank_positives
 from equipoise.mining.book import MistakeBook
 from equipoise.mining.inclusion import History, MinedRows
 from equipoise.mining.options import MiningOptions
@@ -51,7 +52,7 @@ def judge(scorer: Scorer, validation: Pool, seed: int) -> tuple[Scores, Decision
     Returns:
         Scores of kind "ranking" and split "val"; the rule, whose calibrator is fitted: slope and
         offset of one label, or of each class; and average precision of positives among all, with
-        its 95 % interval: by influence values, or Boyd's below 50 positives.
+        its 95 % interval as an evaluation gives it.
     """
     rows = np.flatnonzero(validation.values >= 0)
     raw = outputs_of(scorer, validation, rows)
@@ -60,12 +61,9 @@ def judge(scorer: Scorer, validation: Pool, seed: int) -> tuple[Scores, Decision
     highest = "auto" if validation.kind == "multilabel" else "vector"
     rule = tune(scores, calibration=highest, seed=seed)
     truth = validation.truth(rows)
-    found = average_precision_influence(truth, foreground(validation, raw, None))
-    n_positive = int(truth.sum())
-    if average_precision_way(n_positive, resampled=False) == "boyd":
-        return scores, rule, boyd_interval(found.value, n_positive, n=rows.size)
-    groups = None if labels.groups is None else np.unique(labels.groups, return_inverse=True)[1]
-    ap = influence_interval(found, groups=groups, n_positive=n_positive)
+    score = foreground(validation, raw, None)
+    found, ranks = average_precision_influence(truth, score), rank_positives(truth, score)
+    ap = Judge(labels, 0.95, seed).average_precision(found, ranks, "no positives")
     return scores, rule, ap
 
 

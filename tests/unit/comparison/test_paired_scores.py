@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn import metrics as oracle
 from trial_factory import class_trial, label_trial
 
@@ -75,3 +77,58 @@ def test_other_rows_are_refused(two: tuple[Scores, Scores]) -> None:
     moved = dataclasses.replace(bad, ids=np.char.add("x", np.asarray(bad.ids)))
     with pytest.raises(DataError, match="same ids"):
         compare_scores(good, moved)
+
+
+def slow_delong(y: np.ndarray, one: np.ndarray, two: np.ndarray) -> float:
+    """Equations (4) to (6) with loops over all pairs."""
+    pos, neg = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
+
+    def psi(x: float, other: float) -> float:
+        return 1.0 if other < x else 0.5 if other == x else 0.0
+
+    v10, v01, area = [], [], []
+    for s in (one, two):
+        table = np.array([[psi(s[i], s[j]) for j in neg] for i in pos])
+        v10.append(table.mean(axis=1))
+        v01.append(table.mean(axis=0))
+        area.append(table.mean())
+    total = np.cov(np.array(v10)) / pos.size + np.cov(np.array(v01)) / neg.size
+    variance = total[0, 0] + total[1, 1] - 2 * total[0, 1]
+    return float(2 * norm.sf(abs(area[0] - area[1]) / math.sqrt(variance)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_areas_are_tested_after_delong(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = (rng.random(80) < 0.25).astype(int)
+    z = np.round(2 * y + rng.normal(size=(2, 80)), 1)  # with ties
+    labels = Labels.from_array(y, kind="multilabel", names=["A"])
+    one, two = (Scores.from_arrays(labels, logits=v, split="test") for v in z)
+    found = compare_scores(one, two)
+    assert found.auroc_p["A"] == pytest.approx(slow_delong(y, *z))
+    assert compare_scores(one, one).auroc_p["A"] == 1.0
+
+
+def test_areas_of_rows_in_groups_and_of_too_few_rows() -> None:
+    rng = np.random.default_rng(1)
+    y = np.repeat(rng.random(60) < 0.3, 2).astype(int)
+    z = np.repeat(2.0 * y[::2] + rng.normal(size=(2, 60)), 2, axis=1)
+    groups = np.arange(120) // 2
+    apart, joined = (
+        [
+            Scores.from_arrays(
+                Labels.from_array(y, kind="multilabel", names=["A"], groups=held),
+                logits=v,
+                split="test",
+            )
+            for v in z
+        ]
+        for held in (None, groups)
+    )
+    # Each row twice: groups have twice the variance that rows seem to have.
+    assert compare_scores(*joined).auroc_p["A"] > compare_scores(*apart).auroc_p["A"]
+    y[:] = 0
+    y[0] = 1
+    one = Labels.from_array(y, kind="multilabel", names=["A"])
+    lone = [Scores.from_arrays(one, logits=v, split="test") for v in z]
+    assert math.isnan(compare_scores(*lone).auroc_p["A"])
