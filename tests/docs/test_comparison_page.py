@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from equipoise.comparison.gain import VERDICTS
+from equipoise.comparison.verdict import VERDICTS
 from equipoise.studies.grid import settings_of
 from equipoise.studies.schema import REFERENCES, parse_study
 

@@ -67,7 +67,7 @@ def run(
         clear_trials(folder)
     with progress() as show:
         outcome = run_study(study, out=folder, processes=processes, cluster=cluster,
-                            allow_code=allow_code, progress=show, max_seconds=limit,
+                            allow_code=allow_code, progress=show, max_time=limit,
                             command=f"equipoise compare {source}")  # fmt: skip
     result = outcome.comparison
     result.save(folder / "comparison.json")

@@ -215,7 +215,10 @@ class Contest:
         labels = base.seeds[0].judged.require_labels()
         groups = labels.groups
         chosen = self.primary or ("macro_ap" if labels.kind == "multilabel" else "tuned")
-        design = Design(chosen, self.rope, self.level, _codes(groups), crossed, self.looks)
+        tested = int(labels.counts.sum())
+        if labels.kind == "multiclass":
+            tested -= int(labels.counts.max())
+        design = Design(chosen, self.rope, self.level, _codes(groups), crossed, self.looks, tested)
         field = Field(
             base,
             _with_thresholds(base, self.tuned),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.artifacts import Gain, Trial
+from equipoise.artifacts.estimate import FEW
 from equipoise.comparison.record import SeedRecord
 from equipoise.comparison.verdict import (
     Levels,
@@ -78,6 +79,7 @@ class Design:
         groups: (N,) int codes of tested rows that belong together, or None.
         crossed: Whether every row is tested, by cross-fitting.
         looks: Where a study that stops by itself looks, or None.
+        tested: Positives that are tested; of classes, rows that are not of the largest.
     """
 
     primary: str
@@ -86,6 +88,7 @@ class Design:
     groups: NDArray[np.int64] | None
     crossed: bool = False
     looks: tuple[int, ...] | None = None
+    tested: int = FEW
 
     @property
     def alpha(self) -> float:
@@ -252,6 +255,8 @@ def _read(
 ) -> dict[str, Settled]:
     n_seeds = min(pair.n_seeds for pair in pairs.values())
     early = design.looks is not None and n_seeds < design.looks[0]
+    # A handful of positives may all lie where nothing can be told: their spread is no evidence.
+    early |= design.tested < FEW
     levels = levels_of(n_seeds, None if early else design.looks, remedies, design.alpha)
     values = [pair.value for pair in pairs.values()]
     errors = [pair.standard_error for pair in pairs.values()]
@@ -299,6 +304,8 @@ def gains(arms: Field, design: Design, found: Race) -> dict[str, Gain]:
 
 
 def _needed(said: Settled, design: Design) -> str:
+    if design.tested < FEW:
+        return f"{design.tested} tested positives tell nothing: test every row, or collect more"
     if said.levels is None and design.looks is not None:
         return f"the first look is after {design.looks[0]} seeds, {said.pair.n_seeds} are there"
     levels = said.levels or Levels.one_look(design.alpha, design.alpha)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -27,7 +27,7 @@ from equipoise.comparison.gain import Race
 from equipoise.decisions import tune
 from equipoise.diagnosis import diagnose
 from equipoise.diagnosis._registry import finding
-from equipoise.errors import DataError, SchemaVersionError, UsageError
+from equipoise.errors import DataError, SchemaVersionError, TrainingError, UsageError
 from equipoise.metrics import average_precision, roc_auc
 from equipoise.studies.engine import Batch, Plan, Report, is_done, using_threads
 from equipoise.studies.plan import make_plan, require_places, shared_threads
@@ -113,7 +113,7 @@ def run_study(
     cluster: str | None = None,
     allow_code: bool = False,
     progress: Progress | None = None,
-    max_seconds: float | None = None,
+    max_time: float | None = None,
     command: str = "",
 ) -> Outcome:
     """Train what is not trained yet and compare all arms.
@@ -137,7 +137,7 @@ def run_study(
             must be one that all machines see.
         allow_code: Whether arms and networks given as "module:callable" may run.
         progress: Called with (what, done, in all).
-        max_seconds: Begin no training after so many; the seeds that are finished count.
+        max_time: Seconds after which no training is begun; the seeds that are finished count.
         command: How the study was started, for the provenance.
 
     Returns:
@@ -147,8 +147,8 @@ def run_study(
     Raises:
         UsageError: a grid that does not fit its method, more settings than an arm has, several
             processes for heads, or more than there are GPUs for.
-        TrainingError: a loss is no longer finite; the message names arm, seed and epoch. With
-            several processes the others are finished and kept.
+        TrainingError: the baseline's loss is no longer finite; the message names seed and epoch. Of
+            another arm it is said in a finding (EQ415), and the arm is left out.
         MissingExtraError: ``cluster`` without Ray.
 
     Example:
@@ -181,7 +181,7 @@ def run_study(
         confidence_level=settings.confidence_level,
         looks=study.looks,
     )
-    until = None if max_seconds is None else time.monotonic() + max_seconds
+    until = None if max_time is None else time.monotonic() + max_time
     run = _Run(plan, place, contest, progress, elsewhere, until)
     trials = run.all_seeds() if study.looks is None else run.look_by_look()
     trained = run.trained
@@ -205,13 +205,14 @@ def run_study(
         progress("comparing", 1, 1)
     rows = np.concatenate([plan.splits.first.train, plan.splits.first.val])
     doubts = _doubts(plan, [trial for trial in trials if trial.method == result.baseline])
+    doubts += [_failure(arm, reason) for arm, reason in run.failed.items()]
     result = replace(result, findings=tuple(in_order([*result.findings, *doubts])))
     findings = [
         *result.findings,
         *split_findings(plan.data, plan.splits.first),
         *diagnose(plan.data.labels[rows]),
     ]
-    return Outcome(result, tuple(findings), trained, run.asked - trained)
+    return Outcome(result, tuple(findings), trained, run.reused)
 
 
 class _Run:
@@ -237,15 +238,14 @@ class _Run:
     ) -> None:
         self.plan, self.place, self.contest = plan, place, contest
         self.progress, self.elsewhere, self.until = progress, elsewhere, until
-        self.trained = self.asked = 0
+        self.trained = self.reused = 0
+        self.failed: dict[str, str] = {}
 
     def all_seeds(self) -> list[Trial]:
         """Train every seed; where time runs out, those that all arms have finished count."""
-        self.asked = len(self.plan.jobs)
         trials = self._train(self.plan.jobs)
         if trials is None:
-            names = {job.arm.label for job in self.plan.jobs}
-            trials = self._in_time(self.plan.jobs, names)
+            trials = self._in_time(self.plan.jobs, {job.arm.label for job in self.plan.jobs})
         self.contest.add(trials)
         return trials
 
@@ -261,7 +261,6 @@ class _Run:
                 if job.seed < wanted and job.arm.label in waiting
                 and (job.arm.label, job.seed) not in seen
             ]  # fmt: skip
-            self.asked += len(jobs)
             trials = self._train(jobs)
             in_time = trials is not None
             if trials is None:
@@ -280,10 +279,12 @@ class _Run:
 
     def _train(self, jobs: Sequence[Job]) -> list[Trial] | None:
         """Train what is missing of some jobs; return their trials, or None where time ran out."""
+        self.reused += len(jobs) - len(self.plan.missing(self.place, jobs))
         try:
             trials, trained = train_missing(
-                self.plan, self.place, self.progress, self.elsewhere, jobs=jobs, until=self.until
-            )
+                self.plan, self.place, self.progress, self.elsewhere,
+                jobs=jobs, until=self.until, failed=self.failed,
+            )  # fmt: skip
         except _OutOfTime as stop:
             self.trained += stop.trained
             return None
@@ -292,14 +293,14 @@ class _Run:
 
     def _in_time(self, jobs: Sequence[Job], names: Collection[str]) -> list[Trial]:
         """Return the trials of the seeds that all of some arms have finished."""
-        seeds = min(self._finished(name) for name in names)
+        seeds = min(self._finished(name) for name in names if name not in self.failed)
         if seeds < 1:
             done = len(self.plan.jobs) - len(self.plan.missing(self.place))
             expected = "leave time for one seed of every arm"
             do = "What is finished is kept: run again to go on."
             got = f"{done} of {len(self.plan.jobs)} trainings in it"
-            raise UsageError(say("max_seconds", expected, got, do))
-        wanted = [job for job in jobs if job.seed < seeds]
+            raise UsageError(say("max_time", expected, got, do))
+        wanted = [j for j in jobs if j.seed < seeds and j.arm.label not in self.failed]
         return [_final(self.plan, choice, self.place) for choice in self.plan.choices(wanted)]
 
     def _finished(self, arm: str) -> int:
@@ -337,6 +338,7 @@ def train_missing(
     *,
     jobs: Sequence[Job] | None = None,
     until: float | None = None,
+    failed: dict[str, str] | None = None,
 ) -> tuple[list[Trial], int]:
     """Train what is missing and return the trial of each arm, seed and fold, and how many were.
 
@@ -347,17 +349,21 @@ def train_missing(
         elsewhere: What trains batches in other processes; None trains them here, one by one.
         jobs: Of the plan; None for all.
         until: Time of the monotonic clock after which nothing is begun.
+        failed: Arms that could not be trained, with the reason: they are left out, and more are
+            added. None raises.
 
     Raises:
+        TrainingError: the baseline, or any arm where failures are not taken down.
         _OutOfTime: it was not all done in time.
     """
     place, trained = Path(out), 0
     wanted = list(plan.jobs if jobs is None else jobs)
     with using_threads(plan.threads):
         while True:
-            trained += _train(plan, wanted, place, progress, elsewhere, until)
+            trained += _train(plan, wanted, place, progress, elsewhere, until, failed)
+            left = [job for job in wanted if job.arm.label not in (failed or ())]
             try:
-                return [_final(plan, choice, place) for choice in plan.choices(wanted)], trained
+                return [_final(plan, choice, place) for choice in plan.choices(left)], trained
             except SchemaVersionError:
                 raise
             except DataError:
@@ -381,12 +387,16 @@ def _train(
     progress: Progress | None,
     elsewhere: Runner | None,
     until: float | None,
+    failed: dict[str, str] | None,
 ) -> int:
     """Train until nothing is missing, and return how many were trained here."""
-    todo = plan.missing(out, jobs)
+    todo = _todo(plan, out, jobs, failed)
     total, trained = len(todo), 0
-    run = elsewhere or partial(_here, plan, out, jobs, total, progress)
+    run = partial(_here, plan, out, jobs, total, progress, failed)
+    if elsewhere is not None:
+        run = partial(_there, plan, out, elsewhere, failed)
     while todo:
+        known = len(failed or ())
         moved = _take_over(plan, todo, out)
         batches = plan.batches([job for job in todo if job not in plan.twins], out)
         if batches and until is not None and time.monotonic() > until:
@@ -398,8 +408,8 @@ def _train(
                 progress("training", total - len(plan.missing(out, jobs)), total)
             if until is not None and time.monotonic() > until:
                 break
-        todo = plan.missing(out, jobs)
-        if todo and not moved:
+        before, todo = len(failed or ()), _todo(plan, out, jobs, failed)
+        if todo and not moved and before == known:
             if progress is not None:
                 progress("waiting for another runner", total - len(todo), total)
             time.sleep(POLL_SECONDS)
@@ -431,12 +441,58 @@ def _take_over(plan: Plan, todo: Sequence[Job], out: Path) -> bool:
     return moved
 
 
+def _todo(
+    plan: Plan, out: Path, jobs: Sequence[Job], failed: Mapping[str, str] | None
+) -> list[Job]:
+    """Return what is missing of arms that have not failed."""
+    return [job for job in plan.missing(out, jobs) if job.arm.label not in (failed or ())]
+
+
+def _there(
+    plan: Plan,
+    out: Path,
+    elsewhere: Runner,
+    failed: dict[str, str] | None,
+    batches: Sequence[Batch],
+) -> Answers:
+    """Train batches in other processes; arms of which one fails are taken down."""
+    try:
+        yield from elsewhere(batches)
+    except TrainingError as error:
+        jobs = [job for batch in batches for job in batch.jobs]
+        arms = {job.arm.label for job in plan.missing(out, jobs) if str(job) in str(error)}
+        if failed is None or not arms or "none" in arms:
+            raise
+        failed |= dict.fromkeys(arms, str(error))
+
+
+def _attempt(
+    plan: Plan, batch: Batch, out: Path, report: Report | None, failed: dict[str, str] | None
+) -> int | None:
+    """Train a batch; where an arm in it fails, the others without it."""
+    try:
+        return train_batch(plan, batch, out, report)
+    except TrainingError as error:
+        arms = list(dict.fromkeys(job.arm.label for job in batch.jobs))
+        if failed is None or arms == ["none"]:
+            raise
+        if len(arms) == 1:
+            failed[arms[0]] = str(error)
+            return 0
+    done = 0
+    for arm in arms:
+        own = [job for job in batch.jobs if job.arm.label == arm]
+        done += _attempt(plan, Batch(f"{batch.name}-{arm}", own), out, report, failed) or 0
+    return done
+
+
 def _here(
     plan: Plan,
     out: Path,
     jobs: Sequence[Job],
     total: int,
     progress: Progress | None,
+    failed: dict[str, str] | None,
     batches: Sequence[Batch],
 ) -> Answers:
     """Train batches one after the other in this process."""
@@ -450,7 +506,7 @@ def _here(
 
         if progress is not None and first.is_fitted:
             progress(f"fitting {first.label}", done, total)
-        yield batch, train_batch(plan, batch, out, report)
+        yield batch, _attempt(plan, batch, out, report, failed)
 
 
 def train_batch(plan: Plan, batch: Batch, out: Path, report: Report | None = None) -> int | None:
@@ -571,6 +627,17 @@ def _at_borders(study: Study, trials: Sequence[Trial]) -> list[Finding]:
                 )
             )
     return found
+
+
+def _failure(arm: str, reason: str) -> Finding:
+    """Return EQ415 for an arm that could not be trained in every seed."""
+    return finding(
+        "EQ415",
+        f"{arm} is left out: {reason.rstrip('.')}. What it did in other seeds is kept and not "
+        "judged: seeds that fail are not like those that do not.",
+        {"arm": arm, "reason": reason},
+        "Mend it, a lower learning rate for one, and run again: what is finished is used again.",
+    )
 
 
 def _too_few_steps(plan: Plan) -> list[Finding]:
