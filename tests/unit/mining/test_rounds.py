@@ -37,7 +37,9 @@ def mine(
     )
 
 
-@pytest.mark.parametrize(("n_positive", "way"), [(49, "boyd"), (50, "gap bootstrap, percentile"), (201, "influence")])
+@pytest.mark.parametrize(
+    ("n_positive", "way"), [(49, "boyd"), (50, "gap bootstrap, percentile"), (201, "influence")]
+)
 def test_the_interval_of_a_round_goes_by_its_positives(n_positive: int, way: str) -> None:
     y = (np.arange(300) < n_positive).astype(int)
     x = y[:, None] + np.random.default_rng(0).normal(size=(300, 1))
