@@ -16,12 +16,14 @@ from equipoise.artifacts.correction import Exactness
 from equipoise.comparison.baseline import baseline_findings
 from equipoise.comparison.curves import label_curves
 from equipoise.comparison.evaluate import evaluate
+from equipoise.comparison.forecast import forecast
 from equipoise.comparison.gain import QUESTIONS, Arm, Design, Field, Race, gains, race
 from equipoise.comparison.record import METRICS, SeedRecord, crossed_record, seed_record
 from equipoise.comparison.summary import describe_data, recommend
 from equipoise.decisions.objectives import Objective
 from equipoise.decisions.priors import TargetPrior
 from equipoise.errors import DataError, UsageError
+from equipoise.metrics import Influence
 
 PRIMARIES = ("macro_ap", "macro_auroc", "tuned")
 
@@ -128,6 +130,7 @@ class Contest:
         rope: float = 0.01,
         confidence_level: float = 0.95,
         looks: Sequence[int] | None = None,
+        question: str = "these data",
     ) -> None:
         self.baseline, self.references = baseline, tuple(references)
         self.primary = None if primary is None else one_of("primary", primary, PRIMARIES)
@@ -135,12 +138,23 @@ class Contest:
         self.rope = to_positive("rope", rope, zero=True)
         self.level = to_fraction("confidence_level", confidence_level)
         self.looks = None if looks is None else tuple(looks)
+        self.question = one_of("question", question, ("these data", "new sample"))
         self._trials: list[Trial] = []
+        self._refits: list[Trial] = []
+        self._pools: list[Trial] = []
         self._records: dict[tuple[str, int], SeedRecord] = {}
+        self._order: NDArray[Any] | None = None
 
     def add(self, trials: Iterable[Trial]) -> None:
-        """Add trials; each is tuned and judged when it is first looked at."""
-        self._trials += trials
+        """Add trials; each is tuned and judged when it is first looked at.
+
+        Those on a ``share`` of the training rows, or of a ``pool`` of them, are for the forecast
+        and for the error of another sample.
+        """
+        for trial in trials:
+            beside = self._refits if "share" in trial.config else self._pools
+            kept = beside if {"share", "pool"} & set(trial.config) else self._trials
+            kept.append(trial)
 
     @property
     def tuned(self) -> str:
@@ -188,7 +202,8 @@ class Contest:
             data=describe_data(arms.baseline, self.target_prior, crossed=design.crossed),
             provenance=dict(provenance or {}),
             findings=tuple(doubts),
-            question=QUESTIONS["crossed" if design.crossed else "these data"],
+            question=QUESTIONS["crossed" if design.crossed else self.question],
+            forecast=self._forecast(arms.baseline, design),
             regret=advice.regret,
             rival=advice.rival,
             looks=self.looks or (),
@@ -207,8 +222,9 @@ class Contest:
         crossed = first[0].fold is not None
         ids = np.concatenate([np.asarray(t.scores["test"].ids) for t in first]) if crossed else None
         order = None if ids is None else np.sort(ids)
+        self._order = order
         arms = {
-            method: Arm(method, seeds, [self._judged(trials, order) for trials in seeds])
+            method: Arm(method, seeds, [self._judged(trials) for trials in seeds])
             for method, seeds in by_method.items()
         }
         base = arms.pop(self.baseline)
@@ -219,6 +235,8 @@ class Contest:
         if labels.kind == "multiclass":
             tested -= int(labels.counts.max())
         design = Design(chosen, self.rope, self.level, _codes(groups), crossed, self.looks, tested)
+        if self._pools:
+            design = replace(design, pools=self._samples())
         field = Field(
             base,
             _with_thresholds(base, self.tuned),
@@ -227,14 +245,50 @@ class Contest:
         )
         return field, design, by_method
 
-    def _judged(self, trials: Sequence[Trial], ids: NDArray[Any] | None) -> SeedRecord:
+    def _samples(self) -> dict[str, list[list[SeedRecord]]]:
+        """Return the records of trainings on other samples: method -> sample -> run."""
+        found: dict[str, dict[int, list[SeedRecord]]] = {}
+        for trial in sorted(self._pools, key=lambda t: t.seed):
+            key = f"{trial.method}, sample {trial.config['pool']}", trial.seed
+            if key not in self._records:
+                self._records[key] = seed_record(trial, **self._how)
+            held = found.setdefault(trial.method, {})
+            held.setdefault(int(trial.config["pool"]), []).append(self._records[key])
+        return {method: list(by.values()) for method, by in found.items()}
+
+    def _forecast(self, base: Arm, design: Design) -> Estimate | None:
+        """Return what twice the rows would buy, from the baseline's refits on fewer."""
+        by_seed: dict[int, dict[float, list[Trial]]] = {}
+        for trial in self._refits:
+            shares = by_seed.setdefault(trial.seed, {})
+            shares.setdefault(float(trial.config["share"]), []).append(trial)
+        parts: list[list[Influence]] = [[], [], []]
+        for trials, record in zip(base.trials, base.seeds, strict=True):
+            shares = by_seed.get(trials[0].seed, {})
+            if len(shares) < 2 or any(len(t) < len(trials) for t in shares.values()):
+                continue
+            for part, share in zip(parts, sorted(shares), strict=False):
+                held = sorted(shares[share], key=lambda t: -1 if t.fold is None else t.fold)
+                part.append(self._record_of(held).metrics[design.primary])
+            parts[2].append(record.metrics[design.primary])
+        if len(parts[2]) < 2:
+            return None
+        return forecast(*parts, groups=design.groups, crossed=design.crossed)
+
+    def _record_of(self, trials: Sequence[Trial]) -> SeedRecord:
+        if self._order is None:
+            return seed_record(trials[0], **self._how)
+        return crossed_record(trials, self._order, **self._how)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"objective": self.objective, "target_prior": self.target_prior}
+
+    def _judged(self, trials: Sequence[Trial]) -> SeedRecord:
         """Return the record of one method and seed, made once."""
         key = trials[0].method, trials[0].seed
         if key not in self._records:
-            how: dict[str, Any] = {"objective": self.objective, "target_prior": self.target_prior}
-            self._records[key] = (
-                seed_record(trials[0], **how) if ids is None else crossed_record(trials, ids, **how)
-            )
+            self._records[key] = self._record_of(trials)
         return self._records[key]
 
 

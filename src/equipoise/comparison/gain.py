@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ QUESTIONS = {
     "new sample": "on a new sample like these",
     "crossed": "expected gain at this sample size",
 }
+
+
+_DISTINCT = 0.63
 
 
 def what_would_settle(difference: PairedDifference, levels: Levels, level: float,
@@ -80,6 +83,8 @@ class Design:
         crossed: Whether every row is tested, by cross-fitting.
         looks: Where a study that stops by itself looks, or None.
         tested: Positives that are tested; of classes, rows that are not of the largest.
+        pools: Method -> the records of trainings on other samples of the training rows, sample by
+            sample, where it was asked about those; else empty.
     """
 
     primary: str
@@ -89,6 +94,7 @@ class Design:
     crossed: bool = False
     looks: tuple[int, ...] | None = None
     tested: int = FEW
+    pools: Mapping[str, Sequence[Sequence[SeedRecord]]] = field(default_factory=dict)
 
     @property
     def alpha(self) -> float:
@@ -102,7 +108,31 @@ class Design:
         """Return the paired difference of two arms, over the seeds that both have."""
         both = min(len(arm.seeds), len(other.seeds))
         values = ([s.metrics[metric] for s in a.seeds[:both]] for a in (arm, other))
-        return self._joined(*values)
+        return replace(self._joined(*values), pool_error=self._pool_error(arm, other, metric))
+
+    def _pool_error(self, arm: Arm, other: Arm, metric: str) -> float:
+        """Return the standard error over training samples; 0 where it was not asked for.
+
+        The variance between samples beyond that within them, of which .63 counts: samples with
+        replacement hold so many distinct rows, and differ by more than fresh ones do.
+        """
+        one, two = (self.pools.get(self._model(a.method)) for a in (arm, other))
+        if not one or not two or arm.seeds is other.seeds:
+            return 0.0
+        gaps = np.array(
+            [
+                [a.metrics[metric].value - b.metrics[metric].value for a, b in zip(*p, strict=True)]
+                for p in zip(one, two, strict=True)
+            ]
+        )
+        runs = gaps.shape[1]
+        between = runs * float(gaps.mean(axis=1).var(ddof=1))
+        within = float(gaps.var(axis=1, ddof=1).mean())
+        return math.sqrt(_DISTINCT * max(0.0, (between - within) / runs))
+
+    @staticmethod
+    def _model(method: str) -> str:
+        return method.removesuffix(" + thresholds")
 
     def alone(self, arm: Arm, metric: str) -> PairedDifference:
         """Return one arm's own value with its uncertainty."""
@@ -323,7 +353,7 @@ def price(pick: Arm, rivals: Sequence[Arm], design: Design) -> tuple[float, str]
     pairs = {arm.method: design.pair(arm, pick, design.primary) for arm in rivals}
     pairs = design.moderated(pairs)
     fewest = min((pair.n_seeds for pair in pairs.values()), default=2)
-    if fewest < 2:
+    if fewest < 2 or design.tested < FEW:
         return math.nan, ""
     levels = levels_of(fewest, design.looks, len(pairs), design.alpha)
     each = {

@@ -19,6 +19,7 @@ from equipoise._core.rng import child_seed
 from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
 from equipoise.artifacts.scores import SplitName
 from equipoise.errors import DataError, UsageError
+from equipoise.studies.rows import Parts
 from equipoise.training.selection import METRIC_NAMES, selection_metric
 from equipoise.training.targets import with_ids
 
@@ -166,7 +167,7 @@ def baseline_trial(
     baseline: Baseline | str,
     features: Floats,
     labels: Labels,
-    split: Split,
+    split: Split | Parts,
     *,
     seed: int = 0,
     name: str | None = None,
@@ -234,7 +235,7 @@ def baseline_trial(
         method=name or chosen.name,
         seed=seed,
         config=config or {"engine": "baseline", "method": chosen.name, "settings": given,
-                          "seed": seed, "split": split.fingerprint},
+                          "seed": seed, "split": getattr(split, "fingerprint", None)},
         n_train=int(split.train.size),
         n_val=int(split.val.size),
         train_counts=counts,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from equipoise.artifacts import Trial
 from equipoise.artifacts.trial import trial_folder
 from equipoise.studies.rows import Draws, StudyData
-from equipoise.studies.schema import Draw, Job, Study
+from equipoise.studies.schema import Job, Study
 
 if TYPE_CHECKING:
     from equipoise.training.remedy import Remedy
@@ -100,6 +100,8 @@ class Plan:
         threads: Of torch.
         engine: What trains the arms.
         fitted: What trains arms that scikit-learn fits.
+        more: Jobs that are no part of the comparison itself: on a share of the rows for the
+            forecast, on other samples of them where that is what was asked.
         twins: Jobs that would train as an earlier one does step by step, with that one: they are
             not trained again.
     """
@@ -112,6 +114,7 @@ class Plan:
     threads: int
     engine: Trainer
     fitted: Engine | None = None
+    more: tuple[Job, ...] = ()
     twins: Mapping[Job, Job] = field(default_factory=dict)
     _folders: dict[Job, str] = field(default_factory=dict)
 
@@ -152,9 +155,9 @@ class Plan:
 
     def choices(self, jobs: Sequence[Job]) -> list[list[Job]]:
         """Return the jobs of each arm, seed and fold, of which one enters the comparison."""
-        by_trial: dict[tuple[str, Draw], list[Job]] = {}
+        by_trial: dict[tuple[object, ...], list[Job]] = {}
         for job in jobs:
-            by_trial.setdefault((job.arm.label, job.draw), []).append(job)
+            by_trial.setdefault((job.arm.label, job.draw, job.share, job.pool), []).append(job)
         return list(by_trial.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,9 @@ class Fitted:
             TrainingError: scikit-learn could not fit it; arm and seed are named.
         """
         made, rest = _made(job.arm, job.setting.settings)
-        split = self.splits[job.draw]
+        split = self.splits.parts(job)
         if not with_test:
-            split = replace(split, test=np.empty(0, dtype=np.int64))
+            split = split._replace(test=np.empty(0, dtype=np.int64))
         try:
             return baseline_trial(
                 made, self.data.features, self.data.labels, split,

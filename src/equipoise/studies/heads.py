@@ -113,7 +113,7 @@ class Heads:
             return self._made(job)
 
     def _made(self, job: Job) -> Remedy:
-        labels = self.data.labels[self.splits[job.draw].train]
+        labels = self.data.labels[self.splits.parts(job).train]
         made = get_method(job.arm.method).build(labels, **job.setting.settings)
         return replace(made, name=job.arm.label)
 
@@ -121,11 +121,12 @@ class Heads:
         """Return a job of a study as one of `train_heads`."""
         from equipoise.training import HeadJob
 
-        split, setting = self.splits[job.draw], job.setting
+        split, setting = self.splits.parts(job), job.setting
         rates = setting.lr, setting.weight_decay
         test = None if self.tuned else split.test
         # Folds of a seed are trained apart: first weights and orders of their own.
         seed = job.seed if job.fold is None else child_seed(job.seed, "fold", job.fold)
+        seed = seed if job.pool is None else child_seed(seed, "pool", job.pool)
         return HeadJob(
             self.remedy(job), seed, split.train, split.val, self.config(job), *rates, test
         )
@@ -203,6 +204,8 @@ def named(job: Job, split: Split) -> dict[str, Any]:
         "seed": job.seed,
         "split": split.fingerprint,
         **({} if job.fold is None else {"fold": job.fold}),
+        **({} if job.share == 1 else {"share": job.share}),
+        **({} if job.pool is None else {"pool": job.pool}),
     }
 
 
@@ -247,7 +250,7 @@ class Stacks:
             missing: Those that were not done a moment ago; read before this is called.
             size: Heads of a new stack.
         """
-        by_folder = {plan.folder(job): job for job in plan.jobs}
+        by_folder = {plan.folder(job): job for job in (*plan.jobs, *plan.more)}
         begun: list[list[Job]] = []
         taken: set[str] = set()
         for path in sorted(self.root.glob("stack-*.json")):

@@ -83,6 +83,7 @@ def make_plan(
     threads = study.compute.threads or threads or torch.get_num_threads()
     shared = {"study": study, "data": data, "splits": splits, "jobs": jobs,
               "per_trial": per_trial, "threads": threads}  # fmt: skip
+    shared["more"] = _more(study, jobs, spec, per_trial)
     plan = _of_heads(shared) if rows is None else _of_networks(shared, rows, allow_code)
     if not check:
         return plan
@@ -92,6 +93,39 @@ def make_plan(
             if job.draw == jobs[0].draw:
                 _check(plan, job)  # before anything is written
         return replace(plan, twins=_twins(plan))
+
+
+SHARES, REFITS = (0.5, 0.25), 3
+"""Shares of the training rows that the forecast rests on, and in how many seeds."""
+POOLS, RUNS = 10, 2
+"""Samples of the training rows for the question about a new one, and trainings on each."""
+
+
+def _more(study: Study, jobs: Sequence[Job], spec: object, per_trial: int) -> tuple[Job, ...]:
+    """Return what is trained beside the arms: refits on fewer rows, and on other samples.
+
+    Raises:
+        UsageError: a question that this study cannot answer.
+    """
+    asked = study.comparison.question == "new sample"
+    if study.model is not None or per_trial > 1:
+        if asked:
+            do = "Leave `model` and `tuning` out, or ask about these data."
+            expected = "be 'these data' where networks are trained or settings are tuned"
+            raise UsageError(say("comparison.question", expected, "'new sample'", do))
+        return ()
+    if asked and isinstance(spec, CrossFitSpec):
+        do = "Leave it out: cross-fitting answers for a sample of this size in any case."
+        raise UsageError(say("comparison.question", "be about a test set", "'new sample'", do))
+    first = [job for job in jobs if job.seed < min(study.most_seeds, REFITS)]
+    found = [
+        replace(job, share=share) for share in SHARES for job in first if job.arm.label == "none"
+    ]
+    if asked:
+        found += [
+            replace(job, pool=pool) for pool in range(POOLS) for job in jobs if job.seed < RUNS
+        ]
+    return tuple(found)
 
 
 def _check(plan: Plan, job: Job) -> None:

@@ -6,9 +6,10 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.identity import loose_match
 from equipoise._core.messages import say
-from equipoise._core.rng import child_seed
+from equipoise._core.rng import child_seed, generator
 from equipoise.artifacts import Finding, Labels, Split
 from equipoise.errors import DataError, DataWarning, InfeasibleSplitError, LeakageError, UsageError
 from equipoise.splits import (
@@ -32,6 +33,7 @@ from equipoise.splits import (
 from equipoise.studies.schema import (
     CrossFitSpec,
     Draw,
+    Job,
     LongTailSpec,
     SplitFile,
     StratifiedSpec,
@@ -320,6 +322,14 @@ def _stratified(
         )
 
 
+class Parts(NamedTuple):
+    """Positions that a job is trained on, chooses by, and is tested on; some perhaps repeated."""
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
 class Draws(Mapping[Draw, Split]):
     """The split of every seed, and of every fold where rows are cross-fitted, made when asked for.
 
@@ -330,7 +340,8 @@ class Draws(Mapping[Draw, Split]):
     """
 
     def __init__(self, spec: Spec | CrossFitSpec | SplitFile, data: StudyData, seeds: int) -> None:
-        self.spec, self.seeds = spec, seeds
+        self.spec, self.seeds, self._labels = spec, seeds, data.labels
+        self._data = data
         self._made: dict[Draw, Split] = {}
         self._crossed: _Folds | None = None
         if isinstance(spec, CrossFitSpec):
@@ -340,6 +351,14 @@ class Draws(Mapping[Draw, Split]):
             self._crossed = _Folds(spec, data)
         else:
             _, self._draw = splitter(spec, data)
+
+    @cached_property
+    def _units(self) -> NDArray[np.int64] | None:
+        """What must stay on one side: copies and groups."""
+        copies, groups = copies_of(self._data), self._labels.groups
+        if copies is not None and copies.units is not None:
+            return copies.units
+        return None if groups is None else np.unique(groups, return_inverse=True)[1]
 
     @property
     def folds(self) -> list[int | None]:
@@ -360,6 +379,40 @@ class Draws(Mapping[Draw, Split]):
                 for k, split in enumerate(self._crossed.of_seed(seed)):
                     self._made[seed, k] = split
         return self._made[draw]
+
+    def parts(self, job: Job) -> Parts:
+        """Return the rows of a job: those of its draw, a share of them, or of a sample of them."""
+        split = self[job.draw]
+        train, val = split.train, split.val
+        if job.pool is not None:
+            train, val = self._sample(split, job.pool)
+        if job.share < 1:
+            rest = self._labels[train]
+            units = None if self._units is None else self._units[train]
+            own = child_seed(job.seed, "share", str(job.share), str(job.fold))
+            kept = _stratified(rest, (job.share, 1 - job.share, 0.0), units, own).train
+            # As many steps as with all rows, or their number would be compared as well.
+            train = np.tile(train[kept], round(1 / job.share))
+        return Parts(train, val, split.test)
+
+    def _sample(self, split: Split, pool: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return a sample of the rows that are not tested, copies of a row on one side.
+
+        Groups are drawn whole. What was drawn is parted into training and validation rows as the
+        rows themselves are; a training row stands there as often as it was drawn.
+        """
+        rows = np.concatenate([split.train, split.val])
+        units = rows if self._units is None else self._units[rows]
+        _, code = np.unique(units, return_inverse=True)
+        number = int(code.max()) + 1
+        random = generator(split.seed, "pool", pool)
+        often = np.bincount(random.integers(0, number, number), minlength=number)[code]
+        drawn = rows[often > 0]
+        share = split.val.size / rows.size
+        own = child_seed(pool, "pool")
+        inner = _stratified(self._labels[drawn], (1 - share, share, 0.0), units[often > 0], own)
+        train = drawn[inner.train]
+        return np.repeat(train, often[often > 0][inner.train]), drawn[inner.val]
 
     def __iter__(self) -> Iterator[Draw]:
         return ((seed, fold) for seed in range(self.seeds) for fold in self.folds)

@@ -180,10 +180,15 @@ def run_study(
         rope=settings.rope,
         confidence_level=settings.confidence_level,
         looks=study.looks,
+        question=settings.question,
     )
     until = None if max_time is None else time.monotonic() + max_time
     run = _Run(plan, place, contest, progress, elsewhere, until)
+    if not run.beside("pool"):
+        expected = "leave time for the samples that are asked about"
+        raise UsageError(say("max_time", expected, max_time))
     trials = run.all_seeds() if study.looks is None else run.look_by_look()
+    run.beside("share")
     trained = run.trained
     if progress is not None:
         progress("comparing", 0, 1)
@@ -240,6 +245,18 @@ class _Run:
         self.progress, self.elsewhere, self.until = progress, elsewhere, until
         self.trained = self.reused = 0
         self.failed: dict[str, str] = {}
+
+    def beside(self, kind: str) -> bool:
+        """Train what is no part of the comparison itself; return whether there was time for it.
+
+        Args:
+            kind: "share" for the forecast, "pool" for the error of another sample.
+        """
+        jobs = [job for job in self.plan.more if (job.pool is None) == (kind == "share")]
+        jobs = [job for job in jobs if job.arm.label not in self.failed]
+        trials = self._train(jobs) if jobs else []
+        self.contest.add(trials or [])
+        return trials is not None
 
     def all_seeds(self) -> list[Trial]:
         """Train every seed; where time runs out, those that all arms have finished count."""

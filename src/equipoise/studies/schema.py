@@ -332,11 +332,17 @@ class HeadTraining(Strict):
 
 
 class ComparisonSpec(Strict):
-    """How arms are tuned and judged."""
+    """How arms are tuned and judged.
+
+    ``question`` is about a test set of its own: what arms would do when they are trained again on
+    these data, or on a new sample like these, for which ten samples of the training rows are drawn
+    with replacement and trained on twice. Cross-fitting answers both at once.
+    """
 
     objective: str | None = None
     target_prior: Literal["validation", "uniform"] | list[float] = "validation"
     primary: Literal["macro_ap", "macro_auroc", "tuned"] | None = None
+    question: Literal["these data", "new sample"] = "these data"
     rope: float = Field(0.01, gt=0)
     confidence_level: float = Field(0.95, gt=0, lt=1)
 
@@ -376,12 +382,18 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """One training: an arm with one of its settings, one seed, and one fold where there are any."""
+    """One training: an arm with one of its settings, one seed, and one fold where there are any.
+
+    ``share`` of its training rows are used: fewer for the forecast of what more would buy. ``pool``
+    numbers a sample of the rows, drawn with replacement, where another sample is in question.
+    """
 
     arm: StudyArm
     seed: int
     setting: Setting
     fold: int | None = None
+    share: float = 1.0
+    pool: int | None = None
 
     @property
     def draw(self) -> Draw:
@@ -390,7 +402,9 @@ class Job:
 
     def __str__(self) -> str:
         fold = "" if self.fold is None else f", fold {self.fold}"
-        return f"{self.arm.label}, seed {self.seed}{fold}"
+        pool = "" if self.pool is None else f", sample {self.pool}"
+        share = "" if self.share == 1 else f", {self.share:g} of the rows"
+        return f"{self.arm.label}, seed {self.seed}{fold}{pool}{share}"
 
 
 Draw = tuple[int, int | None]

@@ -10,10 +10,11 @@ from scipy.special import expit
 
 from equipoise.artifacts import Labels, Scores, Trial
 from equipoise.comparison import compare, evaluate
-from equipoise.comparison.record import crossed_record
+from equipoise.comparison.gain import Arm, Design
+from equipoise.comparison.record import SeedRecord, crossed_record
 from equipoise.decisions import tune
 from equipoise.errors import DataError
-from equipoise.metrics import average_precision, f_beta
+from equipoise.metrics import Influence, average_precision, f_beta
 
 N, FOLDS = 240, 4
 IDS = np.array([f"row{i}" for i in range(N)])
@@ -205,3 +206,30 @@ def test_a_handful_of_tested_positives_decides_nothing() -> None:
     assert gain is not None
     assert (gain.verdict, gain.primary.value) == ("undecided", 0.0)
     assert gain.needed.startswith("3 tested positives tell nothing")
+
+
+def test_the_error_of_another_sample_by_the_book() -> None:
+    """.63 times the variance between samples, that within them taken out."""
+    rng = np.random.default_rng(4)
+    values = {"none": rng.normal(0.5, 0.01, (10, 2)), "other": rng.normal(0.6, 0.05, (10, 1))}
+    values["other"] = values["other"] + rng.normal(0, 0.001, (10, 2))
+
+    def record(value: float) -> SeedRecord:
+        still = Influence(float(value), np.zeros(30))
+        return SeedRecord(0, {"macro_ap": still}, *[None] * 4)  # type: ignore[list-item]
+
+    pools = {m: [[record(v) for v in row] for row in table] for m, table in values.items()}
+    design = Design("macro_ap", 0.01, 0.95, None, pools=pools)
+    base, other = (
+        Arm(m, [[]] * 3, [record(v) for v in (0.5, 0.52, 0.51)]) for m in ("none", "other")
+    )
+    gaps = values["other"] - values["none"]
+    between = 2 * gaps.mean(axis=1).var(ddof=1)
+    within = gaps.var(axis=1, ddof=1).mean()
+    found = design.pair(other, base, "macro_ap")
+    assert found.pool_error**2 == pytest.approx(0.63 * (between - within) / 2)
+    assert found.standard_error == pytest.approx(found.pool_error)
+    assert found.df == pytest.approx(9)
+    assert design.pair(base, base, "macro_ap").pool_error == 0.0
+    same = dataclasses.replace(design, pools={**pools, "other": pools["none"]})
+    assert same.pair(other, base, "macro_ap").pool_error == 0.0

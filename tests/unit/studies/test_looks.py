@@ -104,7 +104,8 @@ def test_a_look_settles_and_the_others_go_on(
     seeds = {a.method: a.n_seeds for a in whole.comparison.arms}
     assert whole.comparison.looks == (3, 4)
     assert set(seeds.values()) <= {3, 4}
-    assert whole.trained == 5 * sum(seeds[m] for m in ARMS)
+    refits = 3 * 2 * 5  # on half and a quarter of the rows
+    assert whole.trained == 5 * sum(seeds[m] for m in ARMS) + refits
     open_after = [m for m in ("pos_weight", "focal") if seeds[m] == 4]
     assert bool(said) == bool(open_after)
     for text in said:
@@ -150,10 +151,11 @@ def test_time_that_runs_out_keeps_the_seeds_that_are_done(
     monkeypatch.undo()
     done = cut.comparison.arms[0].n_seeds
     assert 1 <= done < 3
-    same = run_study(study(table, seeds=done), out=tmp_path / "cut").comparison
+    fixed = run_study(study(table, seeds=done), out=tmp_path / "cut")
+    same, same_trained = fixed.comparison, fixed.trained
     assert plain(same, tmp_path)["arms"] == run(cut, tmp_path)["arms"]
     rest = run_study(study(table, seeds=3), out=tmp_path / "cut")
-    assert rest.trained == 45 - cut.trained
+    assert rest.trained + same_trained + cut.trained == 45 + 3 * 2 * 5
     assert rest.comparison.arms[0].n_seeds == 3
 
 
@@ -218,7 +220,7 @@ def test_a_loss_that_is_not_finite_costs_its_arm_alone(table: Path, tmp_path: Pa
             engine.train_missing(plan, tmp_path / "strict")
     assert {a.method for a in outcome.comparison.arms} == {"none", "none + thresholds", "focal"}
     assert any("not finite" in f.message for f in outcome.comparison.findings)
-    assert (outcome.trained, outcome.reused) == (4, 0)
+    assert (outcome.trained, outcome.reused) == (4 + 2 * 2, 0)  # and the refits
 
 
 def killed(folder: Path, table: str, after: int) -> None:
@@ -244,3 +246,80 @@ def test_killed_at_any_trial_it_comes_to_the_same(table: Path, tmp_path: Path) -
         assert statuses(killed, (tmp_path / "cut", str(table), after)) == [9]
     again = run_study(study(table, seeds=2), out=tmp_path / "cut")
     assert run(again, tmp_path) == whole
+
+
+def test_refits_on_fewer_rows_make_the_forecast(table: Path, tmp_path: Path) -> None:
+    small = study(table, arms=["none"], seeds=2)
+    plan = make_plan(small)
+    refits = [job for job in plan.more if job.share < 1]
+    assert len(refits) == len(plan.more) == 2 * 2 * 5
+    for job in refits[:6]:
+        whole, part = plan.splits[job.draw], plan.splits.parts(job)
+        assert set(part.train) < set(whole.train)
+        # As many steps: each row that is kept stands there twice, or four times.
+        assert part.train.size == pytest.approx(whole.train.size, abs=4)
+        assert set(np.unique(part.train, return_counts=True)[1]) == {round(1 / job.share)}
+        assert np.array_equal(part.test, whole.test)
+    outcome = run_study(small, out=tmp_path)
+    found = outcome.comparison.forecast
+    assert found is not None
+    assert outcome.trained == 2 * 5 + 20
+    assert "Twice the training rows would buy none about" in str(outcome.comparison)
+    again = Comparison.load(outcome.comparison.save(tmp_path / "c.json"))
+    assert again.forecast == found
+    tuned = study(table, arms=["none"], seeds=2, tuning={"lr": [0.001, 0.01]})
+    assert make_plan(tuned).more == ()
+
+
+def asks(table: Path, folder: Path, **changes: Any) -> Study:
+    rows = pl.read_csv(table)
+    rows[:80].with_columns(g=pl.col("g") + 1000).write_csv(folder / "test.csv")
+    rows[80:].write_csv(folder / "train.csv")
+    data = {
+        "path": str(folder / "train.csv"),
+        "test_path": str(folder / "test.csv"),
+        "label": "y",
+        "group": "g",
+        "features": ["x0", "x1", "x2"],
+    }
+    return study(table, data=data, seeds=2, comparison={"question": "new sample"}, **changes)
+
+
+def test_other_samples_widen_what_is_said_of_a_new_one(table: Path, tmp_path: Path) -> None:
+    asked = asks(table, tmp_path, arms=["none", "pos_weight", "logistic_regression"])
+    plan = make_plan(asked)
+    pools = [job for job in plan.more if job.pool is not None]
+    assert len(pools) == 10 * 2 * 3
+    groups = plan.data.labels.groups
+    assert groups is not None
+    distinct = []
+    for job in pools[:12]:
+        part, whole = plan.splits.parts(job), plan.splits[job.draw]
+        rows = np.concatenate([part.train, part.val])
+        assert set(rows) <= {*whole.train, *whole.val}
+        assert not set(groups[part.train]) & set(groups[part.val])
+        # A group is drawn whole: its training rows stand there equally often.
+        for group in np.unique(groups[part.train]):
+            own = part.train[groups[part.train] == group]
+            assert len(set(np.unique(own, return_counts=True)[1])) == 1
+        distinct.append(np.unique(rows).size / (whole.train.size + whole.val.size))
+    assert np.mean(distinct) == pytest.approx(1 - np.exp(-1), abs=0.05)
+    wide = run_study(asked, out=tmp_path / "out").comparison
+    content = asked.model_dump(mode="json", exclude_none=True)
+    content["comparison"] = {"question": "these data"}
+    narrow = run_study(parse_study(content), out=tmp_path / "out").comparison
+    assert (wide.question, narrow.question) == ("on a new sample like these", "on these data")
+    spans = [
+        r.arm("logistic_regression").gain.bounds  # type: ignore[union-attr]
+        for r in (wide, narrow)
+    ]
+    assert spans[0].value == spans[1].value
+    assert spans[0].high - spans[0].low >= spans[1].high - spans[1].low
+
+
+def test_questions_that_a_study_cannot_answer(table: Path, tmp_path: Path) -> None:
+    crossed = study(table, comparison={"question": "new sample"})
+    with pytest.raises(UsageError, match="be about a test set"):
+        make_plan(crossed)
+    with pytest.raises(UsageError, match="networks are trained or settings are tuned"):
+        make_plan(asks(table, tmp_path, tuning={"lr": [0.001, 0.01]}))
