@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from equipoise.artifacts import ArmRecord, Comparison, Estimate, Finding
+from equipoise.artifacts.comparison import forecast_words
 from equipoise.report import charts
 
 METRIC_WORDS = {
@@ -53,7 +54,7 @@ def interval(estimate: Estimate, *, signed: bool = False) -> dict[str, Any]:
     }
 
 
-def _arm_row(arm: ArmRecord, baseline: str) -> dict[str, Any]:
+def _arm_row(arm: ArmRecord, baseline: str, looked: bool) -> dict[str, Any]:
     gain = arm.gain
     row: dict[str, Any] = {
         "method": arm.method,
@@ -73,6 +74,7 @@ def _arm_row(arm: ArmRecord, baseline: str) -> dict[str, Any]:
             "verdict": arm.verdict.removesuffix(" (reference)"),
             "tone": "flat" if arm.is_reference else VERDICT_CLASS[gain.verdict],
             "needed": gain.needed,
+            "settled": "" if not looked or gain.needed else f"settled after {arm.n_seeds} seeds",
             "detectable": number(gain.smallest_detectable),
         }
     return row
@@ -196,6 +198,7 @@ def comparison_view(
     rows = comparison.data["rows"]
     remedies = [a for a in comparison.arms if a.gain and not a.is_reference]
     tests_one = len([a for a in remedies if a.gain and a.gain.per_seed]) > 1
+    seeds = sorted({arm.n_seeds for arm in comparison.arms})
     return {
         "anchor": f"study-{number_in_page}",
         "title": comparison.title,
@@ -209,9 +212,12 @@ def comparison_view(
         "rope": number(comparison.rope),
         "summary": comparison.summary,
         "question": comparison.question or "on these data",
+        "forecast": " ".join(forecast_words(comparison)),
         "looks": ", ".join(map(str, comparison.looks)),
         "recommended": comparison.recommended,
-        "n_seeds": comparison.arms[0].n_seeds,
+        "n_seeds": seeds[0] if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}",
+        "crossed": "folds" in comparison.data,
+        "regret": "" if math.isnan(comparison.regret) else number(comparison.regret),
         "settings_per_arm": comparison.provenance.get("settings_per_arm", 1),
         "rows": rows,
         "groups": comparison.data.get("groups", {}),
@@ -219,7 +225,7 @@ def comparison_view(
         "names": comparison.names,
         "positives": comparison.data["positives"],
         "largest": max(1, *(c["train"] or 0 for c in comparison.data["positives"].values())),
-        "arms": [_arm_row(a, comparison.baseline) for a in comparison.arms],
+        "arms": [_arm_row(a, comparison.baseline, bool(comparison.looks)) for a in comparison.arms],
         "losses": ("log_loss_raw", "log_loss_formula", "log_loss_calibrated"),
         "labels": _label_rows(comparison, best),
         "decisions": _decisions(comparison) if len(comparison.names) <= 30 else None,
