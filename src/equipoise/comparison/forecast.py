@@ -42,7 +42,7 @@ def forecast(
         >>> def at(values):
         ...     return [Influence(v, np.zeros(4)) for v in values]
         >>> print(forecast(at([0.40, 0.42]), at([0.54, 0.56]), at([0.64, 0.66])))
-        0.070 [0.051, 0.121]
+        0.070 [0.039, 0.092]
 
     References:
         Hestness et al. (2017), section 3, for the form and the powers; Figueroa et al. (BMC Medical

@@ -224,7 +224,7 @@ def levels_of(n_seeds: int, looks: Sequence[int] | None, remedies: int, alpha: f
         >>> [round(v.bound, 4) for v in found]
         [0.0165, 0.0133, 0.0187, 0.0259]
         >>> [round(v.gain, 4) for v in found], [round(v.harm, 4) for v in found]
-        ([0.0, 0.0004, 0.0053, 0.0233], [0.0063, 0.0064, 0.01, 0.0152])
+        ([0.0, 0.0004, 0.0053, 0.0233], [0.0062, 0.0058, 0.0091, 0.0138])
     """
     if looks is None:
         return Levels.one_look(alpha, alpha)
