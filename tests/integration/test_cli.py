@@ -315,3 +315,18 @@ def test_demo_with_one_seed(
     assert "Four labels" in out
     assert "Ten classes" in out
     assert (tmp_path / "demo" / "report.html").stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        ("3x", "`--max-time` must be a time such as 90s, 10m or 1h30m, got '3x'."),
+        ("0s", "`--max-time` must leave time for one seed of every arm, got 0 of 30 trainings"),
+    ],
+)
+def test_a_time_limit_is_read_and_named(
+    limit: str, text: str, tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["compare", "classes.csv", "--label", "y", *FAST, "--set", f"arms={ARMS}"]
+    assert run(*command, "--max-time", limit) == 2
+    assert text in capsys.readouterr().err

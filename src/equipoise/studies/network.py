@@ -98,8 +98,10 @@ class TrainPlan:
         for key in DATA_PATHS:
             data.pop(key, None)  # a folder that is moved is still the same training
         compute = {} if self.threads is None else {"compute": {"threads": self.threads}}
+        fold = {} if self.job.fold is None else {"fold": self.job.fold}
         return {
             **compute,
+            **fold,
             "title": study.title,
             "augmentation": study.augmentation,
             "inputs": self.rows.describe(),

@@ -323,3 +323,29 @@ def test_questions_that_a_study_cannot_answer(table: Path, tmp_path: Path) -> No
         make_plan(crossed)
     with pytest.raises(UsageError, match="networks are trained or settings are tuned"):
         make_plan(asks(table, tmp_path, tuning={"lr": [0.001, 0.01]}))
+
+
+def test_whole_networks_are_cross_fitted_where_it_is_asked_for(table: Path, tmp_path: Path) -> None:
+    cpu = {"epochs": 1, "accelerator": "cpu", "batch_size": 64}
+    net = {"name": "mlp", "settings": {"hidden": [4]}}
+    asked = study(
+        table,
+        model=net,
+        arms=["none", "pos_weight"],
+        seeds=2,
+        training=cpu,
+        split={"how": "cross_fit", "folds": 2},
+    )
+    outcome = run_study(asked, out=tmp_path)
+    assert outcome.trained == 2 * 2 * 2
+    assert outcome.comparison.question == "expected gain at this sample size"
+    assert outcome.comparison.data["rows"]["test"] == 240
+    single = study(table, model=net, arms=["none"], seeds=1, training=cpu)
+    assert make_plan(single).splits.folds == [None]
+    alone = asked.model_dump(mode="json", exclude_none=True)
+    alone |= {"arms": ["none"], "seed": 1}
+    del alone["seeds"]
+    from equipoise.studies.network import plan_training
+
+    with pytest.raises(UsageError, match="be one that has one test part, got 'cross_fit'"):
+        plan_training(parse_study(alone, verb="train"))
