@@ -350,6 +350,8 @@ class Coverage:
     """How one design did in one cell.
 
     Args:
+        cell: Its name.
+        design: "crossed" or "apart".
         data_sets: How many had an interval.
         held: How many intervals hold the gain on their own data set.
         held_expected: How many hold the gain to be expected at this sample size.
@@ -363,6 +365,8 @@ class Coverage:
             bound on the wrong side of the truth.
     """
 
+    cell: str
+    design: str
     data_sets: int
     held: int
     held_expected: int
@@ -375,7 +379,8 @@ class Coverage:
     wrong: float
 
 
-def summarise(outcomes: Sequence[Outcome], design: str) -> Coverage:
+def summarise(cell: Cell, outcomes: Sequence[Outcome], design: str) -> Coverage:
+    """Return how the intervals of one design did."""
     kept = [o for o in outcomes if not math.isnan(o.found[design].value)]
     truth = np.array([o.truth for o in kept])
     pairs = [o.found[design] for o in kept]
@@ -395,6 +400,8 @@ def summarise(outcomes: Sequence[Outcome], design: str) -> Coverage:
     )
     expected = float(truth.mean())
     return Coverage(
+        cell=cell.name,
+        design=design,
         data_sets=len(kept),
         held=int(((low <= truth) & (truth <= high)).sum()),
         held_expected=int(((low <= expected) & (expected <= high)).sum()),
@@ -447,7 +454,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         outcomes = [simulate(cell, i, chosen.stream) for i in range(number)]
         seconds = time.perf_counter() - before
         for design in DESIGNS:
-            found = summarise(outcomes, design)
+            found = summarise(cell, outcomes, design)
             share, expected = found.held / found.data_sets, found.held_expected / found.data_sets
             print_row(COLUMNS, [
                 cell.name, design, str(found.data_sets), f"{share:.3f}", f"{expected:.3f}",
@@ -455,10 +462,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"{found.half_width:.4f}", f"{found.z_sd:.2f}", f"{found.undecided:.2f}",
                 f"{found.wrong:.2f}", f"{seconds:.0f}",
             ])  # fmt: skip
-            rows.append({"cell": cell.name, "design": design, "seconds": seconds,
-                         **{name: getattr(found, name) for name in vars(found)}})  # fmt: skip
-    if chosen.out is not None:
-        write_results(chosen.out, conditions, rows)
+            rows.append(found)
+    write_results(chosen.out, conditions, rows)
 
 
 if __name__ == "__main__":
