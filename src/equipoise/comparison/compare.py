@@ -234,7 +234,18 @@ class Contest:
         tested = int(labels.counts.sum())
         if labels.kind == "multiclass":
             tested -= int(labels.counts.max())
-        design = Design(chosen, self.rope, self.level, _codes(groups), crossed, self.looks, tested)
+        present = labels.counts[labels.counts > 0]
+        per_fold = float(present.min()) / len(first) if crossed and present.size else np.inf
+        design = Design(
+            chosen,
+            self.rope,
+            self.level,
+            _codes(groups),
+            crossed,
+            self.looks,
+            tested,
+            per_fold,
+        )
         if self._pools:
             design = replace(design, pools=self._samples())
         field = Field(

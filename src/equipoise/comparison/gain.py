@@ -83,6 +83,7 @@ class Design:
         crossed: Whether every row is tested, by cross-fitting.
         looks: Where a study that stops by itself looks, or None.
         tested: Positives that are tested; of classes, rows that are not of the largest.
+        per_fold: Positives of the rarest label that is tested, per fold; of classes, rows.
         pools: Method -> the records of trainings on other samples of the training rows, sample by
             sample, where it was asked about those; else empty.
     """
@@ -94,6 +95,7 @@ class Design:
     crossed: bool = False
     looks: tuple[int, ...] | None = None
     tested: int = FEW
+    per_fold: float = math.inf
     pools: Mapping[str, Sequence[Sequence[SeedRecord]]] = field(default_factory=dict)
 
     @property

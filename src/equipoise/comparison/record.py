@@ -120,6 +120,7 @@ def crossed_record(
     """
     tests = [trial.scores["test"] for trial in trials]
     natural = [_natural(test) for test in tests]
+    ids = np.asarray(ids).astype(str)  # as scores hold them
     order = np.argsort(ids)
     parts = []
     for k, test in enumerate(tests):

@@ -52,6 +52,9 @@ def describe_data(base: Arm, target_prior: TargetPrior, *, crossed: bool) -> dic
     return card | ({"folds": len(base.trials[0])} if crossed else {})
 
 
+_THIN = 5.0  # see tests/statistical/test_verdict_coverage.py
+
+
 def _beats(pair: PairedDifference, level: float, levels: Levels, rope: float) -> bool:
     """Whether a difference is above 0 at a level, and more than practically nothing."""
     one = Levels.one_look(level, levels.bound)
@@ -233,6 +236,11 @@ def _doubt(records: Sequence[ArmRecord], design: Design, remarks: Sequence[str])
         parts.append(
             f"{seeds} seeds on these {rows} would miss differences in {word} below "
             f"{max(reached):.3f}"
+        )
+    if design.per_fold < _THIN:
+        parts.append(
+            f"the rarest has {design.per_fold:.2g} positives per fold: below {_THIN:g} intervals may "
+            "hold 9 times in 10 where they say 95 %"
         )
     if undecided:
         parts.append(f"undecided: {', '.join(undecided)}")
