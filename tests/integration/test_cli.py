@@ -48,16 +48,16 @@ def test_compare_from_a_table_and_again_without_training(
     command = ["compare", "classes.csv", "--label", "y", *FAST, "--set", f"arms={ARMS}"]
     assert run(*command) == 0
     first = capsys.readouterr()
-    assert "30 trials trained, 0 re-used" in first.err
+    assert "50 trials trained, 0 re-used" in first.err
     assert "none + thresholds" in first.out
     assert "Report: equipoise_runs/classes/report.html" in first.out
     assert (tables / "equipoise_runs/classes/report.html").stat().st_size < 1_000_000
     assert run(*command) == 0
     again = capsys.readouterr()
-    assert "0 trials trained, 30 re-used" in again.err
+    assert "0 trials trained, 50 re-used" in again.err
     assert again.out == first.out
     assert run(*command, "--fresh") == 0
-    assert "30 trials trained, 0 re-used" in capsys.readouterr().err
+    assert "50 trials trained, 0 re-used" in capsys.readouterr().err
 
 
 def test_adding_an_arm_trains_only_what_is_new(
@@ -67,11 +67,11 @@ def test_adding_an_arm_trains_only_what_is_new(
     text = (tables / "study.yaml").read_text()
     (tables / "study.yaml").write_text(text.replace("  - focal ", "  # - focal "))
     assert run("compare", "study.yaml", *FAST, "-o", "out") == 0
-    assert "70 trials trained, 0 re-used" in capsys.readouterr().err
+    assert "90 trials trained, 0 re-used" in capsys.readouterr().err
     (tables / "study.yaml").write_text(text)
     assert run("compare", "study.yaml", *FAST, "-o", "out", "--json") == 0
     captured = capsys.readouterr()
-    assert "10 trials trained, 70 re-used" in captured.err
+    assert "10 trials trained, 90 re-used" in captured.err
     assert json.loads(captured.out)["arms"]["none"] == "baseline"
 
 

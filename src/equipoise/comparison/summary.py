@@ -239,8 +239,8 @@ def _doubt(records: Sequence[ArmRecord], design: Design, remarks: Sequence[str])
         )
     if design.per_fold < _THIN:
         parts.append(
-            f"the rarest has {design.per_fold:.2g} positives per fold: below {_THIN:g} intervals may "
-            "hold 9 times in 10 where they say 95 %"
+            f"the rarest has {design.per_fold:.2g} positives per fold: below {_THIN:g} intervals "
+            "may hold 9 times in 10 where they say 95 %"
         )
     if undecided:
         parts.append(f"undecided: {', '.join(undecided)}")

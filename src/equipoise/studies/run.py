@@ -390,7 +390,7 @@ def train_missing(
 
 def _set_aside_damaged(plan: Plan, out: Path) -> bool:
     """Whether any trial of the plan could not be read; it is then to be trained again."""
-    folders = [plan.root(out) / plan.folder(job) for job in plan.jobs]
+    folders = [plan.root(out) / plan.folder(job) for job in (*plan.jobs, *plan.more)]
     if plan.is_tuned:
         folders += [path for path in (out / "trials").glob("*") if not is_set_aside(path)]
     found = [path for path in folders if is_done(path) and Trial.finished(path) is None]
@@ -494,7 +494,7 @@ def _attempt(
         if failed is None or arms == ["none"]:
             raise
         if len(arms) == 1:
-            failed[arms[0]] = str(error)
+            failed.setdefault(arms[0], str(error))
             return 0
     done = 0
     for arm in arms:
@@ -514,6 +514,8 @@ def _here(
 ) -> Answers:
     """Train batches one after the other in this process."""
     for batch in batches:
+        if all(job.arm.label in (failed or ()) for job in batch.jobs):
+            continue
         # Read once more: others may have finished some since.
         done, own, first = total - len(plan.missing(out, jobs)), len(batch.jobs), batch.jobs[0].arm
 
