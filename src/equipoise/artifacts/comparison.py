@@ -258,6 +258,8 @@ def _text(comparison: Comparison) -> str:
         f"d {short} [interval]",
         "verdict",
     ]
+    if comparison.looks:
+        head[1:1] = ["seeds"]
     rows = []
     for arm in comparison.arms:
         record, gain = arm.record, arm.gain
@@ -265,10 +267,11 @@ def _text(comparison: Comparison) -> str:
         difference = "" if gain is None else ("same model" if same else _signed(gain.shown))
         columns = ("macro_ap", "macro_auroc", "default", "tuned", "log_loss_calibrated")
         numbers = [_number(record[k]) if k in record else "-" for k in columns]
-        rows.append([arm.method, *numbers, difference, arm.verdict])
+        own = [str(arm.n_seeds)] if comparison.looks else []
+        rows.append([arm.method, *own, *numbers, difference, arm.verdict])
     rules = (
         f"default, tuned: {comparison.rule_metric} at 0.5 or argmax, and with the rule tuned on "
-        "other rows than it is tested on"
+        "other rows than it is tested on; log loss after calibration"
     )
     explained = [rules, *_protocol(comparison)]
     doubts = [f"{f.code}: {f.message}" for f in comparison.findings]
@@ -299,10 +302,17 @@ def _protocol(comparison: Comparison) -> list[str]:
     seeds = sorted({arm.n_seeds for arm in comparison.arms})
     shown = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     looks = f", looked at after {', '.join(map(str, comparison.looks))}" if comparison.looks else ""
+    tuned = f"{comparison.baseline} + thresholds"
+    open_ = [
+        (a.method, a.gain.needed) for a in comparison.arms
+        if a.gain and a.gain.needed and a.method != tuned
+    ]  # fmt: skip
     asked = f"{comparison.question or 'on these data'}; {shown} seeds{looks}"
     return [
         f"{asked}; region of practical equivalence: +-{comparison.rope:g}",
-        "intervals of gains and harms hold for all remedies together, the others for each alone",
+        "intervals of gains and harms hold at 95 % for all remedies together; those of the others "
+        "at 95 % at either end, for that one alone" + (", as strict as its look" if looks else ""),
+        *(f"{m}: {why}" for m, why in open_[:_FEW_LABELS]),
     ]
 
 

@@ -77,9 +77,14 @@ def run(
     if copied:
         note("\n".join(short_findings(copied)))
     if as_json:
-        verdicts = {a.method: a.gain.verdict if a.gain else "baseline" for a in result.arms}
+        verdicts = {a.method: a.verdict for a in result.arms}
+        gains = {
+            a.method: {"seeds": a.n_seeds, "needed": a.gain.needed} | a.gain.shown.to_dict()
+            for a in result.arms
+            if a.gain
+        }
         print_json({"recommended": result.recommended, "regret": result.regret,
-                    "question": result.question, "report": path, "arms": verdicts})  # fmt: skip
+                    "question": result.question, "report": path, "arms": verdicts, "gains": gains})  # fmt: skip
     else:
         typer.echo(f"{result}\nReport: {path}")
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import ArmRecord, Comparison, Estimate, Gain, Scores, Trial
 from equipoise.artifacts.correction import Exactness
+from equipoise.artifacts.estimate import FEW
 from equipoise.comparison.baseline import baseline_findings
 from equipoise.comparison.curves import label_curves
 from equipoise.comparison.evaluate import evaluate
@@ -186,8 +188,10 @@ class Contest:
         flat = [trial for seed in arms.baseline.trials for trial in seed]
         doubts = baseline_findings(flat)
         if doubts:
-            # What a verdict rests on is read before the verdict.
-            summary = (f"{doubts[0].message.split(': arms')[0]}. {summary[0]}", summary[1])
+            # What a verdict rests on is read before the verdict, and has no price.
+            lead = f"{doubts[0].message.split(': arms')[0]}. {advice.sentence}"
+            summary = (lead, summary[1])
+            advice = replace(advice, regret=math.nan, rival="")
         return Comparison(
             title=title or "Comparison",
             kind=labels.kind,
@@ -282,7 +286,7 @@ class Contest:
                 held = sorted(shares[share], key=lambda t: -1 if t.fold is None else t.fold)
                 part.append(self._record_of(held).metrics[design.primary])
             parts[2].append(record.metrics[design.primary])
-        if len(parts[2]) < 2:
+        if len(parts[2]) < 2 or design.tested < FEW:
             return None
         return forecast(*parts, groups=design.groups, crossed=design.crossed)
 

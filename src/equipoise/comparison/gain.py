@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.artifacts import Gain, Trial
+from equipoise.artifacts import Estimate, Gain, Trial
 from equipoise.artifacts.estimate import FEW
 from equipoise.comparison.record import SeedRecord
 from equipoise.comparison.verdict import (
@@ -31,6 +31,7 @@ QUESTIONS = {
 
 
 _DISTINCT = 0.63
+_FAR_MORE = 50.0
 
 
 def what_would_settle(difference: PairedDifference, levels: Levels, level: float,
@@ -53,6 +54,8 @@ def what_would_settle(difference: PairedDifference, levels: Levels, level: float
     )
     if found and min(found) > difference.n_seeds:
         return f"needs about {min(found)} seeds, if the difference stays as it is"
+    if _FAR_MORE < factor < math.inf:
+        return "needs far more seeds or rows"
     if math.isfinite(factor) and factor > 1:
         return f"needs about {factor:.2g} times the rows, if the difference stays as it is"
     return "needs more seeds or rows"
@@ -228,21 +231,23 @@ def race(arms: Field, design: Design) -> Race:
     """Judge all arms, look by look where the study stops by itself.
 
     An arm that a look settles keeps its seeds and its verdict; the others go on. What is said at a
-    look depends on the seeds up to it alone, so an interrupted study comes to the same.
+    look depends on the seeds up to it alone, so an interrupted study comes to the same. The free
+    threshold is no arm of its own: it has all seeds of the baseline.
     """
     if design.looks is None:
         return Race(_look(arms, design, {}, None))
-    settled: dict[str, Settled] = {}
     names = [arm.method for arm in arms.others]
+    raced = [*arms.remedies, *arms.references]
+    settled = _family([arms.tuned], arms.baseline, design, {}, None)
     for look in design.looks:
-        waiting = [arm for arm in arms.others if arm.method not in settled]
+        waiting = [arm for arm in raced if arm.method not in settled]
         there = min([len(arms.baseline.seeds), *(len(arm.seeds) for arm in waiting)])
         seeds = min(look, there)
-        if seeds:
-            found = _look(arms, design, settled, seeds)
+        found = _look(arms, design, settled, seeds) if seeds else settled
         if seeds < look:
-            return Race(_ordered(found if seeds else settled, names),
-                        tuple(arm.method for arm in waiting), look)  # fmt: skip
+            # With a handful of tested positives no number of seeds says more.
+            open_ = tuple(arm.method for arm in waiting) if design.tested >= FEW else ()
+            return Race(_ordered(found, names), open_, look)
         last = look == design.looks[-1]
         settled |= {m: v for m, v in found.items() if last or _is_settled(v)}
         if len(settled) == len(names):
@@ -263,19 +268,30 @@ def _look(
 ) -> dict[str, Settled]:
     """Return what is said of every arm after so many seeds; settled ones as they were."""
     found = dict(settled)
-    base = arms.baseline if n_seeds is None else arms.baseline.first(n_seeds)
     # References and the free threshold are no hypotheses: each is read by itself.
     alone = [[arm] for arm in (arms.tuned, *arms.references)]
     for family in (list(arms.remedies), *alone):
-        waiting = [a if n_seeds is None else a.first(n_seeds) for a in family
-                   if a.method not in settled]  # fmt: skip
-        if not waiting:
-            continue
-        pairs = {a.method: design.pair(a, base, design.primary) for a in waiting}
-        lent = {a.method: settled[a.method].pair for a in family if a.method in settled}
-        pairs = {m: design.moderated({**lent, **pairs})[m] for m in pairs}
-        found |= _read(pairs, waiting, base, design, len(family))
+        found |= _family(family, arms.baseline, design, settled, n_seeds)
     return found
+
+
+def _family(
+    family: Sequence[Arm],
+    baseline: Arm,
+    design: Design,
+    settled: Mapping[str, Settled],
+    n_seeds: int | None,
+) -> dict[str, Settled]:
+    """Return what is said of arms that share an error rate, those that are settled left out."""
+    base = baseline if n_seeds is None else baseline.first(n_seeds)
+    waiting = [a if n_seeds is None else a.first(n_seeds) for a in family
+               if a.method not in settled]  # fmt: skip
+    if not waiting:
+        return {}
+    pairs = {a.method: design.pair(a, base, design.primary) for a in waiting}
+    lent = {a.method: settled[a.method].pair for a in family if a.method in settled}
+    moderated = design.moderated({**lent, **pairs})
+    return _read({m: moderated[m] for m in pairs}, waiting, base, design, len(family))
 
 
 def _read(
@@ -320,19 +336,27 @@ def gains(arms: Field, design: Design, found: Race) -> dict[str, Gain]:
         bound = design.alpha if said.levels is None else said.levels.bound
         undecided = said.verdict == "undecided"
         out[arm.method] = Gain(
-            primary=pair.interval(1 - said.level),
-            bounds=pair.interval(1 - 2 * bound),
-            total=design.pair(own, base, "default").interval(design.confidence_level),
-            ranking_part=design.pair(own, base, "tuned").interval(design.confidence_level),
-            operating_part=design.operating_part(own, base).interval(design.confidence_level),
+            primary=_possible(pair, 1 - said.level),
+            bounds=_possible(pair, 1 - 2 * bound),
+            total=_possible(design.pair(own, base, "default"), design.confidence_level),
+            ranking_part=_possible(design.pair(own, base, "tuned"), design.confidence_level),
+            operating_part=_possible(design.operating_part(own, base), design.confidence_level),
             per_seed=pair.per_seed,
             p_adjusted=said.p_adjusted,
-            smallest_detectable=pair.smallest_detectable(1 - said.level),
+            smallest_detectable=min(pair.smallest_detectable(1 - said.level), 1.0),
             verdict=said.verdict,
             loss_excluded=said.loss_excluded,
             needed=_needed(said, design) if undecided else "",
         )
     return out
+
+
+def _possible(pair: PairedDifference, confidence_level: float) -> Estimate:
+    """Return a difference of two shares with its interval, within what there can be."""
+    found = pair.interval(confidence_level)
+    if math.isnan(found.low):
+        return found
+    return replace(found, low=max(found.low, -1.0), high=min(found.high, 1.0))
 
 
 def _needed(said: Settled, design: Design) -> str:

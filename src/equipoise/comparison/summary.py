@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.artifacts import ArmRecord, Gain
+from equipoise.artifacts.estimate import FEW
 from equipoise.comparison.gain import Arm, Design, Field, price
 from equipoise.comparison.verdict import Levels, judge, levels_of
 from equipoise.decisions.priors import TargetPrior
@@ -52,6 +53,7 @@ def describe_data(base: Arm, target_prior: TargetPrior, *, crossed: bool) -> dic
     return card | ({"folds": len(base.trials[0])} if crossed else {})
 
 
+_CHANGE = ": change the model"
 _THIN = 5.0  # see tests/statistical/test_verdict_coverage.py
 
 
@@ -92,12 +94,14 @@ class Advice:
         summary: The sentence, and why it could be wrong.
         regret: By how much the best other arm may still beat it.
         rival: That arm.
+        sentence: The summary's first sentence without the price.
     """
 
     pick: str
     summary: tuple[str, str]
     regret: float
     rival: str
+    sentence: str = ""
 
 
 def recommend(
@@ -122,9 +126,12 @@ def recommend(
     regret, rival = price(picked, [a for a in models if a is not picked], design)
     sentence = _sentence(pick, by_method, design, baseline, tuned, rule_metric)
     cost = _price_in_words(regret, rival, design, len(models))
-    remarks = [_reference(arm, picked, pick, design) for arm in arms.references]
-    doubt = _doubt(list(by_method.values()), design, [r for r in remarks if r])
-    return Advice(pick, (f"{sentence}{cost}", doubt), regret, rival)
+    remarks = [r for r in (_reference(a, picked, pick, design) for a in arms.references) if r]
+    # A reference that wins is the first thing to know: no remedy is worth what a model is.
+    better = [r for r in remarks if r.endswith(_CHANGE)]
+    lead = "".join(f"{r}. " for r in better)
+    doubt = _doubt(list(by_method.values()), design, [r for r in remarks if r not in better])
+    return Advice(pick, (f"{lead}{sentence}{cost}", doubt), regret, rival, f"{lead}{sentence}")
 
 
 def _price_in_words(regret: float, rival: str, design: Design, models: int) -> str:
@@ -134,11 +141,10 @@ def _price_in_words(regret: float, rival: str, design: Design, models: int) -> s
     word = METRIC_WORDS.get(design.primary, design.primary)
     level = f"{design.confidence_level:.0%}"
     if regret == 0:
-        return f" Nothing else here is better in {word} ({level})."
+        return f" No other remedy is better in {word} ({level})."
     by = f"{regret:.3f}" if regret >= 0.0005 else f"{regret:.1g}"
-    return (
-        f" Whatever else is best here would beat it by at most {by} in {word} ({level}; {rival})."
-    )
+    bound = f"by at most {by} in {word} ({level}; {rival})"
+    return f" Whatever other remedy is best would beat it {bound}."
 
 
 def _may_lift(free: Gain, design: Design) -> bool:
@@ -159,7 +165,7 @@ def _reference(reference: Arm, picked: Arm, name: str, design: Design) -> str:
     levels = Levels.one_look(design.alpha, design.alpha)
     if _beats(pair, design.alpha, levels, design.rope):
         by = pair.interval(design.confidence_level)
-        return f"{reference.method} beats {name} by {by}: change the model"
+        return f"{reference.method} beats {name} by {by}{_CHANGE}"
     near = pair.interval(0.90)
     if -design.rope <= near.low and near.high <= design.rope:
         return f"{reference.method} does as well as {name}"
@@ -230,7 +236,9 @@ def _doubt(records: Sequence[ArmRecord], design: Design, remarks: Sequence[str])
         parts.append("one seed gives no interval at all")
     elif seeds < 5:
         parts.append(f"{seeds} seeds are few; 5 or more say what a fresh training run would do")
-    if reached and max(reached) > 0:
+    if design.tested < FEW:
+        parts.append(f"{design.tested} tested positives tell nothing of any arm")
+    elif reached and max(reached) > 0:
         word = METRIC_WORDS.get(design.primary, design.primary)
         rows = "rows" if design.crossed else "test rows"
         parts.append(

@@ -87,7 +87,9 @@ def say_if_idle(remedy: Remedy, labels: Labels) -> None:
     if remedy.sampler is not None and remedy.correction.exactness == "exact":
         shift = remedy.correction.apply(np.zeros((1, labels.num_classes)))[0]
         others = [getattr(remedy, slot) for slot in _SLOTS if slot != "sampler"]
-        if np.abs(shift - shift.mean()).max() < _LEVEL and all(part is None for part in others):
+        # Of classes only differences count; of labels each shift counts by itself.
+        moved = shift - shift.mean() if labels.kind == "multiclass" else shift
+        if np.abs(moved).max() < _LEVEL and all(part is None for part in others):
             _warn(
                 f"'{remedy.name}' draws all classes as often as they are: these rows are balanced "
                 "already."

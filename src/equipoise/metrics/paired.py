@@ -78,8 +78,7 @@ class PairedDifference:
             (self.pool_error**2, _POOL_DF),
         ]
         below = sum(part**2 / df for part, df in parts if part > 0)
-        found = sum(part for part, _ in parts) ** 2 / below if below > 0 else math.inf
-        return max(found, _POOL_DF) if self.pool_error > 0 else found
+        return sum(part for part, _ in parts) ** 2 / below if below > 0 else math.inf
 
     def _quantile(self, tail: float) -> float:
         # Beyond 1e6 degrees of freedom the t distribution is slow and no longer differs.

@@ -102,6 +102,7 @@ class Plan:
         fitted: What trains arms that scikit-learn fits.
         more: Jobs that are no part of the comparison itself: on a share of the rows for the
             forecast, on other samples of them where that is what was asked.
+        at_once: Heads of one stack; None for as many as is fastest.
         twins: Jobs that would train as an earlier one does step by step, with that one: they are
             not trained again.
     """
@@ -115,6 +116,7 @@ class Plan:
     engine: Trainer
     fitted: Engine | None = None
     more: tuple[Job, ...] = ()
+    at_once: int | None = None
     twins: Mapping[Job, Job] = field(default_factory=dict)
     _folders: dict[Job, str] = field(default_factory=dict)
 

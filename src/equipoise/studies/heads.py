@@ -133,7 +133,7 @@ class Heads:
 
     def batches(self, plan: Plan, jobs: Sequence[Job], root: Path) -> list[Batch]:
         """Return stacks: those begun as they were, then new ones."""
-        stacks = Stacks(root).cut(plan, jobs, HEADS_AT_ONCE)
+        stacks = Stacks(root).cut(plan, jobs, plan.at_once or HEADS_AT_ONCE)
         return [Batch(stack_name([plan.folder(job) for job in stack]), stack) for stack in stacks]
 
     def train(self, batch: Batch, plan: Plan, root: Path, report: Report | None) -> int:

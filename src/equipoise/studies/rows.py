@@ -346,8 +346,9 @@ class Draws(Mapping[Draw, Split]):
         self._crossed: _Folds | None = None
         if isinstance(spec, CrossFitSpec):
             if data.test is not None:
-                do = "Leave it out: the test rows that the data set apart decide alone."
-                raise UsageError(say("split.how", "be 'stratified'", "'cross_fit'", do))
+                do = "Leave `split` out: the test rows that the data set apart decide alone."
+                expected = "not cross-fit rows beside a test set of their own"
+                raise UsageError(say("split.how", expected, "'cross_fit'", do))
             self._crossed = _Folds(spec, data)
         else:
             _, self._draw = splitter(spec, data)

@@ -83,6 +83,7 @@ def best_of(trials: Sequence[Trial], spec: ComparisonSpec) -> int:
 
 POLL_SECONDS = 0.5
 _LONG_TAIL, _MANY_STEPS = 20.0, 10_000
+_IN_TIME = 8
 # How many trainings of a batch were done; None where another runner is at it.
 Answers = Iterator[tuple[Batch, int | None]]
 Runner = Callable[[Sequence[Batch]], Answers]
@@ -183,6 +184,8 @@ def run_study(
         question=settings.question,
     )
     until = None if max_time is None else time.monotonic() + max_time
+    if until is not None:
+        plan = replace(plan, at_once=_IN_TIME)  # what is begun is finished: the less, the better
     run = _Run(plan, place, contest, progress, elsewhere, until)
     if not run.beside("pool"):
         expected = "leave time for the samples that are asked about"
@@ -290,9 +293,9 @@ class _Run:
                 return every
             waiting, wanted = {*standing.open, self.contest.baseline}, standing.wanted
             told = settled_words(standing)
-            if self.progress is not None and told != said:
+            if told != said:
                 said = told
-                self.progress(f"after {max(s for _, s in seen) + 1} seeds: {told}", 0, 0)
+                self._say(f"after {max(s for _, s in seen) + 1} seeds: {told}")
 
     def _train(self, jobs: Sequence[Job]) -> list[Trial] | None:
         """Train what is missing of some jobs; return their trials, or None where time ran out."""
@@ -308,6 +311,10 @@ class _Run:
         self.trained += trained
         return trials
 
+    def _say(self, text: str) -> None:
+        if self.progress is not None:
+            self.progress(text, 0, 0)
+
     def _in_time(self, jobs: Sequence[Job], names: Collection[str]) -> list[Trial]:
         """Return the trials of the seeds that all of some arms have finished."""
         seeds = min(self._finished(name) for name in names if name not in self.failed)
@@ -317,6 +324,7 @@ class _Run:
             do = "What is finished is kept: run again to go on."
             got = f"{done} of {len(self.plan.jobs)} trainings in it"
             raise UsageError(say("max_time", expected, got, do))
+        self._say(f"stopped by the time limit after {seeds} seeds; run again to go on")
         wanted = [j for j in jobs if j.seed < seeds and j.arm.label not in self.failed]
         return [_final(self.plan, choice, self.place) for choice in self.plan.choices(wanted)]
 

@@ -478,7 +478,7 @@ class Study(Strict):
     arms: tuple[StudyArm, ...] = (StudyArm(method="none"),)
     training: dict[str, Any] = Field(default_factory=dict)
     compute: ComputeSpec = ComputeSpec()
-    seeds: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = 5
+    seeds: int | Literal["auto"] = 5
     tuning: TuningSpec = TuningSpec()
     comparison: ComparisonSpec = ComparisonSpec()
     seed: int = 0
@@ -493,7 +493,9 @@ class Study(Strict):
         if not isinstance(content, dict):
             return content
         content = dict(content)
-        for part, key, default in (("data", "source", "table"), ("split", "how", "stratified")):
+        split = content.get("split")
+        how = "cross_fit" if isinstance(split, dict) and "folds" in split else "stratified"
+        for part, key, default in (("data", "source", "table"), ("split", "how", how)):
             if isinstance(content.get(part), dict):
                 content[part] = {key: default, **content[part]}
         if isinstance(content.get("model"), str):
@@ -506,6 +508,14 @@ class Study(Strict):
                     raise ValueError("give `threads` once, as compute.threads")
                 content["compute"] = {**compute, "threads": content.pop("threads")}
         return content
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _number_or_auto(cls, seeds: Any) -> Any:
+        whole = isinstance(seeds, int) and not isinstance(seeds, bool)
+        if seeds != "auto" and not (whole and 1 <= seeds <= 1000):
+            raise ValueError("say auto, or a whole number from 1 to 1000")
+        return seeds
 
     @field_validator("arms", mode="before")
     @classmethod

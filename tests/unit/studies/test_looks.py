@@ -87,7 +87,7 @@ def test_a_test_set_of_its_own_stays_and_decides_alone(table: Path, tmp_path: Pa
     result = run_study(study(table, data=data, seeds=2), out=tmp_path / "out").comparison
     assert result.question == "on these data"
     assert result.data["rows"]["test"] == 60
-    with pytest.raises(UsageError, match=r"`split.how` must be 'stratified', got 'cross_fit'"):
+    with pytest.raises(UsageError, match=r"`split.how` must not cross-fit rows beside a test set"):
         make_plan(study(table, data=data, split={"how": "cross_fit"}))
 
 
@@ -349,3 +349,13 @@ def test_whole_networks_are_cross_fitted_where_it_is_asked_for(table: Path, tmp_
 
     with pytest.raises(UsageError, match="be one that has one test part, got 'cross_fit'"):
         plan_training(parse_study(alone, verb="train"))
+
+
+@pytest.mark.parametrize("seeds", ["aut", 0, 1001, True, 2.5])
+def test_seeds_that_are_none_are_answered(table: Path, seeds: Any) -> None:
+    with pytest.raises(UsageError, match=r"`seeds`: say auto, or a whole number from 1 to 1000"):
+        study(table, seeds=seeds)
+
+
+def test_folds_alone_say_how(table: Path) -> None:
+    assert make_plan(study(table, seeds=1, split={"folds": 3})).splits.folds == [0, 1, 2]
