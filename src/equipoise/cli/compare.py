@@ -83,8 +83,15 @@ def run(
             for a in result.arms
             if a.gain
         }
-        print_json({"recommended": result.recommended, "regret": result.regret,
-                    "question": result.question, "report": path, "arms": verdicts, "gains": gains})  # fmt: skip
+        body = {
+            "recommended": result.recommended,
+            "regret": result.regret,
+            "question": result.question,
+            "report": path,
+            "arms": verdicts,
+            "gains": gains,
+        }
+        print_json(body)
     else:
         typer.echo(f"{result}\nReport: {path}")
     return None
