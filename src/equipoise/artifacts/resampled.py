@@ -13,7 +13,7 @@ from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_shape
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.messages import say
-from equipoise.artifacts.labels import Labels, require_labels
+from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, LeakageError
 
@@ -33,7 +33,7 @@ class ResampledLabels(Labels):
 
 
 def refuse_resampled(name: str, labels: object) -> None:
-    """Raise unless ``labels`` are Labels, and not resampled: copies would reach val and test."""
+    """Raise if ``labels`` were resampled: their copies would reach val and test."""
     if isinstance(labels, Resampled | ResampledLabels):
         raise LeakageError(
             say(
@@ -43,8 +43,6 @@ def refuse_resampled(name: str, labels: object) -> None:
                 "Split first, then resample TrainingRows.of(labels, split).",
             )
         )
-    if not isinstance(labels, (Labels, TrainingRows)):
-        require_labels(name, labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.arrays import Ints
 from equipoise._core.messages import say
 from equipoise._core.rng import generator
-from equipoise.artifacts.labels import Labels
+from equipoise.artifacts.labels import Labels, require_labels
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
@@ -90,6 +90,7 @@ def stratified_kfold(
         [[8, 2], [8, 2], [8, 2], [8, 2], [8, 2]]
     """
     refuse_resampled("labels", labels)
+    require_labels("labels", labels)
     for name, value, least in (("folds", folds, 2), ("n_repeats", n_repeats, 1)):
         if value < least:
             raise UsageError(say(name, f"be at least {least}", value))

@@ -12,7 +12,7 @@ from equipoise._core.arrays import Ints
 from equipoise._core.checks import require_least
 from equipoise._core.messages import closest, hint, one_of, say
 from equipoise._core.rng import generator
-from equipoise.artifacts.labels import Labels
+from equipoise.artifacts.labels import Labels, require_labels
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
@@ -197,6 +197,7 @@ def long_tail_split(
         ([90, 30, 10], [10, 10, 10])
     """
     refuse_resampled("labels", labels)
+    require_labels("labels", labels)
     if labels.kind != "multiclass":
         raise UsageError(say("labels", "be classes for a long tail", "several labels per row"))
     if labels.groups is not None:

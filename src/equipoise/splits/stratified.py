@@ -12,7 +12,7 @@ from equipoise._core.arrays import Ints
 from equipoise._core.identity import text_codes
 from equipoise._core.messages import hint, say
 from equipoise._core.rng import generator
-from equipoise.artifacts.labels import Labels, to_ids
+from equipoise.artifacts.labels import Labels, require_labels, to_ids
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, InfeasibleSplitError, UsageError
@@ -238,6 +238,7 @@ def stratified_split(
         algorithm 1.
     """
     refuse_resampled("labels", labels)
+    require_labels("labels", labels)
     shares = _fractions(fractions)
     if min_per_part < 0:
         raise UsageError(say("min_per_part", "be >= 0", min_per_part))
@@ -310,6 +311,7 @@ def redraw_validation(
         (np.True_, np.False_)
     """
     refuse_resampled("labels", labels)
+    require_labels("labels", labels)
     rows = np.sort(np.concatenate([split.train, split.val]))
     codes = group_codes(labels, groups)
     part = split.val.size / rows.size

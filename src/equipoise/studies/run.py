@@ -246,8 +246,15 @@ class _Run:
     ) -> None:
         self.plan, self.place, self.contest = plan, place, contest
         self.progress, self.elsewhere, self.until = progress, elsewhere, until
-        self.trained = self.reused = 0
+        self.trained = 0
+        self._asked: list[Job] = []
         self.failed: dict[str, str] = {}
+
+    @property
+    def reused(self) -> int:
+        """Trainings that were found done, or that another arm's stand for."""
+        asked = [job for job in self._asked if job.arm.label not in self.failed]
+        return max(len(asked) - self.trained, 0)
 
     def beside(self, kind: str) -> bool:
         """Train what is no part of the comparison itself; return whether there was time for it.
@@ -299,7 +306,7 @@ class _Run:
 
     def _train(self, jobs: Sequence[Job]) -> list[Trial] | None:
         """Train what is missing of some jobs; return their trials, or None where time ran out."""
-        self.reused += len(jobs) - len(self.plan.missing(self.place, jobs))
+        self._asked += jobs
         try:
             trials, trained = train_missing(
                 self.plan, self.place, self.progress, self.elsewhere,
