@@ -27,14 +27,13 @@ from scipy.stats import t as student
 from benchmarks.machine import Column, facts, print_head, print_row, print_setup
 from equipoise.comparison.verdict import (
     LOOKS,
-    degrees_of_freedom,
     judge,
     levels_of,
     moderate,
     words,
 )
 from equipoise.metrics import holm
-from equipoise.metrics.paired import caution
+from equipoise.metrics.paired import caution, degrees_of_freedom
 
 ROPE, ALPHA = 0.01, 0.05
 GAINS = (-0.02, -0.01, 0.0, 0.01, 0.02, 0.03)
@@ -92,7 +91,7 @@ def judge_fixed(drawn: NDArray[Any], rows: NDArray[Any], n_seeds: int) -> Verdic
     part = drawn[..., :n_seeds]
     value, s2 = part.mean(axis=-1), part.var(axis=-1, ddof=1)
     seed, df = s2 / n_seeds, n_seeds - 1
-    joined = degrees_of_freedom(caution(df) * seed, df, rows, Noise.row_df)
+    joined = degrees_of_freedom((caution(df) * seed, df), (rows, Noise.row_df))
     levels = levels_of(n_seeds, None, value.shape[-1], ALPHA)
     found = judge(value, np.sqrt(seed + rows), joined, levels, ROPE)
     return Verdicts(words(found, False), np.full(value.shape, n_seeds), found.above)
@@ -112,7 +111,7 @@ def judge_looks(drawn: NDArray[Any], rows: NDArray[Any]) -> Verdicts:
         kept_df = np.where(is_open, look - 1, kept_df)
         s2, df = moderate(kept, kept_df)
         seed = s2 / look
-        joined = degrees_of_freedom(seed, df, rows, Noise.row_df)
+        joined = degrees_of_freedom((seed, df), (rows, Noise.row_df))
         levels = levels_of(look, LOOKS, shape[1], ALPHA)
         found = judge(value, np.sqrt(seed + rows), joined, levels, ROPE)
         now = words(found, False)

@@ -132,7 +132,6 @@ class Contest:
         rope: float = 0.01,
         confidence_level: float = 0.95,
         looks: Sequence[int] | None = None,
-        question: str = "these data",
     ) -> None:
         self.baseline, self.references = baseline, tuple(references)
         self.primary = None if primary is None else one_of("primary", primary, PRIMARIES)
@@ -140,7 +139,6 @@ class Contest:
         self.rope = to_positive("rope", rope, zero=True)
         self.level = to_fraction("confidence_level", confidence_level)
         self.looks = None if looks is None else tuple(looks)
-        self.question = one_of("question", question, ("these data", "new sample"))
         self._trials: list[Trial] = []
         self._refits: list[Trial] = []
         self._pools: list[Trial] = []
@@ -206,7 +204,7 @@ class Contest:
             data=describe_data(arms.baseline, self.target_prior, crossed=design.crossed),
             provenance=dict(provenance or {}),
             findings=tuple(doubts),
-            question=QUESTIONS["crossed" if design.crossed else self.question],
+            question=QUESTIONS[_asked(design)],
             forecast=self._forecast(arms.baseline, design),
             regret=advice.regret,
             rival=advice.rival,
@@ -309,6 +307,13 @@ class Contest:
 
 Seeds = list[list[Trial]]
 """The trials of a method: for each seed one, or one per fold."""
+
+
+def _asked(design: Design) -> str:
+    """Return which question the trials answer."""
+    if design.crossed:
+        return "crossed"
+    return "new sample" if design.pools else "these data"
 
 
 def _codes(groups: NDArray[Any] | None) -> NDArray[np.int64] | None:

@@ -160,7 +160,11 @@ class Design:
         if self.looks is None or not pairs:
             return dict(pairs)
         variances, df = moderate(
-            [p.seed_variance for p in pairs.values()],
+            # As they were seen: those of settled arms were moderated at their own look.
+            [
+                float(np.var(p.per_seed, ddof=1)) if p.n_seeds > 1 else math.nan
+                for p in pairs.values()
+            ],
             [max(p.n_seeds - 1, 0) for p in pairs.values()],
         )
         return {

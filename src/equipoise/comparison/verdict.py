@@ -96,30 +96,6 @@ def _inverse_trigamma(y: Floats) -> Floats:
     return np.asarray(x)
 
 
-def degrees_of_freedom(
-    seed_part: ArrayLike, seed_df: ArrayLike, row_part: ArrayLike, row_df: ArrayLike
-) -> Floats:
-    """Return the degrees of freedom of a sum of two estimated variances.
-
-    Args:
-        seed_part: Squared error from seeds, >= 0.
-        seed_df: Its degrees of freedom.
-        row_part: Squared error from rows.
-        row_df: Its degrees of freedom.
-
-    Example:
-        >>> float(degrees_of_freedom(1.0, 4, 1.0, 100).round(2))
-        15.38
-
-    References:
-        Satterthwaite (Biometrics Bulletin 1946), equation (17).
-    """
-    a, b = np.asarray(seed_part, dtype=np.float64), np.asarray(row_part, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        below = a**2 / np.asarray(seed_df) + b**2 / np.asarray(row_df)
-        return np.where(below > 0, (a + b) ** 2 / below, np.inf)
-
-
 # --- looks ------------------------------------------------------------------------------------
 
 
@@ -269,11 +245,6 @@ class Judged:
     def equal(self) -> Bools:
         """Inside the region, per remedy."""
         return self.below & self.above
-
-    @property
-    def settled(self) -> Bools:
-        """Whether more seeds could not change what is said."""
-        return self.gain | self.harm | self.below
 
 
 def judge(value: ArrayLike, error: ArrayLike, df: ArrayLike, levels: Levels, rope: float) -> Judged:

@@ -77,8 +77,7 @@ class PairedDifference:
             (self.row_error**2, self.row_df),
             (self.pool_error**2, _POOL_DF),
         ]
-        below = sum(part**2 / df for part, df in parts if part > 0)
-        return sum(part for part, _ in parts) ** 2 / below if below > 0 else math.inf
+        return float(degrees_of_freedom(*parts))
 
     def _quantile(self, tail: float) -> float:
         # Beyond 1e6 degrees of freedom the t distribution is slow and no longer differs.
@@ -166,6 +165,26 @@ class PairedDifference:
 
 
 _POOL_DF = 9.0
+
+
+def degrees_of_freedom(*parts: tuple[ArrayLike, ArrayLike]) -> Floats:
+    """Return the degrees of freedom of a sum of estimated variances.
+
+    Args:
+        parts: Each a squared error, >= 0, and its degrees of freedom.
+
+    Example:
+        >>> float(degrees_of_freedom((1.0, 4), (1.0, 100)).round(2))
+        15.38
+
+    References:
+        Satterthwaite (Biometrics Bulletin 1946), equation (17).
+    """
+    squared = [np.asarray(part, dtype=np.float64) for part, _ in parts]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = [a**2 / np.asarray(df) for a, (_, df) in zip(squared, parts, strict=True)]
+        below = np.asarray(sum(terms))
+        return np.where(below > 0, np.asarray(sum(squared)) ** 2 / below, np.inf)
 
 
 def caution(df: float) -> float:

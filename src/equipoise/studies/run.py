@@ -181,7 +181,6 @@ def run_study(
         rope=settings.rope,
         confidence_level=settings.confidence_level,
         looks=study.looks,
-        question=settings.question,
     )
     until = None if max_time is None else time.monotonic() + max_time
     if until is not None:

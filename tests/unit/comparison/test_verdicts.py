@@ -11,13 +11,11 @@ from hypothesis import given, settings, strategies as st
 from scipy.special import digamma, polygamma
 from scipy.stats import norm, t as student
 
-from equipoise.comparison.gain import what_would_settle
+from equipoise.comparison.gain import Design, what_would_settle
 from equipoise.comparison.verdict import (
     LOOKS,
     VERDICTS,
-    Judged,
     Levels,
-    degrees_of_freedom,
     judge,
     levels_of,
     moderate,
@@ -25,7 +23,7 @@ from equipoise.comparison.verdict import (
     regret_bound,
     words,
 )
-from equipoise.metrics.paired import PairedDifference
+from equipoise.metrics.paired import PairedDifference, degrees_of_freedom
 
 ONE = Levels.one_look(0.05, 0.05)
 # value, error, whether the default rule improved -> verdict; 40 degrees of freedom, rope 0.01
@@ -69,14 +67,6 @@ def test_what_is_judged_is_what_intervals_say(
     assert found.harm[0] == (value + wide <= 0 and value < 0)
     assert found.below[0] == (value + near <= 0.01)
     assert found.above[0] == (value - near >= -0.01)
-
-
-def test_settled_is_what_seeds_could_not_change() -> None:
-    found = judge(
-        [0.03, -0.03, -0.004, 0.0, 0.0], [0.005, 0.005, 0.008, 0.001, 0.02], 40, ONE, 0.01
-    )
-    assert found.settled.tolist() == [True, True, True, True, False]
-    assert isinstance(found, Judged)
 
 
 def test_several_remedies_step_down() -> None:
@@ -151,9 +141,9 @@ def test_what_has_no_spread_is_left_as_it_is() -> None:
 
 
 def test_degrees_of_freedom_of_either_part_alone() -> None:
-    assert float(degrees_of_freedom(2.0, 4, 0.0, 50)) == pytest.approx(4)
-    assert float(degrees_of_freedom(0.0, 4, 2.0, 50)) == pytest.approx(50)
-    assert math.isinf(float(degrees_of_freedom(0.0, 4, 0.0, 50)))
+    assert float(degrees_of_freedom((2.0, 4), (0.0, 50))) == pytest.approx(4)
+    assert float(degrees_of_freedom((0.0, 4), (2.0, 50))) == pytest.approx(50)
+    assert math.isinf(float(degrees_of_freedom((0.0, 4), (0.0, 50))))
 
 
 def test_regret_covers_the_best_of_several() -> None:
@@ -198,3 +188,13 @@ def test_the_promised_seeds_settle_it() -> None:
     seeds = int(text.split("about ")[1].split()[0])
     more = PairedDifference(0.02, (0.02,) * seeds, pair.seed_variance, 0.001, 1000, 100.0)
     assert more.interval(0.95).low >= 0
+
+
+def test_a_settled_arm_lends_the_spread_it_had() -> None:
+    """What an earlier look made of it is not shrunk once more."""
+    design = Design("macro_ap", 0.01, 0.95, None, looks=LOOKS)
+    raw = {f"m{i}": difference(0.0, 0.01 * (i + 1), 0.001) for i in range(4)}
+    once = design.moderated(raw)
+    again = design.moderated({**once, "m0": raw["m0"]})
+    assert again["m0"].seed_variance == pytest.approx(once["m0"].seed_variance)
+    assert once["m0"].seed_variance > raw["m0"].seed_variance
