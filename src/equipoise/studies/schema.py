@@ -494,7 +494,8 @@ class Study(Strict):
             return content
         content = dict(content)
         split = content.get("split")
-        how = "cross_fit" if isinstance(split, dict) and "folds" in split else "stratified"
+        folded = isinstance(split, dict) and any(str(key).startswith("fold") for key in split)
+        how = "cross_fit" if folded else "stratified"
         for part, key, default in (("data", "source", "table"), ("split", "how", how)):
             if isinstance(content.get(part), dict):
                 content[part] = {key: default, **content[part]}
