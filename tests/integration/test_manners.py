@@ -81,7 +81,7 @@ def test_a_table_of_images_says_how_to_begin(
     pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("compare", "images.csv", "--label", "kind") == 3
-    assert "if they are paths of images, say --image COLUMN" in capsys.readouterr().err
+    assert "If they are paths of images, say --image COLUMN" in capsys.readouterr().err
     assert run("train", "images.csv") == 2
     assert "A table is described by a study: `equipoise init TABLE`" in capsys.readouterr().err
 

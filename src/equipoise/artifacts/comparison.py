@@ -129,7 +129,8 @@ class Comparison:
         rope: Half-width of the region of practical equivalence.
         arms: In the order of the study; the baseline first.
         recommended: The simplest arm that no other beats.
-        summary: One sentence a manager can read, and the reason it could be wrong.
+        summary: One sentence a manager can read, the reason it could be wrong, and what else there
+            is to say.
         data: The data card: rows per part, counts, prevalences.
         provenance: Versions, seeds, fingerprints, command, times.
         findings: What stands against judging remedies on this baseline, gravest first.
@@ -153,7 +154,7 @@ class Comparison:
     rope: float
     arms: tuple[ArmRecord, ...]
     recommended: str
-    summary: tuple[str, str]
+    summary: tuple[str, ...]
     data: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()

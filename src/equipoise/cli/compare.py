@@ -11,7 +11,7 @@ from equipoise._core.text import table
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress, seconds_of
 from equipoise.cli.lines import short_findings
-from equipoise.cli.options import LabelOptions, with_groups
+from equipoise.cli.options import TableOptions, with_groups
 
 EXAMPLE = (
     "Examples: equipoise compare study.yaml --set seeds=10; equipoise compare train.csv --label y"
@@ -22,7 +22,7 @@ EXAMPLE = (
 def run(
     *,
     source: Annotated[Path, typer.Argument(help="Study (YAML), feature table or image folder.")],
-    columns: LabelOptions,
+    columns: TableOptions,
     image: o.Image = None,
     test: Annotated[Path | None, typer.Option(help="Table of test rows.")] = None,
     settings: o.Settings = None,

@@ -9,7 +9,7 @@ import typer
 
 from equipoise.cli import options as o
 from equipoise.cli.console import findings_lines, note
-from equipoise.cli.options import LabelOptions, file_to_write, with_groups
+from equipoise.cli.options import TableOptions, file_to_write, with_groups
 
 EXAMPLE = "Examples: equipoise init train.csv --label species; equipoise init images/"
 
@@ -18,7 +18,7 @@ EXAMPLE = "Examples: equipoise init train.csv --label species; equipoise init im
 def run(
     *,
     table: Annotated[Path, typer.Argument(help="CSV or Parquet, or a folder of class folders.")],
-    columns: LabelOptions,
+    columns: TableOptions,
     image: o.Image = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", callback=file_to_write, help="Study to write.")
@@ -30,7 +30,6 @@ def run(
     from equipoise._core.messages import say
     from equipoise.diagnosis import diagnose
     from equipoise.errors import UsageError
-    from equipoise.io import feature_table
     from equipoise.studies.default_study import (
         image_study,
         image_template,
@@ -38,6 +37,7 @@ def run(
         study_template,
         table_data,
     )
+    from equipoise.studies.load import read_coded
 
     if out.exists() and not force:
         raise UsageError(say("--out", "name a new file", f"{out}, which exists", "Use --force."))
@@ -46,8 +46,9 @@ def run(
         text, what = image_template(study, found, out), "images"
     else:
         spec = table_data(table, columns.described)
-        _, found, features = feature_table(table, **columns.where)
-        text, what = study_template(spec, found, len(features), out), f"{len(features)} features"
+        coded, found = read_coded(spec)
+        text, what = study_template(spec, found, coded, out), f"{len(coded.names)} features"
+        note(coded.summary)
     write_text(out, text)
     note("\n".join(findings_lines(diagnose(found))))
     typer.echo(f"{out}: {len(found)} rows, {what}, {found.num_classes} "

@@ -72,6 +72,13 @@ GroupColumn = Annotated[
         "--group", "--groups", help="Column of groups that stay together (patient, video)."
     ),
 ]
+DropColumns = Annotated[
+    str | None, typer.Option("--drop", help="Columns of a table that are no features: A,B.")
+]
+CategoricalColumns = Annotated[
+    str | None, typer.Option("--categorical", help="Columns whose numbers are names: zip,store.")
+]
+TimeColumns = Annotated[str | None, typer.Option("--time", help="Columns that are dates.")]
 Image = Annotated[
     str | None, typer.Option("--image", help="Column of image paths, seen from the table's folder.")
 ]
@@ -302,6 +309,22 @@ class LabelOptions(ColumnOptions):
             **self.coding,
         }
         return {key: value for key, value in words.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class TableOptions(LabelOptions):
+    """The same of a table whose other columns are features."""
+
+    drop: DropColumns = None
+    categorical: CategoricalColumns = None
+    time: TimeColumns = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What was said of a table, as the data part of a study has it; nothing that was not."""
+        words = {"drop": split_list(self.drop), "categorical": split_list(self.categorical),
+                 "time": split_list(self.time)}  # fmt: skip
+        return super().described | {key: value for key, value in words.items() if value}
 
 
 @dataclass(frozen=True)

@@ -210,14 +210,14 @@ def recover_posterior(
     # A caller in inference mode gets gradients all the same: they are what the answer is made of.
     with torch.inference_mode(False):
         solve = _solve_classes if known == "multiclass" else _solve_labels
-        eta, clipped = solve(_unreduced(loss), z.clone())
+        eta, clipped = solve(unreduced(loss), z.clone())
     eta = eta.reshape(logits.shape)
     if not return_clipped:
         return eta
     return Recovery(eta, clipped.reshape(*logits.shape[:-1], *clipped.shape[1:]))
 
 
-def _unreduced(loss: LossFunction) -> LossFunction:
+def unreduced(loss: LossFunction) -> LossFunction:
     """Return a float64 copy of a Module with reduction "none"; functions as they are."""
     if not isinstance(loss, nn.Module):
         return loss
@@ -227,7 +227,7 @@ def _unreduced(loss: LossFunction) -> LossFunction:
     return twin  # type: ignore[no-any-return]
 
 
-def _gradient(
+def gradient(
     loss: LossFunction, z: Tensor, target: Tensor, shape: torch.Size, scale: Tensor | None = None
 ) -> Tensor:
     """Return d loss / d z, summed over rows; each row's loss multiplied by ``scale``."""
@@ -252,13 +252,13 @@ def _require_uncoupled(found: Tensor, expected: Tensor, what: str) -> None:
 
 
 def _solve_labels(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
-    for_one = _gradient(loss, z, torch.ones_like(z), z.shape)
-    for_zero = _gradient(loss, z, torch.zeros_like(z), z.shape)
-    _require_elementwise(loss, z[:_PROBE], for_one[:_PROBE], for_zero[:_PROBE])
+    for_one = gradient(loss, z, torch.ones_like(z), z.shape)
+    for_zero = gradient(loss, z, torch.zeros_like(z), z.shape)
+    require_elementwise(loss, z[:_PROBE], for_one[:_PROBE], for_zero[:_PROBE])
     # At the logit 0 a slope of 0 is taken for a weight of 0; elsewhere it may come of a margin.
     probe = torch.zeros_like(z[:1])
-    still = (_gradient(loss, probe, torch.ones_like(probe), probe.shape) == 0) | (
-        _gradient(loss, probe, torch.zeros_like(probe), probe.shape) == 0
+    still = (gradient(loss, probe, torch.ones_like(probe), probe.shape) == 0) | (
+        gradient(loss, probe, torch.zeros_like(probe), probe.shape) == 0
     )
     if still.any():
         raise _weightless("label", still.any(0))
@@ -274,7 +274,7 @@ def _solve_labels(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
     return inside, (eta - inside).abs()
 
 
-def _require_elementwise(loss: LossFunction, z: Tensor, one: Tensor, zero: Tensor) -> None:
+def require_elementwise(loss: LossFunction, z: Tensor, one: Tensor, zero: Tensor) -> None:
     """Raise if the loss of an entry depends on other logits or on other targets."""
     # Targets and scales without a pattern, and the same in every call; no random state is touched.
     # Mixed targets show a loss that looks at other targets. Scaled losses show one that looks at
@@ -283,8 +283,8 @@ def _require_elementwise(loss: LossFunction, z: Tensor, one: Tensor, zero: Tenso
     mixed = (torch.sin(12.9898 * pattern) > 0).to(z.dtype)
     scale = 1.5 + torch.sin(78.233 * pattern + 1.0)
     expected = torch.where(mixed > 0, one, zero)
-    _require_uncoupled(_gradient(loss, z, mixed, z.shape), expected, "labels or rows")
-    found = _gradient(loss, z, mixed, z.shape, scale)
+    _require_uncoupled(gradient(loss, z, mixed, z.shape), expected, "labels or rows")
+    found = gradient(loss, z, mixed, z.shape, scale)
     _require_uncoupled(found, scale * expected, "labels or rows")
 
 
@@ -300,7 +300,7 @@ def _class_gradients(loss: LossFunction, z: Tensor) -> Tensor:
     """Return (N, C, C): row c holds the gradient of the loss of class c."""
     n, width = z.shape
     rows = [
-        _gradient(loss, z, torch.full((n,), c, dtype=torch.int64, device=z.device), z.shape[:1])
+        gradient(loss, z, torch.full((n,), c, dtype=torch.int64, device=z.device), z.shape[:1])
         for c in range(width)
     ]
     return torch.stack(rows, dim=1)
@@ -314,8 +314,8 @@ def _solve_classes(loss: LossFunction, z: Tensor) -> tuple[Tensor, Tensor]:
     head = z[:_PROBE]
     scale = 1.5 + torch.sin(78.233 * torch.arange(head.shape[0], device=z.device, dtype=z.dtype))
     first = torch.zeros(head.shape[0], dtype=torch.int64, device=z.device)
-    plain = _gradient(loss, head, first, head.shape[:1])
-    found = _gradient(loss, head, first, head.shape[:1], scale)
+    plain = gradient(loss, head, first, head.shape[:1])
+    found = gradient(loss, head, first, head.shape[:1], scale)
     _require_uncoupled(found, scale[:, None] * plain, "rows")
     probe = _class_gradients(loss, torch.zeros_like(z[:1]))[0]
     still = (probe == 0).all(1)
@@ -351,14 +351,14 @@ def log_odds_tables(
         One table for all labels or one per label, with strictly increasing ``log_odds`` (flat or
         falling parts are left out), and the true probabilities between which they all hold.
     """
-    function = _unreduced(loss)
+    function = unreduced(loss)
 
     def log_odds(logit: NDArray[np.float64]) -> NDArray[np.float64]:
         z = torch.from_numpy(logit)[:, None].repeat(1, num_labels)
         device = next((b.device for b in _buffers(loss)), torch.device("cpu"))
         z = z.to(device)
-        one = _gradient(function, z, torch.ones_like(z), z.shape)
-        zero = _gradient(function, z, torch.zeros_like(z), z.shape)
+        one = gradient(function, z, torch.ones_like(z), z.shape)
+        zero = gradient(function, z, torch.zeros_like(z), z.shape)
         # Not the log of a ratio: either slope may be too small for their quotient.
         return np.asarray((torch.log(zero) - torch.log(-one)).cpu().numpy())
 

@@ -20,7 +20,7 @@ from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
 from equipoise.artifacts.scores import SplitName
 from equipoise.errors import DataError, UsageError
 from equipoise.studies.rows import Parts
-from equipoise.training.selection import METRIC_NAMES, selection_metric
+from equipoise.training.selection import METRIC_NAMES, realised_histogram, selection_metric
 from equipoise.training.targets import with_ids
 
 Floats = NDArray[np.floating]
@@ -215,35 +215,78 @@ def baseline_trial(
     if len(x) != len(labels):
         raise DataError(say("features", f"have {len(labels)} rows", len(x)))
     trained = labels[split.train]
-    rows: dict[SplitName, NDArray[np.int64]] = {"val": split.val, "test": split.test}
-    rows = {part: r for part, r in rows.items() if r.size}
-    every = np.concatenate([*rows.values()])
+    every = np.concatenate([split.val, split.test])
     outputs = chosen.score(x[split.train], trained, x[every], seed, **given)
-    undo = _correction(chosen, trained)
+    return fitted_trial(
+        outputs,
+        labels,
+        split,
+        name=name or chosen.name,
+        seed=seed,
+        kind=chosen.score_kind,
+        correction=_correction(chosen, trained),
+        config=config or {"engine": "baseline", "method": chosen.name, "settings": given,
+                          "seed": seed, "split": getattr(split, "fingerprint", None)},
+    )  # fmt: skip
+
+
+def fitted_trial(
+    outputs: Outputs,
+    labels: Labels,
+    split: Split | Parts,
+    *,
+    name: str,
+    seed: int,
+    kind: str,
+    correction: Correction,
+    config: Mapping[str, Any],
+    drawn: NDArray[np.int64] | None = None,
+    chosen: Mapping[str, Any] | None = None,
+) -> Trial:
+    """Return the trial of outputs of validation rows and, behind them, test rows.
+
+    Args:
+        outputs: (V + T, C).
+        labels: Of all rows.
+        split: Which they are.
+        name: Of the arm.
+        seed: Of the trial.
+        kind: What the outputs are: "logits", "probabilities" or "ranking".
+        correction: The way back.
+        config: All that decides the outcome.
+        drawn: How often each training row was used; None for once.
+        chosen: What else validation rows chose.
+    """
+    trained = labels[split.train]
+    rows: dict[SplitName, NDArray[np.int64]] = {"val": split.val, "test": split.test}
     scores: dict[str, Scores] = {}
     done = 0
     for part, part_rows in rows.items():
-        values: dict[str, Any] = {chosen.score_kind: outputs[done : done + part_rows.size]}
+        if not part_rows.size:
+            continue
+        values: dict[str, Any] = {kind: outputs[done : done + part_rows.size]}
         done += part_rows.size
         scores[part] = Scores.from_arrays(
-            with_ids(labels, part_rows), split=part, correction=undo, check_kind=False, **values
-        )
-    value = selection_metric(outputs[: split.val.size], labels[split.val],
-                             Correction(labels.kind, exactness="none"))  # fmt: skip
+            with_ids(labels, part_rows), split=part, correction=correction, check_kind=False,
+            **values,
+        )  # fmt: skip
+    # Probabilities that are said outright are compared as they are.
+    undo = correction if kind == "logits" else Correction(labels.kind, exactness="none")
+    value = selection_metric(outputs[: split.val.size], labels[split.val], undo)
     counts = {n: int(c) for n, c in zip(labels.names, trained.counts, strict=True)}
+    seen = counts if drawn is None else realised_histogram(trained, drawn)
     return Trial(
-        method=name or chosen.name,
+        method=name,
         seed=seed,
-        config=config or {"engine": "baseline", "method": chosen.name, "settings": given,
-                          "seed": seed, "split": getattr(split, "fingerprint", None)},
+        config=config,
         n_train=int(split.train.size),
         n_val=int(split.val.size),
         train_counts=counts,
-        histogram=counts,
+        histogram=seen,
         history=[],
         scores=scores,
-        selection={"metric": METRIC_NAMES[labels.kind], "value": value},
-    )  # fmt: skip
+        selection={"metric": METRIC_NAMES[labels.kind], "value": value, **(chosen or {})},
+    )
 
 
 def _named(name: str) -> Baseline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ import yaml
 
 from equipoise._core.messages import Argument, Message, hint, say
 from equipoise.artifacts import Labels
-from equipoise.errors import UsageError
+from equipoise.boosting import Coded
+from equipoise.boosting.families import FAMILIES
+from equipoise.errors import DataWarning, UsageError
 from equipoise.methods import THRESHOLDS, methods_for
-from equipoise.studies.load import load_data
+from equipoise.studies.families import installed_models
+from equipoise.studies.load import read_coded
 from equipoise.studies.network_rows import load_rows
 from equipoise.studies.schema import (
+    HEAD,
     Study,
     TableData,
     load_study,
@@ -24,14 +29,21 @@ from equipoise.studies.schema import (
     set_value,
 )
 
-# Features times labels up to which logistic regressions take seconds.
-_QUICK_TO_FIT = 30_000_000
+# Numbers of a table times labels up to which all kinds of models are compared by default.
+_QUICK_TO_FIT = 300_000_000
 SIDE = 32  # pixels, what networks of ours are made for
 # Quick ones that every table can bear.
-DEFAULT_REFERENCES = ("prevalence", "logistic_regression")
+DEFAULT_REFERENCES = ("prevalence",)
+_MODELS = {
+    "lightgbm": "takes every remedy that boosters can.",
+    "xgboost": "so does XGBoost.",
+    "hist_gradient_boosting": "scikit-learn's booster: weights and sampling alone.",
+    "random_forest": "300 trees: weights and sampling alone.",
+    "logistic_regression": "on standardised numbers: weights and sampling alone.",
+    HEAD: "one hidden layer, as below under `training`: every remedy.",
+}
 _REFERENCES = {
     "prevalence": "the training shares, for every row alike.",
-    "logistic_regression": "on the same features.",
     "nearest_neighbours": "shares among the 15 nearest training rows.",
 }
 
@@ -142,14 +154,34 @@ def study_from(
     do = hint("Name the label column: {label=y}, or {labels=A,B,C}.")
     if _require_either(source, described, do):
         return load_study(source, tuple(assignments or ()))
-    data = table_data(source, described).model_dump(exclude_none=True)
-    loaded = load_data(parse_study({"data": data, "arms": ["none"]}, str(source)))
-    found = loaded.labels
+    spec = table_data(source, described)
+    coded, found = read_coded(spec)
+    data = spec.model_dump(exclude_defaults=True)
+    models, left = default_models(coded, found)
+    if left:
+        warnings.warn(
+            f"{' and '.join(left)} are left out, as they would take long on {len(found)} rows x "
+            f"{coded.values.shape[1]} columns x {found.num_classes} labels. Name them to compare "
+            "them: models: [...] in a study.",
+            DataWarning,
+            stacklevel=2,
+        )
     chosen = [m.name for m in methods_for(found.kind) if m.first_choice and m.name != "none"]
-    small = loaded.features.size * found.num_classes <= _QUICK_TO_FIT
-    arms = ["none", THRESHOLDS, *chosen, *DEFAULT_REFERENCES[: None if small else 1]]
-    content = {"title": source.stem, "data": data, "arms": arms, "seeds": "auto"}
+    arms = ["none", THRESHOLDS, *chosen, *DEFAULT_REFERENCES]
+    content = {"title": source.stem, "data": {"source": "table", **data}, "models": models,
+               "arms": arms, "seeds": "auto"}  # fmt: skip
     return parse_study(_changed(content, assignments or ()), str(source))
+
+
+def default_models(coded: Coded, labels: Labels) -> tuple[list[str], list[str]]:
+    """Return the kinds of models of a table by default, and those that would take long."""
+    models = installed_models()
+    # Classes are one model each, labels one for each label.
+    width = labels.num_classes if labels.kind == "multilabel" else 1
+    if coded.values.size * width <= _QUICK_TO_FIT or len(models) == 1:
+        return models, []
+    kept = [m for m in models if m == (HEAD if HEAD in models and width > 5 else models[0])]
+    return kept, [m for m in models if m not in kept]
 
 
 def mine_study_from(
@@ -244,8 +276,8 @@ training:                   # the same budget for every arm
 """
 
 
-def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) -> str:
-    """Return a study as commented YAML; paths are written as seen from its folder."""
+def study_template(spec: TableData, labels: Labels, coded: Coded, out: Path) -> str:
+    """Return a study of a table as commented YAML; paths are written as seen from its folder."""
     path = os.path.relpath(spec.path, out.parent)
     lines = [f"path: {_scalar(Path(path).as_posix())}"]
     for key in ("label", "labels", "id", "group", "positive", "negative", "unknown", "empty_token"):
@@ -256,6 +288,9 @@ def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) 
         lines.append(f"delimiter: {_scalar(spec.delimiter)}")
     if spec.kind is not None:
         lines.append(f"kind: {spec.kind}")
+    asked = {key: getattr(spec, key) for key in ("drop", "categorical", "time")}
+    lines += [f"{key}: {_scalar(names)}" for key, names in asked.items() if names]
+    lines += [f"# {line}" for line in coded.lines() if not line.endswith(": number")]
     data = "\n".join(f"  {line}" for line in lines)
     arms = [f"  - {THRESHOLDS:<28}# always compared, listed or not"]
     for method in (m for m in methods_for(labels.kind) if m.screens):
@@ -266,6 +301,10 @@ def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) 
     for name, words in _REFERENCES.items():
         first = "  - " if name in DEFAULT_REFERENCES else "  # - "
         arms.append(f"{first + name:<32}# Reference, no remedy: {words}")
+    kept, _ = default_models(coded, labels)
+    others = [name for name in (*FAMILIES, HEAD) if name not in kept]
+    marks = {name: "- " if name in kept else "# - " for name in (*kept, *others)}
+    models = "\n".join(f"  {mark}{name:<26}# {_MODELS[name]}" for name, mark in marks.items())
     labelled = "labels" if labels.kind == "multilabel" else "classes"
     uniform = labels.kind == "multiclass"
     objective = (
@@ -277,13 +316,19 @@ def study_template(spec: TableData, labels: Labels, n_features: int, out: Path) 
         "uniform: every class counts the same; or one share each" if uniform else "one share each"
     )
     return f"""\
-# {len(labels)} rows, {n_features} features, {labels.num_classes} {labelled}.
-# Run: equipoise compare {out.name}
+# {len(labels)} rows, {len(coded.names)} features, {labels.num_classes} {labelled}.
+# Run: equipoise compare {out.name}; then: equipoise refit {out.name} -o model/
 title: {_scalar(Path(spec.path).stem)}
 
 data:
 {data}
   # test_path: test.csv     # a table of its own for the test rows; then leave out `split`
+  # drop: [COLUMN]          # categorical: numbers that are names; time: columns that are dates
+
+models:                     # compared untreated; remedies are judged on the best of them
+{models}
+# remedies: all             # or on every one that takes them; a model with settings of its own:
+# models: [{{name: lightgbm, settings: {{num_leaves: 15}}}}]
 
 split:                      # groups, where given, stay whole
   how: cross_fit            # every row is tested; or stratified, with val and test
@@ -298,7 +343,7 @@ arms:
 
 seeds: auto                 # looks after 5, 8, 13, 20 and stops what is settled; or a number
 
-training:                   # the same budget for every arm
+training:                   # of mlp, the same budget for every arm
   hidden: 64                # width of one hidden layer; 0 for a linear model
   batch_size: 64
   # epochs: 50              # else enough for 2,000 optimizer steps, at least 20

@@ -63,15 +63,15 @@ class Engine(Protocol):
     def score(self, job: Job, trial: Trial, source: Path, root: Path) -> None:
         """Write a trial that was chosen, from its folder, with the scores of its test rows."""
 
+    def copy(self, trial: Trial, source: Path, root: Path) -> None:
+        """Write a trial that has the weights of the one in a folder."""
+
 
 class Trainer(Engine, Protocol):
     """An engine of arms that are trained by a remedy."""
 
     def remedy(self, job: Job) -> Remedy:
         """Return what a job is trained with, made for its training labels."""
-
-    def copy(self, trial: Trial, source: Path, root: Path) -> None:
-        """Write a trial that has the weights of the one in a folder."""
 
     def time(self, jobs: Sequence[Job], at_once: int) -> str:
         """Return in words how much there is to train, and how long it takes."""
@@ -149,7 +149,7 @@ class Plan:
     def batches(self, jobs: Sequence[Job], out: str | Path) -> list[Batch]:
         """Return missing jobs as they are trained together, what is fitted first."""
         root, found = self.root(out), []
-        for engine in (self.fitted, self.engine):
+        for engine in dict.fromkeys((self.fitted, self.engine)):
             own = [job for job in jobs if self.engine_of(job) is engine]
             if engine is not None and own:
                 found += engine.batches(self, own, root)

@@ -41,7 +41,9 @@ def settings_of(study: Study) -> dict[str, list[Setting]]:
     )
     arms = study.trained_arms()
     own = {arm.label: _own_grid(arm) for arm in arms}
-    sizes = {arm.label: len(pairs) * len(own[arm.label]) for arm in arms if not arm.is_fitted}
+    trained = [arm for arm in arms if not arm.is_fitted]
+    sizes = {arm.label: len(pairs) * len(own[arm.label]) for arm in trained}
+    sizes = sizes or {arm.label: len(own[arm.label]) for arm in arms}
     least = min(sizes, key=lambda label: sizes[label])
     count = tuning.settings or sizes[least]
     if count > sizes[least]:

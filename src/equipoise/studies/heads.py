@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equipoise._core.documents import parse_json, read_text
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.messages import in_words, say
 from equipoise._core.rng import child_seed
-from equipoise.artifacts import Split, Trial
+from equipoise.artifacts import Labels, Split, Trial
 from equipoise.errors import NoEffectWarning, UsageError
 from equipoise.methods import get_method
 from equipoise.studies.engine import Batch, Plan, Report, is_done
-from equipoise.studies.rows import Draws, StudyData
+from equipoise.studies.rows import Draws, Prepared, StudyData
 from equipoise.studies.schema import HeadTraining, Job, Study
 
 if TYPE_CHECKING:
@@ -141,18 +142,63 @@ class Heads:
         from equipoise.training import train_heads
 
         Stacks(root).write([plan.folder(job) for job in batch.jobs])
-        jobs = [self.head_job(job) for job in batch.jobs]
-        features, labels = self.data.features, self.data.labels
         written = 0
         nowhere = np.empty(0, dtype=np.int64)
-        for result in train_heads(
-            features, labels, nowhere, jobs, settings=self.settings, progress=report
-        ):
-            trial = replace(result.trial, seed=int(result.trial.config["seed"]))
-            if not is_done(root / trial.folder_name):
-                write_head(trial, result.state, root)
-                written += 1
+        for part in self._together(batch.jobs):
+            features, labels, jobs = self._joined(part)
+            for result in train_heads(
+                features, labels, nowhere, jobs, settings=self.settings, progress=report
+            ):
+                trial = replace(result.trial, seed=int(result.trial.config["seed"]))
+                if not is_done(root / trial.folder_name):
+                    write_head(trial, result.state, root)
+                    written += 1
         return written
+
+    def _together(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        """Return jobs whose rows are in memory at once: all, where they see the same numbers."""
+        if self.data.coded is None:
+            return [list(jobs)]
+        size = 8 * max(1, self.data.features.size)  # encodings widen a table
+        most = max(1, int(self.study.compute.memory_gb * 1e9 / (4 * size)))
+        tables: dict[bytes, list[Job]] = {}
+        for job in jobs:
+            tables.setdefault(self.splits.parts(job).train.tobytes(), []).append(job)
+        parts = list(tables.values())
+        cut = [parts[i : i + most] for i in range(0, len(parts), most)]
+        return [[job for part in some for job in part] for some in cut]
+
+    def _joined(self, jobs: Sequence[Job]) -> tuple[NDArray[Any], Labels, list[HeadJob]]:
+        """Return features, labels and jobs of heads.
+
+        Rows that are prepared differ with the training rows: each preparation's stand below those
+        of the one before, so that heads of all of them are trained together.
+        """
+        data = self.data
+        if data.coded is None:
+            return data.features, data.labels, [self.head_job(job) for job in jobs]
+        blocks: dict[bytes, NDArray[Any]] = {}
+        made = []
+        for job in jobs:
+            key = self.splits.parts(job).train.tobytes()
+            if key not in blocks:
+                blocks[key] = self._inputs(job)
+            shift = list(blocks).index(key) * len(data.labels)
+            own = self.head_job(job)
+            test = None if own.test is None else own.test + shift
+            made.append(replace(own, train=own.train + shift, val=own.val + shift, test=test))
+        width = max(block.shape[1] for block in blocks.values())
+        whole = np.zeros((len(data.labels) * len(blocks), width), dtype=np.float32)
+        for i, block in enumerate(blocks.values()):
+            whole[i * len(block) : (i + 1) * len(block), : block.shape[1]] = block
+        rows = np.tile(np.arange(len(data.labels)), len(blocks))
+        return whole, data.labels[rows], made
+
+    def _inputs(self, job: Job) -> NDArray[Any]:
+        """Return what a job's head sees: numbers as they are, or prepared by its training rows."""
+        if self.data.coded is None:
+            return self.data.features
+        return Prepared.of(self.data, self.splits.parts(job).train, "numbers").everywhere
 
     def score(self, job: Job, trial: Trial, source: Path, root: Path) -> None:
         """Write a chosen trial with the scores of its test rows."""
@@ -162,7 +208,8 @@ class Heads:
 
         state, data = load_file(source / _WEIGHTS), self.data
         whole = add_test_scores(
-            trial, state, self.remedy(job), data.features, data.labels, self.splits[job.draw].test,
+            trial, state, self.remedy(job), self._inputs(job), data.labels,
+            self.splits[job.draw].test,
             settings=self.settings,
         )  # fmt: skip
         write_head(whole, state, root)
@@ -185,7 +232,8 @@ class Heads:
         # One seed takes about as long as another: its stack stands for all.
         part = [self.head_job(j) for j in heads if j.draw == heads[0].draw][:HEADS_AT_ONCE]
         data = self.data
-        one = estimate_seconds(data.features, data.labels, part, settings=self.settings)
+        inputs = self._inputs(heads[0])
+        one = estimate_seconds(inputs, data.labels, part, settings=self.settings)
         shown = in_words(one * len(heads) / len(part))
         first = ""
         if data.pending is not None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from equipoise._core.messages import say
 from equipoise._core.progress import Progress
-from equipoise.errors import DataError, UsageError
-from equipoise.io import feature_table
+from equipoise.artifacts import Labels
+from equipoise.boosting import Coded, code_table, encode
+from equipoise.errors import DataError, DataWarning, UsageError
+from equipoise.io import read_table
+from equipoise.io.labels import LabelColumns
+from equipoise.io.tables import require_columns
 from equipoise.studies.digits import digit_mosaics, digits
 from equipoise.studies.rows import StudyData, join_tables
 from equipoise.studies.schema import DigitsData, MosaicData, Study, TableData
@@ -88,12 +94,42 @@ def _of_network(
 
 
 def _table(spec: TableData) -> StudyData:
-    def read(path: str, names: tuple[str, ...] | None) -> Any:
-        return feature_table(path, columns=spec.features, **spec.where(names))
-
-    features, labels, columns = read(spec.path, None)
     name = Path(spec.path).name
+    coded, labels = read_coded(spec)
     if spec.test_path is None:
-        return StudyData(name, features, labels)
-    more, more_labels, more_columns = read(spec.test_path, labels.names)
-    return join_tables(name, (features, labels, columns), (more, more_labels, more_columns))
+        plain = coded.is_plain
+        return StudyData(name, coded.values, labels, coded=None if plain else coded)
+    more = read_table(spec.test_path)
+    labelled = LabelColumns.of(**spec.where(labels.names))
+    known = {column.name for column in coded.columns} | set(labelled.named)
+    if spec.features is None:
+        warn_of_more(more.columns, known, spec.test_path)
+    return join_tables(name, (coded, labels), (encode(more, coded.columns), labelled.read(more)))
+
+
+def warn_of_more(found: Sequence[str], known: Collection[str], name: str) -> None:
+    """Warn of columns that nothing is made of."""
+    extra = [column for column in found if column not in known]
+    if extra:
+        listed = ", ".join(map(repr, extra[:10]))
+        warnings.warn(
+            f"{name}: {listed} {'was' if len(extra) == 1 else 'were'} not among the columns that "
+            f"are trained on: nothing is made of {'it' if len(extra) == 1 else 'them'}.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def read_coded(spec: TableData) -> tuple[Coded, Labels]:
+    """Return the rows of a table as numbers, with what its columns are, and the labels."""
+    frame = read_table(spec.path)
+    labelled = LabelColumns.of(**spec.where(None))
+    labels, named = labelled.read(frame), labelled.named
+    if spec.features is not None:
+        require_columns(frame, "features", spec.features, once=True)
+    chosen = spec.features or [c for c in frame.columns if c not in named]
+    asked = {"drop": spec.drop, "categorical": spec.categorical, "time": spec.time}
+    for key, names in asked.items():
+        require_columns(frame, key, names, once=True)
+    inside = {key: [name for name in names if name in chosen] for key, names in asked.items()}
+    return code_table(frame.select(chosen), **inside), labels

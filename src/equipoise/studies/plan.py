@@ -17,7 +17,7 @@ from equipoise.methods import get_method
 from equipoise.studies.engine import Plan, using_threads
 from equipoise.studies.grid import settings_of
 from equipoise.studies.measured import measured_threads
-from equipoise.studies.rows import Draws, with_ids
+from equipoise.studies.rows import Draws, StudyData, with_ids
 from equipoise.studies.schema import CrossFitSpec, Draw, Job, Study
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def make_plan(
     threads: int | None = None,
     check: bool = True,
     progress: Progress | None = None,
+    data: StudyData | None = None,
 ) -> Plan:
     """Return the plan of a study, with every arm tried on the labels of the first seed.
 
@@ -44,6 +45,7 @@ def make_plan(
         threads: Of torch, where the study leaves them open; None for those of the machine.
         check: False where that was done before, in another process.
         progress: Called with (what, rows done, rows in all) while features are computed.
+        data: Rows that were read before, of a study without a ``model``.
 
     Raises:
         UsageError: an arm, grid or setting that does not exist or does not fit.
@@ -62,7 +64,7 @@ def make_plan(
         place = None if cache is None else cache.parent
         study = with_rate(study, rows, place, allow_code, write=compute)
         data = as_study_data(rows)
-    else:
+    elif data is None:
         from equipoise.studies.load import load_data
 
         data = load_data(study, cache if compute else None, known=cache, allow_code=allow_code,
@@ -143,9 +145,11 @@ def _of_heads(shared: dict[str, Any]) -> Plan:
     from equipoise.studies.heads import Heads
 
     study, data, splits = shared["study"], shared["data"], shared["splits"]
-    tuned = shared["per_trial"] > 1
-    engine = Heads(study, data, splits, threads=shared["threads"], tuned=tuned)
-    return Plan(engine=engine, fitted=Fitted(data, splits, tuned=tuned), **shared)
+    settings: dict[str, Any] = {"threads": shared["threads"], "tuned": shared["per_trial"] > 1}
+    fitted = Fitted(study, data, splits, **settings)
+    if all(arm.is_fitted for arm in study.trained_arms()):
+        return Plan(engine=fitted, fitted=fitted, **shared)
+    return Plan(engine=Heads(study, data, splits, **settings), fitted=fitted, **shared)
 
 
 def _of_networks(shared: dict[str, Any], rows: TrainRows, allow_code: bool) -> Plan:
@@ -225,8 +229,25 @@ def plan_rows(
     """
     require_places(study, processes, cluster)
     threads = shared_threads(study, out, processes, cluster, write=False)
-    plan = make_plan(study, cache=out / "features", compute=False, allow_code=allow_code,
-                     threads=threads)  # fmt: skip
+    how: dict[str, Any] = {"cache": out / "features", "compute": False, "allow_code": allow_code,
+                           "threads": threads}  # fmt: skip
+    said: list[str] = []
+    data = None
+    if study.models:
+        from equipoise.studies.families import on_model, require_models
+        from equipoise.studies.load import load_data
+
+        require_models(study)
+        data = load_data(study)
+        # Which model is best is not known yet: the first stands for it.
+        kind = study.models[0].name
+        study, refused = on_model(study, kind, data.labels)
+        said = [
+            *(data.table.lines() if data.coded is not None else []),
+            f"Untreated models are compared first; remedies on the best, here as if {kind}.",
+        ]
+        said += [f"{arm} is left out: {reason}" for arm, reason in refused.items()]
+    plan = make_plan(study, **how, data=data)
     with using_threads(plan.threads):
         missing = set(plan.jobs if fresh else plan.missing(out))
     study = plan.study
@@ -255,7 +276,8 @@ def plan_rows(
     at_once = 1 if cluster is not None else processes
     with using_threads(plan.threads):
         time = plan.engine.time(to_train, at_once) if to_train else "Nothing to train."
-    return head, rows, " ".join([*_protocol(plan), _budget(plan), time])
+    last = " ".join([*_protocol(plan), _budget(plan), time])
+    return head, rows, "\n".join([*said, last])
 
 
 def _state(plan: Plan, jobs: Sequence[Job], missing: Container[Job]) -> str:
@@ -280,12 +302,13 @@ def _protocol(plan: Plan) -> list[str]:
 
 
 def _budget(plan: Plan) -> str:
-    epochs = plan.engine.budget["epochs"]
+    epochs = plan.engine.budget.get("epochs")
+    each = "" if epochs is None else f", {epochs} epochs each"
     if not plan.is_tuned:
-        return f"One setting per arm, {epochs} epochs each."
+        return f"One setting per arm{each}."
     return (
-        f"{plan.per_trial} settings for every arm, {epochs} epochs each; the best on validation "
-        "rows enters the comparison."
+        f"{plan.per_trial} settings for every arm{each}; the best on validation rows enters the "
+        "comparison."
     )
 
 

@@ -19,6 +19,8 @@ from equipoise._core.identity import loose_match
 from equipoise._core.messages import say
 from equipoise._core.rng import child_seed, generator
 from equipoise.artifacts import Finding, Labels, Split
+from equipoise.boosting import Coded, Column
+from equipoise.boosting.preparation import Preparation, Style, learn_preparation
 from equipoise.errors import DataError, DataWarning, InfeasibleSplitError, LeakageError, UsageError
 from equipoise.splits import (
     Copies,
@@ -55,6 +57,8 @@ class StudyData:
         pending: About how many seconds it takes to compute the features, where they stand for
             those of a network that has not run yet.
         content_hashes: Hashes of the rows' own content, where features are not what tells it.
+        coded: A table whose columns are not all numbers, of which ``features`` are the places and
+            numbers: what a model is given is learned of it from training rows.
     """
 
     description: str
@@ -63,6 +67,15 @@ class StudyData:
     test: NDArray[np.int64] | None = None
     pending: float | None = None
     content_hashes: NDArray[np.uint64] | None = None
+    coded: Coded | None = None
+
+    @property
+    def table(self) -> Coded:
+        """The rows as a table; of an array every column is a number."""
+        if self.coded is not None:
+            return self.coded
+        columns = tuple(Column(f"x{i}", "number") for i in range(self.features.shape[1]))
+        return Coded(np.asarray(self.features), columns)
 
     @property
     def contents(self) -> NDArray[np.uint64] | None:
@@ -80,6 +93,41 @@ class StudyData:
         step = range(0, len(self.features), _ROWS_AT_ONCE)
         parts = [fingerprint_array(self.features[i : i + _ROWS_AT_ONCE]) for i in step]
         return fingerprint_array(np.asarray([*parts, self.labels.fingerprint]))
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Training rows as models are given them, and how others become the same.
+
+    Args:
+        preparation: Learned from the training rows.
+        table: All rows.
+        rows: Which are the training rows.
+        train: (n, D) of them; where a target was encoded not what the preparation makes of them.
+    """
+
+    preparation: Preparation
+    table: Coded
+    rows: NDArray[np.int64]
+    train: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, data: StudyData, train: NDArray[np.int64], style: Style) -> Prepared:
+        """Learn a preparation from training rows."""
+        table = data.table
+        made, rows = learn_preparation(table, data.labels, train, style)
+        return cls(made, table, train, rows)
+
+    def of_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return other rows, prepared."""
+        return self.preparation(self.table, rows)
+
+    @property
+    def everywhere(self) -> NDArray[np.float32]:
+        """All rows, the training rows as they are trained on."""
+        made = self.preparation(self.table)
+        made[self.rows] = self.train
+        return made
 
 
 _CHUNK = 1 << 20
@@ -169,25 +217,35 @@ def _joined(parts: list[Any]) -> NDArray[np.uint64] | None:
     )
 
 
-Table = tuple[NDArray[np.float32], Labels, tuple[str, ...]]
-
-
-def join_tables(name: str, train: Table, test: Table) -> StudyData:
+def join_tables(name: str, train: tuple[Coded, Labels], test: tuple[Coded, Labels]) -> StudyData:
     """Return one table whose last rows are the test rows.
 
+    Args:
+        name: What the table is called.
+        train: Rows, and their labels.
+        test: Rows that were read as those of ``train``.
+
     Raises:
-        DataError: the columns or labels differ.
+        DataError: the labels differ.
         LeakageError: an id or a group stands in both tables.
     """
-    (x, labels, columns), (more, more_labels, more_columns) = train, test
-    if set(columns) != set(more_columns):
-        odd = sorted(set(columns) ^ set(more_columns))
-        raise DataError(say("test table", "have the same feature columns", f"{odd} in one only"))
-    # Names bind: a test table may hold its columns in another order.
-    more = more[:, [more_columns.index(name) for name in columns]]
+    (coded, labels), (more, more_labels) = train, test
     joined = join_labels(labels, more_labels)
-    rows = np.arange(x.shape[0], x.shape[0] + more.shape[0])
-    return StudyData(name, np.concatenate([x, more]), joined, rows)
+    rows = np.arange(len(labels), len(joined))
+    values = np.concatenate([coded.values, _as_words_of(coded, more)])
+    words = dict(coded.words)
+    for place in coded.places("text"):
+        words[place] = (*coded.words[place], *more.words[place])
+    whole = replace(coded, values=values, words=words)
+    return StudyData(name, values, joined, rows, coded=None if whole.is_plain else whole)
+
+
+def _as_words_of(coded: Coded, more: Coded) -> NDArray[np.float32]:
+    """Return rows whose texts are places among the joined texts of both tables."""
+    values = more.values.copy()
+    for place in coded.places("text"):
+        values[:, place] += len(coded.words[place])
+    return values
 
 
 def join_labels(labels: Labels, more_labels: Labels) -> Labels:

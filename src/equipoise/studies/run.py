@@ -30,11 +30,20 @@ from equipoise.diagnosis._registry import finding
 from equipoise.errors import DataError, SchemaVersionError, TrainingError, UsageError
 from equipoise.metrics import average_precision, roc_auc
 from equipoise.studies.engine import Batch, Plan, Report, is_done, using_threads
+from equipoise.studies.families import (
+    Choice,
+    choose,
+    first_round,
+    on_model,
+    require_models,
+    simplest,
+)
 from equipoise.studies.plan import make_plan, require_places, shared_threads
 from equipoise.studies.processes import in_processes, on_ray
 from equipoise.studies.rows import split_findings
 from equipoise.studies.schema import ComparisonSpec, Job, Study
 
+_WORDS = {"macro_ap": "macro AP", "macro_auroc": "macro AUROC", "tuned": "the tuned rule"}
 _NAMES = {"macro_ap": "macro AP", "macro_auroc": "macro AUROC", "tuned": "tuned rule, cross-fitted"}
 
 
@@ -167,8 +176,17 @@ def run_study(
     """
     require_places(study, processes, cluster)
     started, place = time.perf_counter(), Path(out)
-    plan = make_plan(study, cache=place / "features", allow_code=allow_code, progress=progress,
-                     threads=shared_threads(study, place, processes, cluster))  # fmt: skip
+    how: dict[str, Any] = {
+        "cache": place / "features", "allow_code": allow_code, "progress": progress,
+        "threads": shared_threads(study, place, processes, cluster),
+    }  # fmt: skip
+    until = None if max_time is None else time.monotonic() + max_time
+    chosen, before = None, 0
+    if study.models:
+        plan, chosen, before = _choose_model(study, place, how, until)
+        study = plan.study
+    else:
+        plan = make_plan(study, **how)
     elsewhere = None
     if processes > 1 or cluster is not None:
         elsewhere = _elsewhere(plan, place.resolve(), processes, cluster, allow_code)
@@ -182,7 +200,6 @@ def run_study(
         confidence_level=settings.confidence_level,
         looks=study.looks,
     )
-    until = None if max_time is None else time.monotonic() + max_time
     if until is not None:
         plan = replace(plan, at_once=_IN_TIME)  # what is begun is finished: the less, the better
     run = _Run(plan, place, contest, progress, elsewhere, until)
@@ -191,7 +208,7 @@ def run_study(
         raise UsageError(say("max_time", expected, max_time))
     trials = run.all_seeds() if study.looks is None else run.look_by_look()
     run.beside("share")
-    trained = run.trained
+    trained = run.trained + before
     if progress is not None:
         progress("comparing", 0, 1)
     provenance = {
@@ -205,9 +222,13 @@ def run_study(
         "command": command,
         "seconds": round(time.perf_counter() - started, 1),
         **_chosen(trials),
+        **({} if chosen is None else {"models": chosen.to_dict()}),
+        **({} if plan.data.coded is None else {"columns": plan.data.coded.lines()}),
         "versions": _versions(),
     }
     result = contest.result(title=study.title, provenance=provenance)
+    if chosen is not None:
+        result = replace(result, summary=(*result.summary, *_model_words(study, chosen, result)))
     if progress is not None:
         progress("comparing", 1, 1)
     rows = np.concatenate([plan.splits.first.train, plan.splits.first.val])
@@ -219,7 +240,78 @@ def run_study(
         *split_findings(plan.data, plan.splits.first),
         *diagnose(plan.data.labels[rows]),
     ]
-    return Outcome(result, tuple(findings), trained, run.reused)
+    return Outcome(result, tuple(findings), trained, max(run.reused - before, 0))
+
+
+def _choose_model(
+    study: Study, place: Path, how: dict[str, Any], until: float | None
+) -> tuple[Plan, Choice, int]:
+    """Compare untreated models on validation rows.
+
+    Returns:
+        The plan of remedies on the best, why it is that, and how many models were fitted.
+    """
+    require_models(study)
+    rounds = first_round(study, crossed=True)
+    first = make_plan(rounds, **how)
+    if first.splits.folds == [None]:
+        rounds = first_round(study, crossed=False)
+        first = make_plan(rounds, **how, data=first.data)
+    spec, progress = study.comparison, how["progress"]
+    if progress is not None and first.data.coded is not None and first.data.coded.summary:
+        progress(first.data.coded.summary, 0, 0)
+    try:
+        trials, trained = train_missing(first, place, progress, until=until)
+    except _OutOfTime as stop:
+        done = len(first.jobs) - len(first.missing(place))
+        got = f"{done} of {len(first.jobs)} trainings of untreated models in it"
+        do = "What is finished is kept: run again to go on."
+        expected = "leave time to choose a model"
+        raise UsageError(say("max_time", expected, got, do)) from stop
+    values = [setting_value(trial, spec) for trial in trials]
+    chosen = choose(first, trials, values, metric_name(trials[0], spec))
+    train = first.data.labels[first.splits.first.train]
+    placed, refused = on_model(study, chosen.name, train)
+    plan = make_plan(placed, **how, data=first.data)
+    _adopt(first, plan, place, chosen.name)
+    if progress is not None:
+        listed = ", ".join(f"{name} {value:.3f}" for name, value in chosen.values.items())
+        progress(f"{chosen.metric}: {listed}; remedies on {chosen.name}", 0, 0)
+    return plan, replace(chosen, left_out=refused), trained
+
+
+def _adopt(first: Plan, plan: Plan, place: Path, name: str) -> None:
+    """Write the trials of untreated models under the names that they have in a plan."""
+    locks = Locks(place / "locks")
+    named = {str(arm.model): arm for arm in first.study.arms}
+    settings = {job.arm.label: job for job in first.jobs}
+    for job in plan.jobs:
+        kind = name if job.arm.label == "none" else job.arm.model
+        if kind is None or job.arm.method != "none" or kind not in named or job.share != 1:
+            continue
+        other = replace(job, arm=named[kind])
+        if other.arm.label not in settings or other.arm.label == job.arm.label:
+            continue
+        source = first.root(place) / first.folder(other)
+        target = plan.root(place) / plan.folder(job)
+        with locks.released():
+            if not is_done(source) or is_done(target) or not locks.claim(plan.folder(job)):
+                continue
+            engine = plan.engine_of(job)
+            own = replace(Trial.load(source), method=job.arm.label, config=engine.config(job))
+            engine.copy(own, source, plan.root(place))
+
+
+def _model_words(study: Study, chosen: Choice, result: Comparison) -> list[str]:
+    """Say what the model bought, beside what the remedies did."""
+    plain = simplest(study, chosen.name)
+    arm = next((a for a in result.arms if a.method == plain and a.gain is not None), None)
+    if arm is None or arm.gain is None:
+        return []
+    shown, metric = arm.gain.shown, _WORDS.get(result.primary, result.primary)
+    bought = f"{-shown.value:+.3f} ({-shown.high:+.3f} to {-shown.low:+.3f})"
+    pair = f"{chosen.name} over {plain}, untreated both"
+    return [f"What the model bought: {pair}, {bought} in {metric}."]
 
 
 class _Run:
@@ -465,10 +557,10 @@ def _take_over(plan: Plan, todo: Sequence[Job], out: Path) -> bool:
             own = replace(
                 trial,
                 method=job.arm.label,
-                config=plan.engine.config(job),
+                config=plan.engine_of(job).config(job),
                 selection={**trial.selection, "trained_as": twin.arm.label},
             )
-            plan.engine.copy(own, source, root)
+            plan.engine_of(job).copy(own, source, root)
     return moved
 
 

@@ -269,12 +269,19 @@ class ArrayData(_Labelled):
 
 
 class TableData(_Labelled):
-    """A feature table: one row per example, numeric columns are features, or those named."""
+    """A table: one row per example; all columns are features, or those named.
+
+    ``drop`` leaves columns out, ``categorical`` are numbers that are names, ``time`` are dates,
+    where the guess is wrong.
+    """
 
     source: Literal["table"] = "table"
     path: str
     test_path: str | None = None
     features: list[str] | None = None
+    drop: list[str] = Field(default_factory=list)
+    categorical: list[str] = Field(default_factory=list)
+    time: list[str] = Field(default_factory=list)
 
 
 FileData = (
@@ -306,6 +313,9 @@ _TAGGED: dict[str, type[BaseModel]] = {
 }
 """What a part's `source` or `how` stands for."""
 
+
+HEAD = "mlp"
+"""The kind of model that heads are, beside those of :mod:`equipoise.boosting.families`."""
 
 # Arms that keep one honest: of no model, or of one that needs no tuning.
 REFERENCES = ("prevalence", "all_negative", "nearest_neighbours", "logistic_regression")
@@ -351,11 +361,13 @@ class StudyArm(Strict):
     """A method with its settings; ``name`` tells two settings of one method apart.
 
     ``method`` is one of the catalogue, "a+b" of it, and in a comparison of heads also one of
-    `REFERENCES`, or "module:callable" that returns a scikit-learn classifier. ``grid`` holds values
-    that `tuning` may choose from.
+    `REFERENCES`, or "module:callable" that returns a scikit-learn classifier. ``model`` is the kind
+    of model of a table that it treats, where the study compares several; None for a head. ``grid``
+    holds values that `tuning` may choose from.
     """
 
     method: str
+    model: str | None = None
     name: str | None = Field(None, pattern=r"^[\w .,+=-]{1,60}$")
     settings: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
@@ -368,7 +380,8 @@ class StudyArm(Strict):
     @property
     def is_fitted(self) -> bool:
         """Whether scikit-learn fits it, or nothing at all, and no head is trained."""
-        return self.method in REFERENCES or ":" in self.method
+        kept = self.method in REFERENCES or ":" in self.method
+        return kept or self.model not in (None, HEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,13 +448,21 @@ class ComputeSpec(Strict):
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Thirteen convolutions without batch norm: at 1e-3 the first steps kill most of its units.
     "vgg16": {"lr": 2e-4, "warmup": 0.1, "clip": 1.0},
-    "vgg16_bn": {},
-    "resnet32": {},
-    "lstm": {},
-    "mlp": {},
+    "vgg16_bn": {"lr": 3e-4, "warmup": 0.1, "clip": 1.0},
+    "resnet32": {"lr": 3e-3, "warmup": 0.1, "clip": 1.0},
+    # Small ones hardly move in ten epochs of a small table at 1e-3.
+    "lstm": {"lr": 0.02, "warmup": 0.1, "clip": 1.0},
+    "mlp": {"lr": 0.02, "warmup": 0.1, "clip": 1.0},
 }
 """How networks of ours are trained where a study says nothing: options other than the defaults,
 ``warmup`` as a share of the epochs."""
+
+
+class FamilySpec(Strict):
+    """A kind of model of tables, by name, with settings of its own."""
+
+    name: str
+    settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class ModelSpec(Strict):
@@ -474,6 +495,8 @@ class Study(Strict):
     features: FeatureSpec | None = None
     split: SplitSpec | None = None
     model: ModelSpec | None = None
+    models: tuple[FamilySpec, ...] = ()
+    remedies: Literal["best", "all"] = "best"
     augmentation: str | dict[str, Any] = "none"
     arms: tuple[StudyArm, ...] = (StudyArm(method="none"),)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -528,6 +551,20 @@ class Study(Strict):
             return arms
         return [{"method": arm} if isinstance(arm, str) else arm for arm in arms]
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _expand_models(cls, models: Any) -> Any:
+        """Write out models that are given by name."""
+        if isinstance(models, str):
+            models = [models]
+        if not isinstance(models, (list, tuple)):
+            return models
+        return [{"name": model} if isinstance(model, str) else model for model in models]
+
+    def settings_of_model(self, name: str) -> dict[str, Any]:
+        """Return what the study says of a kind of model."""
+        return next((m.settings for m in self.models if m.name == name), {})
+
     @property
     def files(self) -> FileData:
         """The data part where it names rows in files, as networks need."""
@@ -563,7 +600,12 @@ class Study(Strict):
     @property
     def references(self) -> list[str]:
         """Names of the arms that are no remedies."""
-        return [a.label for a in self.arms if a.method in REFERENCES]
+        return [arm.label for arm in self.arms if self._is_reference(arm)]
+
+    def _is_reference(self, arm: StudyArm) -> bool:
+        """Whether nothing is treated: a reference, or another kind of model untreated."""
+        other = arm.method == "none" and arm.label != "none" and arm.model is not None
+        return arm.method in REFERENCES or other
 
     def trained_arms(self) -> list[StudyArm]:
         """Return the arms that need training; the baseline is always the first of them."""
@@ -621,6 +663,8 @@ Verb = Literal["compare", "train", "mine"]
 _SERVES: dict[str, tuple[Verb, ...]] = {
     "features": ("compare",),
     "seeds": ("compare",),
+    "models": ("compare",),
+    "remedies": ("compare",),
     "tuning": ("compare",),
     "comparison": ("compare",),
     "seed": ("train", "mine"),

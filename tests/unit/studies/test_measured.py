@@ -89,4 +89,4 @@ def test_recipes_fill_in_what_is_not_said(tmp_path: Path) -> None:
     assert (bare.lr, bare.warmup, bare.clip) == (RECIPES["vgg16"]["lr"], 3.0, 1.0)
     said = study_of(tmp_path, "vgg16", epochs=10, lr=0.001, clip=None).options
     assert (said.lr, said.warmup, said.clip) == (0.001, 1.0, None)
-    assert study_of(tmp_path, "resnet32").options.lr == 1e-3
+    assert study_of(tmp_path, "resnet32").options.lr == RECIPES["resnet32"]["lr"]

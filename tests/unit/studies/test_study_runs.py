@@ -12,7 +12,7 @@ import pytest
 
 from equipoise.artifacts import Trial
 from equipoise.cli.objective import parse_target
-from equipoise.errors import DataError, LeakageError, UsageError
+from equipoise.errors import DataError, DataWarning, LeakageError, UsageError
 from equipoise.io.scores import counts_from_text, read_scores
 from equipoise.methods import METHODS
 from equipoise.studies.load import load_data
@@ -140,7 +140,10 @@ def test_two_tables_are_joined_and_leakage_between_them_refused(tmp_path: Path) 
     with pytest.raises(LeakageError, match="10 in common"):
         load_data(load_study(tmp_path / "study.yaml"))
     frame[80:].with_columns(z=pl.lit(1.0)).write_csv(tmp_path / "test.csv")
-    with pytest.raises(DataError, match="same feature columns"):
+    with pytest.warns(DataWarning, match="'z' was not among the columns"):
+        load_data(load_study(tmp_path / "study.yaml"))
+    frame[80:].drop("x").write_csv(tmp_path / "test.csv")
+    with pytest.raises(DataError, match="none called 'x'"):
         load_data(load_study(tmp_path / "study.yaml"))
 
 

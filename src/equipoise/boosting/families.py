@@ -1,0 +1,550 @@
+"""Models for tables by name: boosters, forests, logistic regression; fitted, kept and read again.
+
+Every one returns outputs on the scale of logits, so that what follows (inverse, calibration,
+thresholds) is the same for all. Nothing is pickled: LightGBM keeps its text, XGBoost its JSON,
+scikit-learn's models go through skops.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.documents import parse_json, read_text
+from equipoise._core.files import atomic_path, write_text
+from equipoise._core.messages import closest, say
+from equipoise.boosting.objectives import Objective
+from equipoise.boosting.preparation import Style
+from equipoise.errors import DataError, MissingExtraError, UsageError
+
+Floats = NDArray[np.floating[Any]]
+Whole = NDArray[np.int64]
+_LOW = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What one model is fitted on.
+
+    Args:
+        x: (n, D) prepared training rows.
+        y: (n,) 0 or 1 where ``classes`` is 1, else classes.
+        classes: Number of outputs.
+        weight: (n,) of rows, or None.
+        objective: What a booster minimises in place of its own loss.
+        x_val: (m, D) rows that stop boosting; None for a number of rounds that is given.
+        y_val: (m,) of them.
+        categorical: Columns of ``x`` that hold places of categories.
+        settings: Of the model, all of them.
+        seed: Of what the model draws.
+        threads: To compute with.
+        device: "cpu" or "gpu", for boosters that know it.
+    """
+
+    x: NDArray[np.float32]
+    y: Whole
+    classes: int
+    weight: Floats | None = None
+    objective: Objective | None = None
+    x_val: NDArray[np.float32] | None = None
+    y_val: Whole | None = None
+    categorical: tuple[int, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    threads: int = 1
+    device: str = "cpu"
+
+    @property
+    def workers(self) -> int:
+        """Threads that are worth it."""
+        return 1 if self.x.size <= SMALL else self.threads
+
+    @property
+    def start(self) -> Floats:
+        """Outputs before the first tree, (classes,)."""
+        made = 0.0 if self.objective is None else self.objective.start
+        return np.broadcast_to(np.asarray(made, dtype=np.float64), (self.classes,))
+
+
+SMALL = 2_000_000
+"""Numbers of a table up to which one thread is as fast as several."""
+
+
+class Fitted(Protocol):
+    """A model that is fitted."""
+
+    @property
+    def rounds(self) -> int | None:
+        """Trees per output that validation rows chose; None where nothing is boosted."""
+
+    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return logits, (N, classes)."""
+
+    def save(self, folder: Path, name: str) -> list[str]:
+        """Write the model; return the files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One kind of model.
+
+    Args:
+        name: As in a study.
+        package: What must be installed.
+        extra: Which extra brings it, "" for the core.
+        style: Whom its rows are prepared for.
+        takes_losses: Whether losses other than its own can be fitted.
+        settings: Its parameters and their defaults.
+        fit: Makes a model of a task.
+        load: Reads one again from a folder and a name.
+        summary: One sentence.
+    """
+
+    name: str
+    package: str
+    extra: str
+    style: Style
+    takes_losses: bool
+    settings: Mapping[str, Any]
+    fit: Callable[[Task], Fitted]
+    load: Callable[[Path, str], Fitted]
+    summary: str
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its package can be imported."""
+        try:
+            importlib.import_module(self.package)
+        except (ImportError, RuntimeError, OSError):
+            return False
+        return True
+
+    def require(self) -> None:
+        """Raise unless it is installed.
+
+        Raises:
+            MissingExtraError: it is not.
+        """
+        if not self.is_installed:
+            raise MissingExtraError(self.package, self.extra, f"The model {self.name}")
+
+    def resolved(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all settings; one that it does not have is an error.
+
+        Raises:
+            UsageError: an unknown setting.
+        """
+        for key in given:
+            if key not in self.settings:
+                near = closest(key, self.settings)
+                raise UsageError(say(f"{self.name}.{key}", "be a setting", key, near))
+        return {**self.settings, **given}
+
+
+def _log_odds(p: Floats) -> NDArray[np.float64]:
+    """Return logits of probabilities (N,) or, of classes, their logs (N, C)."""
+    q = np.clip(np.asarray(p, dtype=np.float64), _LOW, 1.0 - _LOW)
+    return np.log(q) if q.ndim == 2 else np.log(q) - np.log1p(-q)
+
+
+def _log_loss(task: Task, z: NDArray[np.float64], y: Whole) -> float:
+    """Return the log loss of the true probabilities behind outputs: it stops every arm alike."""
+    if task.objective is not None:
+        return task.objective.log_loss(z if task.classes > 1 else z.ravel(), y)
+    if task.classes == 1:
+        flat = z.ravel()
+        return float(np.mean(np.logaddexp(0.0, np.where(y == 1, -flat, flat))))
+    top = z.max(1, keepdims=True)
+    whole = top[:, 0] + np.log(np.exp(z - top).sum(1))
+    return float(np.mean(whole - z[np.arange(len(z)), y]))
+
+
+@dataclass(frozen=True, eq=False)
+class LightGBM:
+    """A booster of LightGBM, with the outputs that it started from in its first trees."""
+
+    booster: Any
+    classes: int
+    rounds: int | None
+
+    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return logits, (N, classes)."""
+        made = self.booster.predict(x, raw_score=True, num_iteration=self.rounds)
+        return np.asarray(made, dtype=np.float64).reshape(len(x), self.classes)
+
+    def save(self, folder: Path, name: str) -> list[str]:
+        """Write NAME.txt in LightGBM's own text."""
+        text = self.booster.model_to_string(num_iteration=self.rounds or -1)
+        write_text(folder / f"{name}.txt", text)
+        return [f"{name}.txt"]
+
+
+def fit_lightgbm(task: Task) -> LightGBM:
+    """Fit LightGBM; boosting stops by the log loss of validation rows."""
+    import lightgbm as lgb
+
+    settings = dict(task.settings)
+    most, patience = int(settings.pop("rounds")), int(settings.pop("patience"))
+    if task.objective is not None and task.weight is not None:
+        raise UsageError(say("weight", "not go with a loss of its own", "both"))
+    several = task.classes > 1
+    parameters: dict[str, Any] = {
+        "objective": "multiclass" if several else "binary",
+        "num_class": task.classes if several else 1,
+        "metric": "None", "verbosity": -1, "num_threads": task.workers, "seed": task.seed,
+        "deterministic": True, "force_row_wise": True, **settings,
+    }  # fmt: skip
+    if task.device == "gpu":
+        parameters["device_type"] = "gpu"
+    start = task.start
+    made: dict[str, Any] = {
+        "params": {"verbosity": -1}, "free_raw_data": False,
+        "categorical_feature": list(task.categorical) or "auto",
+    }  # fmt: skip
+    own = None if task.objective is None else _started(start, len(task.x))
+    data = lgb.Dataset(task.x, task.y, weight=task.weight, init_score=own, **made)
+    if task.objective is not None:
+        parameters["objective"] = _for_lightgbm(task)
+    stop: list[Any] = []
+    watched = None
+    if task.x_val is not None:
+        more = None if task.objective is None else _started(start, len(task.x_val))
+        watched = lgb.Dataset(task.x_val, task.y_val, reference=data, init_score=more, **made)
+        stop = [lgb.early_stopping(patience, verbose=False)]
+
+    def log_loss(z: Any, _: Any) -> tuple[str, float, bool]:
+        flat = np.asarray(z, dtype=np.float64)
+        if flat.ndim == 1 and several:
+            flat = flat.reshape(task.classes, -1).T
+        if task.objective is None:  # probabilities, where the loss is LightGBM's own
+            flat = _log_odds(flat if several else flat.ravel())
+        y = task.y_val
+        assert y is not None  # noqa: S101  # called for validation rows alone
+        return "log_loss", _log_loss(task, flat.reshape(len(y), task.classes), y), False
+
+    booster = lgb.train(
+        parameters, data, num_boost_round=most,
+        valid_sets=[] if watched is None else [watched],
+        feval=None if watched is None else log_loss, callbacks=stop,
+    )  # fmt: skip
+    rounds = booster.best_iteration or booster.current_iteration()
+    if task.objective is not None:
+        _put_start(booster, start)
+    return LightGBM(booster, task.classes, rounds or None)
+
+
+def _started(start: Floats, n: int) -> NDArray[np.float64]:
+    tiled: NDArray[np.float64] = np.tile(start, (n, 1))
+    return np.ravel(tiled) if start.size == 1 else np.asfortranarray(tiled)
+
+
+def _for_lightgbm(task: Task) -> Callable[..., Any]:
+    """Return the objective in LightGBM's layout; it doubles no curvature, and halves none."""
+    objective, classes = task.objective, task.classes
+    assert objective is not None  # noqa: S101  # asked by the caller
+
+    def call(z: Any, _: Any) -> tuple[Any, Any]:
+        if classes == 1:
+            return objective(np.asarray(z), task.y)
+        flat = np.asarray(z)
+        flat = flat.reshape(classes, -1).T if flat.ndim == 1 else flat
+        g, h = objective(flat, task.y)
+        # Multi-class LightGBM takes curvatures K / (K - 1) times those of the loss (Friedman).
+        return np.asfortranarray(g), np.asfortranarray(h * (classes / (classes - 1)))
+
+    return call
+
+
+def _put_start(booster: Any, start: Floats) -> None:
+    """Add the outputs that training started from to the first tree of each: the text keeps them."""
+    trees = booster.dump_model(num_iteration=1)["tree_info"]
+    for tree, value in zip(trees, start, strict=True):
+        for leaf in range(tree["num_leaves"]):
+            before = booster.get_leaf_output(tree["tree_index"], leaf)
+            booster.set_leaf_output(tree["tree_index"], leaf, before + float(value))
+
+
+def load_lightgbm(folder: Path, name: str) -> LightGBM:
+    """Read what :meth:`LightGBM.save` wrote."""
+    import lightgbm as lgb
+
+    booster = lgb.Booster(model_file=str(folder / f"{name}.txt"))
+    return LightGBM(booster, booster.num_model_per_iteration(), None)
+
+
+@dataclass(frozen=True, eq=False)
+class XGBoost:
+    """A booster of XGBoost, which keeps its base score itself."""
+
+    booster: Any
+    classes: int
+    rounds: int | None
+
+    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return logits, (N, classes)."""
+        import xgboost as xgb
+
+        made = self.booster.predict(xgb.DMatrix(x), output_margin=True)
+        return np.asarray(made, dtype=np.float64).reshape(len(x), self.classes)
+
+    def save(self, folder: Path, name: str) -> list[str]:
+        """Write NAME.json in XGBoost's own JSON."""
+        with atomic_path(folder / f"{name}.json") as temporary:
+            inner = temporary.with_suffix(".json")
+            self.booster.save_model(inner)
+            inner.replace(temporary)
+        return [f"{name}.json"]
+
+
+def fit_xgboost(task: Task) -> XGBoost:
+    """Fit XGBoost; boosting stops by the log loss of validation rows."""
+    import xgboost as xgb
+
+    settings = dict(task.settings)
+    most, patience = int(settings.pop("rounds")), int(settings.pop("patience"))
+    several, objective = task.classes > 1, task.objective
+    parameters: dict[str, Any] = {
+        "verbosity": 0, "nthread": task.workers, "seed": task.seed, "tree_method": "hist",
+        "disable_default_eval_metric": True, **settings,
+    }  # fmt: skip
+    if task.device == "gpu":
+        parameters["device"] = "cuda"
+    if several:
+        parameters["num_class"] = task.classes
+    call = None
+    if objective is None:
+        parameters["objective"] = "multi:softprob" if several else "binary:logistic"
+    else:
+        # Without an objective of its own the booster's outputs are margins, and so is this.
+        parameters["base_score"] = task.start.tolist() if several else float(task.start[0])
+
+        def call(z: Any, _: Any) -> tuple[Any, Any]:
+            flat = np.asarray(z, dtype=np.float64)
+            g, h = objective(flat.reshape(len(task.y), -1) if several else flat.ravel(), task.y)
+            # Multi-class XGBoost doubles curvatures.
+            h = 2.0 * h if several else h
+            return g.astype(np.float32), h.astype(np.float32)
+
+    data = xgb.DMatrix(task.x, task.y, weight=task.weight)
+    watched, stop = [], []
+    if task.x_val is not None:
+        watched = [(xgb.DMatrix(task.x_val, task.y_val), "val")]
+        settled = {"metric_name": "log_loss", "data_name": "val"}
+        stop = [xgb.callback.EarlyStopping(rounds=patience, **settled)]
+
+    def log_loss(z: Any, _: Any) -> tuple[str, float]:
+        flat = np.asarray(z, dtype=np.float64)
+        y = task.y_val
+        assert y is not None  # noqa: S101  # called for validation rows alone
+        flat = flat.reshape(len(y), task.classes)
+        if objective is None:  # probabilities, where the loss is XGBoost's own
+            flat = _log_odds(flat if several else flat.ravel()).reshape(flat.shape)
+        return "log_loss", _log_loss(task, flat, y)
+
+    booster = xgb.train(
+        parameters, data, num_boost_round=most, evals=watched, obj=call, verbose_eval=False,
+        custom_metric=log_loss if watched else None, callbacks=stop,
+    )  # fmt: skip
+    rounds = int(booster.best_iteration) + 1 if watched else most
+    # A booster that stopped early predicts with all its rounds, also when it is read again.
+    return XGBoost(booster[:rounds], task.classes, rounds)
+
+
+def load_xgboost(folder: Path, name: str) -> XGBoost:
+    """Read what :meth:`XGBoost.save` wrote."""
+    import xgboost as xgb
+
+    booster = xgb.Booster(model_file=folder / f"{name}.json")
+    held = parse_json(booster.save_config())["learner"]["learner_model_param"]
+    return XGBoost(booster, max(1, int(held["num_class"])), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Sklearn:
+    """A classifier of scikit-learn."""
+
+    model: Any
+    classes: int
+    rounds: int | None = None
+    pull: float = 0.0
+    prior: tuple[float, ...] = ()
+
+    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return logits, (N, classes); a class that training rows lack is very unlikely."""
+        if hasattr(self.model, "decision_function") and not self.pull:
+            made = np.asarray(self.model.decision_function(x), dtype=np.float64)
+            if self.classes == 1 or made.ndim == 2:
+                return self._placed(made.reshape(len(x), -1), float(made.min(initial=0.0)) - 10.0)
+        p = np.asarray(self.model.predict_proba(x), dtype=np.float64)
+        if self.classes == 1:
+            p = p[:, [*self.model.classes_].index(1)] if p.shape[1] == 2 else p[:, 0]
+            p = (self.pull * self.prior[0] + p) / (1.0 + self.pull) if self.pull else p
+            return _log_odds(p)[:, None]
+        p = self._placed(p, 0.0)
+        p = (self.pull * np.asarray(self.prior) + p) / (1.0 + self.pull) if self.pull else p
+        return _log_odds(p)
+
+    def _placed(self, made: NDArray[np.float64], rest: float) -> NDArray[np.float64]:
+        if made.shape[1] == self.classes:
+            return made
+        whole = np.full((len(made), self.classes), rest)
+        whole[:, np.asarray(self.model.classes_, dtype=np.int64)] = made
+        return whole
+
+    def save(self, folder: Path, name: str) -> list[str]:
+        """Write NAME.skops, and beside it what logits are made with."""
+        write_skops(self.model, folder / f"{name}.skops")
+        told = {"classes": self.classes, "pull": self.pull, "prior": list(self.prior)}
+        write_text(folder / f"{name}.json", json.dumps(told))
+        return [f"{name}.skops", f"{name}.json"]
+
+
+def load_sklearn(folder: Path, name: str) -> Sklearn:
+    """Read what :meth:`Sklearn.save` wrote."""
+    told = parse_json(read_text(folder / f"{name}.json"))
+    model = read_skops(folder / f"{name}.skops")
+    return Sklearn(model, int(told["classes"]), None, float(told["pull"]), tuple(told["prior"]))
+
+
+def write_skops(thing: Any, path: Path) -> None:
+    """Write an object of scikit-learn in the format of skops.
+
+    Raises:
+        MissingExtraError: without skops.
+    """
+    try:
+        import skops.io as sio
+    except ImportError as error:
+        raise MissingExtraError("skops", "tables", f"Writing {path.name}") from error
+    with atomic_path(path) as temporary:
+        sio.dump(thing, temporary)
+
+
+_TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.")
+"""Where types may come from that a model file names; none of them runs code of a file."""
+
+
+def read_skops(path: Path) -> Any:
+    """Read what :func:`write_skops` wrote.
+
+    Raises:
+        DataError: the file names types of other packages.
+        MissingExtraError: without skops.
+    """
+    try:
+        import skops.io as sio
+    except ImportError as error:
+        raise MissingExtraError("skops", "tables", f"Reading {path.name}") from error
+    named = sio.get_untrusted_types(file=path)
+    odd = [name for name in named if not name.startswith(_TRUSTED)]
+    if odd:
+        do = "Such a file may run code: read it only if you made it yourself."
+        raise DataError(say(str(path), "hold types of scikit-learn", ", ".join(odd[:5]), do))
+    return sio.load(path, trusted=named)
+
+
+def fit_hist(task: Task) -> Sklearn:
+    """Fit scikit-learn's histogram booster; it stops by the log loss of validation rows."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    settings = dict(task.settings)
+    most, patience = int(settings.pop("rounds")), int(settings.pop("patience"))
+    stops = task.x_val is not None and np.unique(task.y).size == max(2, task.classes)
+    stops = stops and task.y_val is not None and set(task.y_val) <= set(task.y)
+    model = HistGradientBoostingClassifier(
+        max_iter=most, n_iter_no_change=patience, random_state=task.seed % 2**31,
+        categorical_features=list(task.categorical) or None, early_stopping=stops, **settings,
+    )  # fmt: skip
+    with _limited(task.workers):
+        if stops:
+            model.fit(task.x, task.y, task.weight, X_val=task.x_val, y_val=task.y_val)
+        else:
+            model.fit(task.x, task.y, task.weight)
+    rounds = int(model.n_iter_)
+    if stops:
+        # It keeps the rounds that brought nothing more: those up to the best are what counts.
+        rounds = int(np.argmax(model.validation_score_[1:])) + 1
+        model._predictors = model._predictors[:rounds]  # no public way to cut it
+    return Sklearn(model, task.classes, rounds)
+
+
+def _limited(threads: int) -> Any:
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(threads)
+
+
+def fit_forest(task: Task) -> Sklearn:
+    """Fit a random forest; one tree more says the prior, so that nothing is impossible."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    settings = dict(task.settings)
+    model = RandomForestClassifier(
+        random_state=task.seed % 2**31, n_jobs=task.threads, **settings
+    ).fit(task.x, task.y, task.weight)
+    size = max(2, task.classes)
+    shares = np.bincount(task.y, weights=task.weight, minlength=size).astype(np.float64)
+    shares = (shares + 1e-6) / (shares + 1e-6).sum()
+    prior = tuple((shares[1:2] if task.classes == 1 else shares).tolist())
+    return Sklearn(model, task.classes, None, 1.0 / int(settings["n_estimators"]), prior)
+
+
+def fit_logistic(task: Task) -> Sklearn:
+    """Fit logistic regression with an L2 penalty."""
+    from sklearn.linear_model import LogisticRegression
+
+    strength = task.settings["inverse_strength"]
+    model = LogisticRegression(C=strength, max_iter=1000, random_state=0)
+    with _limited(task.workers):
+        model.fit(task.x, task.y, task.weight)
+    return Sklearn(model, task.classes)
+
+
+_BOOSTED = {"learning_rate": 0.05, "rounds": 1000, "patience": 50}
+
+FAMILIES: Mapping[str, Family] = {
+    f.name: f
+    for f in (
+        Family("lightgbm", "lightgbm", "tables", "trees", True,
+               {**_BOOSTED, "num_leaves": 31, "max_depth": -1, "min_data_in_leaf": 20,
+                "min_sum_hessian_in_leaf": 1e-3, "lambda_l1": 0.0, "lambda_l2": 0.0,
+                "feature_fraction": 1.0, "bagging_fraction": 1.0, "bagging_freq": 0,
+                "max_bin": 255},
+               fit_lightgbm, load_lightgbm, "LightGBM."),
+        Family("xgboost", "xgboost", "tables", "trees", True,
+               {**_BOOSTED, "max_depth": 6, "max_leaves": 0, "min_child_weight": 1.0,
+                "reg_alpha": 0.0, "reg_lambda": 1.0, "subsample": 1.0, "colsample_bytree": 1.0,
+                "gamma": 0.0, "max_bin": 256},
+               fit_xgboost, load_xgboost, "XGBoost."),
+        Family("hist_gradient_boosting", "sklearn", "", "trees", False,
+               {**_BOOSTED, "max_leaf_nodes": 31, "max_depth": None, "min_samples_leaf": 20,
+                "l2_regularization": 0.0, "max_features": 1.0, "max_bins": 255},
+               fit_hist, load_sklearn, "scikit-learn's histogram booster."),
+        Family("random_forest", "sklearn", "", "numbers", False,
+               {"n_estimators": 300, "max_depth": None, "min_samples_leaf": 1,
+                "max_features": "sqrt", "max_samples": None},
+               fit_forest, load_sklearn, "A random forest of 300 trees."),
+        Family("logistic_regression", "sklearn", "", "numbers", False,
+               {"inverse_strength": 1.0},
+               fit_logistic, load_sklearn, "Logistic regression, L2-regularised."),
+    )
+}  # fmt: skip
+
+
+def get_family(name: str) -> Family:
+    """Return a family by name; an unknown one is answered with the closest.
+
+    Raises:
+        UsageError: no such family.
+    """
+    if name not in FAMILIES:
+        near = closest(name, [*FAMILIES, "mlp"])
+        raise UsageError(say("model", "be one of tables", repr(name), near))
+    return FAMILIES[name]

@@ -1,0 +1,159 @@
+"""Remedies on boosters, forests and linear models: which rows, which weights, which objective.
+
+A network takes every remedy. A booster takes losses of single entries and of the true class's
+probability; what else there is takes weights and drawn rows alone. What does not fit is refused
+with the reason, never left out in silence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise._core.messages import say
+from equipoise.artifacts import Correction, Labels
+from equipoise.boosting.families import Family
+from equipoise.boosting.objectives import (
+    ClassObjective,
+    LabelObjective,
+    MarginObjective,
+    Objective,
+    grid,
+)
+from equipoise.errors import UsageError
+from equipoise.labels.losses import (
+    BCESide,
+    ClassBalancedSide,
+    ClassWeightSide,
+    LDAMSide,
+    LogitAdjustedSide,
+    PosWeightSide,
+    SoftmaxFocalSide,
+)
+
+if TYPE_CHECKING:
+    from equipoise.training.remedy import Remedy
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Treatment:
+    """What a remedy is to a model of tables.
+
+    Args:
+        rows: (m,) positions within the training rows that it is fitted on, perhaps repeated.
+        correction: The way back from its outputs.
+        weight: Output -> factor of positives (labels), or (C,) weights of classes; None for none.
+        loss: What boosters minimise in place of their own loss, or None.
+    """
+
+    rows: NDArray[np.int64]
+    correction: Correction
+    weight: Floats | None = None
+    loss: Any = None
+
+    def row_weights(self, y: NDArray[np.int64], output: int, classes: int) -> Floats | None:
+        """Return the weights of rows, mean 1, or None where all weigh alike.
+
+        Args:
+            y: (n,) 0 and 1, or classes.
+            output: Which label.
+            classes: 1 for a label.
+        """
+        if self.weight is None:
+            return None
+        by_value = np.array([1.0, self.weight[output]]) if classes == 1 else self.weight
+        made = by_value[y]
+        return np.asarray(made / made.mean())
+
+    def objective(self, y: NDArray[np.int64], output: int, classes: int) -> Objective | None:
+        """Return what a booster minimises on these rows, or None for its own loss.
+
+        Args:
+            y: (n,) 0 and 1, or classes, of the rows that are trained on.
+            output: Which label.
+            classes: 1 for a label.
+
+        Raises:
+            UsageError: a loss that joins rows, labels or classes.
+        """
+        if self.loss is None:
+            return None
+        # Late: the slopes are those of the torch Modules.
+        from equipoise.losses.slopes import class_factors, label_slopes
+
+        if classes == 1:
+            width = self.loss.num_classes or output + 1
+            zero, one = label_slopes(self.loss, width, grid())
+            return LabelObjective.of(zero[:, output], one[:, output], float(y.mean()))
+        counts = np.bincount(y, minlength=classes)
+        prior = np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
+        if isinstance(self.loss, LDAMSide):
+            margin = np.asarray(self.loss._numbers("margin"))
+            return MarginObjective(np.log(prior), margin)
+        if isinstance(self.loss, LogitAdjustedSide):
+            shift = np.asarray(self.loss._offset())
+            even = np.ones((grid().size, classes))
+            return ClassObjective.of(even, prior, shift)
+        return ClassObjective.of(class_factors(self.loss, classes, grid()), prior)
+
+
+def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatment:
+    """Return what a remedy is to a model of tables.
+
+    Args:
+        remedy: Made for ``labels``.
+        labels: Of the training rows.
+        family: The kind of model.
+        seed: Of rows that are drawn.
+
+    Raises:
+        UsageError: the remedy does something that this kind of model cannot do; the message says
+            which can.
+    """
+    remedy.require_supported(family.name, ("sampler",))
+    rows = np.arange(len(labels))
+    if remedy.sampler is not None:
+        rows = np.fromiter(iter(remedy.sampler(seed=seed)), dtype=np.int64)
+    weight, loss = _loss_of(remedy)
+    correction = remedy.correction
+    if remedy.head == "cosine":
+        correction = _without_head(remedy)
+    if loss is None or family.takes_losses:
+        return Treatment(rows, correction, None if loss is not None else weight, loss)
+    if weight is not None:
+        return Treatment(rows, correction, weight)
+    do = "Take lightgbm or xgboost, or weights and sampling."
+    raise UsageError(say(f"arm {remedy.name}", f"be weights or drawn rows for {family.name}",
+                         type(loss).__name__, do))  # fmt: skip
+
+
+def _loss_of(remedy: Remedy) -> tuple[Floats | None, Any]:
+    """Return a loss's weights, where it is weights alone, and the loss; (None, None) untreated."""
+    # Late: methods are listed without torch.
+    from equipoise.losses import CrossEntropyLoss
+
+    loss: Any = remedy.loss
+    if isinstance(loss, BCESide) or (type(loss) is CrossEntropyLoss and not loss.label_smoothing):
+        return None, None
+    if isinstance(loss, PosWeightSide):
+        return loss._numbers("pos_weight"), loss
+    if isinstance(loss, ClassBalancedSide):
+        if loss.weight_on == "label" and not loss.gamma:
+            return None, None  # one booster per label: what weighs a label as a whole does nothing
+        return (None if loss.gamma else loss._numbers("weight")), loss
+    if isinstance(loss, ClassWeightSide) and not isinstance(loss, SoftmaxFocalSide):
+        return (None, None) if loss.weight is None else (loss._numbers("weight"), loss)
+    return None, loss
+
+
+def _without_head(remedy: Remedy) -> Correction:
+    """Return the way back of margins on plain logits, which boosters have: scale 1."""
+    loss: Any = remedy.loss
+    margin = loss._numbers("margin").tolist()
+    step = {"op": "ldam", "margin": margin, "scale": 1.0}
+    return Correction("multiclass", (step,), "exact", prior=remedy.correction.prior)
