@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         audit_sampler as audit_sampler,
         check_model as check_model,
     )
+    from equipoise.boosting import (
+        load as load,
+    )
     from equipoise.comparison import (
         compare as compare,
         evaluate as evaluate,
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
     from equipoise.studies import (
         DecisionRuleClassifier as DecisionRuleClassifier,
         load_study as load_study,
+        refit as refit,
         run_study as run_study,
     )
     from equipoise.training import (
@@ -83,6 +87,7 @@ _HOME = {
         "Comparison Correction DecisionRule Estimate Evaluation Finding Labels Scores Split Trial"
     ),
     "audit": "audit_loss audit_sampler check_model",
+    "boosting": "load",
     "comparison": "compare evaluate",
     "decisions": (
         "BalancedAccuracy Budget Cost FBeta MacroF1 NetBenefit Precision Recall Rescale TopK tune"
@@ -92,7 +97,7 @@ _HOME = {
     "methods": "remedy",
     "report": "write_report",
     "splits": "long_tail_split redraw_validation stratified_kfold stratified_split",
-    "studies": "DecisionRuleClassifier load_study run_study",
+    "studies": "DecisionRuleClassifier load_study refit run_study",
     "training": "Remedy TrainingOptions add_sampler fit",
 }
 __all__, __getattr__, __dir__ = lazy_face(__name__, _HOME)

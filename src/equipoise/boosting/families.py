@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,6 +83,14 @@ class Fitted(Protocol):
     @property
     def rounds(self) -> int | None:
         """Trees per output that validation rows chose; None where nothing is boosted."""
+
+    @property
+    def of_val(self) -> NDArray[np.float64] | None:
+        """Logits of the rows that stopped boosting, (m, classes), as of rows that did not.
+
+        Each half is scored after the number of rounds that the other half chose: scored after their
+        own they would flatter boosters beside models that nothing stops. None where nothing did.
+        """
 
     def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return logits, (N, classes)."""
@@ -166,6 +174,39 @@ def _log_loss(task: Task, z: NDArray[np.float64], y: Whole) -> float:
     return float(np.mean(whole - z[np.arange(len(z)), y]))
 
 
+class _Halves:
+    """Follows the log loss of each half of the rows that stop boosting, round by round."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        y = np.asarray(task.y_val)
+        # Alternate rows of each class, so that both halves have what there is of it.
+        order = np.argsort(y, kind="stable")
+        self.first = np.zeros(y.size, dtype=bool)
+        self.first[order[::2]] = True
+        self.losses: list[tuple[float, float]] = []
+
+    def note(self, z: NDArray[np.float64]) -> None:
+        """Note where a round stands."""
+        y = np.asarray(self.task.y_val)
+        self.losses.append(
+            tuple(  # type: ignore[arg-type]
+                _log_loss(self.task, z[half], y[half]) if half.any() else 0.0
+                for half in (self.first, ~self.first)
+            )
+        )
+
+    def crossed(self, at: Callable[[int], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return outputs of all rows, each half after the rounds that the other chose.
+
+        Args:
+            at: From a number of rounds to outputs of all rows.
+        """
+        best = np.argmin(np.asarray(self.losses), axis=0) + 1
+        by_first, by_second = at(int(best[0])), at(int(best[1]))
+        return np.where(self.first[:, None], by_second, by_first)
+
+
 @dataclass(frozen=True, eq=False)
 class LightGBM:
     """A booster of LightGBM, with the outputs that it started from in its first trees."""
@@ -173,10 +214,11 @@ class LightGBM:
     booster: Any
     classes: int
     rounds: int | None
+    of_val: NDArray[np.float64] | None = None
 
-    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    def outputs(self, x: NDArray[np.float32], rounds: int | None = None) -> NDArray[np.float64]:
         """Return logits, (N, classes)."""
-        made = self.booster.predict(x, raw_score=True, num_iteration=self.rounds)
+        made = self.booster.predict(x, raw_score=True, num_iteration=rounds or self.rounds)
         return np.asarray(made, dtype=np.float64).reshape(len(x), self.classes)
 
     def save(self, folder: Path, name: str) -> list[str]:
@@ -219,6 +261,8 @@ def fit_lightgbm(task: Task) -> LightGBM:
         watched = lgb.Dataset(task.x_val, task.y_val, reference=data, init_score=more, **made)
         stop = [lgb.early_stopping(patience, verbose=False)]
 
+    halves = None if task.x_val is None else _Halves(task)
+
     def log_loss(z: Any, _: Any) -> tuple[str, float, bool]:
         flat = np.asarray(z, dtype=np.float64)
         if flat.ndim == 1 and several:
@@ -227,7 +271,10 @@ def fit_lightgbm(task: Task) -> LightGBM:
             flat = _log_odds(flat if several else flat.ravel())
         y = task.y_val
         assert y is not None  # noqa: S101  # called for validation rows alone
-        return "log_loss", _log_loss(task, flat.reshape(len(y), task.classes), y), False
+        flat = flat.reshape(len(y), task.classes)
+        if halves is not None:
+            halves.note(flat)
+        return "log_loss", _log_loss(task, flat, y), False
 
     booster = lgb.train(
         parameters, data, num_boost_round=most,
@@ -237,7 +284,11 @@ def fit_lightgbm(task: Task) -> LightGBM:
     rounds = booster.best_iteration or booster.current_iteration()
     if task.objective is not None:
         _put_start(booster, start)
-    return LightGBM(booster, task.classes, rounds or None)
+    made_of = LightGBM(booster, task.classes, rounds or None)
+    if halves is None or task.x_val is None:
+        return made_of
+    x_val = task.x_val
+    return replace(made_of, of_val=halves.crossed(lambda r: made_of.outputs(x_val, r)))
 
 
 def _started(start: Floats, n: int) -> NDArray[np.float64]:
@@ -286,12 +337,14 @@ class XGBoost:
     booster: Any
     classes: int
     rounds: int | None
+    of_val: NDArray[np.float64] | None = None
 
-    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    def outputs(self, x: NDArray[np.float32], rounds: int | None = None) -> NDArray[np.float64]:
         """Return logits, (N, classes)."""
         import xgboost as xgb
 
-        made = self.booster.predict(xgb.DMatrix(x), output_margin=True)
+        upto = (0, rounds or 0)
+        made = self.booster.predict(xgb.DMatrix(x), output_margin=True, iteration_range=upto)
         return np.asarray(made, dtype=np.float64).reshape(len(x), self.classes)
 
     def save(self, folder: Path, name: str) -> list[str]:
@@ -339,6 +392,8 @@ def fit_xgboost(task: Task) -> XGBoost:
         settled = {"metric_name": "log_loss", "data_name": "val"}
         stop = [xgb.callback.EarlyStopping(rounds=patience, **settled)]
 
+    halves = None if task.x_val is None else _Halves(task)
+
     def log_loss(z: Any, _: Any) -> tuple[str, float]:
         flat = np.asarray(z, dtype=np.float64)
         y = task.y_val
@@ -346,6 +401,8 @@ def fit_xgboost(task: Task) -> XGBoost:
         flat = flat.reshape(len(y), task.classes)
         if objective is None:  # probabilities, where the loss is XGBoost's own
             flat = _log_odds(flat if several else flat.ravel()).reshape(flat.shape)
+        if halves is not None:
+            halves.note(flat)
         return "log_loss", _log_loss(task, flat, y)
 
     booster = xgb.train(
@@ -354,7 +411,11 @@ def fit_xgboost(task: Task) -> XGBoost:
     )  # fmt: skip
     rounds = int(booster.best_iteration) + 1 if watched else most
     # A booster that stopped early predicts with all its rounds, also when it is read again.
-    return XGBoost(booster[:rounds], task.classes, rounds)
+    made = XGBoost(booster[:rounds], task.classes, rounds)
+    if halves is None or task.x_val is None:
+        return made
+    x_val, whole = task.x_val, XGBoost(booster, task.classes, None)
+    return replace(made, of_val=halves.crossed(lambda r: whole.outputs(x_val, r)))
 
 
 def load_xgboost(folder: Path, name: str) -> XGBoost:
@@ -375,6 +436,7 @@ class Sklearn:
     rounds: int | None = None
     pull: float = 0.0
     prior: tuple[float, ...] = ()
+    of_val: NDArray[np.float64] | None = None
 
     def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return logits, (N, classes); a class that training rows lack is very unlikely."""
@@ -429,6 +491,8 @@ def write_skops(thing: Any, path: Path) -> None:
 
 _TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.")
 """Where types may come from that a model file names; none of them runs code of a file."""
+_PARTIAL = "functools.partial"
+"""Names a function of these beside it; scikit-learn's histogram booster has one with categories."""
 
 
 def read_skops(path: Path) -> Any:
@@ -443,7 +507,7 @@ def read_skops(path: Path) -> Any:
     except ImportError as error:
         raise MissingExtraError("skops", "tables", f"Reading {path.name}") from error
     named = sio.get_untrusted_types(file=path)
-    odd = [name for name in named if not name.startswith(_TRUSTED)]
+    odd = [name for name in named if not name.startswith(_TRUSTED) and name != _PARTIAL]
     if odd:
         do = "Such a file may run code: read it only if you made it yourself."
         raise DataError(say(str(path), "hold types of scikit-learn", ", ".join(odd[:5]), do))
@@ -468,11 +532,17 @@ def fit_hist(task: Task) -> Sklearn:
         else:
             model.fit(task.x, task.y, task.weight)
     rounds = int(model.n_iter_)
-    if stops:
-        # It keeps the rounds that brought nothing more: those up to the best are what counts.
-        rounds = int(np.argmax(model.validation_score_[1:])) + 1
-        model._predictors = model._predictors[:rounds]  # no public way to cut it
-    return Sklearn(model, task.classes, rounds)
+    if not stops:
+        return Sklearn(model, task.classes, rounds)
+    halves, seen = _Halves(task), []
+    for z in model.staged_decision_function(task.x_val):
+        seen.append(np.asarray(z, dtype=np.float64).reshape(len(z), task.classes))
+        halves.note(seen[-1])
+    # It keeps the rounds that brought nothing more: those up to the best are what counts.
+    rounds = int(np.argmax(model.validation_score_[1:])) + 1
+    model._predictors = model._predictors[:rounds]  # no public way to cut it
+    of_val = halves.crossed(lambda r: seen[r - 1])
+    return Sklearn(model, task.classes, rounds, of_val=of_val)
 
 
 def _limited(threads: int) -> Any:

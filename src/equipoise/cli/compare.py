@@ -94,4 +94,6 @@ def run(
         print_json(body)
     else:
         typer.echo(f"{result}\nReport: {path}")
+        if study.models:
+            typer.echo(f"Model: equipoise refit {folder} -o model/")
     return None

@@ -32,6 +32,7 @@ from equipoise.cli import (
     methods,
     mine,
     predict,
+    refit,
     report,
     split,
     train,
@@ -324,7 +325,7 @@ app = typer.Typer(
     epilog="Example: equipoise demo",
 )
 for verb in (demo, init, diagnose, audit, split, train, mine, compare, tune, evaluate, apply,
-             predict, report, methods):  # fmt: skip
+             predict, refit, report, methods):  # fmt: skip
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(verb.run)
 
 

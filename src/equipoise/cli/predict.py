@@ -1,4 +1,4 @@
-"""``equipoise predict``: a finished trial on new data."""
+"""``equipoise predict``: a model folder or a finished trial on new data."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress
 from equipoise.cli.lines import decided_lines, parted_lines
 
-EXAMPLE = "Example: equipoise predict equipoise_runs/study/none-s0-1a2b new.csv -o predictions.csv"
+EXAMPLE = "Example: equipoise predict model/ new.csv -o predictions.csv"
 
 
 def run(
-    trial: Annotated[Path, typer.Argument(help="Folder that `equipoise train` wrote.")],
+    trial: Annotated[
+        Path, typer.Argument(help="Folder that `equipoise refit` or `equipoise train` wrote.")
+    ],
     data: Annotated[list[str], typer.Argument(help="Data of the form it was trained on.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", callback=o.file_to_write, help="Parquet or CSV to write.")
@@ -31,12 +33,17 @@ def run(
     """Write calibrated probabilities and decisions for new rows."""
     from functools import partial
 
-    from equipoise.studies.predict import predict_files
+    from equipoise.studies.predict_table import is_table_model, predict_table
 
-    with progress() as show:
-        made = predict_files(trial, data, out, table=offsets, rule=rule, batch_size=batch_size,
-                             num_workers=num_workers, device=device, allow_code=allow_code,
-                             progress=partial(show, "rows"))  # fmt: skip
+    if is_table_model(trial):
+        made = predict_table(trial, data, out, rule=rule)
+    else:
+        from equipoise.studies.predict import predict_files
+
+        with progress() as show:
+            made = predict_files(trial, data, out, table=offsets, rule=rule, batch_size=batch_size,
+                                 num_workers=num_workers, device=device, allow_code=allow_code,
+                                 progress=partial(show, "rows"))  # fmt: skip
     shares = made.decided, made.expected, made.n_rows
     note("\n".join(parted_lines(made.rule, *shares)))
     if as_json:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from equipoise.studies.estimator import (
         DecisionRuleClassifier as DecisionRuleClassifier,
     )
+    from equipoise.studies.refitting import (
+        refit as refit,
+    )
     from equipoise.studies.run import (
         run_study as run_study,
     )
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "estimator": "DecisionRuleClassifier",
+    "refitting": "refit",
     "run": "run_study",
     "schema": "Study load_study",
 }

@@ -23,8 +23,8 @@ from equipoise.studies.schema import HEAD, REFERENCES, FamilySpec, Study, StudyA
 if TYPE_CHECKING:
     from equipoise.studies.engine import Plan
 
-_FIRST = 3
-"""Seeds that the choice of a model rests on where there is one split per seed; with folds one."""
+_FIRST = 5
+"""Seeds that the choice of a model rests on: as many as a study has before it looks at its arms."""
 SIMPLE = ("logistic_regression", "random_forest", "hist_gradient_boosting", "lightgbm", "xgboost",
           HEAD)  # fmt: skip
 """From the simplest: what a model bought is said against the first of these that is compared."""
@@ -101,13 +101,13 @@ def untreated(name: str) -> StudyArm:
     return StudyArm(method="none", model=name, name=name)
 
 
-def first_round(study: Study, *, crossed: bool) -> Study:
+def first_round(study: Study) -> Study:
     """Return the study that chooses among the kinds of models: untreated, on the first draws."""
     arms = tuple(
         untreated(model.name).model_copy(update={"name": "none"} if i == 0 else {})
         for i, model in enumerate(study.models)
     )
-    seeds = 1 if crossed else min(_FIRST, study.most_seeds)
+    seeds = min(_FIRST, study.most_seeds)
     return study.model_copy(update={"arms": arms, "seeds": seeds})
 
 

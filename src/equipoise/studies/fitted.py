@@ -20,6 +20,7 @@ from equipoise._core.rng import child_seed
 from equipoise.artifacts import Labels, Trial
 from equipoise.audit.from_text import load_object
 from equipoise.boosting.families import Family, Task, get_family
+from equipoise.boosting.model import Constant
 from equipoise.boosting.preparation import Preparation, Style
 from equipoise.errors import EquipoiseError, NoEffectWarning, TrainingError, UsageError
 from equipoise.methods import get_method
@@ -211,6 +212,7 @@ class Fitted:
         fit = Fit(family, treatment, settings, child_seed(job.seed, "model"), self.threads)
         parts = fit.all(rows.train, trained, rows.preparation, (val, labels[split.val]))
         outputs = np.concatenate([part.outputs(others) for part in parts], axis=1)
+        _put_val(parts, outputs, labels[split.val])
         often = np.bincount(treatment.rows, minlength=len(trained))
         rounds = [part.rounds for part in parts]
         return fitted_trial(
@@ -221,20 +223,20 @@ class Fitted:
         )  # fmt: skip
 
 
+def _put_val(parts: Sequence[Any], outputs: NDArray[np.float64], val: Labels) -> None:
+    """Write what is said of validation rows that stopped boosting, as if they had not."""
+    for i, part in enumerate(parts):
+        found = getattr(part, "of_val", None)
+        if found is None:
+            continue
+        if val.kind == "multiclass":
+            outputs[: len(val)] = found
+        else:
+            outputs[np.flatnonzero(val.values[:, i] >= 0), i] = found[:, 0]
+
+
 _KEPT = 3
 """Prepared tables that are kept: arms of one draw follow one another."""
-
-
-@dataclass(frozen=True, eq=False)
-class Constant:
-    """Stands for a model where a label has one side alone: its share, for every row."""
-
-    value: float
-    rounds: int | None = 0
-
-    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the same log-odds for every row."""
-        return np.full((len(x), 1), self.value)
 
 
 @dataclass(frozen=True, eq=False)

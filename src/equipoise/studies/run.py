@@ -252,11 +252,7 @@ def _choose_model(
         The plan of remedies on the best, why it is that, and how many models were fitted.
     """
     require_models(study)
-    rounds = first_round(study, crossed=True)
-    first = make_plan(rounds, **how)
-    if first.splits.folds == [None]:
-        rounds = first_round(study, crossed=False)
-        first = make_plan(rounds, **how, data=first.data)
+    first = make_plan(first_round(study), **how)
     spec, progress = study.comparison, how["progress"]
     if progress is not None and first.data.coded is not None and first.data.coded.summary:
         progress(first.data.coded.summary, 0, 0)
@@ -277,6 +273,8 @@ def _choose_model(
     if progress is not None:
         listed = ", ".join(f"{name} {value:.3f}" for name, value in chosen.values.items())
         progress(f"{chosen.metric}: {listed}; remedies on {chosen.name}", 0, 0)
+        for arm, reason in refused.items():
+            progress(f"{arm} is left out: {reason}", 0, 0)
     return plan, replace(chosen, left_out=refused), trained
 
 
