@@ -83,7 +83,7 @@ def test_from_a_table_to_a_model_that_predicts_in_a_process_of_its_own(
         here = pl.read_csv(f"{kind}.csv")
         assert here.height == N
         assert 0.5 < here["probability:bought"].mean() / (frame()["bought"] == "yes").mean() < 2
-        # In a new process; what of ours needs torch is not touched (skops asks scikit-learn for it).
+        # In a new process. (skops asks scikit-learn for torch, where it is installed.)
         code = (
             "import sys, equipoise as eq, numpy as np\n"
             f"np.save('{kind}.npy', eq.load('{kind}').predict_proba('bank.csv'))\n"

@@ -31,6 +31,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ113": Code("warning", "Names that differ only in writing"),
         "EQ115": Code("warning", "A label that says none"),
         "EQ116": Code("tip", "Rows with none of the labels"),
+        "EQ117": Code("warning", "A column that gives the label away"),
         "EQ201": Code("error", "Groups cross parts"),
         "EQ202": Code("error", "Identical rows in several parts"),
         "EQ203": Code("warning", "Labels missing from a part"),

@@ -108,6 +108,19 @@ class Coded:
         return [i for i, found in enumerate(roles) if found == role]
 
     @property
+    def by_name(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """Column -> its numbers, (N,); of a date the days. Texts are no single column."""
+        texts = set(self.places("text"))
+        found: dict[str, NDArray[np.floating[Any]]] = {}
+        place = 0
+        for column in self.columns:
+            for _ in column.fields:
+                if place not in texts:
+                    found[column.name] = self.values[:, place]
+                place += 1
+        return found
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is numbers in every entry, which any model takes as they are."""
         plain = all(column.role in ("number", "left out") for column in self.columns)

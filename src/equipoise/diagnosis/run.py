@@ -18,6 +18,7 @@ from equipoise.artifacts.split import Split
 from equipoise.artifacts.trial import Trial
 from equipoise.diagnosis import (
     balance_checks,
+    column_checks,
     histories,
     label_checks,
     outcome_checks,
@@ -36,6 +37,7 @@ from equipoise.labels.counts import Counts
 CHECK_MODULES = (
     label_checks,
     balance_checks,
+    column_checks,
     row_checks,
     split_checks,
     histories,

@@ -97,7 +97,25 @@ def read_material(
         classes=None if classes is None else read_class_table(classes, support),
         image_hashes=None if parts is None else _hashes(labels, table, images),
         features=_features(table, named) if features else None,
+        columns=_columns(table, named, labels),
     )
+
+
+def _columns(
+    table: Path | None, named: Sequence[str | None], labels: Labels | None
+) -> dict[str, NDArray[np.floating]]:
+    """Return the columns of a table that are neither labels, ids nor groups, as numbers."""
+    if table is None or table.is_dir() or labels is None:
+        return {}
+    from equipoise.boosting import code_table
+    from equipoise.io import read_table
+
+    frame = read_table(table)
+    rest = [name for name in frame.columns if name not in named]
+    try:
+        return code_table(frame.select(rest)).by_name if rest else {}
+    except DataError:
+        return {}  # nothing but ids and constants
 
 
 def _hashes(

@@ -25,7 +25,7 @@ from equipoise.artifacts.finding import in_order
 from equipoise.comparison import Contest
 from equipoise.comparison.gain import Race
 from equipoise.decisions import tune
-from equipoise.diagnosis import diagnose
+from equipoise.diagnosis import Material, diagnose
 from equipoise.diagnosis._registry import finding
 from equipoise.errors import DataError, SchemaVersionError, TrainingError, UsageError
 from equipoise.metrics import average_precision, roc_auc
@@ -238,6 +238,7 @@ def run_study(
     findings = [
         *result.findings,
         *split_findings(plan.data, plan.splits.first),
+        *(_leaks(plan) if chosen is not None else ()),
         *diagnose(plan.data.labels[rows]),
     ]
     return Outcome(result, tuple(findings), trained, max(run.reused - before, 0))
@@ -256,6 +257,9 @@ def _choose_model(
     spec, progress = study.comparison, how["progress"]
     if progress is not None and first.data.coded is not None and first.data.coded.summary:
         progress(first.data.coded.summary, 0, 0)
+    for told in _leaks(first):
+        if progress is not None:
+            progress(f"{told.code} {told.title}: {told.message}", 0, 0)
     try:
         trials, trained = train_missing(first, place, progress, until=until)
     except _OutOfTime as stop:
@@ -276,6 +280,15 @@ def _choose_model(
         for arm, reason in refused.items():
             progress(f"{arm} is left out: {reason}", 0, 0)
     return plan, replace(chosen, left_out=refused), trained
+
+
+def _leaks(plan: Plan) -> list[Finding]:
+    """Return EQ117 where columns of a table give the label away."""
+    table, split = plan.data.table, plan.splits.first
+    rows = np.concatenate([split.train, split.val])
+    columns = {name: values[rows] for name, values in table.by_name.items()}
+    material = Material(labels=plan.data.labels[rows], columns=columns)
+    return [found for found in diagnose(more=material) if found.code == "EQ117"]
 
 
 def _adopt(first: Plan, plan: Plan, place: Path, name: str) -> None:

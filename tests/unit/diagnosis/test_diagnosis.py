@@ -209,6 +209,7 @@ UNIQUE = np.arange(6.0)[:, None]
 TWICE = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 0.0])[:, None]
 
 # code -> arguments with which the check fires, passes, and does not apply
+HALVES = Labels.from_array(np.repeat([0, 1], 20), kind="multilabel", names=["A"])
 CASES: dict[str, tuple[Options, Options, Options]] = {
     "EQ101": (
         {"labels": hot([1, 0], [0, 0])},
@@ -264,6 +265,11 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         {"labels": hot([1, 0], [0, 0])},
         {"labels": hot([1, 0], [0, 1])},
         {"labels": hot([1, 0])},
+    ),
+    "EQ117": (
+        {"labels": HALVES, "columns": {"x": np.repeat([0.0, 1.0], 20)}},
+        {"labels": HALVES, "columns": {"x": np.tile([0.0, 1.0], 20)}},
+        {"labels": HALVES},
     ),
     "EQ201": (
         with_split([1, 1, 2, 2, 3, 3], [2]),

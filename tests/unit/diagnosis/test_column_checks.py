@@ -1,0 +1,73 @@
+"""Columns that give the label away are named, and strong ones are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from equipoise import Labels, diagnose
+from equipoise.diagnosis import Material
+from equipoise.diagnosis.column_checks import leaks
+
+N = 3000
+RNG = np.random.default_rng(0)
+Y = (RNG.random(N) < 0.05).astype(np.int64)
+ONE = Labels.from_array(Y, kind="multilabel", names=["A"])
+NOISE = RNG.normal(size=N)
+GAP = np.where(Y == 1, np.nan, NOISE)
+
+TELLING = {
+    "a copy": 7.0 - Y,
+    "a copy with one row wrong": np.where(np.arange(N) == 5, 1 - Y, Y).astype(float),
+    "a number beyond a cut": NOISE + 20 * Y,
+    "a gap": GAP,
+    "an id that counts positives first": np.argsort(np.argsort(-Y, kind="stable")).astype(float),
+}
+HARMLESS = {
+    "noise": NOISE,
+    "strong": NOISE + 2.5 * Y,
+    "a value per row": np.arange(N, dtype=float),
+    "constant": np.zeros(N),
+    "nothing": np.full(N, np.nan),
+}
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_a_column_that_tells_is_named(name: str) -> None:
+    (found,) = leaks({"x": TELLING[name], "noise": NOISE}, ONE)
+    assert (found.column, found.label) == ("x", "")
+    assert found.accuracy >= 0.99
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_column_that_does_not_is_not(name: str) -> None:
+    assert leaks({"x": HARMLESS[name]}, ONE) == []
+
+
+def test_chance_does_not_accuse() -> None:
+    """A thousand columns of noise beside labels with ten positives."""
+    few = np.zeros(N, dtype=np.int64)
+    few[::300] = 1
+    labels = Labels.from_array(few, kind="multilabel")
+    columns = {f"x{i}": RNG.normal(size=N) for i in range(1000)}
+    assert leaks(columns, labels) == []
+
+
+def test_of_several_labels_it_is_said_which_and_unknown_rows_do_not_count() -> None:
+    other = (RNG.random(N) < 0.3).astype(np.int64)
+    values = np.stack([Y, other], 1)
+    values[:100, 0] = -1
+    labels = Labels.from_array(values, kind="multilabel", names=["A", "B"])
+    column = np.where(np.arange(N) < 100, NOISE, Y)
+    (found,) = diagnose(more=Material(labels=labels, columns={"late": column}), ignore=["EQ103"])[
+        :1
+    ]
+    assert found.code == "EQ117"
+    assert "'late' (A) tells the label by itself" in found.message
+
+
+def test_codes_of_classes_tell_all_of_them() -> None:
+    classes = RNG.integers(0, 5, N)
+    labels = Labels.from_array(classes, kind="multiclass")
+    assert [f.column for f in leaks({"code": (classes * 3 % 5).astype(float)}, labels)] == ["code"]
+    assert leaks({"half": (classes > 2).astype(float)}, labels) == []
