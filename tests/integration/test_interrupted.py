@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_training_begins_again(
     path = study(["none"], 2)
     # The checkpoint of a run that was stopped: it would be removed at the end.
     monkeypatch.setattr(stages, "clear_checkpoints", lambda _: None)
-    monkeypatch.setattr(import_module("equipoise.training.fit"), "write_trial", _stopped)
+    monkeypatch.setattr(import_module("equipoise.training.fitting"), "write_trial", _stopped)
     assert run("train", path, "-o", "out") in (1, 130)
     (kept,) = here.glob("out/*/resume.ckpt")
     kept.write_bytes(DAMAGE[how](kept.read_bytes()))

@@ -629,3 +629,13 @@ def require_labels(name: str, labels: object) -> None:
     if not isinstance(labels, Labels):
         do = 'Make them first: Labels.from_array(y, kind="multilabel") or kind="multiclass".'
         raise UsageError(say(name, "be Labels", type(labels).__name__, do))
+
+
+def with_ids(labels: Labels, rows: NDArray[np.int64]) -> Labels:
+    """Return the labels of some rows; positions serve as ids where there are none."""
+    part = labels[rows]
+    if part.ids is not None:
+        return part
+    return Labels.from_array(
+        part.values, kind=part.kind, names=part.names, ids=rows, groups=part.groups
+    )

@@ -10,7 +10,7 @@ from torch import Tensor, distributed as dist
 from equipoise._core.messages import one_of, say
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import UsageError
-from equipoise.labels.losses import ClassWeightSide, Steps
+from equipoise.labels.losses import ClassWeightSide, PlainSide, Steps
 from equipoise.losses._checks import (
     Vector,
     check_classes,
@@ -166,7 +166,7 @@ def _per_rank(own: Tensor, weight_total: float | Tensor | None) -> Tensor:
     return total
 
 
-class CrossEntropyLoss(ClassLoss):
+class CrossEntropyLoss(PlainSide, ClassLoss):
     """The negative log-likelihood of single-label classes. See :func:`cross_entropy`.
 
     Args:

@@ -10,6 +10,7 @@ import numpy as np
 
 from equipoise.artifacts import Correction, Labels
 from equipoise.labels import class_weights, pos_weights
+from equipoise.labels.losses import WITHOUT_TORCH
 from equipoise.methods.method import CLASSES, LABELS, OnDemand, method
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from equipoise.losses import Loss
     from equipoise.training import Remedy
 else:
-    losses, training = OnDemand("equipoise.losses"), OnDemand("equipoise.training")
+    losses, training = OnDemand("equipoise.losses", WITHOUT_TORCH), OnDemand("equipoise.training")
 
 
 def _prior(labels: Labels) -> list[float] | None:

@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, cast
 
 from equipoise._core.messages import closest, say
-from equipoise.errors import NoEffectWarning, UsageError
+from equipoise.errors import MissingExtraError, NoEffectWarning, UsageError
 
 if TYPE_CHECKING:
     from equipoise.artifacts import Labels
@@ -34,13 +34,23 @@ Finish = Callable[[str, Any, "Labels"], "Remedy"]
 
 
 class OnDemand:
-    """A package that is loaded where it is used first, so that methods are listed without torch."""
+    """A package that is loaded where it is used first, so that methods are listed without torch.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    Args:
+        name: Of the package.
+        otherwise: What stands for a name where the package lacks its extra.
+    """
+
+    def __init__(self, name: str, otherwise: Mapping[str, Any] | None = None) -> None:
+        self._name, self._otherwise = name, otherwise or {}
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(import_module(self._name), name)
+        try:
+            return getattr(import_module(self._name), name)
+        except MissingExtraError:
+            if name not in self._otherwise:
+                raise
+            return self._otherwise[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +145,17 @@ class Method:
         if self.family != "baseline" and not any(
             issubclass(told.category, NoEffectWarning) for told in caught
         ):
-            # Late: methods can be listed without torch.
-            from equipoise.methods.no_effect import say_if_idle
-
             say_if_idle(made, labels)
         return made
+
+
+def say_if_idle(made: Remedy, labels: Labels) -> None:
+    """Warn where a remedy trains as the untreated model does; without torch nobody can ask."""
+    try:
+        from equipoise.methods.no_effect import say_if_idle as say_so
+    except ImportError:
+        return
+    say_so(made, labels)
 
 
 def method(

@@ -25,11 +25,13 @@ from equipoise.boosting.objectives import (
 )
 from equipoise.errors import UsageError
 from equipoise.labels.losses import (
+    WITHOUT_TORCH,
     BCESide,
     ClassBalancedSide,
     ClassWeightSide,
     LDAMSide,
     LogitAdjustedSide,
+    PlainSide,
     PosWeightSide,
     SoftmaxFocalSide,
 )
@@ -123,8 +125,8 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
     correction = remedy.correction
     if remedy.head == "cosine":
         correction = _without_head(remedy)
-    if loss is None or family.takes_losses:
-        return Treatment(rows, correction, None if loss is not None else weight, loss)
+    if loss is None or (family.takes_losses and type(loss) not in WITHOUT_TORCH.values()):
+        return Treatment(rows, correction, None, loss)
     if weight is not None:
         return Treatment(rows, correction, weight)
     do = "Take lightgbm or xgboost, or weights and sampling."
@@ -134,11 +136,8 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
 
 def _loss_of(remedy: Remedy) -> tuple[Floats | None, Any]:
     """Return a loss's weights, where it is weights alone, and the loss; (None, None) untreated."""
-    # Late: methods are listed without torch.
-    from equipoise.losses import CrossEntropyLoss
-
     loss: Any = remedy.loss
-    if isinstance(loss, BCESide) or (type(loss) is CrossEntropyLoss and not loss.label_smoothing):
+    if isinstance(loss, (BCESide, PlainSide)) and not getattr(loss, "label_smoothing", 0.0):
         return None, None
     if isinstance(loss, PosWeightSide):
         return loss._numbers("pos_weight"), loss

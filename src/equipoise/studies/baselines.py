@@ -17,11 +17,11 @@ from sklearn.preprocessing import StandardScaler
 from equipoise._core.messages import closest, say
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
+from equipoise.artifacts.labels import with_ids
 from equipoise.artifacts.scores import SplitName
 from equipoise.errors import DataError, UsageError
 from equipoise.studies.rows import Parts
 from equipoise.training.selection import METRIC_NAMES, realised_histogram, selection_metric
-from equipoise.training.targets import with_ids
 
 Floats = NDArray[np.floating]
 Outputs = NDArray[np.float64]

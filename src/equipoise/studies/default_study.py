@@ -18,7 +18,6 @@ from equipoise.errors import DataWarning, UsageError
 from equipoise.methods import THRESHOLDS, methods_for
 from equipoise.studies.families import installed_models
 from equipoise.studies.load import read_coded
-from equipoise.studies.network_rows import load_rows
 from equipoise.studies.schema import (
     HEAD,
     Study,
@@ -94,6 +93,8 @@ def image_study(
             )
         data = {"source": "images", "image": image}
     data |= {"path": str(source), "size": SIDE, **described}
+    from equipoise.studies.network_rows import load_rows  # late: a table needs no torch
+
     bare = {"data": data, "model": "resnet32", "arms": ["none"]}
     labels = load_rows(parse_study(bare, str(source)).files).labels
     assert labels is not None  # noqa: S101  # a study of rows without labels is refused above

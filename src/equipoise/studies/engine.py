@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 @contextmanager
 def using_threads(number: int) -> Iterator[None]:
     """Compute with so many threads; how matrix products are rounded depends on it."""
+    if not has_torch():  # what is fitted is given its threads itself
+        yield
+        return
     import torch
 
     before = torch.get_num_threads()
@@ -28,6 +32,24 @@ def using_threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def has_torch() -> bool:
+    """Whether torch can be imported; a broken build raises RuntimeError."""
+    try:
+        import torch  # noqa: F401
+    except (ImportError, RuntimeError, OSError):
+        return False
+    return True
+
+
+def usual_threads() -> int:
+    """Return the threads of torch, or the cores of the machine where there is no torch."""
+    if not has_torch():
+        return os.cpu_count() or 1
+    import torch
+
+    return torch.get_num_threads()
 
 
 # Called with steps done and steps in all.

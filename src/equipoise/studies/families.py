@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,8 @@ from equipoise.boosting.families import FAMILIES, get_family
 from equipoise.errors import EquipoiseError, MissingExtraError, UsageError
 from equipoise.methods import THRESHOLDS, get_method
 from equipoise.methods.on_tables import treat
+from equipoise.studies.engine import Plan, has_torch
 from equipoise.studies.schema import HEAD, REFERENCES, FamilySpec, Study, StudyArm
-
-if TYPE_CHECKING:
-    from equipoise.studies.engine import Plan
 
 _FIRST = 5
 """Seeds that the choice of a model rests on: as many as a study has before it looks at its arms."""
@@ -59,15 +57,8 @@ class Choice:
 def installed_models() -> list[str]:
     """Return the kinds of models that a table gets by default: what is installed of five."""
     wanted = ("lightgbm", "random_forest", "hist_gradient_boosting", "logistic_regression")
-    return [*(name for name in wanted if FAMILIES[name].is_installed), *_heads()]
-
-
-def _heads() -> list[str]:
-    try:
-        import torch  # noqa: F401
-    except (ImportError, RuntimeError, OSError):
-        return []
-    return [HEAD]
+    heads = [HEAD] if has_torch() else []
+    return [*(name for name in wanted if FAMILIES[name].is_installed), *heads]
 
 
 def require_models(study: Study) -> None:
@@ -82,7 +73,7 @@ def require_models(study: Study) -> None:
         if names.count(model.name) > 1:
             raise UsageError(f"`models` must name each kind once, got {model.name} twice.")
         if model.name == HEAD:
-            if not _heads():
+            if not has_torch():
                 raise MissingExtraError("torch", "torch", "The model mlp")
             if model.settings:
                 do = "Settings of heads stand under `training`."

@@ -18,7 +18,6 @@ from equipoise._core.foreign import import_named
 from equipoise._core.messages import say
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Labels, Trial
-from equipoise.audit.from_text import load_object
 from equipoise.boosting.families import Family, Task, get_family
 from equipoise.boosting.model import Constant
 from equipoise.boosting.preparation import Preparation, Style
@@ -49,6 +48,8 @@ def code_of(arm: StudyArm) -> str | None:
     """
     if arm.method in REFERENCES:
         return None
+    from equipoise.audit.from_text import load_object  # late: it knows torch's losses
+
     load_object(arm.method, f"arm {arm.label}")
     module, _ = import_named(arm.method)
     try:
@@ -61,6 +62,8 @@ def _made(arm: StudyArm, settings: Mapping[str, Any]) -> tuple[Baseline, Mapping
     """Return what is fitted, and the settings that are left to hand over."""
     if arm.method in REFERENCES:
         return BASELINES[arm.method], settings
+    from equipoise.audit.from_text import load_object  # late: it knows torch's losses
+
     make, name = load_object(arm.method, f"arm {arm.label}")
     try:
         estimator = make(**settings)
@@ -308,11 +311,10 @@ class Fit:
         settings = dict(self.settings)
         if self.rounds is not None and self.rounds[output] is not None:
             settings["rounds"] = self.rounds[output]
-        losses = self.family.takes_losses
         task = Task(
             x, y, classes,
-            weight=None if losses else self.treatment.row_weights(y, output, classes),
-            objective=self.treatment.objective(y, output, classes) if losses else None,
+            weight=self.treatment.row_weights(y, output, classes),
+            objective=self.treatment.objective(y, output, classes),
             x_val=None if val is None or not len(val[1]) else val[0],
             y_val=None if val is None else val[1],
             categorical=preparation.categorical,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from equipoise._core.files import write_text
-from equipoise.studies.engine import using_threads
+from equipoise.studies.engine import has_torch, using_threads, usual_threads
 from equipoise.studies.schema import Study
 
 Found = TypeVar("Found", int, float)
@@ -62,12 +62,10 @@ def measured_threads(study: Study, place: Path | None, *, write: bool = True) ->
     On a machine whose cores others use, several threads wait for each other at every step and can
     take many times as long as one.
     """
-    import torch
-
     if study.compute.threads is not None:
         return None
-    many = torch.get_num_threads()
-    if many == 1:
+    many = usual_threads()
+    if many == 1 or not has_torch():
         return many
     return kept(place, "threads", many, lambda: _fastest(many), write=write)
 

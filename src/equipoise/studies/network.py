@@ -21,6 +21,7 @@ from equipoise._core.identity import as_text
 from equipoise._core.messages import in_words, say
 from equipoise.artifacts import Finding, Labels, Split, Trial
 from equipoise.artifacts.finding import load_findings
+from equipoise.artifacts.labels import with_ids
 from equipoise.audit import check_model
 from equipoise.data import Augmentation
 from equipoise.diagnosis import diagnose
@@ -45,9 +46,8 @@ from equipoise.studies.schema import (
 from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.devices import choose_device
 from equipoise.training.faults import require_device, require_precision
-from equipoise.training.fit import check_folds, planned_config
+from equipoise.training.fitting import check_folds, planned_config
 from equipoise.training.folder import write_trial
-from equipoise.training.targets import with_ids
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 _RATE_STEPS, _RATE_LAST = 12, 3

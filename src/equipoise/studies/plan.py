@@ -14,7 +14,7 @@ from equipoise._core.progress import Progress
 from equipoise.decisions.objectives import to_objective
 from equipoise.errors import EquipoiseError, NoEffectWarning, UsageError
 from equipoise.methods import get_method
-from equipoise.studies.engine import Plan, using_threads
+from equipoise.studies.engine import Plan, has_torch, using_threads, usual_threads
 from equipoise.studies.grid import settings_of
 from equipoise.studies.measured import measured_threads
 from equipoise.studies.rows import Draws, StudyData, with_ids
@@ -52,8 +52,6 @@ def make_plan(
         DataError: data that are not what the study says.
         LeakageError: rows or groups that stand on both sides.
     """
-    import torch
-
     _require_code(study, allow_code)
     rows = None
     if study.model is not None:
@@ -82,7 +80,7 @@ def make_plan(
         for setting in settings[arm.label]
     )
     per_trial = len(settings["none"])
-    threads = study.compute.threads or threads or torch.get_num_threads()
+    threads = study.compute.threads or threads or usual_threads()
     shared = {"study": study, "data": data, "splits": splits, "jobs": jobs,
               "per_trial": per_trial, "threads": threads}  # fmt: skip
     shared["more"] = _more(study, jobs, spec, per_trial)
@@ -172,6 +170,8 @@ def _require_code(study: Study, allow_code: bool) -> None:
 
 def _twins(plan: Plan) -> dict[Job, Job]:
     """Return the jobs whose loss is that of an earlier one of their seed and rates, with that."""
+    if not has_torch():  # there are no gradients to compare
+        return {}
     from equipoise.methods.no_effect import loss_gradient, same_gradient
 
     found: dict[Job, Job] = {}
@@ -329,10 +329,8 @@ def shared_threads(
     study: Study, place: Path, processes: int, cluster: str | None, *, write: bool = True
 ) -> int | None:
     """Return the threads of one of several trainings at once; of a single one, the fastest."""
-    import torch
-
     if cluster is not None:
         return 1
     if processes == 1:
         return measured_threads(study, place, write=write)
-    return max(1, torch.get_num_threads() // processes)
+    return max(1, usual_threads() // processes)

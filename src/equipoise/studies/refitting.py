@@ -23,6 +23,7 @@ from equipoise._core.messages import closest, hint, listed, say
 from equipoise._core.progress import Progress
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Comparison, Correction, DecisionRule, Evaluation, Scores
+from equipoise.artifacts.labels import with_ids as labelled
 from equipoise.artifacts.trial import Trial
 from equipoise.boosting.families import get_family
 from equipoise.boosting.model import HeadWeights, TableModel
@@ -46,7 +47,6 @@ from equipoise.studies.schema import (
     parse_study,
     set_value,
 )
-from equipoise.training.targets import with_ids as labelled
 
 _KEPT_OUT = 0.1
 """Share of rows that choose the epoch of a head."""

@@ -6,9 +6,10 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -808,8 +809,11 @@ def _fingerprints(plan: Plan, trials: Sequence[Trial]) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str]:
-    names = ("equipoise", "numpy", "scikit-learn", "torch")
-    return {"python": platform.python_version()} | {n: version(n) for n in names}
+    found = {"python": platform.python_version()}
+    for name in ("equipoise", "numpy", "scikit-learn", "torch", "lightgbm"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def clear_trials(out: Path) -> None:

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from equipoise._core.targets import require_classes, require_labels
@@ -47,13 +46,3 @@ def to_target(labels: Labels, dtype: torch.dtype) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(labels.values))
     hot = torch.as_tensor(labels.values, dtype=dtype)
     return torch.where(hot < 0, torch.full_like(hot, math.nan), hot)
-
-
-def with_ids(labels: Labels, rows: NDArray[np.int64]) -> Labels:
-    """Return the labels of some rows; positions serve as ids where there are none."""
-    part = labels[rows]
-    if part.ids is not None:
-        return part
-    return Labels.from_array(
-        part.values, kind=part.kind, names=part.names, ids=rows, groups=part.groups
-    )

@@ -267,8 +267,8 @@ CASES: dict[str, tuple[Options, Options, Options]] = {
         {"labels": hot([1, 0])},
     ),
     "EQ117": (
-        {"labels": HALVES, "columns": {"x": np.repeat([0.0, 1.0], 20)}},
-        {"labels": HALVES, "columns": {"x": np.tile([0.0, 1.0], 20)}},
+        {"more": Material(labels=HALVES, columns={"x": np.repeat([0.0, 1.0], 20)})},
+        {"more": Material(labels=HALVES, columns={"x": np.tile([0.0, 1.0], 20)})},
         {"labels": HALVES},
     ),
     "EQ201": (

@@ -132,7 +132,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 
 
 def test_a_full_disk_at_the_very_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = sys.modules["equipoise.training.fit"]
+    home = sys.modules["equipoise.training.fitting"]
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from equipoise.artifacts import Labels, Scores, Trial
+from equipoise.artifacts.labels import with_ids
 from equipoise.artifacts.scores import SplitName
 from equipoise.training.heads.jobs import HeadJob, HeadSettings, Progress, Rows, check_jobs
 from equipoise.training.heads.network import make_network
@@ -18,7 +19,6 @@ from equipoise.training.heads.rows import Features, Scale
 from equipoise.training.heads.stack import Stack, StackOutcome, cut_jobs
 from equipoise.training.remedy import Remedy
 from equipoise.training.selection import METRIC_NAMES, realised_histogram
-from equipoise.training.targets import with_ids
 
 
 @dataclass(frozen=True, slots=True, eq=False)

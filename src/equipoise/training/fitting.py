@@ -21,6 +21,7 @@ from equipoise._core.messages import hint, say
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Correction, Labels, Scores, Split, Trial
 from equipoise.artifacts.finding import load_findings, save_findings
+from equipoise.artifacts.labels import with_ids
 from equipoise.artifacts.scores import SplitName
 from equipoise.artifacts.trial import trial_folder
 from equipoise.diagnosis.score_checks import chance_findings
@@ -46,7 +47,6 @@ from equipoise.training.ranks import place
 from equipoise.training.remedy import Remedy
 from equipoise.training.run_data import Collate, RunData
 from equipoise.training.selection import Monitor, realised_histogram
-from equipoise.training.targets import with_ids
 
 if TYPE_CHECKING:
     from equipoise.training.module import Augment, RemedyModule
