@@ -240,6 +240,42 @@ def unknown_entries(frame: pl.DataFrame, columns: Sequence[Column]) -> dict[str,
     return found
 
 
+def moments(frame: pl.DataFrame, name: str) -> NDArray[np.float64]:
+    """Return when rows were: days since 1970 of a column of dates, or its numbers, (N,) float64.
+
+    Raises:
+        DataError: no such column, one that is neither, or rows without an entry.
+    """
+    if name not in frame.columns:
+        raise DataError(
+            say("split.column", "name a column of the table", repr(name),
+                closest(name, frame.columns))
+        )  # fmt: skip
+    series = frame[name]
+    numbers = _as_numbers(series)
+    if numbers is not None:
+        found = np.array(numbers.to_numpy(), dtype=np.float64)
+    else:
+        read = _dates(series, _date_formats(_texts(series)) if series.dtype == _string() else ())
+        found = np.array(read.dt.epoch("s").cast(float).to_numpy(), dtype=np.float64) / 86_400
+    gone = ~np.isfinite(found)
+    if gone.all():
+        first = _texts(series).drop_nulls()
+        got = repr(first[0]) if len(first) else "no entries"
+        raise DataError(say(f"column {name}", "hold dates or numbers", got))
+    if gone.any():
+        got = f"{int(gone.sum())} rows without (first: row {int(gone.argmax())})"
+        do = "Fill them in, or leave those rows out."
+        raise DataError(say(f"column {name}", "say when each row was", got, do))
+    return found
+
+
+def _string() -> Any:
+    import polars as pl
+
+    return pl.String
+
+
 def _texts(series: pl.Series) -> pl.Series:
     """Return entries as trimmed text; words that say that nothing is known are null."""
     import polars as pl

@@ -332,7 +332,8 @@ models:                     # compared untreated; remedies are judged on the bes
 # models: [{{name: lightgbm, settings: {{num_leaves: 15}}}}]
 
 split:                      # groups, where given, stay whole
-  how: cross_fit            # every row is tested; or stratified, with val and test
+  how: cross_fit            # every row is tested; or stratified, with val and test; or forward
+                            # in time: {{how: time, column: DATE, gap: 7}}
   folds: 5                  # redrawn by every seed
   val: 0.2                  # of a fold's training rows: they choose the epoch and the settings
   seed: 0

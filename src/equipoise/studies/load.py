@@ -10,14 +10,14 @@ from typing import Any
 from equipoise._core.messages import say
 from equipoise._core.progress import Progress
 from equipoise.artifacts import Labels
-from equipoise.boosting import Coded, code_table, encode
+from equipoise.boosting import Coded, code_table, encode, moments
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io import read_table
 from equipoise.io.labels import LabelColumns
 from equipoise.io.tables import require_columns
 from equipoise.studies.digits import digit_mosaics, digits
 from equipoise.studies.rows import StudyData, join_tables
-from equipoise.studies.schema import DigitsData, MosaicData, Study, TableData
+from equipoise.studies.schema import DigitsData, MosaicData, Study, TableData, TimeSpec
 
 
 def load_data(
@@ -52,7 +52,7 @@ def load_data(
             return digits(noise=spec.noise, seed=spec.seed)
         if isinstance(spec, MosaicData):
             return digit_mosaics(**spec.model_dump(exclude={"source"}))
-        return _table(spec)
+        return _table(spec, study.split)
     from equipoise.studies.network_rows import load_rows
 
     rows = load_rows(spec)
@@ -93,12 +93,15 @@ def _of_network(
     return StudyData(words, found, rows.labels, rows.test)
 
 
-def _table(spec: TableData) -> StudyData:
+def _table(spec: TableData, split: Any) -> StudyData:
     name = Path(spec.path).name
     coded, labels = read_coded(spec)
+    when = None
+    if isinstance(split, TimeSpec):
+        when = moments(read_table(spec.path), split.column)
     if spec.test_path is None:
         plain = coded.is_plain
-        return StudyData(name, coded.values, labels, coded=None if plain else coded)
+        return StudyData(name, coded.values, labels, coded=None if plain else coded, time=when)
     more = read_table(spec.test_path)
     labelled = LabelColumns.of(**spec.where(labels.names))
     known = {column.name for column in coded.columns} | set(labelled.named)

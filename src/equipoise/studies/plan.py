@@ -18,7 +18,7 @@ from equipoise.studies.engine import Plan, has_torch, using_threads, usual_threa
 from equipoise.studies.grid import settings_of
 from equipoise.studies.measured import measured_threads
 from equipoise.studies.rows import Draws, StudyData, with_ids
-from equipoise.studies.schema import CrossFitSpec, Draw, Job, Study
+from equipoise.studies.schema import Draw, FoldedSpec, Job, Study, TimeSpec
 
 if TYPE_CHECKING:
     from equipoise.studies.network_rows import TrainRows
@@ -68,7 +68,7 @@ def make_plan(
         data = load_data(study, cache if compute else None, known=cache, allow_code=allow_code,
                          progress=progress)  # fmt: skip
     spec = study.split_of(has_test=data.test is not None)
-    if isinstance(spec, CrossFitSpec):
+    if isinstance(spec, FoldedSpec):
         data = with_ids(data)
     splits = Draws(spec, data, study.most_seeds)
     settings = settings_of(study)
@@ -114,7 +114,7 @@ def _more(study: Study, jobs: Sequence[Job], spec: object, per_trial: int) -> tu
             expected = "be 'these data' where networks are trained or settings are tuned"
             raise UsageError(say("comparison.question", expected, "'new sample'", do))
         return ()
-    if asked and isinstance(spec, CrossFitSpec):
+    if asked and isinstance(spec, FoldedSpec):
         do = "Leave it out: cross-fitting answers for a sample of this size in any case."
         raise UsageError(say("comparison.question", "be about a test set", "'new sample'", do))
     first = [job for job in jobs if job.seed < min(study.most_seeds, REFITS)]
@@ -293,7 +293,11 @@ def _state(plan: Plan, jobs: Sequence[Job], missing: Container[Job]) -> str:
 def _protocol(plan: Plan) -> list[str]:
     """Return how rows are tested, and when the study looks."""
     said, folds = [], len(plan.splits.folds)
-    if folds > 1:
+    if isinstance(plan.splits.spec, TimeSpec):
+        said.append(
+            f"Rows are tested forward in time, in {folds} blocks; the first of {folds + 1} never."
+        )
+    elif folds > 1:
         said.append(f"Every row is tested, in {folds} folds of each seed.")
     if plan.study.looks:
         looks = ", ".join(map(str, plan.study.looks))

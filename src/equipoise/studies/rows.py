@@ -40,6 +40,7 @@ from equipoise.studies.schema import (
     SplitFile,
     StratifiedSpec,
     Study,
+    TimeSpec,
 )
 
 _ROWS_AT_ONCE = 4096
@@ -59,6 +60,7 @@ class StudyData:
         content_hashes: Hashes of the rows' own content, where features are not what tells it.
         coded: A table whose columns are not all numbers, of which ``features`` are the places and
             numbers: what a model is given is learned of it from training rows.
+        time: (N,) when rows were, where they are tested forward in time.
     """
 
     description: str
@@ -68,6 +70,7 @@ class StudyData:
     pending: float | None = None
     content_hashes: NDArray[np.uint64] | None = None
     coded: Coded | None = None
+    time: NDArray[np.float64] | None = None
 
     @property
     def table(self) -> Coded:
@@ -397,17 +400,20 @@ class Draws(Mapping[Draw, Split]):
         seeds: How many there may be.
     """
 
-    def __init__(self, spec: Spec | CrossFitSpec | SplitFile, data: StudyData, seeds: int) -> None:
+    def __init__(
+        self, spec: Spec | CrossFitSpec | TimeSpec | SplitFile, data: StudyData, seeds: int
+    ) -> None:
         self.spec, self.seeds, self._labels = spec, seeds, data.labels
         self._data = data
         self._made: dict[Draw, Split] = {}
-        self._crossed: _Folds | None = None
-        if isinstance(spec, CrossFitSpec):
+        self._crossed: _Folds | _Blocks | None = None
+        if isinstance(spec, (CrossFitSpec, TimeSpec)):
             if data.test is not None:
                 do = "Leave `split` out: the test rows that the data set apart decide alone."
-                expected = "not cross-fit rows beside a test set of their own"
-                raise UsageError(say("split.how", expected, "'cross_fit'", do))
-            self._crossed = _Folds(spec, data)
+                expected = "not test rows fold by fold beside a test set of their own"
+                raise UsageError(say("split.how", expected, repr(spec.how), do))
+            made = _Blocks if isinstance(spec, TimeSpec) else _Folds
+            self._crossed = made(spec, data)  # type: ignore[arg-type]
         else:
             _, self._draw = splitter(spec, data)
 
@@ -518,6 +524,60 @@ class _Folds:
         return found
 
 
+class _Blocks:
+    """Blocks of rows in the order of time, each tested by models of the rows before it."""
+
+    def __init__(self, spec: TimeSpec, data: StudyData) -> None:
+        self.spec, self.labels = spec, data.labels
+        if data.time is None:
+            do = "It is for tables: `data: {path: ..., label: ...}`."
+            raise UsageError(say("split.how", "not be 'time' without a table", "'time'", do))
+        self.time = data.time
+        copies = copies_of(data)
+        self.told = {} if copies is None else {"copies": copies.to_dict()}
+        self._made: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+        self._cut()
+
+    def _cut(self) -> None:
+        spec, order = self.spec, np.argsort(self.time, kind="stable")
+        moments, first = np.unique(self.time[order], return_index=True)
+        wanted = np.arange(1, spec.folds + 1) * len(order) / (spec.folds + 1)
+        # A block begins with a moment, so that rows of one moment stay together.
+        starts = np.unique([first[np.argmin(np.abs(first - w))] for w in wanted])
+        starts = starts[starts > 0]
+        if starts.size < spec.folds:
+            got = f"{moments.size} different moments"
+            expected = f"move in at least {spec.folds + 1} steps, for {spec.folds} folds"
+            do = "Take fewer folds, or another column."
+            raise DataError(say(f"column {spec.column}", expected, got, do))
+        groups = self.labels.groups
+        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+            test, before = order[start:end], order[:start]
+            before = before[self.time[before] < self.time[test[0]] - spec.gap]
+            if groups is not None:
+                before = before[~np.isin(groups[before], groups[test])]
+            if before.size < 2:
+                do = "Make the gap smaller, or take fewer folds."
+                raise DataError(say("split.gap", "leave rows to train on", before.size, do))
+            cut = min(before.size - 1, max(1, round(before.size * (1 - spec.val))))
+            self._made.append((np.sort(before[:cut]), np.sort(before[cut:]), np.sort(test)))
+
+    def of_seed(self, seed: int) -> list[Split]:
+        """Return one split per block but the first; time is the same for every seed."""
+        return [
+            Split.from_parts(
+                train,
+                val,
+                test,
+                n_rows=len(self.labels),
+                seed=seed,
+                method=f"forward in time, by {self.spec.column}",
+                proof={"fold": fold, "gap": self.spec.gap, **self.told},
+            )
+            for fold, (train, val, test) in enumerate(self._made)
+        ]
+
+
 def one_split(study: Study, data: StudyData) -> Callable[[int], Split]:
     """Return a function from seed to the split of a single training.
 
@@ -525,9 +585,9 @@ def one_split(study: Study, data: StudyData) -> Callable[[int], Split]:
         UsageError: a study whose rows are tested fold by fold.
     """
     spec = study.split_of(has_test=data.test is not None)
-    if isinstance(spec, CrossFitSpec):
+    if isinstance(spec, (CrossFitSpec, TimeSpec)):
         do = "It is for `equipoise compare`; one training takes `folds`."
-        raise UsageError(say("split.how", "be one that has one test part", "'cross_fit'", do))
+        raise UsageError(say("split.how", "be one that has one test part", repr(spec.how), do))
     return splitter(spec, data)[1]
 
 

@@ -111,7 +111,15 @@ class StratifiedSpec(Strict):
     seed: int = 0
 
 
-class CrossFitSpec(Strict):
+class FoldedSpec(Strict):
+    """Rows are tested fold by fold; ``val`` is the share of a fold's training rows that choose."""
+
+    folds: int = Field(5, ge=2, le=100)
+    val: float = Field(0.2, gt=0, lt=1)
+    seed: int = 0
+
+
+class CrossFitSpec(FoldedSpec):
     """Every row is tested, once per seed, by a model that did not see it.
 
     The rows are cut into stratified folds, anew in each seed; ``val`` is the share of a fold's
@@ -119,9 +127,20 @@ class CrossFitSpec(Strict):
     """
 
     how: Literal["cross_fit"]
-    folds: int = Field(5, ge=2, le=100)
-    val: float = Field(0.2, gt=0, lt=1)
-    seed: int = 0
+
+
+class TimeSpec(FoldedSpec):
+    """Forward in time: every block of rows but the first is tested by models of the rows before it.
+
+    Rows are sorted by ``column`` and cut into ``folds`` + 1 blocks of about equally many rows; rows
+    of one moment stay together. Of the rows before a block, those within ``gap`` before it (days of
+    a date, else units of the column) are left out, and so are rows of groups that it tests; the
+    last share ``val`` of the rest chooses.
+    """
+
+    how: Literal["time"]
+    column: str
+    gap: float = Field(0.0, ge=0)
 
 
 class LongTailSpec(Strict):
@@ -165,7 +184,8 @@ class SplitFile(Strict):
 
 
 SplitSpec = Annotated[
-    StratifiedSpec | CrossFitSpec | LongTailSpec | SplitFile, Field(discriminator="how")
+    StratifiedSpec | CrossFitSpec | TimeSpec | LongTailSpec | SplitFile,
+    Field(discriminator="how"),
 ]
 
 
@@ -308,6 +328,7 @@ _TAGGED: dict[str, type[BaseModel]] = {
     "arrays": ArrayData,
     "stratified": StratifiedSpec,
     "cross_fit": CrossFitSpec,
+    "time": TimeSpec,
     "long_tail": LongTailSpec,
     "file": SplitFile,
 }
@@ -518,7 +539,8 @@ class Study(Strict):
         content = dict(content)
         split = content.get("split")
         folded = isinstance(split, dict) and any(str(key).startswith("fold") for key in split)
-        how = "cross_fit" if folded else "stratified"
+        timed = isinstance(split, dict) and "column" in split
+        how = "time" if timed else "cross_fit" if folded else "stratified"
         for part, key, default in (("data", "source", "table"), ("split", "how", how)):
             if isinstance(content.get(part), dict):
                 content[part] = {key: default, **content[part]}
@@ -585,7 +607,7 @@ class Study(Strict):
 
     def split_of(
         self, *, has_test: bool
-    ) -> StratifiedSpec | CrossFitSpec | LongTailSpec | SplitFile:
+    ) -> StratifiedSpec | CrossFitSpec | TimeSpec | LongTailSpec | SplitFile:
         """Return how its rows are split.
 
         Args:
