@@ -41,6 +41,8 @@ class Task:
         objective: What a booster minimises in place of its own loss.
         x_val: (m, D) rows that stop boosting; None for a number of rounds that is given.
         y_val: (m,) of them.
+        shift: (classes,) that takes drawn rows or weights out of the outputs of a model's own loss,
+            where it is known; without it rows that stop boosting would be judged by other odds.
         categorical: Columns of ``x`` that hold places of categories.
         settings: Of the model, all of them.
         seed: Of what the model draws.
@@ -55,6 +57,7 @@ class Task:
     objective: Objective | None = None
     x_val: NDArray[np.float32] | None = None
     y_val: Whole | None = None
+    shift: Floats | None = None
     categorical: tuple[int, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -166,6 +169,8 @@ def _log_loss(task: Task, z: NDArray[np.float64], y: Whole) -> float:
     """Return the log loss of the true probabilities behind outputs: it stops every arm alike."""
     if task.objective is not None:
         return task.objective.log_loss(z if task.classes > 1 else z.ravel(), y)
+    if task.shift is not None:
+        z = z + task.shift
     if task.classes == 1:
         flat = z.ravel()
         return float(np.mean(np.logaddexp(0.0, np.where(y == 1, -flat, flat))))
@@ -528,7 +533,15 @@ def fit_hist(task: Task) -> Sklearn:
     )  # fmt: skip
     with _limited(task.workers):
         if stops:
-            model.fit(task.x, task.y, task.weight, X_val=task.x_val, y_val=task.y_val)
+            odds = None
+            if task.shift is not None:  # it weighs rows, and cannot be given another loss
+                by_class = np.exp(-task.shift)
+                by_class = np.r_[1.0, by_class] if task.classes == 1 else by_class
+                odds = by_class[task.y_val]
+            model.fit(
+                task.x, task.y, task.weight,
+                X_val=task.x_val, y_val=task.y_val, sample_weight_val=odds,
+            )  # fmt: skip
         else:
             model.fit(task.x, task.y, task.weight)
     rounds = int(model.n_iter_)

@@ -51,12 +51,14 @@ class Treatment:
         correction: The way back from its outputs.
         weight: Output -> factor of positives (labels), or (C,) weights of classes; None for none.
         loss: What boosters minimise in place of their own loss, or None.
+        width: Labels, or classes.
     """
 
     rows: NDArray[np.int64]
     correction: Correction
     weight: Floats | None = None
     loss: Any = None
+    width: int = 1
 
     def row_weights(self, y: NDArray[np.int64], output: int, classes: int) -> Floats | None:
         """Return the weights of rows, mean 1, or None where all weigh alike.
@@ -71,6 +73,21 @@ class Treatment:
         by_value = np.array([1.0, self.weight[output]]) if classes == 1 else self.weight
         made = by_value[y]
         return np.asarray(made / made.mean())
+
+    def shift(self, output: int, classes: int) -> Floats | None:
+        """Return what takes drawn rows and weights out of outputs, (classes,), where that is all.
+
+        Args:
+            output: Which label.
+            classes: 1 for a label.
+        """
+        if self.loss is not None or self.correction.exactness == "none" or not self.correction.ops:
+            return None
+        width = self.width if classes == 1 else classes
+        at, up = (self.correction.apply(np.full((1, width), v))[0] for v in (0.0, 1.0))
+        if classes == 1:
+            return at[output : output + 1] if np.allclose(up - at, 1.0) else None
+        return at if np.allclose(up, at) or np.allclose(up - at, 1.0) else None
 
     def objective(self, y: NDArray[np.int64], output: int, classes: int) -> Objective | None:
         """Return what a booster minimises on these rows, or None for its own loss.
@@ -126,9 +143,9 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
     if remedy.head == "cosine":
         correction = _without_head(remedy)
     if loss is None or (family.takes_losses and type(loss) not in WITHOUT_TORCH.values()):
-        return Treatment(rows, correction, None, loss)
+        return Treatment(rows, correction, None, loss, labels.num_classes)
     if weight is not None:
-        return Treatment(rows, correction, weight)
+        return Treatment(rows, correction, weight, None, labels.num_classes)
     do = "Take lightgbm or xgboost, or weights and sampling."
     raise UsageError(say(f"arm {remedy.name}", f"be weights or drawn rows for {family.name}",
                          type(loss).__name__, do))  # fmt: skip

@@ -315,6 +315,7 @@ class Fit:
             x, y, classes,
             weight=self.treatment.row_weights(y, output, classes),
             objective=self.treatment.objective(y, output, classes),
+            shift=self.treatment.shift(output, classes),
             x_val=None if val is None or not len(val[1]) else val[0],
             y_val=None if val is None else val[1],
             categorical=preparation.categorical,
