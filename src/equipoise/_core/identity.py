@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def as_text(values: ArrayLike) -> NDArray[np.str_]:
     return np.asarray([str(v) for v in array.reshape(-1).tolist()], dtype=np.str_)
 
 
+@lru_cache(maxsize=1 << 16)  # ids of the same rows are asked for again and again
 def loose_key(text: str) -> str:
     """Return what two spellings of one thing probably share: no outer spaces, numbers by value.
 

@@ -32,6 +32,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, (list, tuple)):
+        # Knots of tables come by the ten thousand: finite floats are as they shall be.
+        if all(type(v) is float and math.isfinite(v) for v in value):
+            return list(value)
         return [plain(v) for v in value]
     if isinstance(value, (bool, str)) or value is None:
         return value

@@ -165,18 +165,18 @@ def _log_odds(p: Floats) -> NDArray[np.float64]:
     return np.log(q) if q.ndim == 2 else np.log(q) - np.log1p(-q)
 
 
-def _log_loss(task: Task, z: NDArray[np.float64], y: Whole) -> float:
-    """Return the log loss of the true probabilities behind outputs: it stops every arm alike."""
+def _log_losses(task: Task, z: NDArray[np.float64], y: Whole) -> NDArray[np.float64]:
+    """Return the log loss of the true probability behind each output: it stops all arms alike."""
     if task.objective is not None:
-        return task.objective.log_loss(z if task.classes > 1 else z.ravel(), y)
+        return task.objective.log_losses(z if task.classes > 1 else z.ravel(), y)
     if task.shift is not None:
         z = z + task.shift
     if task.classes == 1:
         flat = z.ravel()
-        return float(np.mean(np.logaddexp(0.0, np.where(y == 1, -flat, flat))))
+        return np.logaddexp(0.0, np.where(y == 1, -flat, flat))
     top = z.max(1, keepdims=True)
     whole = top[:, 0] + np.log(np.exp(z - top).sum(1))
-    return float(np.mean(whole - z[np.arange(len(z)), y]))
+    return np.asarray(whole - z[np.arange(len(z)), y])
 
 
 class _Halves:
@@ -191,15 +191,12 @@ class _Halves:
         self.first[order[::2]] = True
         self.losses: list[tuple[float, float]] = []
 
-    def note(self, z: NDArray[np.float64]) -> None:
-        """Note where a round stands."""
-        y = np.asarray(self.task.y_val)
-        self.losses.append(
-            tuple(  # type: ignore[arg-type]
-                _log_loss(self.task, z[half], y[half]) if half.any() else 0.0
-                for half in (self.first, ~self.first)
-            )
-        )
+    def note(self, z: NDArray[np.float64]) -> float:
+        """Note where a round stands, and return the log loss of all rows."""
+        each = _log_losses(self.task, z, np.asarray(self.task.y_val))
+        halves = each[self.first].sum(), each[~self.first].sum()
+        self.losses.append((float(halves[0]), float(halves[1])))
+        return float(each.mean())
 
     def crossed(self, at: Callable[[int], NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return outputs of all rows, each half after the rounds that the other chose.
@@ -274,12 +271,8 @@ def fit_lightgbm(task: Task) -> LightGBM:
             flat = flat.reshape(task.classes, -1).T
         if task.objective is None:  # probabilities, where the loss is LightGBM's own
             flat = _log_odds(flat if several else flat.ravel())
-        y = task.y_val
-        assert y is not None  # noqa: S101  # called for validation rows alone
-        flat = flat.reshape(len(y), task.classes)
-        if halves is not None:
-            halves.note(flat)
-        return "log_loss", _log_loss(task, flat, y), False
+        assert halves is not None  # noqa: S101  # called for validation rows alone
+        return "log_loss", halves.note(flat.reshape(-1, task.classes)), False
 
     booster = lgb.train(
         parameters, data, num_boost_round=most,
@@ -401,14 +394,10 @@ def fit_xgboost(task: Task) -> XGBoost:
 
     def log_loss(z: Any, _: Any) -> tuple[str, float]:
         flat = np.asarray(z, dtype=np.float64)
-        y = task.y_val
-        assert y is not None  # noqa: S101  # called for validation rows alone
-        flat = flat.reshape(len(y), task.classes)
+        assert halves is not None  # noqa: S101  # called for validation rows alone
         if objective is None:  # probabilities, where the loss is XGBoost's own
-            flat = _log_odds(flat if several else flat.ravel()).reshape(flat.shape)
-        if halves is not None:
-            halves.note(flat)
-        return "log_loss", _log_loss(task, flat, y)
+            flat = _log_odds(flat.reshape(-1, task.classes) if several else flat.ravel())
+        return "log_loss", halves.note(flat.reshape(-1, task.classes))
 
     booster = xgb.train(
         parameters, data, num_boost_round=most, evals=watched, obj=call, verbose_eval=False,

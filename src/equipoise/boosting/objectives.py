@@ -101,10 +101,10 @@ class LabelObjective:
             found.append(low + part * (table[place + 1] - low))
         return found[0], found[1]
 
-    def log_loss(self, z: Floats, y: NDArray[np.integer]) -> float:
-        """Return the mean log loss of the true probabilities behind outputs."""
+    def log_losses(self, z: Floats, y: NDArray[np.integer]) -> Floats:
+        """Return the log loss of the true probability behind each output, (N,)."""
         eta = np.clip(np.interp(z, grid(), self.eta), 1e-15, 1 - 1e-15)
-        return float(-np.mean(np.log(np.where(np.asarray(y) == 1, eta, 1.0 - eta))))
+        return np.asarray(-np.log(np.where(np.asarray(y) == 1, eta, 1.0 - eta)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,12 +205,12 @@ class ClassObjective:
         h = np.maximum(np.maximum(self._expected(p, factor, change), exact), _LEAST)
         return self.scale * slope, self.scale * h
 
-    def log_loss(self, z: Floats, y: NDArray[np.integer]) -> float:
-        """Return the mean log loss of the true probabilities behind outputs."""
+    def log_losses(self, z: Floats, y: NDArray[np.integer]) -> Floats:
+        """Return the log loss of the true probability behind each output, (N,)."""
         p, factor, _ = self._state(z)
         eta = p / factor
         eta /= eta.sum(1, keepdims=True)
-        return float(-np.log(np.maximum(eta[np.arange(len(p)), y], 1e-15)).mean())
+        return np.asarray(-np.log(np.maximum(eta[np.arange(len(p)), y], 1e-15)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,15 +239,15 @@ class MarginObjective:
         q[rows, y] -= 1.0
         return self.steep * q, np.maximum(h, _LEAST)
 
-    def log_loss(self, z: Floats, y: NDArray[np.integer]) -> float:
-        """Return the mean log loss of the true probabilities behind outputs."""
+    def log_losses(self, z: Floats, y: NDArray[np.integer]) -> Floats:
+        """Return the log loss of the true probability behind each output, (N,)."""
         raw = self.steep * np.asarray(z, dtype=np.float64)
         raw = raw - raw.max(1, keepdims=True)
         p = np.exp(raw)
         p /= p.sum(1, keepdims=True)
         eta = p * (1.0 - p * (1.0 - np.exp(-self.steep * self.margin)))
         eta /= eta.sum(1, keepdims=True)
-        return float(-np.log(np.maximum(eta[np.arange(len(p)), y], 1e-15)).mean())
+        return np.asarray(-np.log(np.maximum(eta[np.arange(len(p)), y], 1e-15)))
 
 
 Objective = LabelObjective | ClassObjective | MarginObjective
