@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_SHORT = 40  # digits that are written out
 _WHOLE = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 
 
@@ -33,7 +33,6 @@ def as_text(values: ArrayLike) -> NDArray[np.str_]:
     return np.asarray([str(v) for v in array.reshape(-1).tolist()], dtype=np.str_)
 
 
-@lru_cache(maxsize=1 << 16)  # ids of the same rows are asked for again and again
 def loose_key(text: str) -> str:
     """Return what two spellings of one thing probably share: no outer spaces, numbers by value.
 
@@ -43,6 +42,16 @@ def loose_key(text: str) -> str:
         >>> [loose_key(t) for t in ("p5 ", "5.0", "0005", "1e5", "a")]
         ['p5', '5', '5', '100000', 'a']
     """
+    if (
+        text.isascii()
+        and text.isalnum()
+        and (text[0] > "9" or (text.isdecimal() and text[0] > "0"))
+    ):
+        return text if len(text) <= _SHORT or text[0] > "9" else _loose(text)
+    return _loose(text)
+
+
+def _loose(text: str) -> str:
     bare = unicodedata.normalize("NFC", text).strip()
     if not _NUMBER.fullmatch(bare):
         return bare
@@ -54,7 +63,7 @@ def loose_key(text: str) -> str:
     written = "".join(map(str, digits)).lstrip("0")
     power = int(exponent) + len(written) - len(written.rstrip("0"))
     written = written.rstrip("0")
-    if 0 <= power <= 40:
+    if 0 <= power <= _SHORT:
         return "-" * sign + written + "0" * power
     return f"{'-' * sign}{written}e{power}"
 

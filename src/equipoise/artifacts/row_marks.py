@@ -82,9 +82,13 @@ class RowMarks:
         contents: NDArray[np.float64] | None,
     ) -> RowMarks:
         """Hash ids (N,), groups (N,) and contents (N,), one number that stands for a row."""
+        exact = loose = None
+        if ids is not None:
+            exact, keys = hash_ids(ids), loose_keys(ids)
+            loose = exact if np.array_equal(keys, as_text(ids)) else hash_ids(keys)
         return cls(
-            None if ids is None else hash_ids(ids),
-            None if ids is None else hash_ids(loose_keys(ids)),
+            exact,
+            loose,
             None if groups is None else hash_ids(np.unique(as_text(groups))),
             None if groups is None else hash_ids(np.unique(loose_keys(np.unique(as_text(groups))))),
             # Twelve digits: what a table of text and a binary one both keep.
