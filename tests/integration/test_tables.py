@@ -95,6 +95,30 @@ def test_from_a_table_to_a_model_that_predicts_in_a_process_of_its_own(
         assert not list(Path(kind).glob("*.pkl"))
 
 
+def test_a_rule_rests_on_the_trials_of_its_own_model_alone(
+    bank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first model of a study is called "none" until the best is known."""
+    from equipoise.studies import refitting
+
+    seen: list[str] = []
+    pool = refitting._out_of_fold
+
+    def watched(plan: object, trials: list[eq.Trial]) -> eq.Scores:
+        seen.extend(str(trial.config["model"]["name"]) for trial in trials)
+        return pool(plan, trials)
+
+    monkeypatch.setattr(refitting, "_out_of_fold", watched)
+    for first in ("lightgbm", "logistic_regression"):
+        names = sorted(("lightgbm", "logistic_regression"), key=lambda name: name != first)
+        words = ["--set", "split.folds=3", "--set", "seeds=1", "--set", "arms=[none]",
+                 "--set", f"models=[{', '.join(names)}]", "-o", first]  # fmt: skip
+        assert run(*COMPARE, *words) == 0
+        assert run("refit", first, "--arm", "none", "-o", "model") == 0
+        assert seen == [eq.load("model").family] * 3
+        seen.clear()
+
+
 def test_the_same_in_python_from_frames_of_every_make(bank: Path) -> None:
     import pandas as pd
 

@@ -24,7 +24,7 @@ from equipoise._core.progress import Progress
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Comparison, Correction, DecisionRule, Evaluation, Scores
 from equipoise.artifacts.labels import with_ids as labelled
-from equipoise.artifacts.trial import Trial
+from equipoise.artifacts.trial import Trial, trial_folder
 from equipoise.boosting.families import get_family
 from equipoise.boosting.model import HeadWeights, TableModel
 from equipoise.boosting.preparation import learn_preparation
@@ -33,7 +33,7 @@ from equipoise.decisions import tune
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.methods import THRESHOLDS, get_method
 from equipoise.methods.on_tables import treat
-from equipoise.studies.engine import Plan, is_done, using_threads
+from equipoise.studies.engine import Plan, using_threads
 from equipoise.studies.families import on_model
 from equipoise.studies.fitted import Fit
 from equipoise.studies.plan import make_plan
@@ -184,26 +184,22 @@ def _job_of(plan: Plan, name: str) -> Job:
 
 
 def _trials_of(plan: Plan, place: Path, job: Job) -> list[Trial]:
-    """Return the finished trials of an arm, those of all seeds and folds that are there."""
+    """Return the finished trials of an arm, those of all seeds and folds that are there.
+
+    A folder may hold others of the same name: of another model that was called so before the best
+    was known, of other settings. What decides a trial tells them apart.
+    """
+    wanted = {plan.folder(j) for j in plan.jobs if j.arm.label == job.arm.label}
     found = []
     for path in sorted((place / "trials").glob("*/trial.json")):
-        if is_done(path.parent) and path.parent.name.startswith(f"{job.arm.label}-s"):
-            trial = Trial.load(path.parent)
-            beside = {"share", "pool"} & set(trial.config)
-            if trial.method == job.arm.label and not beside and _is_of(plan, trial):
-                found.append(trial)
+        trial = Trial.load(path.parent)
+        config = {key: value for key, value in trial.config.items() if key != "tuning"}
+        if trial_folder(trial.method, trial.seed, config) in wanted:
+            found.append(trial)
     if not found:
         do = "Run `equipoise compare` again: its folder lacks this arm's trials."
         raise DataError(say(str(place), f"hold trials of {job.arm.label}", "none", do))
     return found
-
-
-def _is_of(plan: Plan, trial: Trial) -> bool:
-    """Whether a trial is of the splits of a plan."""
-    try:
-        return bool(plan.splits[trial.seed, trial.fold].fingerprint == trial.config["split"])
-    except (KeyError, IndexError, ValueError):
-        return False
 
 
 def _log_odds(scores: Scores) -> NDArray[np.float64]:
