@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from equipoise._core.messages import closest, hint, say
 from equipoise.errors import DataError
-from equipoise.io.tables import as_numbers
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,7 +54,8 @@ class Column:
         why: In words, for people: what was seen, or why it is left out.
         levels: Of a category, the entries that are known, in order of first appearance; of text
             none, as every entry may be new.
-        formats: Of a date, the formats that it was read with.
+        formats: Of a date, the formats that it was read with; of numbers in text, how they are
+            written.
     """
 
     name: str
@@ -216,7 +216,7 @@ def encode(frame: pl.DataFrame, columns: Sequence[Column]) -> Coded:
     for column in used:
         series, place = frame[column.name], len(parts)
         if column.role == "number":
-            parts.append(_numbers(series))
+            parts.append(_numbers(series, column.formats[0] if column.formats else ""))
         elif column.role == "date":
             parts.extend(_date_parts(series, column.formats))
         else:
@@ -304,8 +304,58 @@ def _codes(texts: pl.Series, known: Sequence[str]) -> NDArray[np.float32]:
     return np.asarray(coded.to_numpy(), dtype=np.float32)
 
 
-def _as_numbers(series: pl.Series) -> pl.Series | None:
-    """Return numbers, or None where the column holds other things."""
+_STYLES = {
+    "points": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$",
+    "commas for points": r"^[+-]?\d+(,\d+)?([eE][+-]?\d+)?$",
+    "commas between thousands": r"^[+-]?(\d{1,3}(,\d{3})*|\d+)(\.\d+)?$",
+    "points between thousands": r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$",
+    "true and false": r"^(?i)(true|false)$",
+}
+"""How numbers may be written; of several that fit all entries the first is taken."""
+_MAYBE_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(,\d{3})*$"
+_SIGNS = r"^[$€£¥]\s*|\s*[%$€£¥]$"
+
+
+def _bare(texts: pl.Series) -> pl.Series:
+    """Return entries without a currency or a per cent around them."""
+    return texts.str.replace_all(_SIGNS, "")
+
+
+def _style(known: pl.Series) -> tuple[str, pl.Series]:
+    """Return how most entries are written as numbers, and which of them are."""
+    bare = _bare(known)
+    fits = {style: bare.str.contains(pattern) for style, pattern in _STYLES.items()}
+    if bare.str.contains(_MAYBE_THOUSANDS).all():
+        # 1,250 beside 950: no number of decimals differs, so they part thousands.
+        fits["commas for points"] = fits["commas for points"] & False
+    best = max(fits, key=lambda style: int(fits[style].sum()))
+    return best, fits[best]
+
+
+def _parse(texts: pl.Series, style: str) -> pl.Series:
+    """Return entries as numbers; null where they are none."""
+    import polars as pl
+
+    bare = _bare(texts)
+    if style == "true and false":
+        low = bare.str.to_lowercase()
+        return pl.Series(texts.name, [{"true": 1.0, "false": 0.0}.get(v) for v in low], pl.Float64)
+    if style == "commas for points":
+        bare = bare.str.replace(",", ".", literal=True)
+    elif style == "commas between thousands":
+        bare = bare.str.replace_all(",", "", literal=True)
+    elif style == "points between thousands":
+        bare = bare.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    return bare.cast(pl.Float64, strict=False)
+
+
+def _as_numbers(series: pl.Series, style: str = "") -> pl.Series | None:
+    """Return numbers, or None where the column holds other things.
+
+    Args:
+        series: A column.
+        style: How numbers are written, of `_STYLES`; "" for what fits every entry.
+    """
     import polars as pl
 
     if series.dtype == pl.Boolean:
@@ -315,25 +365,20 @@ def _as_numbers(series: pl.Series) -> pl.Series | None:
     if series.dtype != pl.String:
         return None
     texts = _texts(series)
-    read = as_numbers(texts.to_frame())[series.name]
-    if read.dtype == pl.Boolean:
-        return read.cast(pl.Float64)
-    if read.dtype.is_numeric():
-        return read.cast(pl.Float64).fill_nan(None)
-    return None
+    if style:
+        return _parse(texts, style)
+    known = texts.drop_nulls()
+    found, fits = _style(known)
+    return _parse(texts, found) if len(known) and fits.all() else None
 
 
-def _numbers(series: pl.Series) -> NDArray[np.float32]:
+def _numbers(series: pl.Series, style: str) -> NDArray[np.float32]:
     import polars as pl
 
-    read = _as_numbers(series)
+    read = _as_numbers(series, style)
     if read is None:
-        # Some entries are words: of what can be read, decimal commas are read where all have them.
-        texts = _texts(series)
-        digits = texts.set(~texts.str.contains(r"\d").fill_null(value=False), None)
-        again = _as_numbers(digits)
-        read = texts.cast(pl.Float64, strict=False) if again is None else again
-    values = np.array(read.to_numpy(), dtype=np.float64)
+        read = _parse(_texts(series), "points") if series.dtype == pl.String else series
+    values = np.array(read.cast(pl.Float64, strict=False).to_numpy(), dtype=np.float64)
     values[~np.isfinite(values)] = np.nan
     return values.astype(np.float32)
 
@@ -412,7 +457,8 @@ def _seen(series: pl.Series, categorical: bool, time: bool) -> Column:
         return _category(name, texts, distinct, missing, "as asked")
     numbers = _as_numbers(series)
     if numbers is not None:
-        return _seen_number(name, numbers, distinct, missing)
+        style = _style(known)[0] if dtype == pl.String else ""
+        return _seen_number(name, numbers, distinct, missing, style)
     if distinct <= n:
         formats = _date_formats(texts)
         if formats:
@@ -451,7 +497,12 @@ def _seen_date(series: pl.Series, asked: bool) -> Column:
     return Column(name, "date", _joined(shown, missing), formats=formats)
 
 
-def _seen_number(name: str, numbers: pl.Series, distinct: int, missing: str) -> Column:
+def _written(style: str) -> str:
+    """Say how numbers are written, where it might be taken otherwise."""
+    return "" if style in ("", "points", "true and false") else style
+
+
+def _seen_number(name: str, numbers: pl.Series, distinct: int, missing: str, style: str) -> Column:
     known = numbers.drop_nulls()
     whole = bool((known % 1 == 0).all())
     if whole and distinct == len(known) > 2 and len(known) == len(numbers):
@@ -460,7 +511,10 @@ def _seen_number(name: str, numbers: pl.Series, distinct: int, missing: str) -> 
             return Column(name, "left out", "it counts the rows")
         if _is_id(name) or (bool((steps > 0).all()) and len(known) > 50):
             return Column(name, "left out", "an id: another whole number in every row")
-    return Column(name, "number", missing)
+    endless = int((known.is_infinite()).sum())
+    said = f"{endless} infinite, read as missing" if endless else ""
+    formats = (style,) if style else ()
+    return Column(name, "number", _joined(_written(style), said, missing), formats=formats)
 
 
 def _is_id(name: str) -> bool:
@@ -474,23 +528,13 @@ def _category(name: str, texts: pl.Series, distinct: int, missing: str, said: st
 
 def _seen_words(name: str, texts: pl.Series, distinct: int, missing: str) -> Column:
     """Return what a column that holds words is: numbers but for a few, text, a category, an id."""
-    import polars as pl
-
     known = texts.drop_nulls()
-    digits = known.filter(known.str.contains(r"\d"))
-    numbers = _as_numbers(digits) if len(digits) else None
-    if numbers is None and len(digits):
-        read = known.cast(pl.Float64, strict=False)
-        enough = int(read.is_not_null().sum()) > (1 - _WORDS_AMONG_NUMBERS) * len(read)
-        numbers = read.drop_nulls() if enough else None
-    if numbers is not None:
-        words = len(known) - len(numbers)
-        if words <= _WORDS_AMONG_NUMBERS * len(known) and numbers.n_unique() > 2:
-            odd = known.filter(known.cast(pl.Float64, strict=False).is_null())
-            first = known.filter(~known.str.contains(r"\d"))
-            shown = first[0] if len(first) else odd[0]
-            said = f"{words} that are none, such as {shown!r}, are missing"
-            return Column(name, "number", _joined(said, missing))
+    style, fits = _style(known)
+    words = int((~fits).sum())
+    few = words <= _WORDS_AMONG_NUMBERS * len(known)
+    if few and known.filter(fits).n_unique() > 2:
+        said = f"{words} that are none, such as {known.filter(~fits)[0]!r}, are missing"
+        return Column(name, "number", _joined(_written(style), said, missing), formats=(style,))
     if known.str.contains(_IMAGE).all():
         return Column(name, "left out", "paths of images")
     spaces = int(known.str.count_matches(r"\s+").sum()) / len(known)

@@ -17,6 +17,12 @@ RNG = np.random.default_rng(0)
 SEEN: dict[str, tuple[list[object], str, str]] = {
     "whole numbers": ([str(i % 7) for i in range(N)], "number", ""),
     "decimal commas": ([f"{i % 9},5" for i in range(N)], "number", ""),
+    "thousands": ([f"{1 + i},{i % 10}50" if i % 3 else "950" for i in range(N)], "number",
+                  "commas between thousands"),
+    "continental": ([f"{1 + i}.{i % 10}50,5" if i % 3 else "9,5" for i in range(N)], "number",
+                    "points between thousands"),
+    "money": ([f"$ {i % 31}.50" for i in range(N)], "number", ""),
+    "shares": ([f"{i % 31} %" for i in range(N)], "number", ""),
     "gaps": (["NA" if i % 10 == 0 else str(i % 13) for i in range(N)], "number",
              "12 of 120 entries missing"),
     "a few words": (["n.k." if i == 3 else str(i * 3 % 50) for i in range(N)], "number",
@@ -65,6 +71,19 @@ def test_dates_become_numbers_that_models_can_use() -> None:
     assert coded.values[1, :5].tolist() == [2023, 12, 31, 7, 0]
     assert coded.values[0, 5] == pytest.approx(19_782.5625, abs=0.01)
     assert np.isnan(coded.values[2]).all()
+
+
+def test_numbers_of_new_rows_are_written_as_those_before_were() -> None:
+    """1,250 alone may be 1250; in a column of decimal commas it is not."""
+    prices = ["1,5", "0,25", "12,75"] * 40
+    pays = ["1,250", "950", "12,000"] * 40
+    first = code_table(
+        pl.DataFrame({"price": prices, "pay": pays, "part": ["5 %", "1 %", "7 %"] * 40})
+    )
+    columns = columns_from([c.to_dict() for c in first.columns])
+    new = encode(pl.DataFrame({"price": ["1,250"], "pay": ["2,500"], "part": ["3%"]}), columns)
+    assert new.values.tolist() == [[1.25, 2500.0, 3.0]]
+    assert first.values[:3, 1].tolist() == [1250.0, 950.0, 12000.0]
 
 
 def test_what_was_asked_goes_before_what_is_seen() -> None:
