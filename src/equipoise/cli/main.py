@@ -144,7 +144,8 @@ def spell(message: str, options: Mapping[str, str]) -> str:
         clauses = [c for c in re.split(r"(?:,|;)? or ", sentence) if _UNKNOWN not in c]
         if clauses or _UNKNOWN not in sentence:
             kept = sentence if _UNKNOWN not in sentence else " or ".join(clauses)
-            sentences.append(kept if kept.endswith(".") else f"{kept}.")
+            kept = kept if kept.endswith(".") else f"{kept}."
+            sentences.append(kept[:1].upper() + kept[1:])
     return " ".join(sentences) or str(message)
 
 

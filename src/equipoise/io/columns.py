@@ -23,6 +23,8 @@ _OTHER_MARKS = (",", ";")
 MISSING_WORDS = frozenset(("nan", "na", "n/a", "null", "none", "?", "unknown", "missing"))
 """Class names, in lower case, that mostly say that nobody knows the class."""
 _LISTED = 5
+_MANY = 50
+"""Rows from which a column with another value in most of them is not taken for classes."""
 
 
 def alike(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -80,6 +82,10 @@ def class_column(
                 hint("Give {names=} to list the classes, or check that this is the label column."),
             )
         )
+    if names is None and not declared and len(values) >= _MANY and 2 * len(distinct) > len(values):
+        got = f"{len(distinct):,} different values in {len(values):,} rows"
+        do = hint("Name the column of the label; if these are classes, pass {kind=multiclass}.")
+        raise DataError(say(what, "hold classes that come again", got, do))
     known = distinct if names is None else list(names)
     index = {name: i for i, name in enumerate(known)}
     # Numbers are places only where no name can be meant: names first, and never a mix.

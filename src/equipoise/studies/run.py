@@ -321,7 +321,8 @@ def _model_words(study: Study, chosen: Choice, result: Comparison) -> list[str]:
     if arm is None or arm.gain is None:
         return []
     shown, metric = arm.gain.shown, _WORDS.get(result.primary, result.primary)
-    bought = f"{-shown.value:+.3f} ({-shown.high:+.3f} to {-shown.low:+.3f})"
+    spread = f" ({-shown.high:+.3f} to {-shown.low:+.3f})" if np.isfinite(shown.low) else ""
+    bought = f"{-shown.value:+.3f}{spread}"
     pair = f"{chosen.name} over {plain}, untreated both"
     return [f"What the model bought: {pair}, {bought} in {metric}."]
 

@@ -203,3 +203,12 @@ def test_feature_errors_name_the_columns(tmp_path: Path) -> None:
 def test_a_misspelt_keyword_is_named() -> None:
     with pytest.raises(TypeError, match=r"argument `lable`\. Did you mean `label`"):
         read_labels([[1, 0]], lable="y")  # type: ignore[call-arg]
+
+
+def test_a_column_with_another_value_in_most_rows_is_no_label() -> None:
+    """Ids and measured numbers are not classes; few rows, or what was declared, may be."""
+    frame = pl.DataFrame({"pay": [f"{i * 7 % 97}" for i in range(120)]})
+    with pytest.raises(DataError, match="classes that come again, got 97 different values in 120"):
+        read_labels(frame, label="pay")
+    assert read_labels(frame, label="pay", kind="multiclass").num_classes == 97
+    assert read_labels(frame[:40], label="pay").num_classes == 40
