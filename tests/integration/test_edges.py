@@ -80,7 +80,7 @@ def outputs() -> list[tuple[str, str, str]]:
         for option in command.params:
             if option.name in ("out", "figure", "copy"):
                 assert option.callback is not None, (verb, option.name)
-                whole = verb in ("split", "train", "compare", "mine", "demo")
+                whole = verb in ("split", "train", "compare", "mine", "demo", "refit")
                 found.append((verb, option.opts[0], "folder" if whole else "file"))
     return found
 
@@ -416,7 +416,7 @@ def test_odd_content_is_read_or_refused_in_a_line(case: str, place: Path, run: R
 
 def test_numbers_and_then_a_half_are_classes(place: Path, run: Run) -> None:
     Path("x.csv").write_text("y\n" + "".join(f"{i}\n" for i in range(150)) + "0.5\n")
-    assert run("diagnose", "x.csv", "--label", "y")[0] == 0
+    assert run("diagnose", "x.csv", "--label", "y", "--kind", "multiclass")[0] == 0
     frame = pl.DataFrame({"y": [1e300, *[2.0] * 9], "n": [2**64 - 1, *range(9)]},
                          schema_overrides={"n": pl.UInt64})  # fmt: skip
     frame.with_columns(pl.col("n").cast(pl.Int128) * 3).write_parquet("x.parquet")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.messages import listed
+from equipoise._core.messages import hint, listed
 from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.diagnosis._registry import check, finding
@@ -49,7 +49,10 @@ def giving_away(material: Material) -> list[Finding] | None:
             f"{'itself' if one else 'themselves'}: from {'it' if one else 'each'} alone a balanced "
             f"accuracy of {least:.3f} or more on rows that were not looked at.",
             {"columns": list(by_column), "balanced_accuracy": least},
-            "Ask whether it is known when the decision is made. If not, leave it out: --drop.",
+            hint(
+                "Ask whether it is known when the decision is made. If not, leave it out: "
+                "{drop=COLUMN}."
+            ),
             "An id or a date that sorts by class comes of how the table was put together.",
         )
     ]

@@ -147,10 +147,12 @@ class LossSide:
         kind: "multiclass" or "multilabel".
         exactness: How exactly the inverse holds: "exact", "approximate" or "none".
         num_classes: Classes or labels, where a setting fixes them, else None.
+        is_untreated: Whether it is the plain loss, that treats nothing.
     """
 
     kind: ClassVar[Kind]
     exactness: ClassVar[Exactness] = "exact"
+    is_untreated: bool = False
     num_classes: int | None
 
     def correction(
@@ -248,6 +250,7 @@ class BCESide(LossSide):
     """Binary cross entropy: nothing to undo."""
 
     kind = "multilabel"
+    is_untreated = True
 
     def _ops(self) -> Steps:
         return []
@@ -666,56 +669,3 @@ class LDAMSide(LossSide):
 
     def _ops(self) -> Steps:
         return [{"op": "ldam", "margin": self._numbers("margin").tolist(), "scale": self.scale}]
-
-
-class PlainSide(LossSide):
-    """The untreated loss of classes: nothing to undo."""
-
-    kind = "multiclass"
-    label_smoothing = 0.0
-
-    def _ops(self) -> Steps:
-        return []
-
-
-class _Bare:
-    """A loss of weights that is only stated: for models that weigh rows themselves, without torch.
-
-    Args:
-        weight: Of positives, or of classes; None for the untreated loss.
-        options: Of the loss for torch; what weighs on is kept, the rest is for values it lacks.
-    """
-
-    def __init__(self, weight: Any = None, **options: Any) -> None:
-        self.num_classes: int | None = None
-        if isinstance(self, ClassBalancedSide):
-            self._settle(weight, options["weight_on"], 0.0)
-        elif isinstance(self, PosWeightSide):
-            self._settle(weight)
-        elif isinstance(self, ClassWeightSide):
-            self._settle_weight(weight)
-
-
-class _BareBCE(_Bare, BCESide): ...
-
-
-class _BarePosWeight(_Bare, PosWeightSide): ...
-
-
-class _BareClassBalanced(_Bare, ClassBalancedSide): ...
-
-
-class _BareCrossEntropy(_Bare, PlainSide): ...
-
-
-class _BareWeighted(_Bare, ClassWeightSide): ...
-
-
-WITHOUT_TORCH: dict[str, type[LossSide]] = {
-    "BCELoss": _BareBCE,
-    "PosWeightBCELoss": _BarePosWeight,
-    "ClassBalancedBCELoss": _BareClassBalanced,
-    "CrossEntropyLoss": _BareCrossEntropy,
-    "WeightedCrossEntropyLoss": _BareWeighted,
-}
-"""What stands for a loss where torch is not installed: weights alone, which need no gradient."""

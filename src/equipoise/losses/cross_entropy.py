@@ -10,7 +10,7 @@ from torch import Tensor, distributed as dist
 from equipoise._core.messages import one_of, say
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import UsageError
-from equipoise.labels.losses import ClassWeightSide, PlainSide, Steps
+from equipoise.labels.losses import ClassWeightSide, Steps
 from equipoise.losses._checks import (
     Vector,
     check_classes,
@@ -166,7 +166,7 @@ def _per_rank(own: Tensor, weight_total: float | Tensor | None) -> Tensor:
     return total
 
 
-class CrossEntropyLoss(PlainSide, ClassLoss):
+class CrossEntropyLoss(ClassLoss):
     """The negative log-likelihood of single-label classes. See :func:`cross_entropy`.
 
     Args:
@@ -184,6 +184,7 @@ class CrossEntropyLoss(PlainSide, ClassLoss):
     ) -> None:
         super().__init__(ignore_index=ignore_index, reduction=reduction)
         self.label_smoothing = to_smoothing(label_smoothing)
+        self.is_untreated = self.label_smoothing == 0.0
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`cross_entropy`."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from equipoise.artifacts import Correction, Labels
 from equipoise.labels import class_weights, pos_weights
-from equipoise.labels.losses import WITHOUT_TORCH
 from equipoise.methods.method import CLASSES, LABELS, OnDemand, method
+from equipoise.methods.on_tables import WITHOUT_TORCH
 
 if TYPE_CHECKING:
     from equipoise import losses, training

@@ -7,6 +7,7 @@ with the reason, never left out in silence.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,12 @@ from equipoise.boosting.objectives import (
 )
 from equipoise.errors import UsageError
 from equipoise.labels.losses import (
-    WITHOUT_TORCH,
     BCESide,
     ClassBalancedSide,
     ClassWeightSide,
     LDAMSide,
     LogitAdjustedSide,
-    PlainSide,
+    LossSide,
     PosWeightSide,
     SoftmaxFocalSide,
 )
@@ -40,6 +40,51 @@ if TYPE_CHECKING:
     from equipoise.training.remedy import Remedy
 
 Floats = NDArray[np.float64]
+
+
+class _Bare:
+    """A loss of weights that is only stated: for models that weigh rows themselves, without torch.
+
+    Args:
+        weight: Of positives, or of classes; None for the untreated loss.
+        options: Of the loss for torch; only what is weighed on is looked at.
+    """
+
+    def __init__(self, weight: Any = None, **options: Any) -> None:
+        self.num_classes: int | None = None
+        if isinstance(self, ClassBalancedSide):
+            self._settle(weight, options["weight_on"], 0.0)
+        elif isinstance(self, PosWeightSide):
+            self._settle(weight)
+        elif isinstance(self, ClassWeightSide):
+            self._settle_weight(weight)
+
+
+class _BareBCE(_Bare, BCESide): ...
+
+
+class _BarePosWeight(_Bare, PosWeightSide): ...
+
+
+class _BareClassBalanced(_Bare, ClassBalancedSide): ...
+
+
+class _BareWeighted(_Bare, ClassWeightSide): ...
+
+
+class _BareCrossEntropy(_Bare, ClassWeightSide):
+    weight = None
+    is_untreated = True
+
+
+WITHOUT_TORCH: Mapping[str, type[LossSide]] = {
+    "BCELoss": _BareBCE,
+    "PosWeightBCELoss": _BarePosWeight,
+    "ClassBalancedBCELoss": _BareClassBalanced,
+    "CrossEntropyLoss": _BareCrossEntropy,
+    "WeightedCrossEntropyLoss": _BareWeighted,
+}
+"""What stands for a loss where torch is not installed: weights alone, which need no gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +199,7 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
 def _loss_of(remedy: Remedy) -> tuple[Floats | None, Any]:
     """Return a loss's weights, where it is weights alone, and the loss; (None, None) untreated."""
     loss: Any = remedy.loss
-    if isinstance(loss, (BCESide, PlainSide)) and not getattr(loss, "label_smoothing", 0.0):
+    if loss.is_untreated:
         return None, None
     if isinstance(loss, PosWeightSide):
         return loss._numbers("pos_weight"), loss

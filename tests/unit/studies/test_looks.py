@@ -87,7 +87,9 @@ def test_a_test_set_of_its_own_stays_and_decides_alone(table: Path, tmp_path: Pa
     result = run_study(study(table, data=data, seeds=2), out=tmp_path / "out").comparison
     assert result.question == "on these data"
     assert result.data["rows"]["test"] == 60
-    with pytest.raises(UsageError, match=r"`split.how` must not cross-fit rows beside a test set"):
+    with pytest.raises(
+        UsageError, match=r"`split.how` must not test rows fold by fold beside a test set"
+    ):
         make_plan(study(table, data=data, split={"how": "cross_fit"}))
 
 

@@ -10,12 +10,13 @@ import torch
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from equipoise.artifacts import Correction, Labels
+from equipoise.artifacts.labels import with_ids
 from equipoise.errors import UsageError
 from equipoise.methods import remedy
 from equipoise.training.remedy import RowSampler
 from equipoise.training.run_data import Counted, Shuffle
 from equipoise.training.selection import goes_before, realised_histogram, selection_metric
-from equipoise.training.targets import to_target, with_ids
+from equipoise.training.targets import to_target
 
 
 def test_labels_are_judged_by_macro_average_precision(rng: np.random.Generator) -> None:
