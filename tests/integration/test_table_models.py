@@ -250,3 +250,24 @@ def test_several_labels_and_classes_end_in_models_too(bank: Path) -> None:
         assert run("refit", f"equipoise_runs/{table}", "--arm", "none", "-o", table) == 0
         p = eq.load(table).predict_proba(f"{table}.csv")
         assert p.shape == (300, 2 if table == "labels" else 3)
+
+
+def test_the_classifier_wraps_a_pipeline_with_a_booster_for_frames_of_every_make() -> None:
+    import pandas as pd
+    from lightgbm import LGBMClassifier
+    from sklearn.compose import make_column_transformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+
+    rows = frame().select("job", pl.col("--label").alias("shop"))
+    y = (frame()["bought"] == "yes").to_numpy().astype(int)
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    columns = make_column_transformer((codes, ["job"]), remainder="passthrough")
+    booster = LGBMClassifier(n_estimators=10, verbosity=-1, n_jobs=1)
+    found = []
+    for table in (rows, pd.DataFrame(rows.to_dict(as_series=False))):
+        made = eq.DecisionRuleClassifier(make_pipeline(columns, booster), cv=3).fit(table, y)
+        found.append(made.predict_proba(table))
+    first, second = found
+    np.testing.assert_array_equal(first, second)
+    assert first[:, 1].mean() == pytest.approx(y.mean(), abs=0.05)

@@ -29,7 +29,7 @@ from equipoise.studies.schema import (
 )
 
 # Numbers of a table times labels up to which all kinds of models are compared by default.
-_QUICK_TO_FIT = 300_000_000
+_QUICK_TO_FIT = 20_000_000
 SIDE = 32  # pixels, what networks of ours are made for
 # Quick ones that every table can bear.
 DEFAULT_REFERENCES = ("prevalence",)
