@@ -189,6 +189,8 @@ def test_remedies_a_model_cannot_take_are_left_out_and_said(
         "focal"
     ]  # fmt: skip
     assert "focal is left out" in capsys.readouterr().err
+    (found,) = [f for f in told["findings"] if f["code"] == "EQ416"]
+    assert found["message"].startswith("focal is not compared on random_forest.")
 
 
 def test_dry_run_says_what_columns_become_and_writes_nothing(

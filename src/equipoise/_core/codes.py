@@ -92,6 +92,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "EQ413": Code("warning", "Chosen at the border of the grid"),
         "EQ414": Code("warning", "SGD, a long tail and few steps"),
         "EQ415": Code("warning", "An arm that failed"),
+        "EQ416": Code("tip", "Remedies that the model cannot take"),
         "EQ501": Code("error", "Not for logits"),
         "EQ502": Code("tip", "What a second sigmoid would do"),
         "EQ503": Code("tip", "What an output of 0.5 stands for"),

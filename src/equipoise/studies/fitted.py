@@ -103,7 +103,8 @@ class Fitted:
             return {**self._shared, "engine": "scikit-learn", "code": code_of(job.arm), **own}
         settings = self._family(job).resolved(self.study.settings_of_model(job.arm.model))
         model = {"name": job.arm.model, "settings": settings}
-        return {**self._shared, "engine": "tables", "model": model, **own}
+        where = {} if device_of(self.study) == "cpu" else {"device": "gpu"}
+        return {**self._shared, "engine": "tables", "model": model, **where, **own}
 
     def _family(self, job: Job) -> Family:
         return get_family(job.arm.model or "")
@@ -141,7 +142,7 @@ class Fitted:
     @property
     def provenance(self) -> dict[str, Any]:
         """On what models are fitted."""
-        return {"device": "cpu", "data_fingerprint": self.data.fingerprint}
+        return {"device": device_of(self.study), "data_fingerprint": self.data.fingerprint}
 
     def batches(self, plan: Plan, jobs: Sequence[Job], root: Path) -> list[Batch]:
         """Return each job by itself."""
@@ -212,7 +213,8 @@ class Fitted:
         settings = family.resolved(self.study.settings_of_model(family.name))
         others = rows.of_rows(np.concatenate([split.val, split.test]))
         val = others[: split.val.size]
-        fit = Fit(family, treatment, settings, child_seed(job.seed, "model"), self.threads)
+        fit = Fit(family, treatment, settings, child_seed(job.seed, "model"), self.threads,
+                  device=device_of(self.study))  # fmt: skip
         parts = fit.all(rows.train, trained, rows.preparation, (val, labels[split.val]))
         outputs = np.concatenate([part.outputs(others) for part in parts], axis=1)
         _put_val(parts, outputs, labels[split.val])
@@ -224,6 +226,11 @@ class Fitted:
             correction=treatment.correction, config=config, drawn=often.astype(np.int64),
             chosen={} if None in rounds else {"rounds": rounds},
         )  # fmt: skip
+
+
+def device_of(study: Study) -> str:
+    """Return where boosters are fitted: on a GPU where `compute.device: cuda` says so."""
+    return "gpu" if study.compute.device == "cuda" else "cpu"
 
 
 def _put_val(parts: Sequence[Any], outputs: NDArray[np.float64], val: Labels) -> None:
@@ -253,6 +260,7 @@ class Fit:
         seed: Of what the model draws.
         threads: To compute with.
         rounds: Of boosters, one number per output, where no validation rows stop them.
+        device: "cpu" or "gpu", for boosters that know it.
     """
 
     family: Family
@@ -261,6 +269,7 @@ class Fit:
     seed: int
     threads: int
     rounds: Sequence[int | None] | None = None
+    device: str = "cpu"
 
     def all(
         self,
@@ -320,6 +329,7 @@ class Fit:
             y_val=None if val is None else val[1],
             categorical=preparation.categorical,
             settings=settings, seed=child_seed(self.seed, output) % 2**31, threads=self.threads,
+            device=self.device,
         )  # fmt: skip
         return self.family.fit(task)
 

@@ -35,7 +35,7 @@ from equipoise.methods import THRESHOLDS, get_method
 from equipoise.methods.on_tables import treat
 from equipoise.studies.engine import Plan, using_threads
 from equipoise.studies.families import on_model
-from equipoise.studies.fitted import Fit
+from equipoise.studies.fitted import Fit, device_of
 from equipoise.studies.plan import make_plan
 from equipoise.studies.rows import with_ids
 from equipoise.studies.schema import (
@@ -257,7 +257,8 @@ def _fitted(
     treatment = treat(remedy, labels[rows], family, seed)
     preparation, train = learn_preparation(table, labels, rows, family.style)
     settings = family.resolved(plan.study.settings_of_model(kind))
-    fit = Fit(family, treatment, settings, seed, plan.threads, rounds=_rounds(trials))
+    fit = Fit(family, treatment, settings, seed, plan.threads, rounds=_rounds(trials),
+              device=device_of(plan.study))  # fmt: skip
     parts = fit.all(train, labels[rows], preparation)
     return TableModel(family=kind, parts=parts, preparation=preparation,
                       correction=treatment.correction, **common)  # fmt: skip

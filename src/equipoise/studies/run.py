@@ -19,7 +19,7 @@ from equipoise._core.files import is_set_aside
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
 from equipoise._core.logistic import one_vs_rest
-from equipoise._core.messages import say
+from equipoise._core.messages import listed, say
 from equipoise._core.progress import Progress
 from equipoise.artifacts import Comparison, Finding, Trial
 from equipoise.artifacts.finding import in_order
@@ -235,6 +235,7 @@ def run_study(
     rows = np.concatenate([plan.splits.first.train, plan.splits.first.val])
     doubts = _doubts(plan, [trial for trial in trials if trial.method == result.baseline])
     doubts += [_failure(arm, reason) for arm, reason in run.failed.items()]
+    doubts += [] if chosen is None else _refusals(chosen)
     result = replace(result, findings=tuple(in_order([*result.findings, *doubts])))
     findings = [
         *result.findings,
@@ -276,8 +277,8 @@ def _choose_model(
     plan = make_plan(placed, **how, data=first.data)
     _adopt(first, plan, place, chosen.name)
     if progress is not None:
-        listed = ", ".join(f"{name} {value:.3f}" for name, value in chosen.values.items())
-        progress(f"{chosen.metric}: {listed}; remedies on {chosen.name}", 0, 0)
+        values_of = ", ".join(f"{name} {value:.3f}" for name, value in chosen.values.items())
+        progress(f"{chosen.metric}: {values_of}; remedies on {chosen.name}", 0, 0)
         for arm, reason in refused.items():
             progress(f"{arm} is left out: {reason}", 0, 0)
     return plan, replace(chosen, left_out=refused), trained
@@ -793,6 +794,22 @@ def _failure(arm: str, reason: str) -> Finding:
         {"arm": arm, "reason": reason},
         "Mend it, a lower learning rate for one, and run again: what is finished is used again.",
     )
+
+
+def _refusals(chosen: Choice) -> list[Finding]:
+    """Return EQ416 for remedies that the chosen kind of model cannot take."""
+    if not chosen.left_out:
+        return []
+    told = "; ".join(f"{arm}: {reason.rstrip('.')}" for arm, reason in chosen.left_out.items())
+    verb = "is" if len(chosen.left_out) == 1 else "are"
+    return [
+        finding(
+            "EQ416",
+            f"{listed(list(chosen.left_out), 10)} {verb} not compared on {chosen.name}. {told}.",
+            {"model": chosen.name, "left_out": dict(chosen.left_out)},
+            "Add a model that takes them, or `remedies: all`.",
+        )
+    ]
 
 
 def _too_few_steps(plan: Plan) -> list[Finding]:
