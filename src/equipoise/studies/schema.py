@@ -505,7 +505,9 @@ class Study(Strict):
 
     With ``model`` whole networks are trained, and ``training`` holds the settings of
     :class:`equipoise.TrainingOptions`; without it heads on features are, with those of
-    `HeadTraining`, and what scikit-learn fits. A comparison takes ``seeds``, ``tuning`` and
+    `HeadTraining`, and what scikit-learn fits. ``models`` names kinds of models that a table's
+    remedies may stand on: untreated ones are compared first, remedies on the best of them, or on
+    all that take them (``remedies``). A comparison takes ``seeds``, ``tuning`` and
     ``comparison``; one training a ``seed`` and perhaps ``folds``; mining a ``seed``, ``mining``
     (settings of :class:`equipoise.mining.MiningOptions`) and ``negative``, the class whose rows are
     the negatives: that with the most rows if it is None.
