@@ -143,6 +143,24 @@ def _study(folder: Path) -> Path:
     return path
 
 
+def test_columns_of_numbers_are_found_by_name_too(bank: Path) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(200, 2))
+    y = (x[:, 0] + rng.normal(size=200) > 0.5).astype(int)
+    table = pl.DataFrame({"row": range(200), "age": x[:, 0], "pay": x[:, 1], "y": y})
+    table.write_csv("plain.csv")
+    words = ["--set", "models=[logistic_regression]", "--set", "seeds=1", "--set", "arms=[none]"]
+    assert run("compare", "plain.csv", "--label", "y", *words) == 0
+    assert run("refit", "equipoise_runs/plain", "-o", "model") == 0
+    model = eq.load("model")
+    assert [c.role for c in model.columns] == ["left out", "number", "number"]
+    expected = model.predict_proba(x.astype(np.float32))
+    turned = table.select("pay", "age")
+    np.testing.assert_array_equal(model.predict_proba(turned), expected)
+    assert run("predict", "model", "plain.csv", "-o", "p.csv") == 0
+    np.testing.assert_allclose(pl.read_csv("p.csv")["probability:y"], expected[:, 0], rtol=1e-9)
+
+
 @pytest.mark.filterwarnings("default::equipoise.errors.DataWarning")
 def test_new_rows_with_other_columns_or_values_are_said_by_name(
     bank: Path, capsys: pytest.CaptureFixture[str]

@@ -136,7 +136,7 @@ class TableModel:
 
     def _coded(self, rows: Any) -> Coded:
         if isinstance(rows, np.ndarray):
-            names = [column.name for column in self.columns]
+            names = [field for column in self.columns for field in column.fields]
             if rows.ndim != 2 or rows.shape[1] != len(names):
                 expected = f"have shape (N, {len(names)}), or be a table with the columns' names"
                 raise DataError(say("rows", expected, rows.shape))

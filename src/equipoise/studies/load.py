@@ -100,8 +100,10 @@ def _table(spec: TableData, split: Any) -> StudyData:
     if isinstance(split, TimeSpec):
         when = moments(read_table(spec.path), split.column)
     if spec.test_path is None:
-        plain = coded.is_plain
-        return StudyData(name, coded.values, labels, coded=None if plain else coded, time=when)
+        kept = None if coded.is_plain else coded
+        return StudyData(
+            name, coded.values, labels, coded=kept, time=when, columns=coded.columns
+        )  # fmt: skip
     more = read_table(spec.test_path)
     labelled = LabelColumns.of(**spec.where(labels.names))
     known = {column.name for column in coded.columns} | set(labelled.named)

@@ -243,7 +243,7 @@ def plan_rows(
         kind = study.models[0].name
         study, refused = on_model(study, kind, data.labels)
         said = [
-            *(data.table.lines() if data.coded is not None else []),
+            *(data.table.lines() if data.columns else []),
             f"Untreated models are compared first; remedies on the best, here as if {kind}.",
         ]
         said += [f"{arm} is left out: {reason}" for arm, reason in refused.items()]

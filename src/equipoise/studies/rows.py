@@ -61,6 +61,7 @@ class StudyData:
         coded: A table whose columns are not all numbers, of which ``features`` are the places and
             numbers: what a model is given is learned of it from training rows.
         time: (N,) when rows were, where they are tested forward in time.
+        columns: What the columns of a table are, where all that are left are numbers.
     """
 
     description: str
@@ -71,14 +72,15 @@ class StudyData:
     content_hashes: NDArray[np.uint64] | None = None
     coded: Coded | None = None
     time: NDArray[np.float64] | None = None
+    columns: tuple[Column, ...] = ()
 
     @property
     def table(self) -> Coded:
         """The rows as a table; of an array every column is a number."""
         if self.coded is not None:
             return self.coded
-        columns = tuple(Column(f"x{i}", "number") for i in range(self.features.shape[1]))
-        return Coded(np.asarray(self.features), columns)
+        named = (Column(f"x{i}", "number") for i in range(self.features.shape[1]))
+        return Coded(np.asarray(self.features), self.columns or tuple(named))
 
     @property
     def contents(self) -> NDArray[np.uint64] | None:
@@ -240,7 +242,8 @@ def join_tables(name: str, train: tuple[Coded, Labels], test: tuple[Coded, Label
     for place in coded.places("text"):
         words[place] = (*coded.words[place], *more.words[place])
     whole = replace(coded, values=values, words=words)
-    return StudyData(name, values, joined, rows, coded=None if whole.is_plain else whole)
+    kept = None if whole.is_plain else whole
+    return StudyData(name, values, joined, rows, coded=kept, columns=whole.columns)
 
 
 def _as_words_of(coded: Coded, more: Coded) -> NDArray[np.float32]:

@@ -224,7 +224,7 @@ def run_study(
         "seconds": round(time.perf_counter() - started, 1),
         **_chosen(trials),
         **({} if chosen is None else {"models": chosen.to_dict()}),
-        **({} if plan.data.coded is None else {"columns": plan.data.coded.lines()}),
+        **({"columns": plan.data.table.lines()} if plan.data.columns else {}),
         "versions": _versions(),
     }
     result = contest.result(title=study.title, provenance=provenance)
@@ -257,8 +257,8 @@ def _choose_model(
     require_models(study)
     first = make_plan(first_round(study), **how)
     spec, progress = study.comparison, how["progress"]
-    if progress is not None and first.data.coded is not None and first.data.coded.summary:
-        progress(first.data.coded.summary, 0, 0)
+    if progress is not None and first.data.table.summary:
+        progress(first.data.table.summary, 0, 0)
     for told in _leaks(first):
         if progress is not None:
             progress(f"{told.code} {told.title}: {told.message}", 0, 0)
