@@ -16,6 +16,9 @@ from equipoise.boosting.families import FAMILIES
 from equipoise.cli.main import main
 from equipoise.errors import DataError
 
+pytestmark = pytest.mark.skipif(
+    not FAMILIES["lightgbm"].is_installed, reason="LightGBM finds no OpenMP on this machine"
+)
 N = 400
 BOOSTED = "{learning_rate: 0.2, rounds: 30, patience: 5}"
 MODELS = (
