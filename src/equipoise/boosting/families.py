@@ -589,23 +589,23 @@ FAMILIES: Mapping[str, Family] = {
                 "min_sum_hessian_in_leaf": 1e-3, "lambda_l1": 0.0, "lambda_l2": 0.0,
                 "feature_fraction": 1.0, "bagging_fraction": 1.0, "bagging_freq": 0,
                 "max_bin": 255},
-               fit_lightgbm, load_lightgbm, "LightGBM."),
+               fit_lightgbm, load_lightgbm, "Takes every remedy that boosters can."),
         Family("xgboost", "xgboost", "tables", "trees", True,
                {**_BOOSTED, "max_depth": 6, "max_leaves": 0, "min_child_weight": 1.0,
                 "reg_alpha": 0.0, "reg_lambda": 1.0, "subsample": 1.0, "colsample_bytree": 1.0,
                 "gamma": 0.0, "max_bin": 256},
-               fit_xgboost, load_xgboost, "XGBoost."),
+               fit_xgboost, load_xgboost, "So does XGBoost."),
         Family("hist_gradient_boosting", "sklearn", "", "trees", False,
                {**_BOOSTED, "max_leaf_nodes": 31, "max_depth": None, "min_samples_leaf": 20,
                 "l2_regularization": 0.0, "max_features": 1.0, "max_bins": 255},
-               fit_hist, load_sklearn, "scikit-learn's histogram booster."),
+               fit_hist, load_sklearn, "scikit-learn's booster: weights and sampling alone."),
         Family("random_forest", "sklearn", "", "numbers", False,
                {"n_estimators": 300, "max_depth": None, "min_samples_leaf": 1,
                 "max_features": "sqrt", "max_samples": None},
-               fit_forest, load_sklearn, "A random forest of 300 trees."),
+               fit_forest, load_sklearn, "300 trees: weights and sampling alone."),
         Family("logistic_regression", "sklearn", "", "numbers", False,
                {"inverse_strength": 1.0},
-               fit_logistic, load_sklearn, "Logistic regression, L2-regularised."),
+               fit_logistic, load_sklearn, "On standardised numbers: weights and sampling alone."),
     )
 }  # fmt: skip
 
@@ -618,5 +618,5 @@ def get_family(name: str) -> Family:
     """
     if name not in FAMILIES:
         near = closest(name, [*FAMILIES, "mlp"])
-        raise UsageError(say("model", "be one of tables", repr(name), near))
+        raise UsageError(say("model", "be a kind of model for tables", repr(name), near))
     return FAMILIES[name]

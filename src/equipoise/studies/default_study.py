@@ -33,14 +33,6 @@ _QUICK_TO_FIT = 20_000_000
 SIDE = 32  # pixels, what networks of ours are made for
 # Quick ones that every table can bear.
 DEFAULT_REFERENCES = ("prevalence",)
-_MODELS = {
-    "lightgbm": "takes every remedy that boosters can.",
-    "xgboost": "so does XGBoost.",
-    "hist_gradient_boosting": "scikit-learn's booster: weights and sampling alone.",
-    "random_forest": "300 trees: weights and sampling alone.",
-    "logistic_regression": "on standardised numbers: weights and sampling alone.",
-    HEAD: "one hidden layer, as below under `training`: every remedy.",
-}
 _REFERENCES = {
     "prevalence": "the training shares, for every row alike.",
     "nearest_neighbours": "shares among the 15 nearest training rows.",
@@ -304,8 +296,10 @@ def study_template(spec: TableData, labels: Labels, coded: Coded, out: Path) -> 
         arms.append(f"{first + name:<32}# Reference, no remedy: {words}")
     kept, _ = default_models(coded, labels)
     others = [name for name in (*FAMILIES, HEAD) if name not in kept]
+    told = {f.name: f.summary for f in FAMILIES.values()}
+    told[HEAD] = "One hidden layer, as below under `training`: every remedy."
     marks = {name: "- " if name in kept else "# - " for name in (*kept, *others)}
-    models = "\n".join(f"  {mark}{name:<26}# {_MODELS[name]}" for name, mark in marks.items())
+    models = "\n".join(f"  {mark}{name:<26}# {told[name]}" for name, mark in marks.items())
     labelled = "labels" if labels.kind == "multilabel" else "classes"
     uniform = labels.kind == "multiclass"
     objective = (

@@ -19,7 +19,7 @@ from equipoise.errors import EquipoiseError, MissingExtraError, UsageError
 from equipoise.methods import THRESHOLDS, get_method
 from equipoise.methods.on_tables import treat
 from equipoise.studies.engine import Plan, has_torch
-from equipoise.studies.schema import HEAD, REFERENCES, FamilySpec, Study, StudyArm
+from equipoise.studies.schema import HEAD, REFERENCES, Study, StudyArm
 
 _FIRST = 5
 """Seeds that the choice of a model rests on: as many as a study has before it looks at its arms."""
@@ -195,8 +195,3 @@ def simplest(study: Study, name: str) -> str | None:
     kinds = {model.name for model in study.models}
     first = next((kind for kind in SIMPLE if kind in kinds), None)
     return None if first == name else first
-
-
-def with_models(study: Study, names: Sequence[str]) -> Study:
-    """Return a study that compares these kinds of models."""
-    return study.model_copy(update={"models": tuple(FamilySpec(name=name) for name in names)})

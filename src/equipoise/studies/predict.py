@@ -63,7 +63,7 @@ def predict_files(
     """
     folder = Path(trial)
     if not folder.is_dir():
-        raise DataError(say(str(folder), "be the folder of a trial", "nothing there"))
+        raise DataError(say(str(folder), "be the folder of a model or a trial", "nothing there"))
     chosen = folder / "rule.json" if rule is None else Path(rule)
     if not chosen.is_file():
         do = _to_tune(folder)
