@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from equipoise._core.checks import require_shape, to_array
+from equipoise._core.checks import require_shape, to_array, to_floats
 from equipoise._core.fingerprint import Blocks, fingerprint_array
 from equipoise._core.identity import as_text, hashable_ids
 from equipoise._core.messages import hint, one_of, say
@@ -62,6 +62,35 @@ def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDAr
                 )
             )
     return ids
+
+
+def to_weights(name: str, values: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
+    """Return row weights, (n,) float64 > 0; None where there are none."""
+    if values is None:
+        return None
+    array = to_floats(name, to_array(name, values, ndim=1))
+    require_shape(name, array, (n,), "Give one weight per row.")
+    wrong = ~(np.isfinite(array) & (array > 0))
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        got = f"{array[at]:g} in row {at}" + f" and {wrong.sum() - 1} more" * (wrong.sum() > 1)
+        do = "Leave rows out that stand for nothing; fill empty weights in."
+        raise DataError(say(name, "be finite and above 0", got, do))
+    return array
+
+
+def effective_size(weights: NDArray[np.float64]) -> float:
+    """Return how many rows of equal weight say as much as these, (sum w)^2 / sum w^2; 0 of none.
+
+    Example:
+        >>> effective_size(np.array([1.0, 1.0, 1.0])), effective_size(np.array([9.0, 1.0]))
+        (3.0, 1.2195121951219512)
+
+    References:
+        Kish (Survey Sampling 1965), section 11.2C.
+    """
+    squares = float(np.square(weights).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def pick_rows(rows: ArrayLike | slice) -> NDArray[Any] | slice:
@@ -165,6 +194,8 @@ class Labels:
         names: One name per class or label.
         ids: (N,) unique str row ids, or None. :meth:`from_array` makes text of integers.
         groups: (N,) str, rows that belong together (a patient, a video), or None.
+        weights: (N,) float64 > 0, how many rows of the population a row stands for (survey or
+            exposure weights), or None: every row counts the same. Only their ratios matter.
         made: Once they were asked for: of sparse labels the dense table, the fingerprint and the
             entries by label; of dense ones the entries where they take less memory than the table.
 
@@ -183,6 +214,7 @@ class Labels:
     names: tuple[str, ...]
     ids: NDArray[np.str_] | None = None
     groups: NDArray[np.str_] | None = None
+    weights: NDArray[np.float64] | None = None
     made: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
 
     @classmethod
@@ -194,6 +226,7 @@ class Labels:
         names: Sequence[str] | None = None,
         ids: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
     ) -> Labels:
         """Check and wrap an array; (N,) values of kind "multilabel" become one binary label.
 
@@ -213,7 +246,7 @@ class Labels:
                 do = hint("A table of labels is {kind=multilabel}.")
                 got = f"a sparse table, shape {values.shape}"
                 raise DataError(say("values", "be class indices, (N,)", got, do))
-            return cls._of_entries(Entries.of_sparse(values), names, ids, groups)
+            return cls._of_entries(Entries.of_sparse(values), names, ids, groups, weights)
         lists = kind == "multilabel" and isinstance(values, (list, tuple))
         if lists and len({len(row) for row in values if hasattr(row, "__len__")}) > 1:
             where: str = "Rows that list the labels they have go to Labels.from_lists."
@@ -241,6 +274,7 @@ class Labels:
             tuple(str(name) for name in names),
             to_ids("ids", ids, n, unique=True),
             to_ids("groups", groups, n, unique=False),
+            to_weights("weights", weights, n),
         )
 
     @classmethod
@@ -253,6 +287,7 @@ class Labels:
         unknown: Sequence[Any] | None = None,
         ids: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
     ) -> Labels:
         """Wrap rows that each list the labels they have; an empty list is a row without any.
 
@@ -266,6 +301,7 @@ class Labels:
             unknown: N sequences of the labels that are unknown in each row, or None: none is.
             ids: (N,) unique row ids, or None.
             groups: (N,) what rows belong together by, or None.
+            weights: (N,) how many rows of the population each stands for, > 0, or None.
 
         Raises:
             DataError: no rows, what is no label, or a label twice in one row.
@@ -303,7 +339,7 @@ class Labels:
         if unknown is not None:
             hidden, _ = Entries.of_lists(nowhere, called, width)
             found = _join(found, hidden)
-        return cls._of_entries(found, called, ids, groups)
+        return cls._of_entries(found, called, ids, groups, weights)
 
     @classmethod
     def _of_entries(
@@ -312,6 +348,7 @@ class Labels:
         names: Sequence[str] | None,
         ids: ArrayLike | None,
         groups: ArrayLike | None,
+        weights: ArrayLike | None,
     ) -> Labels:
         if entries.n_rows == 0:
             raise DataError(say("values", "have at least one row", "none", "Check the filter."))
@@ -324,6 +361,7 @@ class Labels:
             tuple(str(name) for name in called),
             to_ids("ids", ids, n, unique=True),
             to_ids("groups", groups, n, unique=False),
+            to_weights("weights", weights, n),
         )
 
     def __post_init__(self) -> None:
@@ -368,6 +406,7 @@ class Labels:
             self.names,
             None if self.ids is None else self.ids[index],
             None if self.groups is None else self.groups[index],
+            None if self.weights is None else self.weights[index],
         )
 
     def __str__(self) -> str:
@@ -377,6 +416,8 @@ class Labels:
         counts = self.counts
         parts = [f"{int(counts.sum()):,} positives", f"{counts.min():,} to {counts.max():,} each"]
         parts += [f"{unknown:,} unknown"] * bool(unknown)
+        if self.weights is not None:
+            parts.append(f"weighted, worth {effective_size(self.weights):,.0f} rows")
         return f"{held}: {', '.join(parts)}"
 
     @property
@@ -442,7 +483,7 @@ class Labels:
             values = np.argsort(order)[held]
         else:
             values = held[:, order]
-        return Labels(values, self.kind, wanted, self.ids, self.groups)
+        return Labels(values, self.kind, wanted, self.ids, self.groups, self.weights)
 
     def narrow(self, start: int, stop: int) -> Labels:
         """Return some of several labels alone, those from ``start`` to ``stop``.
@@ -459,7 +500,8 @@ class Labels:
             held = self.made["by_label"].take(slice(start, stop)).by_label()
         else:
             held = self.stored[:, start:stop]
-        return Labels(held, self.kind, self.names[start:stop], self.ids, self.groups)
+        names = self.names[start:stop]
+        return Labels(held, self.kind, names, self.ids, self.groups, self.weights)
 
     @property
     def num_classes(self) -> int:
@@ -487,10 +529,47 @@ class Labels:
     @property
     def prevalence(self) -> NDArray[np.float64]:
         """Share of positives among known rows, (C,) float64; NaN where nothing is known."""
-        known = self.known
+        positive, known = self.weighed
         share = np.full(self.num_classes, np.nan)
-        np.divide(self.counts, known, out=share, where=known > 0)
+        np.divide(positive, known, out=share, where=known > 0)
         return share
+
+    @property
+    def weighed(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """As ``counts`` and ``known``, rows counted by their weight over the mean weight, float64.
+
+        Example:
+            >>> labels = Labels.from_array([1, 0, 0], kind="multilabel", weights=[4.0, 1.0, 1.0])
+            >>> [part.tolist() for part in labels.weighed], labels.counts.tolist()
+            ([[2.0], [3.0]], [1])
+        """
+        if self.weights is None:
+            return self.counts.astype(np.float64), self.known.astype(np.float64)
+        weight = self.weights / self.weights.mean()
+        if self.kind == "multiclass":
+            counts: NDArray[Any] = np.bincount(self.values, weight, minlength=self.num_classes)
+            return counts, np.full(self.num_classes, float(len(self)))
+        held = self.entries
+        positive, unknown = (
+            np.bincount(held.columns[at], weight[held.rows[at]], minlength=self.num_classes)
+            for at in (held.values == PRESENT, held.values == UNKNOWN)
+        )
+        # What is left of a sum of parts is no exact zero.
+        known = np.where(self.known > 0, np.maximum(len(self) - unknown, positive), 0.0)
+        return np.asarray(positive, dtype=np.float64), known
+
+    @property
+    def effective_counts(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """How many rows of equal weight say as much as the positives, and as the known others.
+
+        (C,) float64 each; their numbers where there are no weights.
+        """
+        if self.weights is None:
+            return self.counts.astype(np.float64), (self.known - self.counts).astype(np.float64)
+        columns = list(self.columns())
+        sides = ([effective_size(self.weights[c == side]) for c in columns] for side in (1, 0))
+        first, second = (np.array(side) for side in sides)
+        return first, second
 
     def columns(self) -> Iterator[NDArray[np.int8]]:
         """Yield what is known of each label, (N,) int8 each; sparse ones never all at once.
@@ -528,13 +607,15 @@ class Labels:
         parts: list[NDArray[Any] | Blocks] = [held, np.asarray(self.names)]
         if self.ids is not None:
             parts.append(hashable_ids(self.ids))
+        if self.weights is not None:
+            parts.append(self.weights)
         found = fingerprint_array(*parts)
         if self.is_sparse:  # hashed as if they were dense, so once is enough
             self.made["fingerprint"] = found
         return found
 
     def save(self, path: str | Path) -> Path:
-        """Write a Parquet file: one column per label (or one of class names), id and group.
+        """Write a Parquet file: a column per label (or one of class names), id, group and weight.
 
         Of sparse labels two columns of lists instead, the positions of the present and of the
         unknown labels of each row; the names stand in the file's header.
@@ -551,7 +632,7 @@ class Labels:
             columns = {"label": np.asarray(self.names)[self.values]}
         else:
             columns = {f"label:{n}": self.values[:, i] for i, n in enumerate(self.names)}
-        for key, extra in (("id", self.ids), ("group", self.groups)):
+        for key, extra in (("id", self.ids), ("group", self.groups), ("weight", self.weights)):
             if extra is not None:
                 columns[key] = extra
         meta = {"kind": self.kind, "names": self.names}
@@ -564,19 +645,21 @@ class Labels:
         frame, meta = read_table(path, _SCHEMA, _LISTED, (_VERSION,))
         with reading(path, _SCHEMA):
             names, kind = meta["names"], meta["kind"]
-            ids, groups = (
-                read_column(frame, key) if key in frame.columns else None for key in ("id", "group")
+            ids, groups, weights = (
+                read_column(frame, key) if key in frame.columns else None
+                for key in ("id", "group", "weight")
             )
             if meta["version"] == _LISTED:
                 lists = [_of_lists(frame[side], len(names)) for side in ("present", "unknown")]
-                return cls._of_entries(_join(*lists), names, ids, groups)
+                return cls._of_entries(_join(*lists), names, ids, groups, weights)
             if kind == "multiclass":
                 index = {name: i for i, name in enumerate(names)}
                 values = np.asarray([index[v] for v in read_column(frame, "label").tolist()])
             else:
                 columns = [read_column(frame, f"label:{n}") for n in names]
                 values = np.stack(columns, axis=1).astype(np.int8)
-            return cls.from_array(values, kind=kind, names=names, ids=ids, groups=groups)
+            extra = {"ids": ids, "groups": groups, "weights": weights}
+            return cls.from_array(values, kind=kind, names=names, **extra)
 
 
 def _join(present: Entries, unknown: Entries) -> Entries:
@@ -636,6 +719,5 @@ def with_ids(labels: Labels, rows: NDArray[np.int64]) -> Labels:
     part = labels[rows]
     if part.ids is not None:
         return part
-    return Labels.from_array(
-        part.values, kind=part.kind, names=part.names, ids=rows, groups=part.groups
-    )
+    extra = {"groups": part.groups, "weights": part.weights}
+    return Labels.from_array(part.values, kind=part.kind, names=part.names, ids=rows, **extra)

@@ -29,7 +29,9 @@ class ResampledLabels(Labels):
     def __getitem__(self, rows: ArrayLike | slice) -> ResampledLabels:
         """Return the labels of some rows; they stay resampled."""
         picked = Labels.__getitem__(self, rows)
-        return ResampledLabels(picked.stored, self.kind, self.names, groups=picked.groups)
+        return ResampledLabels(
+            picked.stored, self.kind, self.names, None, picked.groups, picked.weights
+        )
 
 
 def refuse_resampled(name: str, labels: object) -> None:

@@ -384,6 +384,8 @@ class Scores:
                 columns |= {f"label:{n}": column.copy() for n, column in truth}
             if self.labels.groups is not None:
                 columns["group"] = self.labels.groups
+            if self.labels.weights is not None:
+                columns["weight"] = self.labels.weights
         meta = {
             "kind": self.kind,
             "score_kind": self.score_kind,
@@ -400,15 +402,18 @@ class Scores:
         frame, meta = read_table(path, _SCHEMA, _VERSION)
         with reading(path, _SCHEMA):
             names, kind = meta["names"], meta["kind"]
-            ids, group = (
-                read_column(frame, key) if key in frame.columns else None for key in ("id", "group")
+            ids, group, weight = (
+                read_column(frame, key) if key in frame.columns else None
+                for key in ("id", "group", "weight")
             )
             labels = None
             if meta["labelled"]:
                 keys = ["label"] if kind == "multiclass" else [f"label:{n}" for n in names]
                 truth = np.stack([read_column(frame, key) for key in keys], axis=1)
                 truth = truth[:, 0] if kind == "multiclass" else truth
-                labels = Labels.from_array(truth, kind=kind, names=names, ids=ids, groups=group)
+                labels = Labels.from_array(
+                    truth, kind=kind, names=names, ids=ids, groups=group, weights=weight
+                )
             correction = meta["correction"]
             values = np.stack([read_column(frame, f"score:{n}") for n in names], axis=1)
             return cls.from_arrays(

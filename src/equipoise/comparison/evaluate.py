@@ -19,6 +19,7 @@ from equipoise._core.messages import one_of, say
 from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Labels, Scores
 from equipoise.artifacts.entries import Entries
 from equipoise.artifacts.estimate import ENOUGH
+from equipoise.artifacts.labels import effective_size
 from equipoise.comparison._influences import (
     class_log_loss,
     f1,
@@ -35,7 +36,6 @@ from equipoise.metrics import (
     balanced_accuracy_influence,
     boyd_interval,
     calibration_line,
-    half_row_interval,
     influence_interval,
     matthews_influence,
     ratio_influence,
@@ -73,8 +73,27 @@ class Judge:
         # Positives from which on slope and intercept are fitted.
         self.line_from = 0
         self.groups: NDArray[np.int64] | None = None
+        self.weights: Floats | None = None
+        if labels.weights is not None:
+            # Their sum is how many rows of equal weight say as much.
+            self.weights = labels.weights * (labels.weights.sum() / np.square(labels.weights).sum())
         if labels.groups is not None:
             self.groups = np.unique(labels.groups, return_inverse=True)[1].astype(np.int64)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether rows are independent and count the same, so that they can be counted."""
+        return self.groups is None and self.weights is None
+
+    def ratio(self, above: ArrayLike, below: ArrayLike) -> Influence:
+        """Return :func:`ratio_influence` of rows that count by their weights."""
+        return ratio_influence(above, below, self.weights)
+
+    def size(self, rows: Bools) -> int:
+        """Return the number of rows; of weighted ones, how many of equal weight say as much."""
+        if self.weights is None:
+            return int(rows.sum())
+        return int(effective_size(self.weights[rows]) + 1e-9)
 
     def influence(
         self,
@@ -95,17 +114,18 @@ class Judge:
             reason=why if missing and why else None,
         )
 
-    def average_precision(self, value: Influence, ranks: Ranks, why: str) -> Estimate:
+    def average_precision(self, value: Influence, ranks: Ranks, n_pos: int, why: str) -> Estimate:
         """Return Boyd's interval below 50 positives, the percentile one up to 200, then influence.
 
-        In groups, influence values throughout: the other two know rows only.
+        In groups, influence values throughout: the other two know rows only. Weighted rows are not
+        resampled.
         """
-        n_pos, n = ranks.n_positive, value.n
-        way = average_precision_way(n_pos, resampled=True, grouped=self.groups is not None)
+        n, resampled = value.n, self.weights is None
+        way = average_precision_way(n_pos, resampled=resampled, grouped=self.groups is not None)
         if np.isnan(value.value) or way == "influence":
             return self.influence(value, n_positive=n_pos, why=why)
         if way == "boyd":
-            return boyd_interval(value.value, n_pos, n=n, confidence_level=self.level)
+            return boyd_interval(value.value, max(n_pos, 1), n=n, confidence_level=self.level)
         drawn = gap_bootstrap(ranks, n_resamples=RESAMPLES, seed=self.seed)
         return bootstrap_interval(
             value.value,
@@ -115,12 +135,14 @@ class Judge:
             confidence_level=self.level,
         )
 
-    def auroc(self, value: Influence, truth: NDArray[np.int8], ranks: Ranks, why: str) -> Estimate:
+    def auroc(self, value: Influence, truth: NDArray[np.int8], why: str) -> Estimate:
         """Return the half-row interval below 50 positives or negatives, else influence values."""
-        few = min(ranks.n_positive, ranks.n_negative) < ENOUGH
+        sides = [(self.size(truth == side), value.rows[truth == side]) for side in (1, 0)]
+        few = min(n for n, _ in sides) < ENOUGH
         if np.isnan(value.value) or not few or self.groups is not None:
-            return self.influence(value, n_positive=ranks.n_positive, why=why)
-        return half_row_interval(value, truth, confidence_level=self.level)
+            return self.influence(value, n_positive=sides[0][0], why=why)
+        given = [(max(n, 1), float(np.square(rows).sum())) for n, rows in sides]
+        return interval_of_sides(value.value, given, confidence_level=self.level)
 
     def found_share(self, value: Influence, n: int, n_positive: int, why: str) -> Estimate:
         """Return Wilson's interval of a share of n rows whose cut was found on the same rows."""
@@ -132,8 +154,9 @@ class Judge:
 
     def share(self, hit: Bools, base: Bools, why: str, n_positive: int) -> Estimate:
         """Return Wilson's interval of the share of ``base`` with ``hit``; in groups influence."""
-        if self.groups is not None and base.any():
-            return self.influence(ratio_influence(hit & base, base), n_positive=n_positive)
+        if not self.is_plain and base.any():
+            share = self.ratio(hit & base, base)
+            return self.found_share(share, max(self.size(base), 1), n_positive, "")
         return self.counted(int((hit & base).sum()), int(base.sum()), why, n_positive)
 
     def counted(self, hits: int, n: int, why: str, n_positive: int) -> Estimate:
@@ -184,22 +207,25 @@ class Worth:
         return cls(max_fpr, top_fraction, limits, costs, matrix)
 
     def parts(
-        self, column: int, truth: NDArray[np.int8], flag: Bools, log_odds: Floats
+        self,
+        judge: Judge,
+        column: int,
+        truth: NDArray[np.int8],
+        flag: Bools,
+        log_odds: Floats,
     ) -> dict[str, Influence]:
         """Return expected cost and net benefit of one label, as far as they are asked for."""
         yes, no, known = truth == 1, truth == 0, truth >= 0
         out = {}
         if self.costs is not None:
             alarm, miss = self.costs[column].tolist()
-            out["expected_cost"] = ratio_influence(
-                alarm * (no & flag) + miss * (yes & ~flag), known
-            )
+            out["expected_cost"] = judge.ratio(alarm * (no & flag) + miss * (yes & ~flag), known)
         if self.break_even is not None:
             t = float(self.break_even[column])
             acted, odds = log_odds >= np.log(t) - np.log1p(-t), t / (1 - t)
             worth = 1.0 * yes - odds * no
-            out["net_benefit"] = ratio_influence(worth * acted, known)
-            out["net_benefit_all"] = ratio_influence(worth, known)
+            out["net_benefit"] = judge.ratio(worth * acted, known)
+            out["net_benefit_all"] = judge.ratio(worth, known)
         return out
 
     def to_dict(self) -> Mapping[str, Any]:
@@ -256,9 +282,9 @@ def label_row(
     ranking, by_rank = _ranking(judge, truth, score, reason, worth)
     decided, averaged = _decisions(judge, truth, flag, reason)
     probable, losses = _probabilities(judge, truth, log_odds, reason)
-    values = worth.parts(column, truth, flag, log_odds)
+    values = worth.parts(judge, column, truth, flag, log_odds)
     paid = {
-        m: judge.influence(part, n_positive=int(yes.sum()), scale=SCALES[m], why="no known rows")
+        m: judge.influence(part, n_positive=judge.size(yes), scale=SCALES[m], why="no known rows")
         for m, part in values.items()
     }
     hits, flagged, n_pos = int((yes & flag).sum()), int((known & flag).sum()), int(yes.sum())
@@ -271,17 +297,20 @@ def label_row(
 def _ranking(
     judge: Judge, truth: NDArray[np.int8], score: Floats, reason: str, worth: Worth
 ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
-    ranks = rank_positives(truth, score)
+    weight = judge.weights
+    ranks = rank_positives(truth, score, weight)
     cells = ranks.cells(score)
-    ap, auroc = ranked(truth, ranks, cells)
+    ap, auroc = ranked(truth, ranks, cells, weight)
     top = worth.top_fraction
-    region = region_influences(truth, ranks, cells, max_fpr=worth.max_fpr, top_fraction=top)
-    n_pos = ranks.n_positive
-    looked = int(np.ceil(top * (n_pos + ranks.n_negative) - 1e-9))
+    region = region_influences(
+        truth, ranks, cells, max_fpr=worth.max_fpr, top_fraction=top, weight=weight
+    )
+    n_pos = judge.size(truth == 1)
+    looked = int(np.ceil(top * (n_pos + judge.size(truth == 0)) - 1e-9))
     estimates = {
         "prevalence": judge.share(truth == 1, truth >= 0, "no known rows", n_pos),
-        "ap": judge.average_precision(ap, ranks, reason),
-        "auroc": judge.auroc(auroc, truth, ranks, reason),
+        "ap": judge.average_precision(ap, ranks, n_pos, reason),
+        "auroc": judge.auroc(auroc, truth, reason),
         "partial_auroc": judge.influence(region["partial_auroc"], n_positive=n_pos, why=reason),
         "recall_at_fpr": judge.found_share(region["recall_at_fpr"], n_pos, n_pos, reason),
         "precision_at_top": judge.found_share(region["precision_at_top"], looked, n_pos, reason),
@@ -293,7 +322,7 @@ def _decisions(
     judge: Judge, truth: NDArray[np.int8], flag: Bools, reason: str
 ) -> tuple[dict[str, Estimate], dict[str, Influence]]:
     yes, no, known = truth == 1, truth == 0, truth >= 0
-    n_pos = int(yes.sum())
+    n_pos = judge.size(yes)
     shares = {
         "precision": (yes, flag & known, "nothing flagged"),
         "recall": (flag, yes, "no positives"),
@@ -302,16 +331,14 @@ def _decisions(
     }
     estimates = {m: judge.share(*parts, n_positive=n_pos) for m, parts in shares.items()}
     averaged = {
-        m: ratio_influence(hit & base, base)
-        for m, (hit, base, _) in shares.items()
-        if m != "flagged"
+        m: judge.ratio(hit & base, base) for m, (hit, base, _) in shares.items() if m != "flagged"
     }
     both = averaged["recall"].rows + averaged["specificity"].rows
     middle = (averaged["recall"].value + averaged["specificity"].value) / 2
     other = {
-        "f1": f1(truth, flag),
+        "f1": f1(truth, flag, judge.weights),
         "balanced_accuracy": Influence(middle, both / 2),
-        "mcc": matthews_influence(truth, flag),
+        "mcc": matthews_influence(truth, flag, judge.weights),
     }
     for metric, value in other.items():
         scale = SCALES.get(metric, "logit")
@@ -325,27 +352,29 @@ def _probabilities(
     yes, no, known = truth == 1, truth == 0, truth >= 0
     prob = expit(log_odds)
     squares = squared_errors(truth, prob)
-    brier = ratio_influence(squares, known)
+    brier = judge.ratio(squares, known)
     averaged = {
-        "log_loss": log_loss(truth, log_odds),
+        "log_loss": log_loss(truth, log_odds, judge.weights),
         "brier": brier,
-        "brier_positives": ratio_influence(squares * yes, yes),
-        "brier_negatives": ratio_influence(squares * no, no),
-        "brier_skill": _skill(brier, ratio_influence(yes, known), reason),
+        "brier_positives": judge.ratio(squares * yes, yes),
+        "brier_negatives": judge.ratio(squares * no, no),
+        "brier_skill": _skill(brier, judge.ratio(yes, known), reason),
     }
-    n_pos, why = int(yes.sum()), reason or "no known rows"
+    n_pos, why = judge.size(yes), reason or "no known rows"
     estimates = {
         m: judge.influence(part, n_positive=n_pos, scale=SCALES.get(m, "logit"),
                            why=why if known.any() else "no known rows")
         for m, part in averaged.items()
     }  # fmt: skip
-    ratio = ratio_influence(np.where(known, prob, 0.0), yes)
+    ratio = judge.ratio(np.where(known, prob, 0.0), yes)
     estimates["calibration_ratio"] = judge.influence(ratio, n_positive=n_pos, scale="log", why=why)
     if n_pos and n_pos < judge.line_from:
         few = f"fewer than {judge.line_from} positives, of many labels: not fitted"
         missing = Estimate.missing(few, n=int(known.sum()), n_positive=n_pos)
         return estimates | dict.fromkeys(LINE, missing), averaged
-    line = calibration_line(truth, log_odds, confidence_level=judge.level, groups=judge.groups)
+    line = calibration_line(
+        truth, log_odds, confidence_level=judge.level, groups=judge.groups, weight=judge.weights
+    )
     return estimates | dict(zip(LINE, (line.slope, line.intercept), strict=True)), averaged
 
 
@@ -552,7 +581,7 @@ class WideLabels:
             area = judge.influence(parts["auroc"], n_positive=n_pos, why=reason)
             precise = judge.influence(parts["ap"], n_positive=n_pos, why=reason)
         else:
-            precise = judge.average_precision(parts["ap"], ranks, reason)
+            precise = judge.average_precision(parts["ap"], ranks, n_pos, reason)
             area = judge.influence(parts["auroc"], n_positive=n_pos, why=reason)
             if min(n_pos, n_neg) < ENOUGH and auroc is not None:
                 squares = _side_squares(ranks, sizes, auroc)
@@ -825,16 +854,16 @@ def micro(judge: Judge, tallies: RowTallies) -> dict[str, Estimate]:
     every = np.ones(tallies.hit.size, dtype=bool)
     return {
         name: judge.influence(part, why="nothing to count")
-        for name, part in _micro_parts(tallies, every).items()
+        for name, part in _micro_parts(judge, tallies, every).items()
     }
 
 
-def _micro_parts(tallies: RowTallies, rows: Bools) -> dict[str, Influence]:
+def _micro_parts(judge: Judge, tallies: RowTallies, rows: Bools) -> dict[str, Influence]:
     tp, flagged, positive = (n * rows for n in (tallies.hit, tallies.flagged, tallies.positive))
     parts = {
-        "precision": ratio_influence(tp, flagged),
-        "recall": ratio_influence(tp, positive),
-        "f1": ratio_influence(2 * tp, flagged + positive),
+        "precision": judge.ratio(tp, flagged),
+        "recall": judge.ratio(tp, positive),
+        "f1": judge.ratio(2 * tp, flagged + positive),
     }
     if not positive.any():
         parts["f1"] = Influence(float("nan"), parts["f1"].rows)
@@ -846,10 +875,10 @@ def samples(judge: Judge, tallies: RowTallies) -> dict[str, Estimate]:
     values, known = tallies.f1, tallies.known
     return {
         "f1": judge.influence(
-            ratio_influence(np.nan_to_num(values), ~np.isnan(values)), why="no row has a label"
+            judge.ratio(np.nan_to_num(values), ~np.isnan(values)), why="no row has a label"
         ),
         "exact_match": judge.influence(
-            ratio_influence(known & tallies.exact, known), why="no known rows"
+            judge.ratio(known & tallies.exact, known), why="no known rows"
         ),
     }
 
@@ -862,9 +891,9 @@ def by_label_count(judge: Judge, tallies: RowTallies) -> dict[str, dict[str, Est
     for number in np.unique(count[known]).tolist():
         rows = known & (count == number)
         seen = rows & ~np.isnan(values)
-        parts = _micro_parts(tallies, rows)
-        parts["samples_f1"] = ratio_influence(np.where(seen, values, 0.0), seen)
-        parts["exact_match"] = ratio_influence(exact & rows, rows)
+        parts = _micro_parts(judge, tallies, rows)
+        parts["samples_f1"] = judge.ratio(np.where(seen, values, 0.0), seen)
+        parts["exact_match"] = judge.ratio(exact & rows, rows)
         n = int(rows.sum())
         out[f"{number}+" if number == MOST_LABELS else str(number)] = {
             name: replace(judge.influence(part, why="nothing to count"), n=n)
@@ -882,14 +911,16 @@ def class_overall(
 ) -> dict[str, Estimate]:
     """Return balanced accuracy, accuracy, log loss of classes, and the cost where it is known."""
     ones = np.ones(len(labels))
-    recalls = balanced_accuracy_influence(labels.values, decided, labels.num_classes)
+    weight = judge.weights
+    recalls = balanced_accuracy_influence(labels.values, decided, labels.num_classes, weight)
+    lost = class_log_loss(labels.values, log_posterior, weight)
     found = {
         "balanced_accuracy": judge.influence(recalls),
-        "accuracy": judge.influence(ratio_influence(decided == labels.values, ones)),
-        "log_loss": judge.influence(class_log_loss(labels.values, log_posterior), scale="log"),
+        "accuracy": judge.influence(judge.ratio(decided == labels.values, ones)),
+        "log_loss": judge.influence(lost, scale="log"),
     }
     if worth.matrix is not None:
-        paid = ratio_influence(worth.matrix[labels.values, decided], ones)
+        paid = judge.ratio(worth.matrix[labels.values, decided], ones)
         found["expected_cost"] = judge.influence(paid, scale="log")
     return found
 
@@ -1125,7 +1156,7 @@ def _judge_labels(
     # A class without rows is nobody's to find: its specificity of 1 would lift every macro average.
     classes = labels.kind == "multiclass"
     absent = set(np.flatnonzero(labels.counts == 0).tolist()) if classes else set()
-    if isinstance(case, _WideCase) and judge.groups is None:
+    if isinstance(case, _WideCase) and judge.is_plain:
         wide, totals = WideLabels(judge, worth), [(sums[g], held) for g, held in groups.items()]
         # The next labels are taken out while these are judged; more would only hold more memory.
         with ThreadPoolExecutor(1) as pool:

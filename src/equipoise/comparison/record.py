@@ -151,6 +151,7 @@ def _joined(parts: Sequence[Scores], split: SplitName) -> Scores:
     """Return scores of several models as one; labels of all rows in that order."""
     labels = [part.require_labels() for part in parts]
     groups = [held.groups for held in labels if held.groups is not None]
+    weights = [held.weights for held in labels if held.weights is not None]
     ids = np.concatenate([np.asarray(part.ids) for part in parts])
     joined = Labels.from_array(
         np.concatenate([held.values for held in labels]),
@@ -158,6 +159,7 @@ def _joined(parts: Sequence[Scores], split: SplitName) -> Scores:
         names=labels[0].names,
         ids=ids,
         groups=np.concatenate(groups) if len(groups) == len(labels) else None,
+        weights=np.concatenate(weights) if len(weights) == len(labels) else None,
     )
     values = np.concatenate([part.values for part in parts])
     return replace(parts[0], values=values, labels=joined, ids=joined.ids, split=split)
@@ -218,14 +220,15 @@ def _judged(
         before, after = first[:, None] == classes, tuned[:, None] == classes
     else:
         metrics, before, after = _labels(parts, labels)
+    mass = np.ones(n) if labels.weights is None else labels.weights / labels.weights.mean()
     undefined = Influence(float("nan"), np.zeros(n))
     for name in METRICS:
         metrics.setdefault(name, undefined)
     hot = labels.one_hot()
     known = hot >= 0
     with np.errstate(invalid="ignore"):
-        shares = [(f & known).sum(axis=0) / known.sum(axis=0) for f in (before, after, hot == 1)]
-        hits = [(f & (hot == 1)).sum(axis=0) / labels.counts for f in (before, after)]
+        shares = [(mass @ (f & known)) / (mass @ known) for f in (before, after, hot == 1)]
+        hits = [(mass @ (f & (hot == 1))) / (mass @ (hot == 1)) for f in (before, after)]
     return SeedRecord(seed, metrics, rule, np.stack(shares, 1), np.stack(hits, 1), judged)
 
 
@@ -241,7 +244,10 @@ def _gathered(parts: Sequence[_Part], of: Callable[[_Part], NDArray[Any]]) -> ND
 
 
 def _ranking(
-    parts: Sequence[_Part], hot: NDArray[np.int8], of: Callable[[_Part], Floats]
+    parts: Sequence[_Part],
+    hot: NDArray[np.int8],
+    weight: Floats | None,
+    of: Callable[[_Part], Floats],
 ) -> dict[str, Influence]:
     """Return macro AP and AUROC, of each label the mean over the parts that can rank it."""
     n = hot.shape[0]
@@ -252,8 +258,10 @@ def _ranking(
             truth, score = hot[part.at, column], scores[:, column]
             if not (truth == 1).any() or not (truth == 0).any():
                 continue
-            ranks = rank_positives(truth, score)
-            for metric, found in zip(labels, ranked(truth, ranks, ranks.cells(score)), strict=True):
+            own = None if weight is None else weight[part.at]
+            ranks = rank_positives(truth, score, own)
+            both = ranked(truth, ranks, ranks.cells(score), own)
+            for metric, found in zip(labels, both, strict=True):
                 rows = found.rows
                 if len(parts) > 1:
                     rows = np.zeros(n)
@@ -266,31 +274,32 @@ def _ranking(
 
 
 def _macro(
-    metric: Callable[[NDArray[np.int8], NDArray[Any]], Influence],
-    hot: NDArray[np.int8],
+    metric: Callable[[NDArray[np.int8], NDArray[Any], Floats | None], Influence],
+    labels: Labels,
     values: NDArray[Any],
 ) -> Influence:
     """Return the mean of a metric over the labels that define it."""
-    parts = [metric(*columns) for columns in zip(hot.T, values.T, strict=True)]
+    hot = labels.values
+    parts = [metric(*columns, labels.weights) for columns in zip(hot.T, values.T, strict=True)]
     return macro_influence(parts, hot.shape[0])
 
 
 def _labels(
     parts: Sequence[_Part], labels: Labels
 ) -> tuple[dict[str, Influence], NDArray[np.bool_], NDArray[np.bool_]]:
-    hot, first = labels.values, parts[0].test
+    first = parts[0].test
     before = _gathered(parts, lambda part: default_flags(part.test))
     after = _gathered(parts, lambda part: part.rule.apply(part.judged).predictions == 1)
-    metrics = _ranking(parts, hot, lambda part: part.test.values)
-    metrics["default"] = _macro(f1, hot, before)
-    metrics["tuned"] = _macro(f1, hot, after)
+    metrics = _ranking(parts, labels.values, labels.weights, lambda part: part.test.values)
+    metrics["default"] = _macro(f1, labels, before)
+    metrics["tuned"] = _macro(f1, labels, after)
     if first.score_kind != "ranking":
         raw = _gathered(parts, lambda part: part.test.logits())
-        metrics["log_loss_raw"] = _macro(log_loss, hot, raw)
+        metrics["log_loss_raw"] = _macro(log_loss, labels, raw)
     if first.has_probabilities:
-        metrics["log_loss_formula"] = _macro(log_loss, hot, _gathered(parts, _formula))
+        metrics["log_loss_formula"] = _macro(log_loss, labels, _gathered(parts, _formula))
     calibrated = _gathered(parts, lambda part: part.rule.log_odds(part.judged))
-    metrics["log_loss_calibrated"] = _macro(log_loss, hot, calibrated)
+    metrics["log_loss_calibrated"] = _macro(log_loss, labels, calibrated)
     return metrics, before, after
 
 
@@ -302,7 +311,7 @@ def _formula(part: _Part) -> Floats:
 def _prior_to_target(rule: DecisionRule, val: Scores) -> Floats:
     """Return the formula's shift from the training prior to the rule's target prior."""
     truth = val.require_labels()
-    validation = smoothed_prior(truth.counts, truth.known, truth.kind)
+    validation = smoothed_prior(*truth.weighed, truth.kind)
     target = to_target_prior(rule.target_prior, validation, truth.kind)
     source = validation
     if truth.kind == "multiclass" and rule.correction is not None and rule.correction.prior:
@@ -313,18 +322,19 @@ def _prior_to_target(rule: DecisionRule, val: Scores) -> Floats:
 def _classes(
     parts: Sequence[_Part], labels: Labels
 ) -> tuple[dict[str, Influence], NDArray[np.int64], NDArray[np.int64]]:
-    y, width, test = labels.values, labels.num_classes, parts[0].test
+    y, width, test, weight = labels.values, labels.num_classes, parts[0].test, labels.weights
     calibrated = _gathered(parts, lambda part: part.rule.log_odds(part.judged))
     first = _gathered(parts, lambda part: np.argmax(part.test.values, axis=1))
     tuned = _gathered(parts, lambda part: part.rule.apply(part.judged).predictions)
-    metrics = _ranking(parts, labels.one_hot(), lambda part: one_vs_rest(calibrated[part.at]))
-    metrics["default"] = balanced_accuracy_influence(y, first, width)
-    metrics["tuned"] = balanced_accuracy_influence(y, tuned, width)
+    odds = one_vs_rest(calibrated)
+    metrics = _ranking(parts, labels.one_hot(), weight, lambda part: odds[part.at])
+    metrics["default"] = balanced_accuracy_influence(y, first, width, weight)
+    metrics["tuned"] = balanced_accuracy_influence(y, tuned, width, weight)
     if test.score_kind != "ranking":
         raw = _gathered(parts, lambda part: log_softmax(part.test.logits()))
-        metrics["log_loss_raw"] = class_log_loss(y, raw)
+        metrics["log_loss_raw"] = class_log_loss(y, raw, weight)
     if test.has_probabilities:
         natural = _gathered(parts, lambda part: log_softmax(_formula(part)))
-        metrics["log_loss_formula"] = class_log_loss(y, natural)
-    metrics["log_loss_calibrated"] = class_log_loss(y, calibrated)
+        metrics["log_loss_formula"] = class_log_loss(y, natural, weight)
+    metrics["log_loss_calibrated"] = class_log_loss(y, calibrated, weight)
     return metrics, first, tuned

@@ -13,6 +13,7 @@ from equipoise._core.arrays import Floats
 from equipoise._core.logistic import log_softmax
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Scores
+from equipoise.artifacts.labels import effective_size
 from equipoise.artifacts.rule import choose
 from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
 from equipoise.decisions._offsets import (
@@ -57,6 +58,7 @@ class _Task:
     verified: bool
     units: NDArray[np.int64]
     seed: int
+    row_weights: Floats | None
 
     def calibrate(
         self, rows: NDArray[np.int64], method: ClassMethod, start: Calibrator | None = None
@@ -71,7 +73,12 @@ class _Task:
             verified=self.verified,
             highest=method,
             start=start,
+            weight=self.counted(rows),
         )
+
+    def counted(self, rows: NDArray[np.int64]) -> Floats | None:
+        """Return by what weight some rows count; None where all count the same."""
+        return None if self.row_weights is None else self.row_weights[rows]
 
     def offsets(
         self,
@@ -88,10 +95,11 @@ class _Task:
             return np.zeros(self.target.size)
         values = calibrator.apply(self.natural[rows]) + self.prior_shift
         measure = self.objective.measure("multiclass")
-        offset = shared_offset(values, self.y[rows], self.target, measure, strength)
+        weight = self.counted(rows)
+        offset = shared_offset(values, self.y[rows], self.target, measure, strength, weight)
         if how == "shared":
             return offset
-        return free_offsets(values, self.y[rows], offset, measure, sweeps)
+        return free_offsets(values, self.y[rows], offset, measure, sweeps, weight)
 
     def decide(self, rows: NDArray[np.int64], calibrator: Calibrator, offset: Floats) -> Classes:
         """Decide as the rule will."""
@@ -102,10 +110,12 @@ class _Task:
 
     def reached(self, decided: Classes) -> Floats:
         """Return the measure per class, (C,); NaN for a class without rows."""
-        return self.objective.class_values(self.y, decided, self.target.size)
+        return self.objective.class_values(self.y, decided, self.target.size, self.row_weights)
 
     def worth(self, decided: Classes, weights: Floats | None = None) -> float:
         """Return what the objective maximises, on all rows, each ``weights`` times where given."""
+        if self.row_weights is not None:
+            weights = self.row_weights if weights is None else self.row_weights * weights
         return self.objective.class_worth(self.y, decided, self.target.size, weights)
 
     def beats(self, one: Classes, other: Classes) -> bool:
@@ -179,9 +189,9 @@ class _Folds:
         flagged: Any = 0
         for fold, _, calibrator in self.parts:
             values = calibrator.apply(task.natural[fold]) + task.prior_shift
-            more = strength_counts(values, task.y[fold], task.target)
+            more = strength_counts(values, task.y[fold], task.target, task.counted(fold))
             hits, flagged = hits + more[0], flagged + more[1]
-        positives = np.bincount(task.y, minlength=task.target.size)
+        positives = np.bincount(task.y, task.row_weights, minlength=task.target.size)
         return pick_strength(hits, flagged, positives, task.objective.measure("multiclass"))
 
 
@@ -196,12 +206,12 @@ def tune_classes(
 ) -> Tuned:
     """Fit calibration and class offsets; ``claimed`` holds the measure of each class."""
     labels = scores.require_labels()
-    shares = smoothed_prior(labels.counts, labels.known, "multiclass")
-    validation = shares
-    if correction is not None and (labels.counts < OFFSET_FROM).any():
+    shares = smoothed_prior(*labels.weighed, "multiclass")
+    validation, few = shares, labels.effective_counts[0] < OFFSET_FROM
+    if correction is not None and few.any():
         # Of classes without rows the probabilities refer to the prior of their model.
-        mean = np.exp(log_softmax(natural)).mean(axis=0) + 1e-9
-        validation = np.where(labels.counts < OFFSET_FROM, mean, shares)
+        mean = np.average(np.exp(log_softmax(natural)), axis=0, weights=labels.weights) + 1e-9
+        validation = np.where(few, mean, shares)
         validation = validation / validation.sum()
     target = to_target_prior(target_prior, validation, "multiclass")
     source = None if correction is None or correction.prior is None else np.maximum(
@@ -221,6 +231,7 @@ def tune_classes(
         verified=correction is not None,
         units=every if labels.groups is None else np.unique(labels.groups, return_inverse=True)[1],
         seed=seed,
+        row_weights=None if labels.weights is None else labels.weights / labels.weights.mean(),
     )
     folds = deal_folds(labels, seed)
     is_textbook = isinstance(objective, Rescale)
@@ -284,7 +295,7 @@ def tune_classes(
         ),
         choice=objective.choice,
         prior=target,
-        decided=_share_decided(decided, task.y, target / validation),
+        decided=_share_decided(decided, task.y, target / validation, task.row_weights),
         behind=np.full(target.size, behind, dtype=np.int8),
     )
 
@@ -297,11 +308,16 @@ def _pick_calibration(
         return _Folds.of(task, folds, method)
     one, each = (_Folds.of(task, folds, m) for m in ("platt", "vector"))
     before, after = one.losses(), each.losses()
-    gain = before - after
-    if gain.mean() > SURE * gain.std() / np.sqrt(gain.size):
+    gain, weight = before - after, task.row_weights
+    mean, size = np.average(gain, weights=weight), gain.size * 1.0
+    if weight is not None:
+        size = effective_size(weight)
+    spread = np.sqrt(np.average((gain - mean) ** 2, weights=weight))
+    if mean > SURE * spread / np.sqrt(size):
+        lost = [float(np.average(each, weights=weight)) for each in (after, before)]
         common.append(
-            f"a slope and an offset per class: log loss {after.mean():.3f} cross-fitted, "
-            f"{before.mean():.3f} with one temperature"
+            f"a slope and an offset per class: log loss {lost[0]:.3f} cross-fitted, "
+            f"{lost[1]:.3f} with one temperature"
         )
         return each
     return one
@@ -343,9 +359,10 @@ def _class_notes(task: _Task, scores: Scores, counts: NDArray[np.int64]) -> list
     if not scores.has_probabilities:
         return notes
     p = np.exp(log_softmax(task.natural))
-    mean, n = p.mean(axis=0), task.y.size
-    noise = np.sqrt((p * (1 - p)).sum(axis=0)) / n
-    for c, share in enumerate(counts / n):
+    weight = np.ones(task.y.size) if task.row_weights is None else task.row_weights
+    mean, n = np.average(p, axis=0, weights=weight), task.y.size
+    noise = np.sqrt((weight**2) @ (p * (1 - p))) / n
+    for c, share in enumerate(np.bincount(task.y, weight, minlength=counts.size) / n):
         far = max(mean[c], 1e-12) / max(share, 0.5 / n)
         off = not 1 / OTHER_PRIOR <= far <= OTHER_PRIOR and abs(mean[c] - share) > 3 * noise[c]
         if off and counts[c]:
@@ -353,7 +370,8 @@ def _class_notes(task: _Task, scores: Scores, counts: NDArray[np.int64]) -> list
     return notes
 
 
-def _share_decided(decided: Classes, y: Classes, weights: Floats) -> Floats:
+def _share_decided(decided: Classes, y: Classes, weights: Floats, counted: Floats | None) -> Floats:
     """Return the share of rows decided as each class, (C,), at the target prior."""
-    found = np.bincount(decided, weights[y], minlength=weights.size)
+    each = weights[y] if counted is None else weights[y] * counted
+    found = np.bincount(decided, each, minlength=weights.size)
     return np.asarray(found / found.sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from equipoise._core.logistic import expit
 from equipoise._core.rng import generator
 from equipoise.artifacts import Calibrator, Correction, Labels, Scores
 from equipoise.artifacts.estimate import FEW
+from equipoise.artifacts.labels import effective_size
 from equipoise.artifacts.rule import choose
 from equipoise.artifacts.scores import default_flags
 from equipoise.decisions._folds import CLEARLY, SURE, WITHIN_NOISE, Tuned, deal_folds
@@ -47,6 +49,7 @@ def label_notes(
     natural_cuts: Floats,
     weights: Floats,
     gap: Floats,
+    counted: Floats | None = None,
 ) -> tuple[str, ...]:
     """Remark on every label.
 
@@ -57,9 +60,12 @@ def label_notes(
         natural_cuts: (L,) thresholds at the validation prior.
         weights: (2, L) what a positive and a negative count for at the target prior.
         gap: (L,) claimed minus cross-fitted.
+        counted: (N,) by what weight rows count, or None.
     """
     notes = []
-    counts, known_rows = labels.counts.tolist(), labels.known.tolist()
+    counted = np.ones(len(labels)) if counted is None else counted
+    counts, shares = labels.effective_counts[0].tolist(), labels.prevalence.tolist()
+    known_rows = labels.known.tolist()
     for column, cut in enumerate(natural_cuts):
         n_positive, n_known = counts[column], known_rows[column]
         if not n_known:
@@ -68,9 +74,9 @@ def label_notes(
         remarks = _on_evidence(objective, n_positive, float(cut))
         if n_positive and objective.choice is None:
             times = _flags_per_positive(
-                labels.values[:, column], flags[:, column], weights[:, column]
+                labels.values[:, column], flags[:, column], weights[:, column], counted
             )
-            if expit(cut) < n_positive / n_known and not isinstance(objective, Rescale):
+            if expit(cut) < shares[column] and not isinstance(objective, Rescale):
                 remarks.append("threshold below prevalence")
             if times > FLOOD:
                 remarks.append(f"flags {times:.1f} times as many rows as are positive")
@@ -98,13 +104,15 @@ def weight_notes(nominal: Floats | None, effective: Floats) -> tuple[str, ...]:
     )
 
 
-def _flags_per_positive(y: NDArray[np.int8], flags: NDArray[np.bool_], weights: Floats) -> float:
+def _flags_per_positive(
+    y: NDArray[np.int8], flags: NDArray[np.bool_], weights: Floats, counted: Floats
+) -> float:
     """Return flagged rows over positive rows, at the target prior."""
-    tp, fp = ((flags & (y == side)).sum() for side in (1, 0))
-    return float((weights[0] * tp + weights[1] * fp) / (weights[0] * (y == 1).sum()))
+    tp, fp = (counted[flags & (y == side)].sum() for side in (1, 0))
+    return float((weights[0] * tp + weights[1] * fp) / (weights[0] * counted[y == 1].sum()))
 
 
-def _on_evidence(objective: Objective, n_positive: int, cut: float) -> list[str]:
+def _on_evidence(objective: Objective, n_positive: float, cut: float) -> list[str]:
     if isinstance(objective, Rescale):
         return [_UNBIASED]
     remarks = []
@@ -134,7 +142,7 @@ ROUNDS, FOLD_ROUNDS, ROUNDS_BEHIND = 100, 25, 200
 MOST_TIMES = 3.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Task:
     """What every fold has in common; ``truth`` is y by label, ``order`` sorts each descending.
 
@@ -156,12 +164,19 @@ class _Task:
     seed: int
     default_at: Floats
     first: int
+    row_weights: Floats | None
+
+    @cached_property
+    def counted(self) -> Floats:
+        """By what weight rows count, (N,)."""
+        return np.ones(len(self.y)) if self.row_weights is None else self.row_weights
 
     def calibrate(self, rows: Rows, start: Calibrator | None) -> Calibrator:
         """Fit the calibrator on some rows; the textbook cut fits nothing."""
         if isinstance(self.objective, Rescale):
             return Calibrator.identity(self.y.shape[1])
         natural, y = (self.natural, self.y) if rows.all() else (self.natural[rows], self.y[rows])
+        weight = None if self.row_weights is None else self.row_weights[rows]
         return fit_label_calibrator(
             natural,
             y,
@@ -169,6 +184,7 @@ class _Task:
             verified=self.verified,
             highest=self.highest,
             start=start,
+            weight=weight,
         )
 
     def cuts(self, values: Floats, rows: Rows, rounds: int, stream: int) -> list[Cut]:
@@ -188,17 +204,22 @@ class _Task:
         if order.size == 0:
             return Cut(np.inf)
         falling, positive = z[order], truth[order] == 1
-        n_positive = int(positive.sum())
+        n_positive, counted = float(positive.sum()), None
+        if self.row_weights is not None and n_positive:
+            counted = self.row_weights[order]
+            n_positive = effective_size(counted[positive])
+            counted = counted * (n_positive / counted[positive].sum())
         if n_positive == 0 and self.objective.is_fitted:
             # Without a positive there is nothing to fit to: any cut would be a guess that floods.
             return Cut(np.inf)
         weights = (float(self.weights[0, column]), float(self.weights[1, column]))
         rng = generator(self.seed, "thresholds", self.first + column, stream)
         objective, prior = self.objective.at(column), float(self.target[column])
-        cut = sorted_cut(falling, positive, rng, objective, weights, prior, rounds)
+        cut = sorted_cut(falling, positive, rng, objective, weights, prior, rounds, counted)
         if n_positive < FEW and isinstance(objective, FBeta | Mcc):
             beta = objective.beta if isinstance(objective, FBeta) else 1.0
-            strictest = _flood_limit(Sweep.from_sorted(falling, positive), weights, beta)
+            points = Sweep.from_sorted(falling, positive, counted)
+            strictest = _flood_limit(points, weights, beta)
             cut = cut._replace(threshold=max(cut.threshold, strictest))
         return cut
 
@@ -223,9 +244,14 @@ class _Task:
         for column in np.flatnonzero(less).tolist():
             known = self.y[:, column] >= 0
             cells = 4 * (self.y[known, column] == 1) + 2 * flags[known, column]
-            counts = np.bincount(cells + default[known, column], minlength=8)
+            cells = cells + default[known, column]
+            counts, n = np.bincount(cells, minlength=8), int(known.sum())
+            if self.row_weights is not None:
+                counted = self.row_weights[known]
+                n = int(effective_size(counted) + 1e-9)
+                counts = np.bincount(cells, counted * (n / counted.sum()), minlength=8)
             rng = generator(self.seed, "behind", self.first + column)
-            drawn = rng.multinomial(counts.sum(), counts / counts.sum(), ROUNDS_BEHIND)
+            drawn = rng.multinomial(n, counts / counts.sum(), ROUNDS_BEHIND)
             # The cells themselves, and below them what the bootstrap drew.
             cells = np.concatenate([counts[None, :], drawn])
             gaps = sign * np.subtract(self._value(cells, column, 1), self._value(cells, column, 2))
@@ -233,7 +259,7 @@ class _Task:
             found[column] = CLEARLY if clear else WITHIN_NOISE
         return found
 
-    def _value(self, cells: NDArray[np.int64], column: int, bit: int) -> Floats:
+    def _value(self, cells: NDArray[Any], column: int, bit: int) -> Floats:
         """Return the value of one label from counts of the eight cells, (..., 8)."""
         flagged = (np.arange(4) & bit) > 0
         positive, negative = (
@@ -253,13 +279,19 @@ class _Task:
             return np.asarray(choose(values, self.objective.choice) == 1)
         return np.asarray(values >= cuts)
 
+    def total(self, entries: NDArray[np.bool_]) -> NDArray[Any]:
+        """Return how many of some entries there are per label, (L,), or their weights."""
+        if self.row_weights is None:
+            return np.asarray(entries.sum(axis=0))
+        return np.asarray(self.row_weights @ entries)
+
     def reached(self, flags: NDArray[np.bool_] | None) -> Floats:
         """Return the measure per label at the target prior, (L,); NaN where it is not defined."""
         if flags is None:
             return np.full(self.y.shape[1], np.nan)
         yes, no = self.y == 1, self.y == 0
-        tp, positives = (self.weights[0] * m.sum(axis=0) for m in (yes & flags, yes))
-        fp, negatives = (self.weights[1] * m.sum(axis=0) for m in (no & flags, no))
+        tp, positives = (self.weights[0] * self.total(m) for m in (yes & flags, yes))
+        fp, negatives = (self.weights[1] * self.total(m) for m in (no & flags, no))
         return self.objective.value(tp, fp, positives, negatives)
 
 
@@ -284,12 +316,12 @@ def tune_labels(
     """
     labels = scores.require_labels()
     y = labels.values
-    shares = smoothed_prior(labels.counts, labels.known, "multilabel")
+    shares = smoothed_prior(*labels.weighed, "multilabel")
     # Too few positives to calibrate by: such probabilities refer to the prior of their model, and
     # from a share of one row in nothing a shift to another prior would count that prior twice.
-    few = np.minimum(labels.counts, labels.known - labels.counts) < OFFSET_FROM
+    few = np.minimum(*labels.effective_counts) < OFFSET_FROM
     trusted = few & (labels.known > 0) & (correction is not None)
-    validation = np.where(trusted, _mean_probability(natural, y >= 0), shares)
+    validation = np.where(trusted, _mean_probability(natural, y >= 0, labels.weights), shares)
     target = to_target_prior(target_prior, validation, "multilabel")
     nominal = correction.nominal_weight if correction is not None else None
     train = objective.shares if isinstance(objective, Rescale) else None
@@ -312,6 +344,7 @@ def tune_labels(
         seed=seed,
         default_at=default_at,
         first=first,
+        row_weights=None if labels.weights is None else labels.weights / labels.weights.mean(),
     )
     every = np.ones(len(scores), dtype=np.bool_)
     calibrator = task.calibrate(every, None)
@@ -343,7 +376,13 @@ def tune_labels(
         )
     flags = task.decide(values, cuts)
     notes = label_notes(
-        labels, objective, flags, cuts - task.prior_shift, task.weights, claimed - crossed
+        labels,
+        objective,
+        flags,
+        cuts - task.prior_shift,
+        task.weights,
+        claimed - crossed,
+        task.counted,
     )
     expressed = weight_notes(task.nominal, calibrator.effective_weight)
     return Tuned(
@@ -365,8 +404,11 @@ def tune_labels(
     )
 
 
-def _mean_probability(natural: Floats, known: NDArray[np.bool_]) -> Floats:
+def _mean_probability(natural: Floats, known: NDArray[np.bool_], weights: Floats | None) -> Floats:
     """Return the mean probability of the known rows, (L,), strictly between 0 and 1."""
+    if weights is not None:
+        mass = weights[:, None] / weights.mean() * known
+        return np.asarray(((mass * expit(natural)).sum(axis=0) + 1e-3) / (mass.sum(axis=0) + 2e-3))
     total = np.where(known, expit(natural), 0.0).sum(axis=0)
     return np.asarray((total + 1e-3) / (known.sum(axis=0) + 2e-3))
 
@@ -374,8 +416,9 @@ def _mean_probability(natural: Floats, known: NDArray[np.bool_]) -> Floats:
 def _share_decided(task: _Task, flags: NDArray[np.bool_]) -> Floats:
     """Return the share of known rows that are flagged, (L,), at the target prior."""
     yes, no = task.y == 1, task.y == 0
-    hit = task.weights[0] * (yes & flags).sum(axis=0) + task.weights[1] * (no & flags).sum(axis=0)
-    total = task.weights[0] * yes.sum(axis=0) + task.weights[1] * no.sum(axis=0)
+    of_yes, of_no = task.weights
+    hit = of_yes * task.total(yes & flags) + of_no * task.total(no & flags)
+    total = of_yes * task.total(yes) + of_no * task.total(no)
     share = np.zeros(hit.size)
     np.divide(hit, total, out=share, where=total > 0)
     return share

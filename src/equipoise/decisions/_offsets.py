@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,37 +14,54 @@ STRENGTHS = np.round(np.arange(0.0, 2.0001, 0.05), 2)
 SWEEPS, LEAST_GAIN = 20, 1e-9
 
 
-def class_values(measure: str, y_true: Classes, decided: Classes, width: int) -> Floats:
+def class_values(
+    measure: str, y_true: Classes, decided: Classes, width: int, weight: Floats | None = None
+) -> Floats:
     """Return recall or F1 per class, (C,); NaN for a class without rows.
+
+    Rows are counted by their ``weight``, (N,), where it is given, here and below.
 
     Example:
         >>> class_values("f1", np.array([0, 0, 1]), np.array([0, 1, 1]), 2).round(3).tolist()
         [0.667, 0.667]
     """
-    hits = np.bincount(y_true[decided == y_true], minlength=width)
-    positives = np.bincount(y_true, minlength=width)
-    below = positives if measure == "recall" else positives + np.bincount(decided, minlength=width)
+    hits = _count(y_true, weight, width, decided == y_true)
+    positives = _count(y_true, weight, width)
+    below = positives if measure == "recall" else positives + _count(decided, weight, width)
     out = np.full(width, np.nan)
     np.divide((1 if measure == "recall" else 2) * hits, below, out=out, where=positives > 0)
     return out
 
 
-def strength_counts(values: Floats, y_true: Classes, target: Floats) -> tuple[Classes, Classes]:
+def _count(
+    classes: Classes, weight: Floats | None, width: int, some: NDArray[np.bool_] | None = None
+) -> NDArray[Any]:
+    """Return rows per class, all or ``some``, or their weights."""
+    if some is not None:
+        classes, weight = classes[some], None if weight is None else weight[some]
+    return np.asarray(np.bincount(classes, weight, minlength=width))
+
+
+def strength_counts(
+    values: Floats, y_true: Classes, target: Floats, weight: Floats | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return hits and decisions per strength and class, (T, C) each, of these rows.
 
     Sums over folds, each decided by what was fitted on the others, are what :func:`pick_strength`
     chooses by.
     """
     width, log_prior = target.size, np.log(target)
-    hits, flagged = (np.zeros((STRENGTHS.size, width), dtype=np.int64) for _ in range(2))
-    for row, tau in enumerate(STRENGTHS):
+    hits, flagged = [], []
+    for tau in STRENGTHS:
         decided = np.argmax(values - tau * log_prior, axis=1)
-        hits[row] = np.bincount(y_true[decided == y_true], minlength=width)
-        flagged[row] = np.bincount(decided, minlength=width)
-    return hits, flagged
+        hits.append(_count(y_true, weight, width, decided == y_true))
+        flagged.append(_count(decided, weight, width))
+    return np.stack(hits), np.stack(flagged)
 
 
-def pick_strength(hits: Classes, flagged: Classes, positives: Classes, measure: str) -> float:
+def pick_strength(
+    hits: NDArray[Any], flagged: NDArray[Any], positives: NDArray[Any], measure: str
+) -> float:
     """Return the scalar tau with the best mean over classes with rows, nearest to 1."""
     below = np.broadcast_to(positives, hits.shape) if measure == "recall" else positives + flagged
     present = positives > 0
@@ -53,20 +72,31 @@ def pick_strength(hits: Classes, flagged: Classes, positives: Classes, measure: 
 
 
 def shared_offset(
-    values: Floats, y_true: Classes, target: Floats, measure: str, strength: float | None = None
+    values: Floats,
+    y_true: Classes,
+    target: Floats,
+    measure: str,
+    strength: float | None = None,
+    weight: Floats | None = None,
 ) -> Floats:
     """Return -tau log(prior); without ``strength``, with the tau that is best on these rows."""
     width = target.size
     if np.ptp(target) < 1e-12:
         return np.zeros(width)
     if strength is None:
-        positives = np.bincount(y_true, minlength=width)
-        strength = pick_strength(*strength_counts(values, y_true, target), positives, measure)
+        positives = _count(y_true, weight, width)
+        counts = strength_counts(values, y_true, target, weight)
+        strength = pick_strength(*counts, positives, measure)
     return np.asarray(-strength * np.log(target))
 
 
 def free_offsets(
-    values: Floats, y_true: Classes, start: Floats, measure: str, sweeps: int = SWEEPS
+    values: Floats,
+    y_true: Classes,
+    start: Floats,
+    measure: str,
+    sweeps: int = SWEEPS,
+    weight: Floats | None = None,
 ) -> Floats:
     """Return one offset per class that maximises the mean recall or F1, class after class.
 
@@ -79,6 +109,7 @@ def free_offsets(
         start: (C,) offsets to begin with.
         measure: "recall" or "f1".
         sweeps: How often all classes are gone through at most.
+        weight: (N,) by which rows are counted, or None.
 
     Returns:
         (C,) with mean 0.
@@ -89,10 +120,11 @@ def free_offsets(
         >>> (values + b).argmax(axis=1).tolist()
         [0, 1, 1]
     """
-    offset, counts = start.astype(np.float64), np.bincount(y_true, minlength=start.size)
+    counted = np.ones(y_true.size) if weight is None else weight
+    offset, counts = start.astype(np.float64), _count(y_true, counted, start.size)
     rows = np.arange(y_true.size)
     leaders = _Leaders(values + offset)
-    best = float(np.nanmean(class_values(measure, y_true, leaders.first, start.size)))
+    best = float(np.nanmean(class_values(measure, y_true, leaders.first, start.size, weight)))
     for _ in range(sweeps):
         before = best
         for c in np.flatnonzero(counts):
@@ -102,7 +134,7 @@ def free_offsets(
             # a beginning of this order, and mean[k] belongs to its first k rows.
             order = np.argsort(lead, kind="stable")
             lead = lead[order]
-            mean = _means(y_true[order], rival[order], int(c), counts, measure)
+            mean = _means(y_true[order], rival[order], counted[order], int(c), counts, measure)
             # Rows of equal lead go over together, so no offset parts them.
             is_cut = np.concatenate([[True], lead[1:] != lead[:-1], [True]])
             taken = int(np.argmax(np.where(is_cut, mean, -np.inf)))
@@ -145,35 +177,41 @@ class _Leaders:
         self._look(np.flatnonzero(held | (column >= self._values[rows, self._second])))
 
 
-def _means(y_true: Classes, rival: Classes, c: int, counts: Classes, measure: str) -> Floats:
+def _means(
+    y_true: Classes, rival: Classes, counted: Floats, c: int, counts: Floats, measure: str
+) -> Floats:
     """Return the mean over classes with rows after 0, 1, ..., N rows went from rival to c."""
     own, lost = y_true == c, y_true == rival
     width, some = counts.size, int((counts > 0).sum())
     if measure == "recall":
-        weight = 1.0 / np.maximum(counts, 1)
-        hits = np.bincount(rival[lost], minlength=width)
+        weight = 1.0 / np.where(counts > 0, counts, 1.0)
+        hits = np.bincount(rival[lost], counted[lost], minlength=width)
         start = float((hits * weight)[counts > 0].sum())
-        change = weight[c] * own - weight[rival] * lost
+        change = counted * (weight[c] * own - weight[rival] * lost)
         return np.asarray((start + np.append(0.0, np.cumsum(change))) / some)
-    flagged = np.bincount(rival, minlength=width)
-    hits = np.bincount(rival[lost], minlength=width)
+    flagged = np.bincount(rival, counted, minlength=width)
+    hits = np.bincount(rival[lost], counted[lost], minlength=width)
+    rows = np.bincount(rival, minlength=width)
     # A row that goes changes the F1 of its own rival alone. The sort is stable, so the rows of one
     # rival stand together in the order in which they leave it, and can be counted as they go.
     by_rival = np.argsort(rival, kind="stable")
-    left, was_hit = rival[by_rival], lost[by_rival]
-    start_of_rival = np.append(0, np.cumsum(flagged))[left]
-    gone = np.arange(y_true.size) - start_of_rival + 1
-    hits_before = np.append(0, np.cumsum(was_hit))
+    left, each = rival[by_rival], counted[by_rival]
+    was_hit = lost[by_rival] * each
+    start_of_rival = np.append(0, np.cumsum(rows))[left]
+    upto = np.append(0.0, np.cumsum(each))
+    gone = upto[1:] - upto[start_of_rival]
+    hits_before = np.append(0.0, np.cumsum(was_hit))
     hits_kept = hits[left] - (hits_before[1:] - hits_before[start_of_rival])
     # F1 of the rival with and without the row: 2 hits / (positives + flagged).
     below = counts[left] + flagged[left] - gone
-    after = 2 * hits_kept / np.maximum(below, 1)
-    earlier = 2 * (hits_kept + was_hit) / (below + 1)
+    after = 2 * hits_kept / np.where(below > 0, below, 1.0)
+    earlier = 2 * (hits_kept + was_hit) / (below + each)
     # Back to the order of leads, in which the changes of all rivals add up.
     delta = np.empty(y_true.size)
     delta[by_rival] = np.where(counts[left] > 0, after - earlier, 0.0)
-    taken = np.append(0, np.cumsum(own))
-    mine = 2 * taken / (counts[c] + np.arange(y_true.size + 1))
+    taken, all_taken = (np.append(0.0, np.cumsum(part)) for part in (own * counted, counted))
+    mine = 2 * taken / (counts[c] + all_taken)
     present = counts > 0
-    start = float((2 * hits / np.maximum(counts + flagged, 1))[present].sum())
+    both = counts + flagged
+    start = float((2 * hits / np.where(both > 0, both, 1.0))[present].sum())
     return np.asarray((start + np.append(0.0, np.cumsum(delta)) + mine) / some)

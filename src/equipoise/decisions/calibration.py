@@ -7,7 +7,7 @@ isotonic curve on top, by choice.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,18 @@ from scipy.special import expit
 
 from equipoise._core.arrays import Floats
 from equipoise.artifacts import Calibrator
+from equipoise.artifacts.labels import effective_size
 
 LOG_SLOPE = 20.0
 ROUNDS, HALVINGS = 100, 30
 
 
-def newton_offsets(z: Floats, known: NDArray[np.bool_], share: Floats) -> Floats:
+def newton_offsets(z: Floats, known: NDArray[Any], share: Floats) -> Floats:
     """Return b, (L,), with mean(sigmoid(z + b)) over the known rows equal to ``share``.
 
     Args:
         z: (N, L) log-odds; entries that are not known are not looked at.
-        known: (N, L).
+        known: (N, L), whether an entry counts, or by what weight, 0 where it does not.
         share: (L,) in (0, 1).
 
     Example:
@@ -35,7 +36,8 @@ def newton_offsets(z: Floats, known: NDArray[np.bool_], share: Floats) -> Floats
         >>> (1 / (1 + np.exp(-z - b))).mean().round(6).tolist()
         0.3
     """
-    n = np.maximum(known.sum(axis=0), 1)
+    n = known.sum(axis=0)
+    n = np.where(n > 0, n, 1)
     target = np.log(share) - np.log1p(-share)
     # The mean is monotone in b, so the root lies where every row is below or above the share.
     low = target - np.where(known, z, -np.inf).max(axis=0, initial=-1e308) - 1.0
@@ -43,10 +45,11 @@ def newton_offsets(z: Floats, known: NDArray[np.bool_], share: Floats) -> Floats
     found, part = np.zeros(share.size), np.arange(share.size)
     b = np.clip(found, low, high)
     for _ in range(ROUNDS):
-        p = expit(z + b) * known
+        each = expit(z + b)
+        p = each * known
         excess = p.sum(axis=0) / n - share
         low, high = np.where(excess < 0, b, low), np.where(excess >= 0, b, high)
-        slope = (p.sum(axis=0) - np.einsum("nl,nl->l", p, p)) / n
+        slope = (p.sum(axis=0) - np.einsum("nl,nl->l", p, each)) / n
         step = b - excess / np.maximum(slope, 1e-300)
         inside = (step > low) & (step < high)
         new = np.where(inside, step, 0.5 * (low + high))
@@ -143,7 +146,7 @@ def _rare_root(high: Floats, sums: Floats, top: float, wanted: float) -> float:
 def newton_platt(
     z: Floats,
     positive: NDArray[np.bool_],
-    known: NDArray[np.bool_],
+    known: NDArray[Any],
     start: Floats,
     *,
     slope_sd: float,
@@ -154,14 +157,14 @@ def newton_platt(
     Args:
         z: (N, L) log-odds, finite.
         positive: (N, L) truth.
-        known: (N, L) entries that count.
+        known: (N, L), whether an entry counts, or by what weight, 0 where it does not.
         start: (2, L) where to begin.
         slope_sd: Prior standard deviation of the log-slope around 0.
         offset_sd: Prior standard deviation of the offset around 0.
     """
     found, part = start.copy(), np.arange(z.shape[1])
     precision = np.array([[slope_sd**-2.0], [offset_sd**-2.0]])
-    everything = bool(known.all())
+    everything = known.dtype == np.bool_ and bool(known.all())
     loss, gradient, hessian = _posterior(z, positive, known, found, precision, everything)
     for _ in range(ROUNDS):
         step = _newton_step(gradient, hessian)
@@ -208,7 +211,7 @@ def _newton_step(gradient: Floats, hessian: Floats) -> Floats:
 def _posterior(
     z: Floats,
     positive: NDArray[np.bool_],
-    known: NDArray[np.bool_],
+    known: NDArray[Any],
     at: Floats,
     precision: Floats,
     everything: bool,
@@ -237,7 +240,9 @@ def _posterior(
 LEAST_SLOPE, LEAST_RISE = 1e-6, 1e-12
 
 
-def fit_isotonic(log_odds: Floats, positive: NDArray[np.bool_]) -> dict[str, Floats]:
+def fit_isotonic(
+    log_odds: Floats, positive: NDArray[np.bool_], weight: Floats | None = None
+) -> dict[str, Floats]:
     """Return knots of an increasing curve from log-odds to calibrated log-odds.
 
     Adjacent violators are pooled as usual, tied scores as one. Instead of a staircase, whose flat
@@ -247,6 +252,7 @@ def fit_isotonic(log_odds: Floats, positive: NDArray[np.bool_]) -> dict[str, Flo
     Args:
         log_odds: (N,) finite, N >= 1.
         positive: (N,) truth.
+        weight: (N,) by which rows are counted, or None.
 
     Returns:
         ``log_odds`` and ``calibrated``, (K,) each, both rising; as in
@@ -262,9 +268,11 @@ def fit_isotonic(log_odds: Floats, positive: NDArray[np.bool_]) -> dict[str, Flo
         Oron and Flournoy (Statistics in Biopharmaceutical Research 2017), centred isotonic
         regression.
     """
-    score, where, counts = np.unique(log_odds, return_inverse=True, return_counts=True)
-    hits = np.bincount(where, weights=positive, minlength=score.size).astype(np.float64)
-    score, hits, rows = _pool(score, hits, counts.astype(np.float64), 0.0)
+    score, where = np.unique(log_odds, return_inverse=True)
+    counted = np.ones(log_odds.size) if weight is None else weight
+    hits, counts = (np.bincount(where, part, minlength=score.size).astype(np.float64)
+                    for part in (positive * counted, counted))  # fmt: skip
+    score, hits, rows = _pool(score, hits, counts, 0.0)
     # The half counts pull small blocks inwards, which may break the order once more.
     score, hits, rows = _pool(score, hits, rows, 0.5)
     value = np.log(hits + 0.5) - np.log(rows - hits + 0.5)
@@ -361,6 +369,7 @@ def fit_label_calibrator(
     verified: bool = True,
     highest: LabelMethod = "auto",
     start: Calibrator | None = None,
+    weight: Floats | None = None,
 ) -> Calibrator:
     """Fit one calibrator per label by the ladder, all labels at once.
 
@@ -374,6 +383,8 @@ def fit_label_calibrator(
             A label without the evidence for it stays on the rung that it has evidence for.
         start: A calibrator of similar rows, from where the search begins; effective weights are
             then left out above the offset.
+        weight: (N,) by which rows are counted, or None. They are worth as many rows as rows of
+            equal weight that say as much; so is the evidence of the ladder.
 
     Returns:
         Slope, offset and method per label, and the effective weight: the nominal one times
@@ -386,9 +397,15 @@ def fit_label_calibrator(
         >>> fitted.method, fitted.effective_weight.round(1).tolist()
         (('offset',), [81.0])
     """
-    known, positive = y_true >= 0, y_true == 1
-    n_known, n_positive = known.sum(axis=0), positive.sum(axis=0)
-    rung = rungs(np.minimum(n_positive, n_known - n_positive), highest, verified)
+    seen, positive = y_true >= 0, y_true == 1
+    known: NDArray[Any] = seen
+    n_known, n_positive = seen.sum(axis=0), positive.sum(axis=0)
+    fewer = np.minimum(n_positive, n_known - n_positive)
+    if weight is not None:
+        known = weigh_entries(weight, seen)
+        n_known, n_positive = known.sum(axis=0), (known * positive).sum(axis=0)
+        fewer = _evidence(weight, seen, positive)
+    rung = rungs(fewer, highest, verified)
     centre, spread = _standard(log_odds, known, n_positive, verified)
     z = log_odds if verified else (log_odds - centre) / spread
     n_labels = z.shape[1]
@@ -419,17 +436,42 @@ def fit_label_calibrator(
         scale, offset = scale / spread, offset - scale * centre / spread
     method = [_NAMES[r] for r in rung]
     if not verified:
-        method = ["prior" if m < OFFSET_FROM else w for m, w in zip(
-            np.minimum(n_positive, n_known - n_positive), method, strict=True)]  # fmt: skip
+        method = ["prior" if m < OFFSET_FROM else w for m, w in zip(fewer, method, strict=True)]
     affine = Calibrator(scale, offset, tuple(method), effective)
     if not (rung == _ISOTONIC).any():
         return affine
     values = affine.apply(log_odds)
     knots = tuple(
-        fit_isotonic(values[known[:, c], c], positive[known[:, c], c]) if r == _ISOTONIC else None
+        fit_isotonic(
+            values[seen[:, c], c],
+            positive[seen[:, c], c],
+            None if weight is None else known[seen[:, c], c],
+        )
+        if r == _ISOTONIC else None
         for c, r in enumerate(rung)
-    )
+    )  # fmt: skip
     return Calibrator(scale, offset, affine.method, effective, knots)
+
+
+def weigh_entries(weight: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """Return what each entry counts for, (N, L), 0 where it is not seen.
+
+    Those of a label sum to the number of rows of equal weight that say as much, so that priors and
+    noise are to them as they are to so many rows.
+    """
+    mass = weight[:, None] * seen
+    squares = np.einsum("nl,nl->l", mass, mass)
+    return np.asarray(mass * (mass.sum(axis=0) / np.where(squares > 0, squares, 1.0)))
+
+
+def _evidence(
+    weight: Floats, seen: NDArray[np.bool_], positive: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return how many rows of equal weight the smaller side of each label says as much as, (L,)."""
+    sides = [
+        [effective_size(weight[rows]) for rows in side.T] for side in (positive, seen & ~positive)
+    ]
+    return np.asarray(np.floor(np.min(sides, axis=0) + 1e-9), dtype=np.int64)
 
 
 def rungs(fewer: NDArray[np.int64], highest: LabelMethod, verified: bool) -> NDArray[np.int64]:
@@ -442,14 +484,15 @@ def rungs(fewer: NDArray[np.int64], highest: LabelMethod, verified: bool) -> NDA
 
 
 def _standard(
-    scores: Floats, known: NDArray[np.bool_], n_positive: NDArray[np.int64], verified: bool
+    scores: Floats, known: NDArray[Any], n_positive: NDArray[Any], verified: bool
 ) -> tuple[Floats, Floats]:
     """Return centre and spread so that (scores - centre) / spread starts at the prevalence."""
     if verified:
         return np.zeros(scores.shape[1]), np.ones(scores.shape[1])
-    n = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, scores, 0.0).sum(axis=0) / n
-    spread = np.sqrt((np.where(known, scores - mean, 0.0) ** 2).sum(axis=0) / n)
+    n = known.sum(axis=0)
+    n = np.where(n > 0, n, 1)
+    mean = (known * scores).sum(axis=0) / n
+    spread = np.sqrt((known * (scores - mean) ** 2).sum(axis=0) / n)
     spread = np.where(spread > 0, spread, 1.0)
     share = (n_positive + 0.5) / (known.sum(axis=0) + 1.0)
     return mean - spread * np.log(share / (1 - share)), spread

@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 
 from equipoise._core.arrays import Floats
 from equipoise.artifacts import Calibrator
+from equipoise.artifacts.labels import effective_size
 from equipoise.decisions.calibration import LOG_SLOPE, OFFSET_FROM, SLOPE_FROM
 
 ClassMethod = Literal["auto", "formula", "offset", "platt", "vector"]
@@ -28,6 +29,7 @@ def fit_class_calibrator(
     verified: bool = True,
     highest: ClassMethod = "auto",
     start: Calibrator | None = None,
+    weight: Floats | None = None,
 ) -> Calibrator:
     """Fit a temperature and the strength of the prior shift for classes.
 
@@ -45,6 +47,8 @@ def fit_class_calibrator(
             "platt" ("auto": the temperature too) or "vector" (a slope and an offset for each
             class with 20 rows and more, shrunk towards what all share).
         start: A "vector" calibrator of similar rows, from where the search begins.
+        weight: (N,) by which rows are counted, or None; they are worth as many rows as rows of
+            equal weight that say as much.
 
     Example:
         >>> sure = np.log(np.tile([[0.98, 0.01, 0.01]], (90, 1)))
@@ -58,7 +62,10 @@ def fit_class_calibrator(
         for a bias beside it.
     """
     num_classes = log_posterior.shape[1]
-    fewer = y_true.size - int(np.bincount(y_true, minlength=num_classes).max())
+    counted = np.ones(y_true.size) if weight is None else weight
+    counted = counted * (counted.sum() / np.square(counted).sum())
+    most = np.bincount(y_true, counted, minlength=num_classes).argmax()
+    fewer = int(effective_size(counted[y_true != most]) + 1e-9)
     moves = bool(np.ptp(shift) > 1e-9)
     level = fewer if verified else max(fewer, SLOPE_FROM)
     rows = np.arange(y_true.size)
@@ -73,11 +80,12 @@ def fit_class_calibrator(
         log_p = z - logsumexp(z, axis=1, keepdims=True)
         excess = np.exp(log_p)
         excess[rows, y_true] -= 1.0
+        excess *= counted[:, None]
         by_slope = slope * float((excess * log_posterior).sum())
         by_strength = float((excess @ shift).sum())
-        loss = -float(log_p[rows, y_true].sum()) + 0.5 * float((parameters**2).sum())
+        loss = -float(np.dot(counted, log_p[rows, y_true])) + 0.5 * float((parameters**2).sum())
         gradient = free * (np.array([by_slope, by_strength]) + parameters)
-        return loss / rows.size, gradient / rows.size
+        return loss / counted.sum(), gradient / counted.sum()
 
     slope, strength, method = 1.0, 1.0, "formula"
     if free.any():
@@ -91,7 +99,7 @@ def fit_class_calibrator(
         np.full(num_classes, np.nan),
     )
     if highest == "vector" and level >= SLOPE_FROM:
-        return _fit_vector(log_posterior, y_true, shared, start)
+        return _fit_vector(log_posterior, y_true, shared, start, counted)
     return shared
 
 
@@ -99,7 +107,8 @@ def _fit_vector(
     log_posterior: Floats,
     y_true: NDArray[np.int64],
     shared: Calibrator,
-    start: Calibrator | None = None,
+    start: Calibrator | None,
+    counted: Floats,
 ) -> Calibrator:
     """Return the calibrator with one slope and offset per class, around the shared ones.
 
@@ -107,7 +116,8 @@ def _fit_vector(
     softmax is one product of matrices, so a step costs little more than its gradient.
     """
     num_classes, rows = log_posterior.shape[1], np.arange(y_true.size)
-    own = np.flatnonzero(np.bincount(y_true, minlength=num_classes) >= SLOPE_FROM)
+    sizes = [effective_size(counted[y_true == c]) + 1e-9 for c in range(num_classes)]
+    own = np.flatnonzero(np.array(sizes) >= SLOPE_FROM)
     precision = np.repeat([CLASS_SLOPE_SD**-2.0, CLASS_OFFSET_SD**-2.0], own.size)
 
     def unpack(at: Floats) -> tuple[Floats, Floats]:
@@ -122,11 +132,13 @@ def _fit_vector(
         z = scale * log_posterior
         z += offset
         z -= z.max(axis=1, keepdims=True)
-        right = float(z[rows, y_true].sum())
+        right = float(np.dot(counted, z[rows, y_true]))
         p = np.exp(z, out=z)
         total = p.sum(axis=1)
         p /= total[:, None]
-        loss = float(np.log(total).sum()) - right + 0.5 * float((precision * at**2).sum())
+        loss = (
+            float(np.dot(counted, np.log(total))) - right + 0.5 * float((precision * at**2).sum())
+        )
         return loss, p
 
     at = np.zeros(2 * own.size)
@@ -138,17 +150,19 @@ def _fit_vector(
     hit[own] = np.arange(1, own.size + 1)
     for _ in range(STEPS):
         moved = unpack(at)[0][own] * log_posterior[:, own]
-        both = np.concatenate([p[:, own] * moved, p[:, own]], axis=1)
+        each = np.concatenate([p[:, own] * moved, p[:, own]], axis=1)
+        both = each * counted[:, None]
         gradient = both.sum(axis=0) + precision * at
         place = hit[y_true] - 1
         mine = np.flatnonzero(place >= 0)
         true_moved = moved[mine, place[mine]]
-        gradient[: own.size] -= np.bincount(place[mine], true_moved, minlength=own.size)
-        gradient[own.size :] -= np.bincount(place[mine], minlength=own.size)
+        by, hits = counted[mine], place[mine]
+        gradient[: own.size] -= np.bincount(hits, by * true_moved, minlength=own.size)
+        gradient[own.size :] -= np.bincount(hits, by, minlength=own.size)
         slope_slope = np.einsum("nc,nc->c", both[:, : own.size], moved)
         # Without its negative part the curvature of the log-slope stays positive definite.
         bend = np.maximum(gradient[: own.size] - precision[: own.size] * at[: own.size], 0.0)
-        hessian = -(both.T @ both)
+        hessian = -(each.T @ both)
         corner, slope = np.arange(own.size), both[:, : own.size].sum(axis=0)
         hessian[corner, corner] += slope_slope + bend
         hessian[corner + own.size, corner + own.size] += both[:, own.size :].sum(axis=0)
@@ -166,7 +180,7 @@ def _fit_vector(
         else:
             break
         at, loss, p = at - length * step, new_loss, new_p
-        if drop < 1e-7 * rows.size:
+        if drop < 1e-7 * counted.sum():
             break
     scale, offset = unpack(at)
     method = list(shared.method)

@@ -76,7 +76,7 @@ def measure_evidence(scores: Scores) -> Evidence | None:
         steps = np.array([_column_steps(*pair) for pair in zip(p.T, labels.columns(), strict=True)])
     if not np.isfinite(steps).any():
         return None
-    prior = smoothed_prior(labels.counts, labels.known, scores.kind)
+    prior = smoothed_prior(*labels.weighed, scores.kind)
     if scores.correction is not None and scores.correction.ops:
         rows = len(scores)
         if scores.kind == "multiclass":

@@ -102,9 +102,11 @@ class Objective:
         """
         return None
 
-    def class_values(self, y_true: Classes, decided: Classes, width: int) -> Floats:
+    def class_values(
+        self, y_true: Classes, decided: Classes, width: int, weights: Floats | None = None
+    ) -> Floats:
         """Return what claims hold of each class, (C,); NaN for a class without rows."""
-        return class_values(self._class_measure, y_true, decided, width)
+        return class_values(self._class_measure, y_true, decided, width, weights)
 
     def class_worth(
         self, y_true: Classes, decided: Classes, width: int, weights: Floats | None = None
@@ -408,11 +410,13 @@ class _CostOfClasses(Objective):
     def choice(self) -> Mapping[str, Any]:
         return {"form": "costs"} | self.parameters
 
-    def class_values(self, y_true: Classes, decided: Classes, width: int) -> Floats:
+    def class_values(
+        self, y_true: Classes, decided: Classes, width: int, weights: Floats | None = None
+    ) -> Floats:
         """Return the mean cost of the rows of each class."""
-        paid = np.bincount(y_true, self.costs[y_true, decided], minlength=width)
-        counts = np.bincount(y_true, minlength=width)
-        return _over(paid, counts)
+        paid = self.costs[y_true, decided] * (1.0 if weights is None else weights)
+        counts = np.bincount(y_true, weights, minlength=width)
+        return _over(np.bincount(y_true, paid, minlength=width), counts)
 
     def class_worth(
         self,

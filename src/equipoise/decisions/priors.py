@@ -294,11 +294,13 @@ def _calibrated(
 ) -> tuple[Floats, Floats]:
     """Return calibrated probabilities of the new rows and the validation prior they refer to."""
     labels = scores.require_labels()
-    source = smoothed_prior(labels.counts, labels.known, scores.kind)
+    source = smoothed_prior(*labels.weighed, scores.kind)
     verified = correction is not None
     if scores.kind == "multilabel":
         rung = one_of("calibration", calibration, LABEL_METHODS)
-        fitted = fit_label_calibrator(natural, labels.values, verified=verified, highest=rung)
+        fitted = fit_label_calibrator(
+            natural, labels.values, verified=verified, highest=rung, weight=labels.weights
+        )
         return expit(fitted.apply(outside)), source
     method = one_of("calibration", calibration, CLASS_METHODS)
     shift = np.zeros(source.size)
@@ -306,6 +308,11 @@ def _calibrated(
         known = np.maximum(np.asarray(correction.prior), 1e-12)
         shift = shift_prior(known, source, "multiclass")
     fitted = fit_class_calibrator(
-        natural, labels.values, shift=shift, verified=verified, highest=method
+        natural,
+        labels.values,
+        shift=shift,
+        verified=verified,
+        highest=method,
+        weight=labels.weights,
     )
     return np.exp(log_softmax(fitted.apply(outside))), source

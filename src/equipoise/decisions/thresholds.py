@@ -86,12 +86,16 @@ def plug_in_threshold(
     return _plug_in(np.sort(log_odds)[::-1], _of_one_label(objective), weights)
 
 
-def _plug_in(z: Floats, objective: Objective, weights: tuple[float, float]) -> float:
-    """Search the cuts of falling log-odds."""
+def _plug_in(
+    z: Floats, objective: Objective, weights: tuple[float, float], counted: Floats | None = None
+) -> float:
+    """Search the cuts of falling log-odds, of rows that are ``counted`` by these weights."""
     # The rows were drawn at another prior than z refers to: p is their chance of being positive.
     p = expit(z - np.log(weights[0]) + np.log(weights[1]))
-    tp = np.append(0.0, np.cumsum(weights[0] * p))
-    fp = np.append(0.0, np.cumsum(weights[1] * (1 - p)))
+    yes, no = weights[0] * p, weights[1] * (1 - p)
+    if counted is not None:
+        yes, no = yes * counted, no * counted
+    tp, fp = (np.append(0.0, np.cumsum(side)) for side in (yes, no))
     values = objective.utility(tp, fp, tp[-1], fp[-1])
     ends = np.concatenate([[True], z[1:] != z[:-1], [True]])
     index = int(np.argmax(np.where(ends, values, -np.inf))) - 1
@@ -197,28 +201,33 @@ def sorted_cut(
     weights: tuple[float, float],
     prior: float,
     rounds: int,
+    counted: Floats | None = None,
 ) -> Cut:
     """Return what :func:`tune_threshold` finds, and its spread, for falling log-odds.
+
+    Rows may be ``counted`` by weights, (N,), so scaled that those of the positives sum to the
+    number of rows of equal weight that say as much: a bootstrap round then draws, of each, a
+    Poisson number with its weight as mean, whose spread is right for the sum.
 
     A formula replaces the search for the plug-in cut where there is one (costs, net benefit,
     balanced accuracy). Matching the prevalence is one count and needs no bootstrap; a recall that
     was asked for always holds on these rows; a precision is certified.
     """
     if isinstance(objective, Precision):
-        points, level = Sweep.from_sorted(falling, positive), objective.confidence_level
+        points, level = Sweep.from_sorted(falling, positive, counted), objective.confidence_level
         wanted = objective.at_least
         return Cut(certified_cut(points, wanted, confidence_level=level, weights=weights))
-    n_positive = int(positive.sum())
     plug_in = objective.cut(prior)
     if plug_in is None:
-        plug_in = _plug_in(falling, objective, weights)
-    if n_positive == 0:
+        plug_in = _plug_in(falling, objective, weights, counted)
+    if not positive.any():
         return Cut(_between(falling, plug_in))
-    points = Sweep.from_sorted(falling, positive)
+    points = Sweep.from_sorted(falling, positive, counted)
+    n_positive = points.n_positive
     if isinstance(objective, Prevalence):
         return Cut(_best_cut(points, objective, weights))
     # Many positives spread little: fewer rounds say as much.
-    enough = min(rounds, max(rounds // 4, rounds * MANY // n_positive))
+    enough = min(rounds, max(rounds // 4, int(rounds * MANY / n_positive)))
     bagged = bagged_threshold(points, rng, objective=objective, weights=weights, rounds=enough)
     drawn = bagged[~np.isnan(bagged)]
     if drawn.size == 0:

@@ -17,7 +17,13 @@ from equipoise.decisions._wide import goes_in_blocks, tune_wide
 from equipoise.decisions.calibration import LABEL_METHODS
 from equipoise.decisions.class_calibration import CLASS_METHODS
 from equipoise.decisions.evidence import default_at, measure_evidence, natural_log_odds, way_back
-from equipoise.decisions.objectives import Objective, Rescale, to_objective
+from equipoise.decisions.objectives import (
+    Budget,
+    Objective,
+    Precision,
+    Rescale,
+    to_objective,
+)
 from equipoise.decisions.priors import TargetPrior, deployment_prior
 from equipoise.errors import DataError, LeakageError, UsageError
 
@@ -72,6 +78,10 @@ def tune(
         ShapeError: costs or shares of another number of labels or classes.
 
     Note:
+        Labels with ``weights`` count rows by them, in calibration, cuts and claims; grades, ladder
+        and shrinkage go by the rows of equal weight that say as much. A certified precision and a
+        budget count rows, and are refused.
+
         For classes the prior that the model was trained on has to be known to move away from it:
         ``Correction.identity("multiclass", prior=train_shares)``. Without it the validation rows
         are taken to have the prior of the training rows. Probabilities that come in steps (votes
@@ -110,6 +120,7 @@ def tune(
     labels = scores.require_labels()
     wanted = to_objective(objective, scores.kind, labels.num_classes)
     _require_rows(labels)
+    _check_weights(scores, wanted)
     evidence = measure_evidence(scores)
     correction = way_back(scores)
     _check_fit(wanted, correction, calibration)
@@ -149,7 +160,7 @@ def tune(
         rows=scores.marks,
         score_names=scores.names if score_names is None else tuple(score_names),
         evidence=evidence,
-        grades=_grades(labels.counts, made.behind),
+        grades=_grades(labels.effective_counts[0], made.behind),
         claimed=made.claimed,
         cross_fitted=made.cross_fitted,
         notes=tuple(
@@ -187,7 +198,22 @@ def _require_rows(labels: Labels) -> None:
         raise DataError(say("labels", "be known in some rows", "unknown throughout", do))
 
 
-def _grades(counts: NDArray[np.int64], behind: NDArray[np.int8]) -> tuple[str, ...]:
+def _check_weights(scores: Scores, objective: Objective) -> None:
+    """Refuse row weights where rows have to be counted."""
+    if scores.require_labels().weights is None:
+        return
+    why = {Precision: "a precision is certified by counting rows",
+           Budget: "a budget is a number of rows"}.get(type(objective))  # fmt: skip
+    if why is not None:
+        do = f"{why[0].upper()}{why[1:]}: take another objective, or labels without weights."
+        raise UsageError(say("objective", "go with row weights", f"'{objective.name}'", do))
+    if scores.is_wide:
+        do = "Take labels without weights."
+        got = f"{len(scores):,} rows x {len(scores.names):,} labels"
+        raise UsageError(say("weights", "go with scores that are not wide", got, do))
+
+
+def _grades(counts: NDArray[np.floating], behind: NDArray[np.int8]) -> tuple[str, ...]:
     """Return the grade of the evidence; a rule that is behind the default one is never an A."""
     grades = []
     for n, lag in zip(counts, behind, strict=True):

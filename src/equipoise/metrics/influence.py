@@ -25,7 +25,8 @@ class Influence:
 
     Args:
         value: The metric.
-        rows: (N,) float64, its derivative by the weight of each row; they sum to 0.
+        rows: (N,) float64, its derivative by the weight of each row; they sum to 0. Of
+            weighted rows it is multiplied by the weight.
 
     Example:
         >>> share = ratio_influence([1, 0, 0, 1], [1, 1, 1, 1])
@@ -94,6 +95,11 @@ def undefined(n: int) -> Influence:
     return Influence(float("nan"), np.zeros(n))
 
 
+def _weighed(value: float, rows: Floats, weight: Floats | None) -> Influence:
+    """Return a metric with the influence of rows that count by their weights."""
+    return Influence(value, rows if weight is None else rows * weight)
+
+
 def _ranked(y_true: ArrayLike, scores: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], Ranks]:
     y_true, values = np.asarray(y_true), np.asarray(scores, dtype=np.float64)
     return y_true, values, rank_positives(y_true, values)
@@ -105,6 +111,7 @@ def spread(
     value: float,
     positive: Floats,
     negative: Floats,
+    weight: Floats | None = None,
 ) -> Influence:
     """Return a metric with the influence of each row, from that of the cells it can lie in.
 
@@ -114,6 +121,7 @@ def spread(
         value: The metric.
         positive: (K,) of a positive at each score.
         negative: (2K + 1,) of a negative in each cell.
+        weight: (N,) by which rows are counted, or None.
     """
     rows = negative[cells]
     hit = np.flatnonzero(y_true == 1)
@@ -121,7 +129,7 @@ def spread(
     rows[hit] = positive[cells[hit] // 2]
     if y_true.min(initial=0) < 0:
         rows[y_true < 0] = 0.0
-    return Influence(value, rows)
+    return _weighed(value, rows, weight)
 
 
 def average_precision_influence(y_true: ArrayLike, scores: ArrayLike) -> Influence:
@@ -161,7 +169,10 @@ def roc_auc_influence(y_true: ArrayLike, scores: ArrayLike) -> Influence:
 
 
 def ranking_influences(
-    y_true: NDArray[Any], ranks: Ranks, cells: NDArray[np.int64]
+    y_true: NDArray[Any],
+    ranks: Ranks,
+    cells: NDArray[np.int64],
+    weight: Floats | None = None,
 ) -> tuple[Influence, Influence]:
     """Return average precision and ROC AUC with their influence values, from one ranking.
 
@@ -171,12 +182,13 @@ def ranking_influences(
         y_true: (N,) 0, 1 or -1 (unknown, influence 0).
         ranks: Of the same rows.
         cells: (N,) of :meth:`equipoise.metrics.ranks.Ranks.cells`.
+        weight: (N,) by which the ranks count rows, or None.
     """
     ap, auroc = ranking_cells(ranks)
     nothing = undefined(y_true.size)
     return (
-        nothing if ap is None else spread(y_true, cells, *ap),
-        nothing if auroc is None else spread(y_true, cells, *auroc),
+        nothing if ap is None else spread(y_true, cells, *ap, weight),
+        nothing if auroc is None else spread(y_true, cells, *auroc, weight),
     )
 
 
@@ -215,7 +227,7 @@ def ranking_cells(ranks: Ranks) -> tuple[ByCell | None, ByCell | None]:
     return ap, (area, own, other)
 
 
-def ratio_influence(above: ArrayLike, below: ArrayLike) -> Influence:
+def ratio_influence(above: ArrayLike, below: ArrayLike, weight: Floats | None = None) -> Influence:
     """Return sum(above) / sum(below) with its influence values (a - value b) / sum(b).
 
     Precision, recall, F-beta, accuracy and mean losses are all of this form.
@@ -223,8 +235,16 @@ def ratio_influence(above: ArrayLike, below: ArrayLike) -> Influence:
     Args:
         above: (N,) what each row adds to the numerator.
         below: (N,) what each row adds to the denominator.
+        weight: (N,) by which rows are counted, or None.
+
+    Example:
+        >>> share = ratio_influence([1, 0, 0], [1, 1, 1], np.array([2.0, 1.0, 1.0]))
+        >>> share.value, share.rows.tolist()
+        (0.5, [0.25, -0.125, -0.125])
     """
     a, b = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    if weight is not None:
+        a, b = a * weight, b * weight
     total = float(b.sum())
     if total == 0:
         return undefined(a.size)
@@ -233,7 +253,10 @@ def ratio_influence(above: ArrayLike, below: ArrayLike) -> Influence:
 
 
 def balanced_accuracy_influence(
-    y_true: NDArray[np.int64], y_pred: NDArray[np.int64], num_classes: int
+    y_true: NDArray[np.int64],
+    y_pred: NDArray[np.int64],
+    num_classes: int,
+    weight: Floats | None = None,
 ) -> Influence:
     """Return the mean recall over classes with rows, with its influence values.
 
@@ -241,13 +264,16 @@ def balanced_accuracy_influence(
         y_true: (N,) classes in [0, C).
         y_pred: (N,) classes in [0, C).
         num_classes: C.
+        weight: (N,) by which rows are counted, or None.
     """
     hit = y_true == y_pred
-    each = [ratio_influence(hit & (y_true == c), y_true == c) for c in range(num_classes)]
+    each = [ratio_influence(hit & (y_true == c), y_true == c, weight) for c in range(num_classes)]
     return macro_influence(each, y_true.size)
 
 
-def matthews_influence(y_true: ArrayLike, y_pred: ArrayLike) -> Influence:
+def matthews_influence(
+    y_true: ArrayLike, y_pred: ArrayLike, weight: Floats | None = None
+) -> Influence:
     """Return Matthews' correlation of one label with its influence values.
 
     NaN without positives or without negatives; 0 where all rows, or none, are flagged.
@@ -255,6 +281,7 @@ def matthews_influence(y_true: ArrayLike, y_pred: ArrayLike) -> Influence:
     Args:
         y_true: (N,) 0, 1 or -1 (unknown, influence 0).
         y_pred: (N,) flags.
+        weight: (N,) by which rows are counted, or None.
 
     Example:
         >>> found = matthews_influence([1, 1, 0, 0], [1, 0, 0, 0])
@@ -268,11 +295,12 @@ def matthews_influence(y_true: ArrayLike, y_pred: ArrayLike) -> Influence:
         (y_true == 1) & ~flag,
         (y_true == 0) & ~flag,
     ]
-    found = matthews_slopes(*(float(c.sum()) for c in cells))
+    found = matthews_slopes(*(float((c if weight is None else c * weight).sum()) for c in cells))
     if found is None:
         return undefined(y_true.size)
     value, slopes = found
-    return Influence(value, np.asarray(sum(s * c for s, c in zip(slopes, cells, strict=True))))
+    rows = np.asarray(sum(s * c for s, c in zip(slopes, cells, strict=True)))
+    return _weighed(value, rows, weight)
 
 
 def matthews_slopes(
@@ -320,6 +348,7 @@ def region_influences(
     *,
     max_fpr: float,
     top_fraction: float,
+    weight: Floats | None = None,
 ) -> dict[str, Influence]:
     """Return partial ROC AUC, recall at a false positive rate and precision at the top.
 
@@ -334,6 +363,7 @@ def region_influences(
         cells: (N,) of :meth:`equipoise.metrics.ranks.Ranks.cells`.
         max_fpr: False positive rate of the first two, in (0, 1).
         top_fraction: Share of known rows that is looked at, in (0, 1).
+        weight: (N,) by which the ranks count rows, or None.
 
     Returns:
         "partial_auroc", "recall_at_fpr", "precision_at_top"; NaN without positives or negatives.
@@ -354,7 +384,7 @@ def region_influences(
         names = ("partial_auroc", "recall_at_fpr", "precision_at_top")
         return dict.fromkeys(names, undefined(y_true.size))
     found = region_cells(ranks, limit, share)
-    return {name: spread(y_true, cells, *each) for name, each in found.items()}
+    return {name: spread(y_true, cells, *each, weight) for name, each in found.items()}
 
 
 def region_cells(ranks: Ranks, limit: float, share: float) -> dict[str, ByCell]:
@@ -409,14 +439,15 @@ def _recall(ranks: Ranks, limit: float) -> tuple[float, Floats, Floats]:
     slope = ranks.positives[(place >= low) & (place <= high)].sum() / pos / (high - low)
     sizes = ranks.cell_sizes
     before = np.cumsum(sizes) - sizes
-    flagged = np.clip((limit * neg - before) / np.maximum(sizes, 1), 0, 1)
-    return recall, (found - recall) / pos, slope * (limit - flagged) / neg
+    flagged = np.clip((limit * neg - before) / np.where(sizes > 0, sizes, 1), 0, 1)
+    return recall, (found - recall) / pos, np.asarray(slope * (limit - flagged) / neg)
 
 
 def _precision(ranks: Ranks, share: float) -> tuple[float, Floats, Floats]:
     """Return precision among the top rows, and the influence of positives and of negatives."""
     n = ranks.n_positive + ranks.n_negative
-    rows = int(np.ceil(share * n - 1e-9))
+    # Whole rows are looked at; weights can be cut anywhere.
+    rows = share * n if ranks.tied.dtype.kind == "f" else int(np.ceil(share * n - 1e-9))
     first, sizes = ranks.tp - ranks.positives + ranks.above, ranks.positives + ranks.tied
 
     def positives(upto: float) -> float:
@@ -429,7 +460,8 @@ def _precision(ranks: Ranks, share: float) -> tuple[float, Floats, Floats]:
     taken = np.clip((rows - first) / sizes, 0, 1)
     gaps, looked = ranks.cell_sizes, np.empty(2 * ranks.score.size + 1)
     last = np.append(0, first + sizes)
-    looked[::2] = np.clip((rows - last) / np.maximum(gaps[::2], 1), 0, 1)
+    looked[::2] = np.clip((rows - last) / np.where(gaps[::2] > 0, gaps[::2], 1), 0, 1)
     looked[1::2] = taken
     moved = rows / n * (precision - local)
-    return precision, (taken * (1 - local) - moved) / rows, -(looked * local + moved) / rows
+    own, other = taken * (1 - local) - moved, -(looked * local + moved)
+    return precision, np.asarray(own / rows), np.asarray(other / rows)

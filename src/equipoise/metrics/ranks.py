@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import to_array
-from equipoise.metrics._columns import map_columns
+from equipoise.metrics._columns import as_columns, known_column, map_columns
 from equipoise.metrics.sweep import halfway
 
 # Above this share of positives one merge of two sorted lists beats a search for each positive.
@@ -26,7 +26,7 @@ class Ranks:
 
     Args:
         score: (K,) distinct scores of positives, descending.
-        positives: (K,) int64, positives with that score.
+        positives: (K,) int64, positives with that score; of weighted rows float64, here and below.
         above: (K,) int64, negatives with a higher score.
         tied: (K,) int64, negatives with the same score.
         lower: (K,) the next lower score of any row; the score itself where none is lower.
@@ -39,11 +39,11 @@ class Ranks:
     """
 
     score: NDArray[Any]
-    positives: Ints
-    above: Ints
-    tied: Ints
+    positives: NDArray[Any]
+    above: NDArray[Any]
+    tied: NDArray[Any]
     lower: NDArray[Any]
-    n_negative: int
+    n_negative: float
 
     @classmethod
     def from_sorted(cls, pos: NDArray[Any], rows: NDArray[Any]) -> Ranks:
@@ -64,20 +64,34 @@ class Ranks:
         n_negative = int(rows.size - pos.size)
         return cls(score[::-1], counts[::-1], above[::-1], tied[::-1], lower[::-1], n_negative)
 
-    @property
-    def n_positive(self) -> int:
-        """Positives in all."""
-        return int(self.positives.sum())
+    @classmethod
+    def weighted(cls, score: Floats, positive: NDArray[np.bool_], weight: Floats) -> Ranks:
+        """Make ranks of rows in any order, (N,) each, that are counted by their weights."""
+        order = np.argsort(-score, kind="stable")
+        falling, side, weight = score[order], positive[order], weight[order]
+        ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+        held = [np.append(0.0, np.cumsum(weight * part)[ends]) for part in (side, ~side)]
+        at = np.flatnonzero(np.diff(np.cumsum(side)[ends], prepend=0) > 0)
+        of_positives, of_negatives = (np.diff(part)[at] for part in held)
+        lower = falling[np.minimum(ends[at] + 1, falling.size - 1)]
+        before = held[1][:-1][at]
+        total = float(held[1][-1])
+        return cls(falling[ends[at]], of_positives, before, of_negatives, lower, total)
 
     @property
-    def tp(self) -> Ints:
+    def n_positive(self) -> float:
+        """Positives in all, or their weights."""
+        return self.positives.sum().item()  # type: ignore[no-any-return]
+
+    @property
+    def tp(self) -> NDArray[Any]:
         """Positives at or above each score, (K,)."""
-        return np.cumsum(self.positives)
+        return np.asarray(np.cumsum(self.positives))
 
     @property
-    def fp(self) -> Ints:
+    def fp(self) -> NDArray[Any]:
         """Negatives at or above each score, (K,)."""
-        return self.above + self.tied
+        return np.asarray(self.above + self.tied)
 
     @property
     def average_precision(self) -> float:
@@ -127,13 +141,13 @@ class Ranks:
         return np.asarray(2 * (ascending.size - left) - equal, dtype=np.int64)
 
     @property
-    def cell_sizes(self) -> Ints:
+    def cell_sizes(self) -> NDArray[Any]:
         """Negatives in each of the 2K + 1 cells of :meth:`cells`."""
-        out = np.zeros(2 * self.score.size + 1, dtype=np.int64)
+        out = np.zeros(2 * self.score.size + 1, dtype=self.tied.dtype)
         out[1::2] = self.tied
         out[::2] = np.diff(np.append(self.above, self.n_negative), prepend=0)
         out[2::2] -= self.tied
-        return out
+        return np.maximum(out, 0)  # of weights, differences of sums may fall below
 
 
 def _count_below(score: NDArray[Any], rows: NDArray[Any]) -> Ints:
@@ -144,12 +158,13 @@ def _count_below(score: NDArray[Any], rows: NDArray[Any]) -> Ints:
     return np.flatnonzero(order < score.size) - np.arange(score.size)
 
 
-def rank_positives(y_true: ArrayLike, scores: ArrayLike) -> Ranks:
+def rank_positives(y_true: ArrayLike, scores: ArrayLike, weight: Floats | None = None) -> Ranks:
     """Rank the positives of one label among its negatives: two sorts, no argsort.
 
     Args:
         y_true: (N,), 0, 1 or -1 (unknown, left out).
         scores: (N,), any increasing scale; float32 is sorted as float32.
+        weight: (N,) float64 > 0, by which rows are counted, or None.
 
     Raises:
         DataError: truth outside {0, 1, -1}, or scores that are NaN or infinite.
@@ -160,6 +175,10 @@ def rank_positives(y_true: ArrayLike, scores: ArrayLike) -> Ranks:
         [0, 1]
     """
     truth = to_array("y_true", y_true, ndim=1)
+    if weight is not None:
+        table, values = as_columns(truth, scores)
+        positive, score, rows = known_column(table, values, 0)
+        return Ranks.weighted(score, positive, weight[rows])
     return map_columns(truth, scores, Ranks.from_sorted)[0]
 
 

@@ -14,6 +14,7 @@ from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_fraction
 from equipoise._core.rng import generator
 from equipoise.artifacts import Estimate
+from equipoise.artifacts.labels import effective_size
 from equipoise.metrics.calibration import entries
 from equipoise.metrics.influence import Influence
 from equipoise.metrics.intervals import influence_interval
@@ -175,6 +176,7 @@ def calibration_line(
     *,
     confidence_level: float = 0.95,
     groups: NDArray[np.int64] | None = None,
+    weight: Floats | None = None,
 ) -> CalibrationLine:
     """Fit truth on log-odds by logistic regression: slope, and intercept at slope 1.
 
@@ -183,6 +185,7 @@ def calibration_line(
         log_odds: (N,) finite.
         confidence_level: Of the intervals, from influence values: they hold for a bad fit too.
         groups: (N,) int codes of rows that belong together, or None.
+        weight: (N,) by which rows are counted, or None.
 
     Returns:
         Missing, with the reason, for a label without positives or negatives, for constant scores
@@ -200,7 +203,8 @@ def calibration_line(
     truth, z = np.asarray(y_true), np.asarray(log_odds, dtype=np.float64)
     known = truth >= 0
     y, z = (truth[known] == 1).astype(np.float64), z[known]
-    n_pos = int(y.sum())
+    n_pos, mass = int(y.sum()), None if weight is None else weight[known]
+    say_as_much = n_pos if mass is None else int(effective_size(mass[y == 1]))
 
     def judge(found: Influence | None, why: str) -> Estimate:
         return influence_interval(
@@ -208,37 +212,40 @@ def calibration_line(
             confidence_level=confidence_level,
             groups=None if groups is None else groups[known],
             scale="identity",
-            n_positive=n_pos,
+            n_positive=say_as_much,
             reason=why if found is None else None,
         )
 
     side = "no positives" if not n_pos else "no negatives" if n_pos == y.size else ""
     if side:
         return CalibrationLine(judge(None, side), judge(None, side))
-    shift = _fit(y, z, None)
+    shift = _fit(y, z, None, mass)
     intercept = judge(shift, "cannot be fitted")
     middle, spread = float(z.mean()), float(z.std())
     if spread == 0:
         return CalibrationLine(judge(None, "constant scores"), intercept)
     # The line that only shifts is near the answer: fewer steps from there.
     start = [spread, middle + (0.0 if shift is None else shift.value)]
-    line = _fit(y, (z - middle) / spread, np.array(start))
+    line = _fit(y, (z - middle) / spread, np.array(start), mass)
     if line is not None:
         line = Influence(line.value / spread, line.rows / spread)
     return CalibrationLine(judge(line, "positives and negatives do not overlap"), intercept)
 
 
-def _fit(y: Floats, x: Floats, start: Floats | None) -> Influence | None:
+def _fit(y: Floats, x: Floats, start: Floats | None, counted: Floats | None) -> Influence | None:
     """Return a coefficient of a logistic regression by Newton; None if it diverges.
 
     The slope of ``x`` beside an intercept, both from ``start``; without a start the intercept at
-    slope 1. Sums go without BLAS: its threads cost more than they save here.
+    slope 1; rows are ``counted`` by these weights. Sums go without BLAS: its threads cost more than
+    they save here.
     """
     slope, level = (1.0, 0.0) if start is None else start.tolist()
     for _ in range(NEWTON_STEPS):
         p = expit(slope * x + level)
         gap = y - p
         weight = p - p * p
+        if counted is not None:
+            gap, weight = gap * counted, weight * counted
         mass = float(weight.sum())
         lean, width, pull = 0.0, mass, 0.0
         if start is not None:

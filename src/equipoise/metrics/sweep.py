@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +18,8 @@ class Sweep:
 
     Args:
         score: (K,) distinct scores, float64, descending.
-        tp: (K,) int64, positives at or above each score.
-        fp: (K,) int64, negatives at or above each score.
+        tp: (K,) int64, positives at or above each score; of weighted rows float64, their weights.
+        fp: (K,) the same of negatives.
 
     Example:
         >>> points = Sweep.from_sorted(np.array([0.9, 0.5, 0.5]), np.array([True, True, False]))
@@ -27,28 +28,37 @@ class Sweep:
     """
 
     score: Floats
-    tp: NDArray[np.int64]
-    fp: NDArray[np.int64]
+    tp: NDArray[Any]
+    fp: NDArray[Any]
 
     @classmethod
-    def from_sorted(cls, score: Floats, positive: NDArray[np.bool_]) -> Sweep:
-        """Make a sweep from (N,) scores in descending order and which of them are positive."""
+    def from_sorted(
+        cls, score: Floats, positive: NDArray[np.bool_], weight: Floats | None = None
+    ) -> Sweep:
+        """Make a sweep from (N,) scores in descending order and which of them are positive.
+
+        With a ``weight`` of each, (N,), rows are counted by it.
+        """
         if score.size == 0:
             empty = np.zeros(0, dtype=np.int64)
             return cls(score, empty, empty)
         last = np.flatnonzero(np.append(score[1:] != score[:-1], True))
+        if weight is not None:
+            sides = (np.where(positive == yes, weight, 0.0) for yes in (True, False))
+            tp, fp = (np.cumsum(side)[last] for side in sides)
+            return cls(score[last], tp, fp)
         tp = np.cumsum(positive, dtype=np.int64)[last]
         return cls(score[last], tp, last + 1 - tp)
 
     @property
-    def n_positive(self) -> int:
-        """Positives in all."""
-        return int(self.tp[-1]) if self.tp.size else 0
+    def n_positive(self) -> float:
+        """Positives in all, or their weights."""
+        return self.tp[-1].item() if self.tp.size else 0
 
     @property
-    def n_negative(self) -> int:
-        """Negatives in all."""
-        return int(self.fp[-1]) if self.fp.size else 0
+    def n_negative(self) -> float:
+        """Negatives in all, or their weights."""
+        return self.fp[-1].item() if self.fp.size else 0
 
     @property
     def average_precision(self) -> float:

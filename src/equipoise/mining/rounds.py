@@ -63,7 +63,8 @@ def judge(scorer: Scorer, validation: Pool, seed: int) -> tuple[Scores, Decision
     truth = validation.truth(rows)
     score = foreground(validation, raw, None)
     found, ranks = average_precision_influence(truth, score), rank_positives(truth, score)
-    ap = Judge(labels, 0.95, seed).average_precision(found, ranks, "no positives")
+    n_pos = int(ranks.n_positive)
+    ap = Judge(labels, 0.95, seed).average_precision(found, ranks, n_pos, "no positives")
     return scores, rule, ap
 
 
