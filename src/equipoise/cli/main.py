@@ -69,6 +69,7 @@ CALLED = {
     "assignments": "settings",
     "counts": "positives",
     "group_column": "group",
+    "weight_column": "weight",
     "imbalance_ratio": "ratio",
     "level": "fail",
     "n_max": "total",

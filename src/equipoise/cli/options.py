@@ -72,6 +72,10 @@ GroupColumn = Annotated[
         "--group", "--groups", help="Column of groups that stay together (patient, video)."
     ),
 ]
+WeightColumn = Annotated[
+    str | None,
+    typer.Option("--weight", help="Column of row weights: how many rows each stands for."),
+]
 DropColumns = Annotated[
     str | None, typer.Option("--drop", help="Columns of a table that are no features: A,B.")
 ]
@@ -242,6 +246,7 @@ class _Places:
     labels: LabelColumns = None
     id_column: IdColumn = None
     group: GroupColumn = None
+    weight: WeightColumn = None
 
 
 @dataclass(frozen=True)
@@ -263,8 +268,9 @@ class ColumnOptions(CodingOptions, _Places):
 
     @property
     def named(self) -> list[str | None]:
-        """The columns that are labels, ids or groups."""
-        return [self.label, *(split_list(self.labels) or ()), self.id_column, self.group]
+        """The columns that are labels, ids, groups or weights."""
+        sides = [self.id_column, self.group, self.weight]
+        return [self.label, *(split_list(self.labels) or ()), *sides]
 
     @property
     def where(self) -> LabelArguments:
@@ -275,6 +281,7 @@ class ColumnOptions(CodingOptions, _Places):
             "delimiter": self.delimiter,
             "id_column": self.id_column,
             "group_column": self.group,
+            "weight_column": self.weight,
         }
         return cast("LabelArguments", found | self.coding)
 
@@ -306,6 +313,7 @@ class LabelOptions(ColumnOptions):
             "kind": self.kind,
             "id": self.id_column,
             "group": self.group,
+            "weight": self.weight,
             **self.coding,
         }
         return {key: value for key, value in words.items() if value is not None}

@@ -233,10 +233,11 @@ class Contest:
         labels = base.seeds[0].judged.require_labels()
         groups = labels.groups
         chosen = self.primary or ("macro_ap" if labels.kind == "multilabel" else "tuned")
-        tested = int(labels.counts.sum())
+        counts = labels.effective_counts[0]
+        tested = int(counts.sum() + 1e-9)
         if labels.kind == "multiclass":
-            tested -= int(labels.counts.max())
-        present = labels.counts[labels.counts > 0]
+            tested -= int(counts.max())
+        present = counts[counts > 0]
         per_fold = float(present.min()) / len(first) if crossed and present.size else np.inf
         design = Design(
             chosen,
@@ -440,6 +441,11 @@ def _same_rows(one: Scores, other: Scores) -> bool:
     if one.names != other.names or len(one) != len(other):
         return False
     if not np.array_equal(one.require_labels().values, other.require_labels().values):
+        return False
+    weights = [held.require_labels().weights for held in (one, other)]
+    if any(w is None for w in weights) != all(w is None for w in weights):
+        return False
+    if weights[0] is not None and not np.array_equal(weights[0], np.asarray(weights[1])):
         return False
     both = one.ids is not None and other.ids is not None
     return not both or np.array_equal(np.asarray(one.ids), np.asarray(other.ids))

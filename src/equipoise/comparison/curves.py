@@ -38,14 +38,16 @@ def label_curves(rule: DecisionRule, scores: Scores) -> dict[str, dict[str, Any]
         truth = hot[known, column]
         if not (truth == 1).any() or not (truth == 0).any():
             continue
+        weight = None if labels.weights is None else labels.weights[known]
         order = np.argsort(-raw[known, column], kind="stable")
-        points = Sweep.from_sorted(raw[known, column][order], truth[order] == 1)
+        counted = None if weight is None else weight[order]
+        points = Sweep.from_sorted(raw[known, column][order], truth[order] == 1, counted)
         recall = points.tp / points.n_positive
         precision = points.tp / (points.tp + points.fp)
         # Steps in recall carry the curve; rows without a new positive only lower precision.
         steps = np.flatnonzero(np.diff(points.tp, prepend=0) > 0)
         keep = steps[_thin(steps.size)]
-        predicted, observed, rows = reliability_curve(truth, prob[known, column])
+        predicted, observed, rows = reliability_curve(truth, prob[known, column], weight)
         some = _thin(predicted.size)
         out[name] = {
             "recall": _round(recall[keep]),
@@ -53,6 +55,6 @@ def label_curves(rule: DecisionRule, scores: Scores) -> dict[str, dict[str, Any]
             "predicted": _round(predicted[some]),
             "observed": _round(observed[some]),
             "rows": [int(r) for r in rows[some]],
-            "prevalence": round(float((truth == 1).mean()), DIGITS),
+            "prevalence": round(float(np.average(truth == 1, weights=weight)), DIGITS),
         }
     return out

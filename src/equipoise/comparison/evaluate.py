@@ -156,7 +156,10 @@ class Judge:
         """Return Wilson's interval of the share of ``base`` with ``hit``; in groups influence."""
         if not self.is_plain and base.any():
             share = self.ratio(hit & base, base)
-            return self.found_share(share, max(self.size(base), 1), n_positive, "")
+            # At 0 and 1 influence values do not tell how many rows say so.
+            at_edge = not 0 < share.value < 1
+            n = max(self.size(base), 1) if at_edge else int(base.sum())
+            return self.found_share(share, n, n_positive, "")
         return self.counted(int((hit & base).sum()), int(base.sum()), why, n_positive)
 
     def counted(self, hits: int, n: int, why: str, n_positive: int) -> Estimate:

@@ -96,10 +96,10 @@ def compare_scores(
     macro = MacroSums()
     for column, name in enumerate(labels.names):
         y_true = hot[:, column]
-        first, second = (side.influences(y_true, column) for side in sides)
+        first, second = (side.influences(y_true, column, judge.weights) for side in sides)
         gaps = {metric: first[metric] - second[metric] for metric in first}
         why = "no positives" if not (y_true == 1).any() else "no negatives"
-        n_pos = int((y_true == 1).sum())
+        n_pos = judge.size(y_true == 1)
         per_label[name] = {
             metric: judge.influence(gap, n_positive=n_pos, scale="identity", why=why)
             for metric, gap in gaps.items()
@@ -155,15 +155,18 @@ class _Side:
         odds = None if odds is None else one_vs_rest(odds)
         return cls(scores.values if odds is None else odds, odds)
 
-    def influences(self, y_true: NDArray[np.int8], column: int) -> dict[str, Influence]:
+    def influences(
+        self, y_true: NDArray[np.int8], column: int, weight: Floats | None
+    ) -> dict[str, Influence]:
         score = self.ranking[:, column]
-        ranks = rank_positives(y_true, score)
-        ap, auroc = ranked(y_true, ranks, ranks.cells(score))
+        ranks = rank_positives(y_true, score, weight)
+        ap, auroc = ranked(y_true, ranks, ranks.cells(score), weight)
         out = {"ap": ap, "auroc": auroc}
         if self.log_odds is not None:
             odds = self.log_odds[:, column]
-            out["log_loss"] = log_loss(y_true, odds)
-            out["brier"] = ratio_influence(squared_errors(y_true, expit(odds)), y_true >= 0)
+            out["log_loss"] = log_loss(y_true, odds, weight)
+            squares = squared_errors(y_true, expit(odds))
+            out["brier"] = ratio_influence(squares, y_true >= 0, weight)
         return out
 
 
@@ -174,6 +177,9 @@ def _same_rows(scores: Scores, other: Scores) -> Labels:
         raise DataError(say("other", f"hold {list(labels.names)}", list(theirs.names), do))
     if not np.array_equal(labels.values, theirs.values):
         raise DataError(say("other", "hold the same labels row by row", "different ones", do))
+    weights = [None if w is None else w.tolist() for w in (labels.weights, theirs.weights)]
+    if weights[0] != weights[1]:
+        raise DataError(say("other", "hold the same row weights", "different ones", do))
     if scores.ids is not None and other.ids is not None and (scores.ids != other.ids).any():
         raise DataError(say("other", "hold the same ids row by row", "different ones", do))
     return labels

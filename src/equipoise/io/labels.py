@@ -48,6 +48,26 @@ def _side_column(frame: pl.DataFrame, argument: str, name: str | None) -> NDArra
     return as_text(column.to_list())
 
 
+def _weights(frame: pl.DataFrame, name: str | None) -> NDArray[np.float64] | None:
+    """Return the row weights of a table; entries that are no numbers above 0 are an error."""
+    import polars as pl
+
+    if name is None:
+        return None
+    require_columns(frame, "weight_column", [name])
+    column = frame[name]
+    if column.dtype == pl.String:
+        column = column.str.strip_chars()
+    numbers = column.cast(pl.Float64, strict=False)
+    wrong = ~(numbers.is_finite() & (numbers > 0)).fill_null(value=False)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        got = f"{wrong.sum()} others (first: {column[row]!r} in row {row})"
+        do = "Leave rows out that stand for nothing; fill empty ones in."
+        raise DataError(say(f"column {name}", "hold weights, numbers above 0", got, do))
+    return numbers.to_numpy()
+
+
 class OtherLabelArguments(TypedDict, total=False):
     """The keywords of :class:`LabelArguments` but the first."""
 
@@ -56,6 +76,7 @@ class OtherLabelArguments(TypedDict, total=False):
     kind: Kind | None
     id_column: str | None
     group_column: str | None
+    weight_column: str | None
     names: Sequence[str] | None
     positive: Tokens
     negative: Tokens
@@ -86,6 +107,7 @@ class LabelColumns:
     kind: Kind | None = None
     id_column: str | None = None
     group_column: str | None = None
+    weight_column: str | None = None
     names: Sequence[str] | None = None
     coding: LabelCoding = DEFAULT
 
@@ -110,7 +132,8 @@ class LabelColumns:
     @property
     def named(self) -> list[str]:
         """All columns that are named."""
-        some = [self.label, *(self.labels or ()), self.id_column, self.group_column]
+        sides = [self.id_column, self.group_column, self.weight_column]
+        some = [self.label, *(self.labels or ()), *sides]
         return [c for c in some if c is not None]
 
     def read(self, frame: pl.DataFrame) -> Labels:
@@ -130,13 +153,17 @@ class LabelColumns:
                 )
             )
         ids = _side_column(frame, "id_column", self.id_column)
-        groups = _side_column(frame, "group_column", self.group_column)
+        extra = {
+            "ids": ids,
+            "groups": _side_column(frame, "group_column", self.group_column),
+            "weights": _weights(frame, self.weight_column),
+        }
         if self.label is not None:
             require_columns(frame, "label", [self.label])
             values, kind, known = label_column(
                 frame[self.label], self.delimiter, self.kind, self.names, self.coding
             )
-            return Labels.from_array(values, kind=kind, names=known, ids=ids, groups=groups)
+            return Labels.from_array(values, kind=kind, names=known, **extra)
         columns = list(self.labels or ())
         require_columns(frame, "labels", columns, once=True)
         if self.kind == "multiclass" or not columns:
@@ -154,7 +181,7 @@ class LabelColumns:
         called = [f"column {c}" for c in columns]
         hot = binary_columns([frame[c] for c in columns], called, self.coding)
         names = self.names or columns
-        return Labels.from_array(hot, kind="multilabel", names=names, ids=ids, groups=groups)
+        return Labels.from_array(hot, kind="multilabel", names=names, **extra)
 
 
 def _is_text(name: str) -> bool:
@@ -255,7 +282,7 @@ def _from_numpy_file(
         expected = hint("hold the array named by {label=}")
         raise DataError(say(str(path), expected, key, closest(str(key), stored)))
     found = _from_values(stored[key], kind, names, coding)
-    extra = {k: stored.get(k) for k in ("ids", "groups")}
+    extra = {k: stored.get(k) for k in ("ids", "groups", "weights")}
     return Labels.from_array(found.values, kind=found.kind, names=found.names, **extra)
 
 
@@ -282,7 +309,8 @@ def read_labels(source: Any, **where: Unpack[LabelArguments]) -> Labels:
     - a Parquet file that ``Labels.save`` wrote: as it is, without further arguments;
     - a folder with one folder per class: classes by folder name, ids by relative path;
     - ``.npy``, ``.npz`` or an array: (N,) classes (0 to C - 1, or names), (N, L) labels. In an
-      ``.npz``, ``label`` names the array; arrays ``ids`` and ``groups`` are taken along.
+      ``.npz``, ``label`` names the array; arrays ``ids``, ``groups`` and ``weights`` are
+      taken along.
 
     Args:
         source: Path, data frame (pandas, polars, ...) or array.
@@ -292,6 +320,8 @@ def read_labels(source: Any, **where: Unpack[LabelArguments]) -> Labels:
         kind: "multiclass" or "multilabel", where the column alone does not say it.
         id_column: Column with a unique id per row.
         group_column: Column with the group of each row (a patient, a video).
+        weight_column: Column with how many rows of the population each stands for, > 0: survey or
+            exposure weights.
         names: All class or label names in order; a value outside is an error. For ``labels=``,
             new names of the columns. A column of whole numbers that are not among the names
             indexes them.

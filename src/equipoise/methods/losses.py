@@ -24,7 +24,7 @@ else:
 def _prior(labels: Labels) -> list[float] | None:
     if labels.kind == LABELS:
         return None
-    return [float(p) for p in labels.counts / len(labels)]
+    return [float(p) for p in labels.prevalence]
 
 
 def _undone(name: str, loss: Loss, labels: Labels) -> Remedy:
@@ -67,14 +67,14 @@ def plain(labels: Labels) -> Remedy:
 @by_loss(LABELS, reference="torch.nn.BCEWithLogitsLoss, pos_weight", first_choice=True)
 def pos_weight(labels: Labels, *, power: float = 1.0, cap: float | None = None) -> Loss:
     """Weight the positives of each label by negatives / positives."""
-    weight = pos_weights(labels.counts, labels.known, power=power, cap=cap, zero_counts="smooth")
+    weight = pos_weights(*labels.weighed, power=power, cap=cap, zero_counts="smooth")
     return losses.PosWeightBCELoss(weight)
 
 
 @by_loss(LABELS, reference="folk recipe", first_choice=True)
 def inverse_frequency(labels: Labels, *, cap: float | None = None) -> Loss:
     """Weight the positives of each label by all positives / its positives."""
-    counts = np.maximum(labels.counts, 1)
+    counts = np.where(labels.counts > 0, labels.weighed[0], 1.0)
     weight = counts.sum() / counts
     return losses.PosWeightBCELoss(weight if cap is None else np.minimum(weight, cap))
 
@@ -82,7 +82,7 @@ def inverse_frequency(labels: Labels, *, cap: float | None = None) -> Loss:
 @by_loss(CLASSES, reference="scikit-learn class_weight='balanced'", first_choice=True)
 def weighted_ce(labels: Labels, *, power: float = 1.0) -> Loss:
     """Weight each class by inverse frequency to a power."""
-    weight = class_weights(labels.counts, method="power", power=power, zero_counts="smooth")
+    weight = class_weights(labels.weighed[0], method="power", power=power, zero_counts="smooth")
     return losses.WeightedCrossEntropyLoss(weight)
 
 
@@ -138,7 +138,7 @@ def distribution_balanced(labels: Labels) -> Loss:
 
 def _shares(labels: Labels) -> Any:
     """Return the training prior, with half a row in each empty class."""
-    smoothed = labels.counts + 0.5 * (labels.counts == 0)
+    smoothed = labels.weighed[0] + 0.5 * (labels.counts == 0)
     return smoothed / smoothed.sum()
 
 

@@ -440,7 +440,8 @@ def _recall(ranks: Ranks, limit: float) -> tuple[float, Floats, Floats]:
     sizes = ranks.cell_sizes
     before = np.cumsum(sizes) - sizes
     flagged = np.clip((limit * neg - before) / np.where(sizes > 0, sizes, 1), 0, 1)
-    return recall, (found - recall) / pos, np.asarray(slope * (limit - flagged) / neg)
+    own, other = (found - recall) / pos, slope * (limit - flagged) / neg
+    return recall, np.asarray(own, dtype=np.float64), np.asarray(other, dtype=np.float64)
 
 
 def _precision(ranks: Ranks, share: float) -> tuple[float, Floats, Floats]:

@@ -55,15 +55,18 @@ class CalibrationLine:
     intercept: Estimate
 
 
-def reliability_curve(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Floats, Floats, Floats]:
+def reliability_curve(
+    y_true: ArrayLike, y_prob: ArrayLike, weight: Floats | None = None
+) -> tuple[Floats, Floats, Floats]:
     """Return the CORP reliability curve of one label: isotonic regression of truth on probability.
 
     Args:
         y_true: (N,) 0, 1 or -1 (unknown, left out).
         y_prob: (N,) probabilities.
+        weight: (N,) by which rows are counted, or None.
 
     Returns:
-        Mean predicted, observed share and number of rows of each isotonic block.
+        Mean predicted, observed share and number of rows (or weight) of each isotonic block.
 
     Example:
         >>> predicted, observed, rows = reliability_curve([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.8])
@@ -76,7 +79,7 @@ def reliability_curve(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Floats, Flo
     truth, prob = _known(y_true, y_prob)
     if not truth.size:
         return np.zeros(0), np.zeros(0), np.zeros(0)
-    return _blocks(truth, prob)
+    return _blocks(truth, prob, None if weight is None else weight[np.asarray(y_true) >= 0])
 
 
 def _known(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Floats, Floats]:
@@ -87,11 +90,14 @@ def _known(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Floats, Floats]:
     return labels, np.asarray(prob[known], dtype=np.float64)
 
 
-def _blocks(truth: Floats, prob: Floats) -> tuple[Floats, Floats, Floats]:
+def _blocks(
+    truth: Floats, prob: Floats, weight: Floats | None = None
+) -> tuple[Floats, Floats, Floats]:
     # Ties must share one block: averaging truth within ties first gives the same fit.
-    distinct, index, count = np.unique(prob, return_inverse=True, return_counts=True)
-    sizes: Floats = count.astype(np.float64)
-    means: Floats = np.bincount(index, weights=truth) / sizes
+    distinct, index = np.unique(prob, return_inverse=True)
+    counted = np.ones(prob.size) if weight is None else weight
+    sizes: Floats = np.asarray(np.bincount(index, weights=counted), dtype=np.float64)
+    means: Floats = np.bincount(index, weights=truth * counted) / sizes
     fitted: Floats = np.asarray(isotonic_regression(means, weights=sizes).x, dtype=np.float64)
     blocks = np.cumsum(np.append(0, np.diff(fitted) > 1e-12))
     columns: list[Floats] = [sizes, sizes * distinct, sizes * fitted]

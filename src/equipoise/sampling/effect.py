@@ -22,7 +22,8 @@ def implied_pos_weight(weights: ArrayLike, labels: Labels | ArrayLike) -> Floats
 
     Args:
         weights: (N,), >= 0.
-        labels: Multi-hot (N, L) with -1 unknown, or `Labels`; classes count as one label each.
+        labels: Multi-hot (N, L) with -1 unknown, or `Labels`; classes count as one label each. Rows
+            that have weights of their own, as samples of a population, count by them.
 
     Returns:
         (L,) float64; NaN for labels without positives or without negatives.
@@ -35,10 +36,16 @@ def implied_pos_weight(weights: ArrayLike, labels: Labels | ArrayLike) -> Floats
     w = _check_weights(weights, len(given))
     rho = np.full(given.num_classes, np.nan)
     for column, values in enumerate(given.columns()):
-        one, zero = w[values == 1], w[values == 0]
-        if one.size and zero.any():
-            rho[column] = one.mean() / zero.mean()
+        one, zero = values == 1, values == 0
+        if one.any() and w[zero].any():
+            rho[column] = _mean(w, given, one) / _mean(w, given, zero)
     return rho
+
+
+def _mean(w: Floats, labels: Labels, rows: NDArray[np.bool_]) -> float:
+    """Return the mean of some rows, each by its own weight where labels have any."""
+    counted = None if labels.weights is None else labels.weights[rows]
+    return float(np.average(w[rows], weights=counted))
 
 
 def weighted_rates(labels: Labels | ArrayLike, weights: ArrayLike) -> Floats:
@@ -195,13 +202,15 @@ def _never_drawn(labels: Labels, lost: NDArray[np.bool_]) -> None:
 
 def _for_classes(w: Floats, labels: Labels) -> Correction:
     classes, width = labels.values, labels.num_classes
-    counts = labels.counts.astype(np.float64)
-    present = counts > 0
-    drawn = np.bincount(classes, weights=w, minlength=width)
+    counts = labels.weighed[0]
+    present, own = counts > 0, np.ones(w.size)
+    if labels.weights is not None:
+        own = labels.weights / labels.weights.mean()
+    drawn = np.bincount(classes, weights=w * own, minlength=width)
     _never_drawn(labels, present & (drawn == 0))
     mean = np.ones(width)
     np.divide(drawn, counts, out=mean, where=present)
-    offset = -np.log(mean / w.mean())
+    offset = -np.log(mean / np.average(w, weights=own))
     offset[~present] = 0.0
     same = bool(np.allclose(w, mean[classes], rtol=1e-9, atol=0.0))
     return Correction(

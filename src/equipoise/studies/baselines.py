@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import has_fit_parameter
 
 from equipoise._core.messages import closest, say
 from equipoise._core.rng import child_seed
@@ -53,10 +54,10 @@ class Baseline:
 
 def _shares(labels: Labels) -> Outputs:
     """Return prevalences among known rows, (C,), with one row of each side added."""
-    counts = np.asarray(labels.counts, dtype=np.float64)
+    counts, known = labels.weighed
     if labels.kind == "multiclass":
         return np.asarray((counts + 1) / (counts.sum() + labels.num_classes))
-    return np.asarray((counts + 1) / (np.asarray(labels.known, dtype=np.float64) + 2))
+    return np.asarray((counts + 1) / (known + 2))
 
 
 def _prevalence(x: Floats, labels: Labels, others: Floats, seed: int) -> Outputs:  # noqa: ARG001
@@ -71,8 +72,12 @@ def _neighbours(x: Floats, labels: Labels, others: Floats, seed: int, *, k: int)
     scaler = StandardScaler().fit(x)
     tree = NearestNeighbors(n_neighbors=min(k, len(x))).fit(scaler.transform(x))
     near = tree.kneighbors(scaler.transform(others), return_distance=False)
-    hot = labels.one_hot()[near]
-    positive, known = (hot == 1).sum(1), (hot >= 0).sum(1)
+    hot, own = labels.one_hot()[near], np.ones(len(labels))
+    if labels.weights is not None:
+        own = labels.weights / labels.weights.mean()
+    positive, known = (
+        np.einsum("nk,nkl->nl", own[near], 1.0 * part) for part in (hot == 1, hot >= 0)
+    )
     # One neighbour more that says the prevalence: no label is ever impossible or certain.
     return np.asarray((positive + _shares(labels)) / (known + 1))
 
@@ -94,13 +99,31 @@ def _fitted(model: Any, x: Floats, labels: Labels, others: Floats, seed: int) ->
     for i, truth in enumerate(labels.values.T):
         known = truth >= 0
         if len(np.unique(truth[known])) == 2:
-            fitted = _seeded(model, seed).fit(x[known], truth[known])
+            own = None if labels.weights is None else labels.weights[known]
+            fitted = fit_weighted(_seeded(model, seed), x[known], truth[known], own)
             columns[i] = _positive(fitted, others)
     return np.stack(columns, axis=1)
 
 
+def fit_weighted(model: Any, x: Any, y: Any, weights: Floats | None) -> Any:
+    """Fit a classifier, the last step of a pipeline, to rows that count by their weights, (N,).
+
+    Raises:
+        UsageError: it takes no weights.
+    """
+    if weights is None:
+        return model.fit(x, y)
+    last = model.steps[-1] if isinstance(model, Pipeline) else ("", model)
+    if not has_fit_parameter(last[1], "sample_weight"):
+        do = "Leave the weights out, or take a classifier that knows them."
+        name = type(last[1]).__name__
+        raise UsageError(say("estimator", "take sample_weight, where rows have weights", name, do))
+    key = f"{last[0]}__sample_weight" if last[0] else "sample_weight"
+    return model.fit(x, y, **{key: weights / weights.mean()})
+
+
 def _classes(model: Any, x: Floats, labels: Labels, others: Floats) -> Outputs:
-    fitted = model.fit(x, labels.values)
+    fitted = fit_weighted(model, x, labels.values, labels.weights)
     if not hasattr(fitted, "predict_proba"):
         do = "Wrap it in sklearn.calibration.CalibratedClassifierCV."
         raise UsageError(say("estimator", "have predict_proba for classes", type(model), do))

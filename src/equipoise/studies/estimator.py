@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -16,9 +17,11 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from equipoise._core.arrays import Floats
 from equipoise._core.messages import say
 from equipoise.artifacts import Labels, Scores
+from equipoise.artifacts.labels import to_weights
 from equipoise.decisions import Objective, tune
 from equipoise.errors import DataError, InfeasibleSplitError, UsageError
 from equipoise.splits import feature_contents, find_copies, stratified_kfold
+from equipoise.studies.baselines import fit_weighted
 
 
 class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
@@ -75,13 +78,22 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
         self.cv = cv
         self.seed = seed
 
-    def fit(self, X: Any, y: Any, *, groups: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Fit the classifier on every fold and on all rows, and tune the rule between.
 
         Args:
             X: Rows, as the classifier takes them.
             y: (N,) classes, or (N, L) multi-hot.
             groups: (N,) rows that must stay in one fold.
+            sample_weight: (N,) how many rows of the population each stands for, > 0: they enter
+                the classifier's own fit, which must take them, calibration and thresholds.
         """
         if y is None:
             do = "DecisionRuleClassifier requires y to be passed, but the target y is None."
@@ -89,13 +101,15 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
         X, y = indexable(X, y)
         check_classification_targets(y)
         labels = self._read(np.asarray(y))
+        weights = to_weights("sample_weight", sample_weight, len(labels))
+        labels = replace(labels, weights=weights)
         base = LogisticRegression() if self.estimator is None else self.estimator
         if self.cv == "prefit":
             check_is_fitted(base)
             self.estimator_ = base
             values = self._outputs(base, X)
         else:
-            self.estimator_ = _fit(clone(base), X, np.asarray(y))
+            self.estimator_ = _fit(clone(base), X, np.asarray(y), weights)
             values = self._out_of_fold(base, X, y, labels, groups)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
@@ -145,7 +159,8 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
                 labels, folds=folds, groups=units, seed=self.seed, min_per_part=0
             )
         for split in splits:
-            part = clone(base).fit(_take(X, split.train), _take(y, split.train))
+            weights = None if labels.weights is None else labels.weights[split.train]
+            part = _fit(clone(base), _take(X, split.train), _take(y, split.train), weights)
             values[split.val] = self._outputs(part, _take(X, split.val))
         return values
 
@@ -200,11 +215,11 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
         return tags
 
 
-def _fit(estimator: Any, rows: Any, y: NDArray[Any]) -> Any:
+def _fit(estimator: Any, rows: Any, y: Any, weights: Floats | None) -> Any:
     try:
-        return estimator.fit(rows, y)
+        return fit_weighted(estimator, rows, y, weights)
     except ValueError as error:
-        if y.ndim == 2 and "1d array" in str(error):
+        if np.ndim(y) == 2 and "1d array" in str(error):
             name, do = type(estimator).__name__, "Wrap it: OneVsRestClassifier(estimator)."
             raise UsageError(say("estimator", "take several labels", name, do)) from error
         raise

@@ -105,7 +105,12 @@ class Heads:
         if any(part.needs_images for part in getattr(method, "parts", ()) or (method,)):
             do = "It changes images: give the study a `model`, and whole networks are trained."
             raise UsageError(say(f"arm {job.arm.label}", "work on features", job.arm.method, do))
-        self._made(job).require_supported("train_heads", SLOTS)
+        remedy = self._made(job)
+        remedy.require_supported("train_heads", SLOTS)
+        if self.data.labels.weights is not None:
+            from equipoise.training.heads.losses import require_separate_rows  # late: torch
+
+            require_separate_rows([remedy], self.data.labels)
 
     def remedy(self, job: Job) -> Remedy:
         """Return what a head is trained with; what has no effect was said in `check`."""

@@ -349,7 +349,8 @@ def _facts(
     job = _job_of(plan, name)
     kind = job.arm.model or HEAD
     named = [] if where is None else [n for n in (where.label, *(where.labels or ()), where.id,
-                                                  where.group) if n is not None]  # fmt: skip
+                                                  where.group, where.weight)
+                                       if n is not None]  # fmt: skip
     learned = plan.data.coded is not None or get_style(kind) == "numbers"
     return {
         "arm": name,

@@ -294,6 +294,11 @@ def join_labels(labels: Labels, more_labels: Labels) -> Labels:
                 stacklevel=2,
             )
         sides[key] = np.concatenate([left, right])
+    weights = [held.weights for held in (labels, more_labels) if held.weights is not None]
+    if len(weights) == 1:
+        do = "Give both tables the column."
+        raise DataError(say("test table", "have row weights as the training table", "one", do))
+    sides["weights"] = np.concatenate(weights) if weights else None
     return Labels.from_array(
         np.concatenate([labels.values, more_labels.values]),
         kind=labels.kind,

@@ -202,7 +202,7 @@ def seen_from(folder: Path, part: dict[str, Any], keys: Sequence[str]) -> dict[s
 
 
 class _Labelled(Coded):
-    """Where labels, ids and groups stand in a table."""
+    """Where labels, ids, groups and row weights stand in a table."""
 
     label: str | None = None
     labels: list[str] | None = None
@@ -210,6 +210,7 @@ class _Labelled(Coded):
     kind: Literal["multiclass", "multilabel"] | None = None
     id: str | None = None
     group: str | None = None
+    weight: str | None = None
 
     def where(self, names: Sequence[str] | None = None) -> LabelArguments:
         """Return what readers take, with the classes or labels in order where they are known."""
@@ -220,6 +221,7 @@ class _Labelled(Coded):
             "kind": self.kind,
             "id_column": self.id,
             "group_column": self.group,
+            "weight_column": self.weight,
             "names": names,
             "coding": self.coding,
         }

@@ -216,7 +216,7 @@ def _pooled_correction(
     if own.score_kind == "ranking":
         return Correction(labels.kind, exactness="none"), "ranking"
     pool = labels[np.concatenate([s.val for s in splits])]
-    prior = tuple((pool.counts / len(pool)).tolist()) if labels.kind == "multiclass" else None
+    prior = tuple(pool.prevalence.tolist()) if labels.kind == "multiclass" else None
     exactness = "exact" if own.correction is None else own.correction.exactness
     return Correction(labels.kind, exactness=exactness, prior=prior), "logits"
 
@@ -319,6 +319,9 @@ def fit(
     _require_lightning()
     require_device(options)
     truth = _truth(dataset, labels)
+    if truth.weights is not None:
+        do = "Train a head on features, or a model of tables; or leave the weights out."
+        raise UsageError(say("labels", "have no row weights for a whole network", "weights", do))
     if collate is None:
         collate = getattr(dataset, "collate", None)
     rest: dict[str, Any] = {"resume": resume, "progress": progress, "augment": augment}

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.artifacts import Correction, Labels
-from equipoise.metrics import average_precision, balanced_accuracy
+from equipoise.metrics import (
+    average_precision,
+    balanced_accuracy_influence,
+    rank_positives,
+)
 
 METRIC_NAMES = {
     "multilabel": "macro AP over evaluable labels",
@@ -59,7 +63,10 @@ def selection_metric(logits: NDArray[np.floating], labels: Labels, correction: C
         ]
         if not usable:
             return float("nan")
-        return float(np.mean(average_precision(hot[:, usable], logits[:, usable])))
+        if labels.weights is None:
+            return float(np.mean(average_precision(hot[:, usable], logits[:, usable])))
+        ranked = [rank_positives(hot[:, c], logits[:, c], labels.weights) for c in usable]
+        return float(np.mean([ranks.average_precision for ranks in ranked]))
     scores = np.asarray(logits, dtype=np.float64)
     if correction.exactness != "none":
         scores = correction.apply(scores)
@@ -69,7 +76,9 @@ def selection_metric(logits: NDArray[np.floating], labels: Labels, correction: C
             np.log(prior, out=log_prior, where=prior > 0)
             scores = scores - log_prior
     decided = np.argmax(scores, axis=1)
-    return balanced_accuracy(labels.values, decided, num_classes=labels.num_classes)
+    return balanced_accuracy_influence(
+        labels.values, decided, labels.num_classes, labels.weights
+    ).value
 
 
 def realised_histogram(labels: Labels, drawn: NDArray[np.int64]) -> dict[str, int]:

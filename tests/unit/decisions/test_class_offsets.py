@@ -24,9 +24,20 @@ def data(seed: int, rows: int = 150, decimals: int = 6) -> tuple[np.ndarray, np.
     return (rng.normal(size=(rows, 4)) + 1.5 * np.eye(4)[y]).round(decimals), y
 
 
-def mean_of(measure: str, y: np.ndarray, decided: np.ndarray) -> float:
+def mean_of(
+    measure: str, y: np.ndarray, decided: np.ndarray, weight: np.ndarray | None = None
+) -> float:
     score = recall_score if measure == "recall" else f1_score
-    return float(score(y, decided, labels=np.unique(y), average="macro", zero_division=0))
+    return float(
+        score(
+            y,
+            decided,
+            labels=np.unique(y),
+            average="macro",
+            zero_division=0,
+            sample_weight=weight,
+        )
+    )
 
 
 @pytest.mark.parametrize("measure", ["recall", "f1"])
@@ -45,21 +56,23 @@ LINES = [
 ]
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("measure", ["recall", "f1"])
 @pytest.mark.parametrize(("seed", "c"), LINES)
-def test_the_line_search_is_exact(measure: str, seed: int, c: int) -> None:
+def test_the_line_search_is_exact(measure: str, seed: int, c: int, weighted: bool) -> None:
     z, y = data(seed, rows=60)
+    own = np.random.default_rng(seed).uniform(0.2, 3, 60) if weighted else np.ones(60)
     others = z.copy()
     others[:, c] = -np.inf
     rival = others.argmax(1)
     lead = others.max(1) - z[:, c]
     order = np.argsort(lead)
-    counts = np.bincount(y, minlength=4)
-    fast = _means(y[order], rival[order], c, counts, measure)
+    counts = np.bincount(y, own, minlength=4)
+    fast = _means(y[order], rival[order], own[order], c, counts, measure)
     for k in range(61):
         decided = rival.copy()
         decided[order[:k]] = c
-        assert fast[k] == pytest.approx(mean_of(measure, y, decided))
+        assert fast[k] == pytest.approx(mean_of(measure, y, decided, own))
 
 
 @pytest.mark.parametrize("measure", ["recall", "f1"])

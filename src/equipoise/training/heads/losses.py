@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from equipoise._core.messages import say
+from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
 from equipoise.training.heads.jobs import deferred
 from equipoise.training.remedy import Remedy, start_epoch
@@ -163,6 +164,36 @@ def _settings(loss: nn.Module) -> dict[str, Any]:
     # A setting of another kind is compared by identity, which no two modules share by chance.
     simple = (bool, int, float, str, bytes, type(None))
     return {k: v if isinstance(v, simple) else (type(v).__name__, id(v)) for k, v in own.items()}
+
+
+def require_separate_rows(remedies: Sequence[Remedy], labels: Labels) -> None:
+    """Raise for a remedy whose rows cannot be weighted one by one: it joins them."""
+    for remedy in remedies:
+        schedule = deferred(remedy)
+        losses = [remedy.loss, None if schedule is None else schedule.loss]
+        joined = "mixing of rows" if remedy.mixing is not None else ""
+        if any(loss is not None and _joins(loss, labels) for loss in losses):
+            joined = "a loss that compares rows"
+        if joined:
+            do = "Compare it without weights, or leave it out."
+            expected = "take rows one by one, where rows have weights"
+            raise UsageError(say(f"arm {remedy.name}", expected, joined, do))
+
+
+def _joins(loss: nn.Module, labels: Labels) -> bool:
+    """Whether the slopes of some rows change with the outputs of the others beside them."""
+    loss, width = copy.deepcopy(loss).cpu().double(), labels.num_classes
+    start_epoch(loss, 0)
+    row, column = torch.arange(8)[:, None], torch.arange(width)
+    target = (row + column) % 2.0 if labels.kind == "multilabel" else torch.arange(8) % width
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(8, width, generator=generator, dtype=torch.float64)
+    slopes = []
+    for scale in (1.0, -3.0):
+        asked = torch.cat([z[:4], scale * z[4:]]).requires_grad_()
+        (slope,) = torch.autograd.grad(loss(asked, target), asked)
+        slopes.append(slope[:4])
+    return not torch.allclose(slopes[0], slopes[1], rtol=1e-6, atol=1e-9)
 
 
 class HeadLosses:

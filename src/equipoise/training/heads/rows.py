@@ -140,8 +140,8 @@ class Order:
 
     def batches(
         self, features: Features, target: Tensor, within: Rows, size: int, epoch: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs (B, D) and targets of an epoch, mixed where the remedy mixes."""
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield inputs (B, D), targets and positions of an epoch, mixed where the remedy mixes."""
         job = self.jobs[0]
         mixing, rows = job.remedy.mixing, torch.from_numpy(job.train[within])
         for number, batch in enumerate(torch.split(rows, size)):
@@ -151,7 +151,7 @@ class Order:
                 seed = child_seed(job.seed, "batch", epoch, number)
                 x, truth = mixing(x, truth, torch.Generator().manual_seed(seed))
                 truth = truth.to(x.dtype)
-            yield x, truth
+            yield x, truth, batch
 
 
 def draws_of(job: HeadJob, epochs: int) -> int:

@@ -29,7 +29,7 @@ from equipoise.training.heads.jobs import (
     Rows,
     deferred,
 )
-from equipoise.training.heads.losses import HeadLosses
+from equipoise.training.heads.losses import HeadLosses, require_separate_rows
 from equipoise.training.heads.network import Layout, make_network
 from equipoise.training.heads.rows import Features, Order, Scale, draws_of, group_jobs
 from equipoise.training.remedy import start_epoch
@@ -257,6 +257,11 @@ class Stack:
         self.total_steps = self.steps_per_epoch * settings.epochs
         device = features.device
         self.target = to_target(labels, settings.torch_dtype).to(device)
+        self.weights = None
+        if labels.weights is not None:
+            require_separate_rows([job.remedy for job in self.jobs], labels)
+            own = torch.from_numpy(labels.weights / labels.weights.mean())
+            self.weights = own.to(device, settings.torch_dtype)
         width = [settings.hidden] if settings.hidden else []
         widths = [features.width, *width, labels.num_classes]
         runs = [len(order.jobs) for order in self.orders]
@@ -280,7 +285,7 @@ class Stack:
         on = self.features.device
         return self.net.spread(torch.tensor(values, dtype=torch.float64, device=on))
 
-    def _batches(self, epoch: int, drawn: list[Rows]) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    def _batches(self, epoch: int, drawn: list[Rows]) -> Iterator[list[tuple[Tensor, ...]]]:
         """Yield one batch of each order at a time."""
         size = self.settings.batch_size
         feeds = [
@@ -295,7 +300,7 @@ class Stack:
         on = self.features.device
         total = torch.zeros(len(self.jobs), dtype=torch.float64, device=on)
         for batch in self._batches(epoch, drawn):
-            value = self._step([x for x, _ in batch], torch.stack([y for _, y in batch]))
+            value = self._step(batch)
             total += value.double() * (len(batch[0][0]) / self.draws)
             if done is not None:
                 done(self.net.steps, self.total_steps)
@@ -304,10 +309,15 @@ class Stack:
             raise _lost(self.jobs[int(bad.nonzero()[0])], "loss", epoch)
         return total
 
-    def _step(self, inputs: Sequence[Tensor], targets: Tensor) -> Tensor:
+    def _step(self, batch: Sequence[tuple[Tensor, ...]]) -> Tensor:
         """Take one step with all heads and return their losses, (H,)."""
+        inputs, targets, rows = zip(*batch, strict=True)
         outputs = [self.net.forward(x, run) for run, x in enumerate(inputs)]
-        value, slope = self.losses(torch.cat([out[-1] for out in outputs]), targets, self.which)
+        logits = torch.cat([out[-1] for out in outputs])
+        value, slope = self.losses(logits, torch.stack(targets), self.which)
+        if self.weights is not None:
+            # Losses are sums over rows, so a row's weight is a factor of its slope.
+            slope = slope * self.weights[torch.stack(rows)][self.which, :, None]
         for run, (x, out) in enumerate(zip(inputs, outputs, strict=True)):
             self.net.backward(x, run, out, slope[self.net.layout.heads_of[run]])
         half_cosine = 0.5 * (1 + math.cos(math.pi * self.net.steps / self.total_steps))
@@ -370,7 +380,7 @@ class Stack:
         started = time.perf_counter()
         for batch in self._batches(0, drawn):
             begun = time.perf_counter()
-            float(self._step([x for x, _ in batch], torch.stack([y for _, y in batch]))[0])
+            float(self._step(batch)[0])
             times.append(time.perf_counter() - begun)
             if time.perf_counter() - started > seconds:
                 break
