@@ -74,7 +74,7 @@ def to_weights(name: str, values: ArrayLike | None, n: int) -> NDArray[np.float6
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
         got = f"{array[at]:g} in row {at}" + f" and {wrong.sum() - 1} more" * bool(wrong.sum() > 1)
-        do = "Leave rows out that stand for nothing; fill empty weights in."
+        do = "Leave rows of zero weight out; fill empty weights in."
         raise DataError(say(name, "be finite and above 0", got, do))
     return array
 

@@ -92,16 +92,24 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
             X: Rows, as the classifier takes them.
             y: (N,) classes, or (N, L) multi-hot.
             groups: (N,) rows that must stay in one fold.
-            sample_weight: (N,) how many rows of the population each stands for, > 0: they enter
-                the classifier's own fit, which must take them, calibration and thresholds.
+            sample_weight: (N,) how many rows of the population each stands for, >= 0: they enter
+                the classifier's own fit, which must take them, calibration and thresholds. They
+                are no counts of repeated rows: of unequal ones fewer rows say as much.
         """
         if y is None:
             do = "DecisionRuleClassifier requires y to be passed, but the target y is None."
             raise DataError(do)
         X, y = indexable(X, y)
         check_classification_targets(y)
+        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        if weights is not None and weights.shape == (_num_samples(X),) and (weights > 0).any():
+            # Rows of zero weight stand for nothing, as in scikit-learn.
+            at = np.flatnonzero(weights != 0)
+            if at.size < weights.size:
+                groups = None if groups is None else np.asarray(groups)[at]
+                X, y, weights = _take(X, at), _take(y, at), weights[at]
         labels = self._read(np.asarray(y))
-        weights = to_weights("sample_weight", sample_weight, len(labels))
+        weights = to_weights("sample_weight", weights, len(labels))
         labels = replace(labels, weights=weights)
         base = LogisticRegression() if self.estimator is None else self.estimator
         if self.cv == "prefit":

@@ -51,7 +51,7 @@ def test_fields_are_options_between_those_of_the_verb(
 
 def test_a_record_means_the_same_with_and_without_typer() -> None:
     columns = LabelOptions(labels="A, B", id_column="row", group="patient")
-    assert columns.named == [None, "A", "B", "row", "patient"]
+    assert columns.named == [None, "A", "B", "row", "patient", None]
 
 
 def test_the_files_of_the_verb_are_the_arguments_of_the_reader() -> None:

@@ -82,14 +82,14 @@ def wilson(one: Estimate, clustered: Estimate) -> tuple[float, float]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_estimates_and_intervals_are_those_of_repeated_rows_in_groups(kind: str) -> None:
     rule = tune(scores(kind, 1, "val", scale=None))
-    weighted = estimates(evaluate(rule, scores(kind, 2, "test"), max_fpr=0.25))
-    copies = estimates(evaluate(rule, repeated(kind, 2, "test"), max_fpr=0.25))
+    weighted = estimates(evaluate(rule, scores(kind, 2, "test", 1500), max_fpr=0.25))
+    copies = estimates(evaluate(rule, repeated(kind, 2, "test", 1500), max_fpr=0.25))
     assert weighted.keys() == copies.keys()
     seen = 0
     for (name, metric), one in weighted.items():
         other = copies[name, metric]
         # Of copies whole rows are looked at, one more than a share of their weight at most.
-        near = 1 / (0.1 * rows(kind, 2, 600)[2].sum()) if metric == "precision_at_top" else 1e-10
+        near = 1 / (0.1 * rows(kind, 2, 1500)[2].sum()) if metric == "precision_at_top" else 1e-10
         assert one.value == pytest.approx(other.value, abs=near), metric
         if metric in AT_A_CUT:
             continue

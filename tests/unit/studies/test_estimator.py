@@ -29,10 +29,16 @@ TRAIN, TEST = slice(0, 600), slice(600, None)
 
 @pytest.mark.filterwarnings("ignore")
 def test_it_keeps_scikit_learns_protocol() -> None:
-    # As for scikit-learn's own TunedThresholdClassifierCV: a tuned cut is not 0.5.
+    # As for scikit-learn's own TunedThresholdClassifierCV: a tuned cut is not 0.5. And weights are
+    # no repetitions: a row that stands for two is no more certain than it is once.
+    same = "check_sample_weight_equivalence_on_{}_data"
     check_estimator(
         DecisionRuleClassifier(LogisticRegression()),
-        expected_failed_checks={"check_classifiers_train": "predict is not argmax of proba"},
+        expected_failed_checks={
+            "check_classifiers_train": "predict is not argmax of proba",
+            same.format("dense"): "weights are no repetitions",
+            same.format("sparse"): "weights are no repetitions",
+        },
         on_skip=None,
     )
 
@@ -200,3 +206,36 @@ def test_copies_share_a_fold(monkeypatch: pytest.MonkeyPatch) -> None:
         model.fit(data, np.repeat(y, 3), groups=groups)
         right = (seen[-1].values[:, 0] > 0.5) == np.repeat(y, 3)
         assert 0.3 < right.mean() < 0.7  # 150 coins; memory would make it 1.0
+
+
+def test_weights_move_the_rule_to_the_population() -> None:
+    rows, y = make_classification(4000, weights=[0.9], class_sep=0.8, random_state=1)
+    kept = (y == 1) | (np.random.default_rng(0).random(y.size) < 0.1)
+    weight = np.where(y == 1, 1.0, 10.0)
+    whole = DecisionRuleClassifier(LogisticRegression()).fit(rows, y)
+    told = DecisionRuleClassifier(LogisticRegression()).fit(
+        rows[kept], y[kept], sample_weight=weight[kept]
+    )
+    blind = DecisionRuleClassifier(LogisticRegression()).fit(rows[kept], y[kept])
+    share = [float(m.predict_proba(rows)[:, 1].mean()) for m in (whole, told, blind)]
+    assert share[1] == pytest.approx(share[0], abs=0.015)
+    assert share[2] > 2 * share[0]
+    flagged = [float(m.predict(rows).mean()) for m in (whole, told, blind)]
+    assert flagged[1] == pytest.approx(flagged[0], abs=0.05)
+    assert abs(flagged[2] - flagged[0]) > abs(flagged[1] - flagged[0])
+    none = np.where(np.arange(y.size) < 2000, weight, 0.0)
+    half = DecisionRuleClassifier(LogisticRegression()).fit(rows, y, sample_weight=none)
+    again = DecisionRuleClassifier(LogisticRegression()).fit(
+        rows[:2000], y[:2000], sample_weight=weight[:2000]
+    )
+    np.testing.assert_array_equal(half.predict(rows), again.predict(rows))
+
+
+def test_a_classifier_without_weights_says_so() -> None:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    made = DecisionRuleClassifier(KNeighborsClassifier())
+    with pytest.raises(UsageError, match="sample_weight"):
+        made.fit(X[:100], Y[:100], sample_weight=np.ones(100))
+    inner = make_pipeline(StandardScaler(), LogisticRegression())
+    DecisionRuleClassifier(inner).fit(X[:200], Y[:200, 0], sample_weight=np.ones(200))
