@@ -224,4 +224,11 @@ PRINTED = ("ap", "auroc", "precision", "recall", "f1", "samples_f1", "exact_matc
 
 
 def _rests_on(found: Evaluation) -> str:
-    return f"{found.n_rows} rows; overlap with the rows it was tuned on: {found.overlap}"
+    worth = found.evaluated_on.get("effective_rows")
+    weighed = "" if worth is None else f", by weight worth {worth:,.0f}"
+    tuned = "effective_rows" in found.evaluated_on.get("tuned_on", {})
+    if tuned != (worth is not None):
+        weighed += ", without weights" if tuned else ""
+        weighed += f" (the rule was tuned with{'' if tuned else 'out'} row weights)"
+    rows = f"{found.n_rows} rows{weighed}"
+    return f"{rows}; overlap with the rows it was tuned on: {found.overlap}"

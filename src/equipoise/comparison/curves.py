@@ -38,7 +38,7 @@ def label_curves(rule: DecisionRule, scores: Scores) -> dict[str, dict[str, Any]
         truth = hot[known, column]
         if not (truth == 1).any() or not (truth == 0).any():
             continue
-        weight = None if labels.weights is None else labels.weights[known]
+        weight = None if labels.weights is None else labels.weights[known] / labels.weights.mean()
         order = np.argsort(-raw[known, column], kind="stable")
         counted = None if weight is None else weight[order]
         points = Sweep.from_sorted(raw[known, column][order], truth[order] == 1, counted)

@@ -962,6 +962,9 @@ def evaluate(
         top_fraction: Share of known rows, in (0, 1), that precision_at_top looks at.
         seed: Of the bootstrap that serves average precision at 50 to 200 positives.
 
+    Rows count by the ``weights`` of the labels, where they have any; intervals then hold for the
+    rows of equal weight that say as much, and ``n_positive`` of an estimate is their number.
+
     Returns:
         Per label: prevalence, ap, auroc; partial_auroc (chance has 0.5), recall_at_fpr,
         precision_at_top; precision, recall, specificity, f1, balanced_accuracy,
@@ -1024,6 +1027,7 @@ def evaluate(
         evaluated_on={
             "split": scores.split,
             "fingerprint": scores.fingerprint,
+            **_worth_of(labels),
             "tuned_on": dict(rule.tuned_on),
             "objective": rule.objective,
             "settings": worth.to_dict(),
@@ -1190,6 +1194,11 @@ def _judge_labels(
                 # Influence values are summed; to keep those of every label would take N x L each.
                 rows[labels.names[i]] = replace(row, averaged={})
     return rows, macro, sums
+
+
+def _worth_of(labels: Labels) -> dict[str, float]:
+    """Return how many rows of equal weight weighted ones say as much as."""
+    return {} if labels.weights is None else {"effective_rows": effective_size(labels.weights)}
 
 
 def _require_labels(labels: Labels) -> None:

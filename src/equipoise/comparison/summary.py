@@ -11,6 +11,7 @@ import numpy as np
 
 from equipoise.artifacts import ArmRecord, Gain
 from equipoise.artifacts.estimate import FEW
+from equipoise.artifacts.labels import effective_size
 from equipoise.comparison.gain import Arm, Design, Field, price
 from equipoise.comparison.verdict import Levels, judge, levels_of
 from equipoise.decisions.priors import TargetPrior
@@ -50,6 +51,8 @@ def describe_data(base: Arm, target_prior: TargetPrior, *, crossed: bool) -> dic
         "target_prior": target_prior if isinstance(target_prior, str) else list(target_prior),
         "seeds": [seed[0].seed for seed in base.trials],
     }
+    if labels.weights is not None:
+        card["effective_rows"] = round(effective_size(labels.weights), 1)
     return card | ({"folds": len(base.trials[0])} if crossed else {})
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Evidence, Labels, Scores
 from equipoise.artifacts._io import plain
+from equipoise.artifacts.labels import effective_size
 from equipoise.decisions._classes import tune_classes
 from equipoise.decisions._folds import CLEARLY
 from equipoise.decisions._labels import tune_labels
@@ -156,6 +157,9 @@ def tune(
             "n_rows": len(scores),
             "fingerprint": scores.fingerprint,
             "score_kind": scores.score_kind,
+            **(
+                {} if labels.weights is None else {"effective_rows": effective_size(labels.weights)}
+            ),
         },
         rows=scores.marks,
         score_names=scores.names if score_names is None else tuple(score_names),
