@@ -16,7 +16,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 
 def test_blocks_print_what_the_page_says() -> None:
     pairs = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", TEXT, re.DOTALL)
-    assert len(pairs) == TEXT.count("```python") == 1
+    assert len(pairs) == TEXT.count("```python") == 2
     for code, output in pairs:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
