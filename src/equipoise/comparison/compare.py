@@ -152,6 +152,9 @@ class Contest:
         and for the error of another sample.
         """
         for trial in trials:
+            if not isinstance(trial, Trial):
+                do = "Take what equipoise.fit returns, or Trial.load(folder)."
+                raise UsageError(say("trials", "hold trials", type(trial).__name__, do))
             beside = self._refits if "share" in trial.config else self._pools
             kept = beside if {"share", "pool"} & set(trial.config) else self._trials
             kept.append(trial)

@@ -14,6 +14,7 @@ from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_fraction, to_positive
 from equipoise._core.logistic import one_vs_rest
 from equipoise._core.messages import say
+from equipoise._core.text import table
 from equipoise.artifacts import Estimate, Labels, Scores
 from equipoise.comparison._influences import log_loss, ranked, squared_errors
 from equipoise.comparison.evaluate import Judge, MacroSums
@@ -46,6 +47,22 @@ class PairedScores:
     rope: float
     auroc_p: Mapping[str, float] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        metrics = list(self.macro)
+        body = [
+            [f"macro of {max(self.n_evaluable.values(), default=0)}",
+             *(f"{self.macro[m]} {self.verdict[m]}" for m in metrics)],
+            *([name, *(str(parts[m]) for m in metrics)] for name, parts in self.per_label.items()),
+        ]  # fmt: skip
+        made = table(["first less second", *metrics], body[:_MOST_LABELS])
+        left = len(body) - _MOST_LABELS
+        more = f"{left} more labels: .per_label\n" if left > 0 else ""
+        near = f"practically equal: 90 % interval within +-{self.rope:g}"
+        return f"{made}\n{more}{near}"
+
+
+_MOST_LABELS = 31
+
 
 def compare_scores(
     scores: Scores, other: Scores, *, confidence_level: float = 0.95, rope: float = 0.01
@@ -74,6 +91,8 @@ def compare_scores(
         >>> found = compare_scores(one, two)
         >>> print(found.macro["auroc"], found.verdict["auroc"])
         0.074 [0.041, 0.106] higher
+        >>> print(str(found).splitlines()[2].split("  ")[0])
+        macro of 1
         >>> f"{found.auroc_p['A']:.1g}"
         '9e-06'
 

@@ -363,3 +363,8 @@ def test_a_primary_metric_that_a_threshold_wins_is_refused(primary: str) -> None
 def test_the_name_of_the_free_threshold_is_taken() -> None:
     with pytest.raises(UsageError, match="leave it out"):
         compare([ONE, dataclasses.replace(ONE, method="none + thresholds")])
+
+
+def test_what_is_no_trial_is_named() -> None:
+    with pytest.raises(UsageError, match="`trials` must hold trials, got int"):
+        compare([1])  # type: ignore[list-item]

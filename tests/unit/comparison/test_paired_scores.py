@@ -132,3 +132,21 @@ def test_areas_of_rows_in_groups_and_of_too_few_rows() -> None:
     one = Labels.from_array(y, kind="multilabel", names=["A"])
     lone = [Scores.from_arrays(one, logits=v, split="test") for v in z]
     assert math.isnan(compare_scores(*lone).auroc_p["A"])
+
+
+def test_a_pair_prints_a_short_table() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random((400, 40)) < 0.3).astype(int)
+    labels = Labels.from_array(y, kind="multilabel")
+    one, two = (
+        Scores.from_arrays(labels, logits=k * y - 1 + rng.normal(size=y.shape), split="test")
+        for k in (2, 1)
+    )
+    found = compare_scores(one, two)
+    lines = str(found).splitlines()
+    assert lines[2].startswith("macro of 40")
+    assert str(found.macro["ap"]) in lines[2]
+    assert found.verdict["ap"] in lines[2]
+    assert str(found.per_label["0"]["ap"]) in lines[3]
+    assert lines[-2].startswith("10 more labels")
+    assert len(lines) == 35
