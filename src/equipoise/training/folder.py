@@ -38,18 +38,25 @@ def write_trial(trial: Trial, weights: Mapping[str, Tensor], root: Path) -> Tria
     folder = root / named.folder_name
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
-    _write_card(named, folder)
+    write_card(named, folder)
     named.save(root)
     return named
 
 
-def _write_card(trial: Trial, folder: Path) -> None:
+def write_card(trial: Trial, folder: Path, rule: DecisionRule | None = None) -> Evaluation | None:
+    """Write rule, curves and card of a trial beside its weights; return how it does on test rows.
+
+    Args:
+        trial: What came of training.
+        folder: Of the trial.
+        rule: That decides; None tunes one on the validation rows, for the default objective.
+    """
     from equipoise.report.model_card import model_card
 
     pictures = _pictures(trial)
     for name, picture in pictures.items():
         write_text(folder / name, picture)
-    rule, no_rule = _tuned(trial)
+    rule, no_rule = _tuned(trial) if rule is None else (rule, "")
     if rule is None:
         (folder / "rule.json").unlink(missing_ok=True)
     else:
@@ -66,6 +73,7 @@ def _write_card(trial: Trial, folder: Path) -> None:
         pictures=tuple(pictures),
     )
     write_text(folder / "README.md", card)
+    return evaluation
 
 
 def _pictures(trial: Trial) -> dict[str, str]:
