@@ -2,7 +2,7 @@
 
 Every one returns outputs on the scale of logits, so that what follows (inverse, calibration,
 thresholds) is the same for all. Nothing is pickled: LightGBM keeps its text, XGBoost its JSON,
-scikit-learn's models go through skops.
+CatBoost its cbm, models of scikit-learn and imbalanced-learn go through skops.
 """
 
 from __future__ import annotations
@@ -116,6 +116,8 @@ class Family:
         fit: Makes a model of a task.
         load: Reads one again from a folder and a name.
         summary: One sentence.
+        needs: Packages that read and predict it, as they are installed.
+        is_remedy: Whether it treats imbalance itself: an arm, and no model that others treat.
     """
 
     name: str
@@ -127,6 +129,8 @@ class Family:
     fit: Callable[[Task], Fitted]
     load: Callable[[Path, str], Fitted]
     summary: str
+    needs: tuple[str, ...] = ("scikit-learn", "skops")
+    is_remedy: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -144,7 +148,7 @@ class Family:
             MissingExtraError: it is not.
         """
         if not self.is_installed:
-            raise MissingExtraError(self.package, self.extra, f"The model {self.name}")
+            raise MissingExtraError(self.needs[0], self.extra, f"The model {self.name}")
 
     def resolved(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return all settings; one that it does not have is an error.
@@ -153,10 +157,25 @@ class Family:
             UsageError: an unknown setting.
         """
         for key in given:
+            if key in _REMEDIES and key not in self.settings:
+                do = f"It is a remedy: give it as one of `arms`, {_REMEDIES[key]}."
+                got = "a setting, with which the untreated model would be a treated one"
+                raise UsageError(say(f"{self.name}.{key}", "be an arm", got, do))
             if key not in self.settings:
                 near = closest(key, self.settings)
                 raise UsageError(say(f"{self.name}.{key}", "be a setting", key, near))
         return {**self.settings, **given}
+
+
+_WEIGHTS = "pos_weight (labels) or weighted_ce (classes), which undo what they do"
+_REMEDIES = {
+    **dict.fromkeys(("scale_pos_weight", "is_unbalance", "unbalance", "unbalanced_sets",
+                     "class_weight", "class_weights", "auto_class_weights"), _WEIGHTS),
+    **dict.fromkeys(("pos_bagging_fraction", "neg_bagging_fraction", "pos_subsample",
+                     "neg_subsample"), "random_undersample"),
+    "sampling_strategy": "random_oversample or smote",
+}  # fmt: skip
+"""What models call their own remedies, and which arms do the same."""
 
 
 def _log_odds(p: Floats) -> NDArray[np.float64]:
@@ -422,8 +441,103 @@ def load_xgboost(folder: Path, name: str) -> XGBoost:
 
 
 @dataclass(frozen=True, eq=False)
+class CatBoost:
+    """A booster of CatBoost; its own file says nothing of where categories stood."""
+
+    model: Any
+    classes: int
+    rounds: int | None
+    categorical: tuple[int, ...] = ()
+    of_val: NDArray[np.float64] | None = None
+
+    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return logits, (N, classes)."""
+        made = self.model.predict(
+            _for_catboost(x, self.categorical), prediction_type="RawFormulaVal"
+        )
+        return np.asarray(made, dtype=np.float64).reshape(len(x), self.classes)
+
+    def save(self, folder: Path, name: str) -> list[str]:
+        """Write NAME.cbm in CatBoost's own format, and beside it where categories stand."""
+        with atomic_path(folder / f"{name}.cbm") as temporary:
+            self.model.save_model(str(temporary), format="cbm")
+        told = {"classes": self.classes, "categorical": list(self.categorical)}
+        write_text(folder / f"{name}.json", json.dumps(told))
+        return [f"{name}.cbm", f"{name}.json"]
+
+
+def _for_catboost(x: NDArray[np.float32], categorical: tuple[int, ...]) -> Any:
+    """Return rows as CatBoost takes them: it reads categories as text, apart from the numbers."""
+    import catboost
+
+    if not categorical:
+        return x
+    numbers = np.setdiff1d(np.arange(x.shape[1]), categorical)
+    places = x[:, list(categorical)]
+    gap = np.isnan(places)
+    texts = np.where(gap, -1, np.where(gap, 0, places)).astype(np.int64).astype("S").astype(object)
+    measured = np.ascontiguousarray(x[:, numbers], dtype=np.float32) if numbers.size else None
+    return catboost.FeaturesData(num_feature_data=measured, cat_feature_data=texts)
+
+
+def fit_catboost(task: Task) -> CatBoost:
+    """Fit CatBoost; boosting stops by the log loss of validation rows."""
+    import catboost
+
+    settings = dict(task.settings)
+    most, patience = int(settings.pop("rounds")), int(settings.pop("patience"))
+    several = task.classes > 1
+    loss = {"loss_function": "MultiClass", "classes_count": task.classes} if several else {
+        "loss_function": "Logloss"
+    }  # fmt: skip
+    model = catboost.CatBoost({
+        **loss, "iterations": most, "random_seed": task.seed, "thread_count": task.workers,
+        "task_type": "GPU" if task.device == "gpu" else "CPU", "bootstrap_type": "Bernoulli",
+        "allow_writing_files": False, "logging_level": "Silent", **settings,
+    })  # fmt: skip
+
+    def pool(x: NDArray[np.float32], y: Whole | None, weight: Floats | None) -> Any:
+        return catboost.Pool(_for_catboost(x, task.categorical), y, weight=weight)
+
+    train = pool(task.x, task.y, task.weight)
+    if task.x_val is None or task.y_val is None:
+        model.fit(train)
+        return CatBoost(model, task.classes, int(model.tree_count_), task.categorical)
+    odds = None
+    if task.shift is not None:  # it weighs rows, and cannot be given another loss
+        odds = _odds(task, task.y_val)
+    val = pool(task.x_val, task.y_val, odds)
+    model.fit(train, eval_set=val, early_stopping_rounds=patience, use_best_model=False)
+    halves, seen = _Halves(task), []
+    plain = pool(task.x_val, None, None)
+    for z in model.staged_predict(plain, prediction_type="RawFormulaVal"):
+        seen.append(np.asarray(z, dtype=np.float64).reshape(len(task.x_val), task.classes))
+        halves.note(seen[-1])
+    of_val = halves.crossed(lambda r: seen[r - 1])
+    rounds = int(np.argmin(np.sum(halves.losses, axis=1))) + 1
+    model.shrink(ntree_end=rounds)
+    return CatBoost(model, task.classes, rounds, task.categorical, of_val)
+
+
+def _odds(task: Task, y: Whole) -> Floats:
+    """Return weights of rows under which a model's own loss stops it as if nothing was drawn."""
+    assert task.shift is not None  # noqa: S101  # asked by the caller
+    by_class = np.exp(-task.shift)
+    return np.asarray((np.r_[1.0, by_class] if task.classes == 1 else by_class)[y])
+
+
+def load_catboost(folder: Path, name: str) -> CatBoost:
+    """Read what :meth:`CatBoost.save` wrote."""
+    import catboost
+
+    told = parse_json(read_text(folder / f"{name}.json"))
+    model = catboost.CatBoost().load_model(str(folder / f"{name}.cbm"), format="cbm")
+    return CatBoost(model, int(told["classes"]), None, tuple(map(int, told["categorical"])))
+
+
+@dataclass(frozen=True, eq=False)
 class Sklearn:
-    """A classifier of scikit-learn."""
+    """A classifier of scikit-learn or imbalanced-learn."""
 
     model: Any
     classes: int
@@ -485,8 +599,15 @@ def write_skops(thing: Any, path: Path) -> None:
 
 _TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.")
 """Where types may come from that a model file names; none of them runs code of a file."""
-_PARTIAL = "functools.partial"
-"""Names a function of these beside it; scikit-learn's histogram booster has one with categories."""
+_TRUSTED_TYPES = (
+    # Names a function of these beside it; scikit-learn's histogram booster has one with categories.
+    "functools.partial",
+    "imblearn.ensemble._easy_ensemble.EasyEnsembleClassifier",
+    "imblearn.ensemble._forest.BalancedRandomForestClassifier",
+    "imblearn.ensemble._weight_boosting.RUSBoostClassifier",
+    "imblearn.pipeline.Pipeline",
+    "imblearn.under_sampling._prototype_selection._random_under_sampler.RandomUnderSampler",
+)
 
 
 def read_skops(path: Path) -> Any:
@@ -501,10 +622,11 @@ def read_skops(path: Path) -> Any:
     except ImportError as error:
         raise MissingExtraError("skops", "tables", f"Reading {path.name}") from error
     named = sio.get_untrusted_types(file=path)
-    odd = [name for name in named if not name.startswith(_TRUSTED) and name != _PARTIAL]
+    odd = [name for name in named if not name.startswith(_TRUSTED) and name not in _TRUSTED_TYPES]
     if odd:
         do = "Such a file may run code: read it only if you made it yourself."
-        raise DataError(say(str(path), "hold types of scikit-learn", ", ".join(odd[:5]), do))
+        expected = "hold types of scikit-learn, or balanced bags of imbalanced-learn"
+        raise DataError(say(str(path), expected, ", ".join(odd[:5]), do))
     return sio.load(path, trusted=named)
 
 
@@ -524,9 +646,7 @@ def fit_hist(task: Task) -> Sklearn:
         if stops:
             odds = None
             if task.shift is not None:  # it weighs rows, and cannot be given another loss
-                by_class = np.exp(-task.shift)
-                by_class = np.r_[1.0, by_class] if task.classes == 1 else by_class
-                odds = by_class[task.y_val]
+                odds = _odds(task, np.asarray(task.y_val))
             model.fit(
                 task.x, task.y, task.weight,
                 X_val=task.x_val, y_val=task.y_val, sample_weight_val=odds,
@@ -579,7 +699,53 @@ def fit_logistic(task: Task) -> Sklearn:
     return Sklearn(model, task.classes)
 
 
+def fit_balanced_forest(task: Task) -> Sklearn:
+    """Fit a forest of which each tree sees every class equally often; one more says just that."""
+    from imblearn.ensemble import BalancedRandomForestClassifier
+
+    settings = dict(task.settings)
+    model = BalancedRandomForestClassifier(
+        random_state=task.seed % 2**31, n_jobs=task.threads, sampling_strategy="all",
+        replacement=True, bootstrap=False, **settings,
+    ).fit(task.x, task.y)  # fmt: skip
+    prior = (0.5,) if task.classes == 1 else (1.0 / task.classes,) * task.classes
+    return Sklearn(model, task.classes, None, 1.0 / int(settings["n_estimators"]), prior)
+
+
+def fit_easy_ensemble(task: Task) -> Sklearn:
+    """Fit boosted stumps on balanced samples."""
+    from imblearn.ensemble import EasyEnsembleClassifier
+
+    model = EasyEnsembleClassifier(
+        random_state=task.seed % 2**31, n_jobs=task.threads, **task.settings
+    )
+    return Sklearn(model.fit(task.x, task.y), task.classes)
+
+
+def fit_rusboost(task: Task) -> Sklearn:
+    """Fit boosted trees, each on a balanced sample of the weighted rows.
+
+    Where the first does worse than chance there is none, and all rows rank alike.
+    """
+    from imblearn.ensemble import RUSBoostClassifier
+    from sklearn.dummy import DummyClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    settings = dict(task.settings)
+    tree = DecisionTreeClassifier(max_depth=settings.pop("max_depth"))
+    model = RUSBoostClassifier(tree, random_state=task.seed % 2**31, **settings)
+    try:
+        model.fit(task.x, task.y)
+    except ValueError as error:
+        if "worse than random" not in str(error):
+            raise
+        model = DummyClassifier(strategy="uniform").fit(task.x, task.y)
+    return Sklearn(model, task.classes)
+
+
 _BOOSTED = {"learning_rate": 0.05, "rounds": 1000, "patience": 50}
+
+_BAGGED = ("imbalanced-learn", "scikit-learn", "skops")
 
 FAMILIES: Mapping[str, Family] = {
     f.name: f
@@ -589,12 +755,19 @@ FAMILIES: Mapping[str, Family] = {
                 "min_sum_hessian_in_leaf": 1e-3, "lambda_l1": 0.0, "lambda_l2": 0.0,
                 "feature_fraction": 1.0, "bagging_fraction": 1.0, "bagging_freq": 0,
                 "max_bin": 255},
-               fit_lightgbm, load_lightgbm, "Takes every remedy that boosters can."),
+               fit_lightgbm, load_lightgbm, "Takes every remedy that boosters can.",
+               ("lightgbm",)),
         Family("xgboost", "xgboost", "tables", "trees", True,
                {**_BOOSTED, "max_depth": 6, "max_leaves": 0, "min_child_weight": 1.0,
                 "reg_alpha": 0.0, "reg_lambda": 1.0, "subsample": 1.0, "colsample_bytree": 1.0,
                 "gamma": 0.0, "max_bin": 256},
-               fit_xgboost, load_xgboost, "So does XGBoost."),
+               fit_xgboost, load_xgboost, "So does XGBoost.", ("xgboost",)),
+        Family("catboost", "catboost", "catboost", "trees", False,
+               {**_BOOSTED, "depth": 6, "l2_leaf_reg": 3.0, "min_data_in_leaf": 1,
+                "random_strength": 1.0, "subsample": 0.8, "border_count": 254},
+               fit_catboost, load_catboost,
+               "CatBoost, with its own encoding of categories: weights and sampling alone.",
+               ("catboost",)),
         Family("hist_gradient_boosting", "sklearn", "", "trees", False,
                {**_BOOSTED, "max_leaf_nodes": 31, "max_depth": None, "min_samples_leaf": 20,
                 "l2_regularization": 0.0, "max_features": 1.0, "max_bins": 255},
@@ -606,6 +779,16 @@ FAMILIES: Mapping[str, Family] = {
         Family("logistic_regression", "sklearn", "", "numbers", False,
                {"inverse_strength": 1.0},
                fit_logistic, load_sklearn, "On standardised numbers: weights and sampling alone."),
+        Family("balanced_random_forest", "imblearn", "resample", "numbers", False,
+               {"n_estimators": 300, "max_depth": None, "min_samples_leaf": 1,
+                "max_features": "sqrt"},
+               fit_balanced_forest, load_sklearn, "A forest of balanced trees.", _BAGGED, True),
+        Family("easy_ensemble", "imblearn", "resample", "numbers", False, {"n_estimators": 10},
+               fit_easy_ensemble, load_sklearn, "Boosted stumps on balanced samples.", _BAGGED,
+               True),
+        Family("rusboost", "imblearn", "resample", "numbers", False,
+               {"n_estimators": 50, "learning_rate": 1.0, "max_depth": 3},
+               fit_rusboost, load_sklearn, "Trees boosted on balanced samples.", _BAGGED, True),
     )
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from equipoise._core.messages import closest, say
 from equipoise.artifacts.labels import require_labels
 from equipoise.errors import UsageError
-from equipoise.methods import losses, mixing, samplers, stages
+from equipoise.methods import for_tables, losses, mixing, samplers, stages
 from equipoise.methods.method import Method
 from equipoise.methods.mixing import add_mixing
 from equipoise.methods.stages import defer
@@ -39,7 +39,7 @@ def _of(module: ModuleType) -> list[Method]:
 
 
 METHODS: Mapping[str, Method] = {
-    m.name: m for module in (losses, samplers, mixing, stages) for m in _of(module)
+    m.name: m for module in (losses, samplers, for_tables, mixing, stages) for m in _of(module)
 }
 
 

@@ -59,7 +59,8 @@ class Method:
 
     Args:
         name: As used in studies and on the command line.
-        family: "baseline", "loss", "sampler", "mixing", "schedule" (treats late) or "two_stage".
+        family: "baseline", "loss", "sampler", "mixing", "schedule" (treats late), "two_stage", or
+            for tables alone "resampling" and "bagging".
         kinds: Of labels that it is for.
         exactness: Kind of labels -> how exactly its effect on the probabilities of the final
             outputs is undone: those of the last stage, where there are several.
@@ -84,6 +85,11 @@ class Method:
     needs_images: bool = False
     function: Make | None = None
     finish: Finish | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The kind of model of a table that it is, where it is one: balanced bagging."""
+        return self.name if self.family == "bagging" else None
 
     @property
     def screens(self) -> bool:

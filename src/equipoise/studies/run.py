@@ -222,7 +222,7 @@ def run_study(
         "split_fingerprints": _fingerprints(plan, trials),
         "command": command,
         "seconds": round(time.perf_counter() - started, 1),
-        **_chosen(trials),
+        **_chosen(plan, trials),
         **({} if chosen is None else {"models": chosen.to_dict()}),
         **({"columns": plan.data.table.lines()} if plan.data.columns else {}),
         "versions": _versions(),
@@ -743,7 +743,7 @@ def _final(plan: Plan, jobs: Sequence[Job], out: Path) -> Trial:
     return Trial.load(folder)
 
 
-def _chosen(trials: Sequence[Trial]) -> dict[str, Any]:
+def _chosen(plan: Plan, trials: Sequence[Trial]) -> dict[str, Any]:
     """Return what was chosen on validation rows, arm -> one setting per seed; none if untuned."""
     found: dict[str, list[dict[str, Any]]] = {}
     for trial in trials:
@@ -751,7 +751,10 @@ def _chosen(trials: Sequence[Trial]) -> dict[str, Any]:
         if "tuning" in config:
             training = config.get("training", {})
             rates = {key: training[key] for key in ("lr", "weight_decay") if key in training}
-            found.setdefault(trial.method, []).append({**rates, **config.get("settings", {})})
+            kind = plan.study.spec_of_model(config.get("model", {}).get("name", ""))
+            of_model = {key: config["model"]["settings"][key] for key in kind.grid}
+            own = config.get("settings", {})
+            found.setdefault(trial.method, []).append({**rates, **of_model, **own})
     return {"chosen": found} if found else {}
 
 

@@ -44,7 +44,9 @@ def test_known_names_in_any_spelling_pass() -> None:
 def test_the_vocabulary_holds_the_catalogue_and_every_public_loss() -> None:
     families = {name: m.family for name, m in METHODS.items()}
     assert set(LOSS_METHODS) == {n for n, f in families.items() if f == "loss"}
-    assert set(SAMPLER_METHODS) == {n for n, f in families.items() if f == "sampler"}
+    assert set(SAMPLER_METHODS) == {
+        n for n, f in families.items() if f in ("sampler", "resampling")
+    }
     bases = {"Loss", "ClassLoss"}
     assert {n for n in losses.__all__ if n.endswith("Loss")} - bases <= set(LOSSES)
 
