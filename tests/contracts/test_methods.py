@@ -34,6 +34,7 @@ OTHER = {
     "augmentation": "randaugment",
     "power": 0.5,
     "cap": 3.0,
+    "weight": 7.0,
     "beta": 0.99,
     "gamma": 1.0,
     "tau": 0.5,

@@ -157,8 +157,8 @@ class Family:
             UsageError: an unknown setting.
         """
         for key in given:
-            if key in _REMEDIES and key not in self.settings:
-                do = f"It is a remedy: give it as one of `arms`, {_REMEDIES[key]}."
+            if key in REMEDIES and key not in self.settings:
+                do = f"It is a remedy: give it as one of `arms`, {REMEDIES[key]}."
                 got = "a setting, with which the untreated model would be a treated one"
                 raise UsageError(say(f"{self.name}.{key}", "be an arm", got, do))
             if key not in self.settings:
@@ -167,15 +167,15 @@ class Family:
         return {**self.settings, **given}
 
 
-_WEIGHTS = "pos_weight (labels) or weighted_ce (classes), which undo what they do"
-_REMEDIES = {
+_WEIGHTS = "pos_weight (labels; with `weight`, if you will) or weighted_ce (classes)"
+REMEDIES: Mapping[str, str] = {
     **dict.fromkeys(("scale_pos_weight", "is_unbalance", "unbalance", "unbalanced_sets",
                      "class_weight", "class_weights", "auto_class_weights"), _WEIGHTS),
     **dict.fromkeys(("pos_bagging_fraction", "neg_bagging_fraction", "pos_subsample",
                      "neg_subsample"), "random_undersample"),
     "sampling_strategy": "random_oversample or smote",
 }  # fmt: skip
-"""What models call their own remedies, and which arms do the same."""
+"""What models call remedies of their own, and which arms do the same and undo it."""
 
 
 def _log_odds(p: Floats) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise._core.messages import closest, say
 from equipoise.artifacts.labels import require_labels
+from equipoise.boosting.families import REMEDIES
 from equipoise.errors import UsageError
 from equipoise.methods import for_tables, losses, mixing, samplers, stages
 from equipoise.methods.method import Method
@@ -43,6 +44,21 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+_KNOWN_AS: Mapping[str, str] = {
+    **REMEDIES,
+    "SMOTE": "smote",
+    "SMOTENC": "smote",
+    "SMOTEN": "smote",
+    "BorderlineSMOTE": "borderline_smote",
+    "RandomOverSampler": "random_oversample",
+    "RandomUnderSampler": "random_undersample",
+    "BalancedRandomForestClassifier": "balanced_random_forest",
+    "EasyEnsembleClassifier": "easy_ensemble",
+    "RUSBoostClassifier": "rusboost",
+}
+"""What boosters and imbalanced-learn call methods of the catalogue."""
+
+
 def get_method(name: str) -> Method:
     """Return a method by name; an unknown name is answered with the closest one.
 
@@ -52,6 +68,9 @@ def get_method(name: str) -> Method:
         from equipoise.methods.compose import compose
 
         return compose([get_method(part.strip()) for part in name.split("+")])
+    if name in _KNOWN_AS:
+        do = f"Here it is called {_KNOWN_AS[name]}."
+        raise UsageError(say("method", "be in the catalogue", repr(name), do))
     if name not in METHODS:
         raise UsageError(say("method", "be in the catalogue", repr(name), closest(name, METHODS)))
     return METHODS[name]

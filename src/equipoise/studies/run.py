@@ -306,7 +306,8 @@ def _leaks(plan: Plan) -> list[Finding]:
     table, split = plan.data.table, plan.splits.first
     rows = np.concatenate([split.train, split.val])
     columns = {name: values[rows] for name, values in table.by_name.items()}
-    material = Material(labels=plan.data.labels[rows], columns=columns)
+    ids = {name: values[rows] for name, values in plan.data.ids.items()}
+    material = Material(labels=plan.data.labels[rows], columns=columns, ids=ids)
     return [found for found in diagnose(more=material) if found.code == "EQ117"]
 
 
