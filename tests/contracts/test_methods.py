@@ -13,12 +13,16 @@ from torch.utils.data import BatchSampler, Sampler
 
 from equipoise import losses, sampling
 from equipoise.artifacts import Correction, Labels
+from equipoise.boosting.families import get_family
+from equipoise.boosting.preparation import Preparation
 from equipoise.errors import DataError, NotRecoverableError, UsageError
 from equipoise.methods import METHODS, THRESHOLDS, get_method, methods_for, remedy
+from equipoise.methods.on_tables import treat
 from equipoise.methods.operating_points import operating_points
 from equipoise.sampling import ROW_RULES, sampler_correction
+from equipoise.studies.fitted import Fit
 from equipoise.training import Deferred, HeadJob, HeadSettings, Remedy, SecondStage, train_heads
-from equipoise.training.remedy import Mixing, RowSampler, start_epoch
+from equipoise.training.remedy import SLOTS, Mixing, RowSampler, start_epoch
 from equipoise.training.targets import to_target
 
 KINDS = ("multiclass", "multilabel")
@@ -30,6 +34,7 @@ OTHER = {
     "augmentation": "randaugment",
     "power": 0.5,
     "cap": 3.0,
+    "weight": 7.0,
     "beta": 0.99,
     "gamma": 1.0,
     "tau": 0.5,
@@ -74,6 +79,12 @@ OTHER = {
     "min_kept": 30,
     "low": 0.2,
     "high": 0.8,
+    "k_neighbors": 2,
+    "m_neighbors": 4,
+    "n_estimators": 3,
+    "min_samples_leaf": 4,
+    "learning_rate": 0.3,
+    "max_depth": 1,
 }
 # Where the value for all is out of a method's range.
 OTHER_OF = {("remix", "ratio"): 1.5}
@@ -143,8 +154,7 @@ def test_builds_and_trains_and_stays_finite(name: str, kind: str, absent: bool) 
 
 
 def filled(treated: Remedy) -> set[str]:
-    slots = ("sampler", "augmentation", "mixing", "schedule", "second_stage")
-    return {slot for slot in slots if getattr(treated, slot) is not None}
+    return {slot for slot in SLOTS if getattr(treated, slot) is not None}
 
 
 def assert_refused_by_heads(treated: Remedy, slots: set[str], labels: Labels) -> None:
@@ -220,12 +230,27 @@ def test_settings_are_kept_and_change_something(name: str, kind: str) -> None:
         assert dict(changed.settings) == {**method.settings, key: other}
         if stages(changed) != stages(usual) or copies(changed) != copies(usual):
             continue
+        if usual.resampling is not None or usual.model is not None:
+            assert not np.array_equal(on_a_table(changed, labels), on_a_table(usual, labels))
+            continue
         if usual.mixing is not None:
             assert targets_of_batches(changed, labels) != targets_of_batches(usual, labels)
         elif usual.score_kind == "ranking":  # no correction tells them apart
             assert losses_of_epochs(changed) != losses_of_epochs(usual)
         elif changed.correction.to_dict() == usual.correction.to_dict():
             assert drawn_in_epochs(changed) != drawn_in_epochs(usual)
+
+
+def on_a_table(treated: Remedy, labels: Labels) -> np.ndarray:
+    """Outputs of small trees, or of the model that the remedy is, on the rows it was fitted on."""
+    family = get_family(treated.model or "random_forest")
+    rng = np.random.default_rng(5)
+    y = labels.values if labels.kind == "multilabel" else labels.values[:, None]
+    x = (rng.normal(size=(len(labels), 4)) + y[:, :1]).astype(np.float32)
+    settings = family.resolved({"n_estimators": 9} if treated.model is None else treated.settings)
+    fit = Fit(family, treat(treated, labels, family, 0), settings, 0, 1)
+    whole = Preparation(family.style, None, {}, ())
+    return np.concatenate([part.outputs(x) for part in fit.all(x, labels, whole)], axis=1)
 
 
 def stages(treated: Remedy) -> list[object]:
@@ -332,7 +357,8 @@ def test_every_row_sampler_of_the_package_is_reached() -> None:
     reached = set()
     for name, kind in CASES:
         treated = remedy(name, make_labels(kind))
-        assert (treated.sampler is not None) == (METHODS[name].family == "sampler")
+        draws = treated.sampler is not None or treated.resampling is not None
+        assert draws == (METHODS[name].family in ("sampler", "resampling"))
         if treated.sampler is not None:
             reached.add(type(treated.sampler(seed=0)).__name__)
     public = {
@@ -396,13 +422,20 @@ def test_progressive_sampling_passes_through_the_rule_half_way(kind: str) -> Non
 def test_draws_come_as_the_correction_says(name: str, kind: str) -> None:
     labels = make_labels(kind)
     treated = remedy(name, labels)
+    stated = treated.correction.apply(np.zeros((1, 3)))
+    if treated.resampling is not None:  # rows for the model of each label
+        for column, shift in zip(labels.values.T, stated[0], strict=True):
+            y = column[column >= 0].astype(np.int64)
+            _, kept = treated.resampling(y[:, None].astype(np.float32), y)
+            rate = np.bincount(kept) / np.bincount(y)
+            assert shift == pytest.approx(np.log(rate[0] / rate[1]))
+        return
     sampler = started(treated, epochs=10)
     times = np.zeros(len(labels))
     for epoch in range(400):
         sampler.set_epoch(epoch + 10)  # progressive sampling has come to its end
         times += np.bincount(list(sampler), minlength=len(labels))
     counted = sampler_correction(times, labels).apply(np.zeros((1, 3)))
-    stated = treated.correction.apply(np.zeros((1, 3)))
     np.testing.assert_allclose(counted, stated, atol=0.06)
 
 
@@ -427,7 +460,10 @@ def test_the_family_is_that_of_the_last_slot() -> None:
             assert ("mixing" in slots) == (name == "mixup_drw")
         else:
             own = {"sampler", "augmentation"} if name == "augment_balance" else {family}
-            assert slots == (own if family in ("sampler", "mixing") else set())
+            if name in ("random_oversample", "random_undersample") and kind == "multilabel":
+                own = {"resampling"}
+            own = {"model"} if family == "bagging" else own
+            assert slots == (own if family not in ("baseline", "loss") else set())
     assert MIXING == [
         ("mixup", "multiclass"),
         ("mixup", "multilabel"),

@@ -40,6 +40,7 @@ _ID_NAME = re.compile(
     r"(^|[_\s.-])(id|uuid|guid|idx|index|key|nr|rownum|row)$|^unnamed", re.IGNORECASE
 )
 _ID_CAMEL = re.compile(r"[a-z](Id|ID)$")
+_COUNTS, _AN_ID = "it counts the rows", "an id"
 _MISSING = ("", "?", "-", "--", "na", "n/a", "n.a.", "nan", "null", "nil", "<na>")
 """Entries, in lower case, that say that nothing is known; "none" and "unknown" may be answers."""
 
@@ -63,6 +64,11 @@ class Column:
     why: str = ""
     levels: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+
+    @property
+    def is_id(self) -> bool:
+        """Whether it is left out as it names rows."""
+        return self.role == "left out" and self.why.startswith((_COUNTS, _AN_ID))
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -91,11 +97,13 @@ class Coded:
             NaN where an entry is missing or not known.
         columns: What the table's columns are.
         words: Field -> the entries that its numbers stand for.
+        ids: Columns that are left out as ids -> where each row stands in their order, (N,).
     """
 
     values: NDArray[np.float32]
     columns: tuple[Column, ...]
     words: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    ids: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -188,7 +196,30 @@ def code_table(
             found.append(Column(name, "left out", "as asked"))
         else:
             found.append(_seen(frame[name], name in categorical, name in time))
-    return encode(frame, found)
+    coded = encode(frame, found)
+    return replace(coded, ids={c.name: id_order(frame[c.name]) for c in found if c.is_id})
+
+
+def id_order(series: pl.Series) -> NDArray[np.float64]:
+    """Return where each row stands when a column of ids is sorted, (N,); C2 comes before C10.
+
+    Example:
+        >>> import polars as pl
+        >>> id_order(pl.Series(["C10", "C2", None, "C1"])).tolist()
+        [2.0, 1.0, nan, 0.0]
+    """
+    import polars as pl
+
+    texts = _texts(series)
+    keys = pl.DataFrame({
+        "letters": texts.str.replace_all(r"\d+", "0"),
+        "number": texts.str.extract(r"(\d+)\D*$").cast(pl.Float64, strict=False),
+        "text": texts,
+    }).with_row_index("row")  # fmt: skip
+    place = np.empty(len(texts))
+    place[keys.sort("letters", "number", "text")["row"].to_numpy()] = np.arange(len(texts))
+    gone = texts.is_null().to_numpy()
+    return np.where(gone, np.nan, place - gone.sum())
 
 
 def encode(frame: pl.DataFrame, columns: Sequence[Column]) -> Coded:
@@ -508,9 +539,9 @@ def _seen_number(name: str, numbers: pl.Series, distinct: int, missing: str, sty
     if whole and distinct == len(known) > 2 and len(known) == len(numbers):
         steps = known.diff().drop_nulls()
         if bool((steps == 1).all()):
-            return Column(name, "left out", "it counts the rows")
+            return Column(name, "left out", _COUNTS)
         if _is_id(name) or (bool((steps > 0).all()) and len(known) > 50):
-            return Column(name, "left out", "an id: another whole number in every row")
+            return Column(name, "left out", f"{_AN_ID}: another whole number in every row")
     endless = int((known.is_infinite()).sum())
     said = f"{endless} infinite, read as missing" if endless else ""
     formats = (style,) if style else ()
@@ -541,9 +572,9 @@ def _seen_words(name: str, texts: pl.Series, distinct: int, missing: str) -> Col
     if spaces + 1 >= _TEXT_WORDS and distinct > _TEXT_DISTINCT * len(known):
         return Column(name, "text", _joined(f"{spaces + 1:.0f} words on average", missing))
     if distinct > 2 and distinct >= _ID_SHARE * len(known):
-        return Column(name, "left out", f"an id: {distinct} values in {len(known)} rows")
+        return Column(name, "left out", f"{_AN_ID}: {distinct} values in {len(known)} rows")
     if _is_id(name) and distinct > 0.5 * len(known):
-        return Column(name, "left out", f"an id: {distinct} values in {len(known)} rows")
+        return Column(name, "left out", f"{_AN_ID}: {distinct} values in {len(known)} rows")
     return _category(name, texts, distinct, missing)
 
 

@@ -2,13 +2,14 @@
 
 Every one returns outputs on the scale of logits, so that what follows (inverse, calibration,
 thresholds) is the same for all. Nothing is pickled: LightGBM keeps its text, XGBoost its JSON,
-scikit-learn's models go through skops.
+CatBoost its cbm, models of scikit-learn and imbalanced-learn go through skops.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from equipoise._core.documents import parse_json, read_text
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.messages import closest, say
+from equipoise.artifacts.labels import Kind
 from equipoise.boosting.objectives import Objective
 from equipoise.boosting.preparation import Style
 from equipoise.errors import DataError, MissingExtraError, UsageError
@@ -111,22 +113,26 @@ class Family:
         package: What must be installed.
         extra: Which extra brings it, "" for the core.
         style: Whom its rows are prepared for.
-        takes_losses: Whether losses other than its own can be fitted.
+        takes_losses: Kinds of labels for which losses other than its own can be fitted.
         settings: Its parameters and their defaults.
         fit: Makes a model of a task.
         load: Reads one again from a folder and a name.
         summary: One sentence.
+        needs: Packages that read and predict it, as they are installed.
+        is_remedy: Whether it treats imbalance itself: an arm, and no model that others treat.
     """
 
     name: str
     package: str
     extra: str
     style: Style
-    takes_losses: bool
+    takes_losses: tuple[Kind, ...]
     settings: Mapping[str, Any]
     fit: Callable[[Task], Fitted]
     load: Callable[[Path, str], Fitted]
     summary: str
+    needs: tuple[str, ...] = ("scikit-learn", "skops")
+    is_remedy: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -144,7 +150,7 @@ class Family:
             MissingExtraError: it is not.
         """
         if not self.is_installed:
-            raise MissingExtraError(self.package, self.extra, f"The model {self.name}")
+            raise MissingExtraError(self.needs[0], self.extra, f"The model {self.name}")
 
     def resolved(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return all settings; one that it does not have is an error.
@@ -153,10 +159,25 @@ class Family:
             UsageError: an unknown setting.
         """
         for key in given:
+            if key in REMEDIES and key not in self.settings:
+                do = f"It is a remedy: give it as one of `arms`, {REMEDIES[key]}."
+                got = "a setting, with which the untreated model would be a treated one"
+                raise UsageError(say(f"{self.name}.{key}", "be an arm", got, do))
             if key not in self.settings:
                 near = closest(key, self.settings)
                 raise UsageError(say(f"{self.name}.{key}", "be a setting", key, near))
         return {**self.settings, **given}
+
+
+_WEIGHTS = "pos_weight (labels; with `weight`, if you will) or weighted_ce (classes)"
+REMEDIES: Mapping[str, str] = {
+    **dict.fromkeys(("scale_pos_weight", "is_unbalance", "unbalance", "unbalanced_sets",
+                     "class_weight", "class_weights", "auto_class_weights"), _WEIGHTS),
+    **dict.fromkeys(("pos_bagging_fraction", "neg_bagging_fraction", "pos_subsample",
+                     "neg_subsample"), "random_undersample"),
+    "sampling_strategy": "random_oversample or smote",
+}  # fmt: skip
+"""What models call remedies of their own, and which arms do the same and undo it."""
 
 
 def _log_odds(p: Floats) -> NDArray[np.float64]:
@@ -207,6 +228,17 @@ class _Halves:
         best = np.argmin(np.asarray(self.losses), axis=0) + 1
         by_first, by_second = at(int(best[0])), at(int(best[1]))
         return np.where(self.first[:, None], by_second, by_first)
+
+
+def _placed(
+    made: NDArray[np.float64], present: Any, classes: int, rest: float
+) -> NDArray[np.float64]:
+    """Return outputs of the classes that are present as those of all, ``rest`` for the others."""
+    if made.shape[1] == classes:
+        return made
+    whole = np.full((len(made), classes), rest)
+    whole[:, np.asarray(present, dtype=np.int64)] = made
+    return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -422,8 +454,176 @@ def load_xgboost(folder: Path, name: str) -> XGBoost:
 
 
 @dataclass(frozen=True, eq=False)
+class CatBoost:
+    """A booster of CatBoost; its own file says neither where it started nor where categories stood.
+
+    Args:
+        model: The booster.
+        classes: Number of outputs.
+        rounds: That were chosen.
+        categorical: Columns that hold places of categories.
+        start: Output before the first tree.
+        present: Classes that training rows have, where some lack; it knows no others.
+        of_val: As in :class:`Fitted`.
+    """
+
+    model: Any
+    classes: int
+    rounds: int | None
+    categorical: tuple[int, ...] = ()
+    start: float = 0.0
+    present: tuple[int, ...] = ()
+    of_val: NDArray[np.float64] | None = None
+
+    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return logits, (N, classes); a class that training rows lack is very unlikely."""
+        rows = _for_catboost(x, self.categorical)
+        return self.placed(self.model.predict(rows, prediction_type="RawFormulaVal"))
+
+    def placed(self, made: Any) -> NDArray[np.float64]:
+        """Return what the booster says as logits, (N, classes)."""
+        z = self.start + np.asarray(made, dtype=np.float64).reshape(len(made), -1)
+        if not self.present:
+            return np.asarray(z)
+        return _placed(z, self.present, self.classes, float(z.min(initial=0.0)) - 10.0)
+
+    def save(self, folder: Path, name: str) -> list[str]:
+        """Write NAME.cbm in CatBoost's own format, and beside it what that does not say."""
+        with atomic_path(folder / f"{name}.cbm") as temporary:
+            self.model.save_model(str(temporary), format="cbm")
+        told = {"classes": self.classes, "categorical": list(self.categorical),
+                "start": self.start, "present": list(self.present)}  # fmt: skip
+        write_text(folder / f"{name}.json", json.dumps(told))
+        return [f"{name}.cbm", f"{name}.json"]
+
+
+def _for_catboost(x: NDArray[np.float32], categorical: tuple[int, ...]) -> Any:
+    """Return rows as CatBoost takes them: it reads categories as text, apart from the numbers."""
+    import catboost
+
+    if not categorical:
+        return x
+    numbers = np.setdiff1d(np.arange(x.shape[1]), categorical)
+    places = x[:, list(categorical)]
+    codes = np.where(np.isnan(places), -1, np.nan_to_num(places)).astype(np.int64)
+    measured = np.ascontiguousarray(x[:, numbers], dtype=np.float32) if numbers.size else None
+    return catboost.FeaturesData(
+        num_feature_data=measured, cat_feature_data=codes.astype("S").astype(object)
+    )
+
+
+class _CatBoostLoss:
+    """A loss of one label as CatBoost asks for it: what it climbs, in blocks of rows."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> Any:  # noqa: ARG002
+        """Return slope and curvature of what is maximised, (n, 2)."""
+        z = np.asarray(approxes, dtype=np.float64)
+        g, h = self.objective(z, np.asarray(targets, dtype=np.int64))
+        return np.column_stack([-g, -h])
+
+
+class _CatBoostMetric:
+    """The log loss of the true probability, where CatBoost itself does not know it."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def is_max_optimal(self) -> bool:
+        """Whether more is better."""
+        return False
+
+    def get_final_error(self, error: float, weight: float) -> float:
+        """Return the mean."""
+        return error / max(weight, 1.0)
+
+    def evaluate(self, approxes: Any, target: Any, weight: Any) -> tuple[float, float]:  # noqa: ARG002
+        """Return the sum over rows and their number."""
+        z, y = np.asarray(approxes[0], dtype=np.float64), np.asarray(target, dtype=np.int64)
+        return float(self.objective.log_losses(z, y).sum()), float(y.size)
+
+
+def fit_catboost(task: Task) -> CatBoost:
+    """Fit CatBoost; boosting stops by the log loss of validation rows."""
+    import catboost
+
+    settings = dict(task.settings)
+    most, patience = int(settings.pop("rounds")), int(settings.pop("patience"))
+    loss: dict[str, Any] = {"loss_function": "Logloss"}
+    y, y_val, x_val, present = task.y, task.y_val, task.x_val, np.unique(task.y)
+    if task.classes > 1:
+        loss = {"loss_function": "MultiClass", "classes_count": int(present.size)}
+        y = np.searchsorted(present, y)
+    if task.objective is not None:
+        loss = {"loss_function": _CatBoostLoss(task.objective),
+                "eval_metric": _CatBoostMetric(task.objective)}  # fmt: skip
+    model = catboost.CatBoost({
+        **loss, "iterations": most, "random_seed": task.seed, "thread_count": task.workers,
+        # Losses in Python run on the processor alone.
+        "task_type": "GPU" if task.device == "gpu" and task.objective is None else "CPU",
+        "bootstrap_type": "Bernoulli",
+        "leaf_estimation_method": "Newton", "allow_writing_files": False,
+        "logging_level": "Silent", **settings,
+    })  # fmt: skip
+    start = float(task.start[0])
+
+    def pool(x: NDArray[np.float32], y: Whole | None = None, weight: Floats | None = None) -> Any:
+        own = None if task.objective is None else np.full(len(x), start)
+        return catboost.Pool(_for_catboost(x, task.categorical), y, weight=weight, baseline=own)
+
+    more: dict[str, Any] = {}
+    if x_val is not None and y_val is not None:
+        # It weighs rows, and its own loss cannot be given another.
+        odds = None if task.shift is None else _odds(task, y_val)
+        if task.classes > 1:
+            known = np.isin(y_val, present)
+            x_val, y_val = x_val[known], np.searchsorted(present, y_val[known])
+            odds = None if odds is None else odds[known]
+        more = {"eval_set": pool(x_val, y_val, odds), "use_best_model": False,
+                "early_stopping_rounds": patience}  # fmt: skip
+    with warnings.catch_warnings():
+        # It would compile Python's losses with numba; ours are NumPy, a block of rows at a time.
+        warnings.filterwarnings("ignore", message="Failed to (import|optimize)", module="catboost")
+        model.fit(pool(task.x, y, task.weight), **more)
+    lacks = 1 < task.classes != present.size
+    whole = CatBoost(model, task.classes, int(model.tree_count_), task.categorical, start,
+                     tuple(present.tolist()) if lacks else ())  # fmt: skip
+    if task.x_val is None:
+        return whole
+    halves, seen = _Halves(task), []
+    rows = _for_catboost(task.x_val, task.categorical)
+    for made in model.staged_predict(rows, prediction_type="RawFormulaVal"):
+        seen.append(whole.placed(made))
+        halves.note(seen[-1])
+    rounds = int(np.argmin(np.sum(halves.losses, axis=1))) + 1
+    model.shrink(ntree_end=rounds)
+    of_val = halves.crossed(lambda r: seen[r - 1])
+    return replace(whole, rounds=rounds, of_val=of_val)
+
+
+def _odds(task: Task, y: Whole) -> Floats:
+    """Return weights of rows under which a model's own loss stops it as if nothing was drawn."""
+    assert task.shift is not None  # noqa: S101  # asked by the caller
+    by_class = np.exp(-task.shift)
+    return np.asarray((np.r_[1.0, by_class] if task.classes == 1 else by_class)[y])
+
+
+def load_catboost(folder: Path, name: str) -> CatBoost:
+    """Read what :meth:`CatBoost.save` wrote."""
+    import catboost
+
+    told = parse_json(read_text(folder / f"{name}.json"))
+    model = catboost.CatBoost().load_model(str(folder / f"{name}.cbm"), format="cbm")
+    categorical = tuple(map(int, told["categorical"]))
+    return CatBoost(model, int(told["classes"]), None, categorical, float(told["start"]),
+                    tuple(map(int, told["present"])))  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
 class Sklearn:
-    """A classifier of scikit-learn."""
+    """A classifier of scikit-learn or imbalanced-learn."""
 
     model: Any
     classes: int
@@ -437,22 +637,16 @@ class Sklearn:
         if hasattr(self.model, "decision_function") and not self.pull:
             made = np.asarray(self.model.decision_function(x), dtype=np.float64)
             if self.classes == 1 or made.ndim == 2:
-                return self._placed(made.reshape(len(x), -1), float(made.min(initial=0.0)) - 10.0)
+                rest = float(made.min(initial=0.0)) - 10.0
+                return _placed(made.reshape(len(x), -1), self.model.classes_, self.classes, rest)
         p = np.asarray(self.model.predict_proba(x), dtype=np.float64)
         if self.classes == 1:
             p = p[:, [*self.model.classes_].index(1)] if p.shape[1] == 2 else p[:, 0]
             p = (self.pull * self.prior[0] + p) / (1.0 + self.pull) if self.pull else p
             return _log_odds(p)[:, None]
-        p = self._placed(p, 0.0)
+        p = _placed(p, self.model.classes_, self.classes, 0.0)
         p = (self.pull * np.asarray(self.prior) + p) / (1.0 + self.pull) if self.pull else p
         return _log_odds(p)
-
-    def _placed(self, made: NDArray[np.float64], rest: float) -> NDArray[np.float64]:
-        if made.shape[1] == self.classes:
-            return made
-        whole = np.full((len(made), self.classes), rest)
-        whole[:, np.asarray(self.model.classes_, dtype=np.int64)] = made
-        return whole
 
     def save(self, folder: Path, name: str) -> list[str]:
         """Write NAME.skops, and beside it what logits are made with."""
@@ -485,8 +679,15 @@ def write_skops(thing: Any, path: Path) -> None:
 
 _TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.")
 """Where types may come from that a model file names; none of them runs code of a file."""
-_PARTIAL = "functools.partial"
-"""Names a function of these beside it; scikit-learn's histogram booster has one with categories."""
+_TRUSTED_TYPES = (
+    # Names a function of these beside it; scikit-learn's histogram booster has one with categories.
+    "functools.partial",
+    "imblearn.ensemble._easy_ensemble.EasyEnsembleClassifier",
+    "imblearn.ensemble._forest.BalancedRandomForestClassifier",
+    "imblearn.ensemble._weight_boosting.RUSBoostClassifier",
+    "imblearn.pipeline.Pipeline",
+    "imblearn.under_sampling._prototype_selection._random_under_sampler.RandomUnderSampler",
+)
 
 
 def read_skops(path: Path) -> Any:
@@ -501,10 +702,11 @@ def read_skops(path: Path) -> Any:
     except ImportError as error:
         raise MissingExtraError("skops", "tables", f"Reading {path.name}") from error
     named = sio.get_untrusted_types(file=path)
-    odd = [name for name in named if not name.startswith(_TRUSTED) and name != _PARTIAL]
+    odd = [name for name in named if not name.startswith(_TRUSTED) and name not in _TRUSTED_TYPES]
     if odd:
         do = "Such a file may run code: read it only if you made it yourself."
-        raise DataError(say(str(path), "hold types of scikit-learn", ", ".join(odd[:5]), do))
+        expected = "hold types of scikit-learn, or balanced bags of imbalanced-learn"
+        raise DataError(say(str(path), expected, ", ".join(odd[:5]), do))
     return sio.load(path, trusted=named)
 
 
@@ -524,9 +726,7 @@ def fit_hist(task: Task) -> Sklearn:
         if stops:
             odds = None
             if task.shift is not None:  # it weighs rows, and cannot be given another loss
-                by_class = np.exp(-task.shift)
-                by_class = np.r_[1.0, by_class] if task.classes == 1 else by_class
-                odds = by_class[task.y_val]
+                odds = _odds(task, np.asarray(task.y_val))
             model.fit(
                 task.x, task.y, task.weight,
                 X_val=task.x_val, y_val=task.y_val, sample_weight_val=odds,
@@ -579,33 +779,96 @@ def fit_logistic(task: Task) -> Sklearn:
     return Sklearn(model, task.classes)
 
 
+def fit_balanced_forest(task: Task) -> Sklearn:
+    """Fit a forest of which each tree sees every class equally often; one more says just that."""
+    from imblearn.ensemble import BalancedRandomForestClassifier
+
+    settings = dict(task.settings)
+    model = BalancedRandomForestClassifier(
+        random_state=task.seed % 2**31, n_jobs=task.threads, sampling_strategy="all",
+        replacement=True, bootstrap=False, **settings,
+    ).fit(task.x, task.y)  # fmt: skip
+    prior = (0.5,) if task.classes == 1 else (1.0 / task.classes,) * task.classes
+    return Sklearn(model, task.classes, None, 1.0 / int(settings["n_estimators"]), prior)
+
+
+def fit_easy_ensemble(task: Task) -> Sklearn:
+    """Fit boosted stumps on balanced samples."""
+    from imblearn.ensemble import EasyEnsembleClassifier
+
+    model = EasyEnsembleClassifier(
+        random_state=task.seed % 2**31, n_jobs=task.threads, **task.settings
+    )
+    return Sklearn(model.fit(task.x, task.y), task.classes)
+
+
+def fit_rusboost(task: Task) -> Sklearn:
+    """Fit boosted trees, each on a balanced sample of the weighted rows.
+
+    Where the first does worse than chance there is none, and all rows rank alike.
+    """
+    from imblearn.ensemble import RUSBoostClassifier
+    from sklearn.dummy import DummyClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    settings = dict(task.settings)
+    tree = DecisionTreeClassifier(max_depth=settings.pop("max_depth"))
+    model = RUSBoostClassifier(tree, random_state=task.seed % 2**31, **settings)
+    try:
+        model.fit(task.x, task.y)
+    except ValueError as error:
+        if "worse than random" not in str(error):
+            raise
+        model = DummyClassifier(strategy="uniform").fit(task.x, task.y)
+    return Sklearn(model, task.classes)
+
+
 _BOOSTED = {"learning_rate": 0.05, "rounds": 1000, "patience": 50}
+
+_BAGGED = ("imbalanced-learn", "scikit-learn", "skops")
 
 FAMILIES: Mapping[str, Family] = {
     f.name: f
     for f in (
-        Family("lightgbm", "lightgbm", "tables", "trees", True,
+        Family("lightgbm", "lightgbm", "tables", "trees", ("multilabel", "multiclass"),
                {**_BOOSTED, "num_leaves": 31, "max_depth": -1, "min_data_in_leaf": 20,
                 "min_sum_hessian_in_leaf": 1e-3, "lambda_l1": 0.0, "lambda_l2": 0.0,
                 "feature_fraction": 1.0, "bagging_fraction": 1.0, "bagging_freq": 0,
                 "max_bin": 255},
-               fit_lightgbm, load_lightgbm, "Takes every remedy that boosters can."),
-        Family("xgboost", "xgboost", "tables", "trees", True,
+               fit_lightgbm, load_lightgbm, "Takes every remedy that boosters can.",
+               ("lightgbm",)),
+        Family("xgboost", "xgboost", "tables", "trees", ("multilabel", "multiclass"),
                {**_BOOSTED, "max_depth": 6, "max_leaves": 0, "min_child_weight": 1.0,
                 "reg_alpha": 0.0, "reg_lambda": 1.0, "subsample": 1.0, "colsample_bytree": 1.0,
                 "gamma": 0.0, "max_bin": 256},
-               fit_xgboost, load_xgboost, "So does XGBoost."),
-        Family("hist_gradient_boosting", "sklearn", "", "trees", False,
+               fit_xgboost, load_xgboost, "So does XGBoost.", ("xgboost",)),
+        Family("catboost", "catboost", "catboost", "trees", ("multilabel",),
+               {**_BOOSTED, "depth": 6, "l2_leaf_reg": 3.0, "min_data_in_leaf": 1,
+                "random_strength": 1.0, "subsample": 0.8, "border_count": 254},
+               fit_catboost, load_catboost,
+               "CatBoost, its own encoding of categories: losses of labels, of classes weights.",
+               ("catboost",)),
+        Family("hist_gradient_boosting", "sklearn", "", "trees", (),
                {**_BOOSTED, "max_leaf_nodes": 31, "max_depth": None, "min_samples_leaf": 20,
                 "l2_regularization": 0.0, "max_features": 1.0, "max_bins": 255},
                fit_hist, load_sklearn, "scikit-learn's booster: weights and sampling alone."),
-        Family("random_forest", "sklearn", "", "numbers", False,
+        Family("random_forest", "sklearn", "", "numbers", (),
                {"n_estimators": 300, "max_depth": None, "min_samples_leaf": 1,
                 "max_features": "sqrt", "max_samples": None},
                fit_forest, load_sklearn, "300 trees: weights and sampling alone."),
-        Family("logistic_regression", "sklearn", "", "numbers", False,
+        Family("logistic_regression", "sklearn", "", "numbers", (),
                {"inverse_strength": 1.0},
                fit_logistic, load_sklearn, "On standardised numbers: weights and sampling alone."),
+        Family("balanced_random_forest", "imblearn", "resample", "numbers", (),
+               {"n_estimators": 300, "max_depth": None, "min_samples_leaf": 1,
+                "max_features": "sqrt"},
+               fit_balanced_forest, load_sklearn, "A forest of balanced trees.", _BAGGED, True),
+        Family("easy_ensemble", "imblearn", "resample", "numbers", (), {"n_estimators": 10},
+               fit_easy_ensemble, load_sklearn, "Boosted stumps on balanced samples.", _BAGGED,
+               True),
+        Family("rusboost", "imblearn", "resample", "numbers", (),
+               {"n_estimators": 50, "learning_rate": 1.0, "max_depth": 3},
+               fit_rusboost, load_sklearn, "Trees boosted on balanced samples.", _BAGGED, True),
     )
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ are, and everything that weighs numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from inspect import signature
 from typing import Any, Literal
 
@@ -52,6 +53,20 @@ class Preparation:
             return np.asarray(values, dtype=np.float32)
         return self._joined(coded, values, self.table.transform(values))
 
+    @cached_property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Places of the prepared numbers that stand for one category together: one or several."""
+        found: list[tuple[int, ...]] = []
+        for name in ("few", "several"):
+            if self.table is None or name not in self.table.named_transformers_:
+                continue
+            encoder, place = self.table.named_transformers_[name], self.table.output_indices_[name]
+            at = int(place.start)
+            for width in _widths(encoder):
+                found.append(tuple(range(at, at + width)))
+                at += width
+        return tuple(found)
+
     def _joined(self, coded: Coded, values: Floats, numbers: Any) -> Floats:
         parts = [np.asarray(numbers, dtype=np.float32)]
         parts += [
@@ -59,6 +74,15 @@ class Preparation:
             for place, pipeline in self.texts.items()
         ]
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
+
+
+def _widths(encoder: Any) -> list[int]:
+    """Return how many numbers an encoder makes of each category."""
+    if not hasattr(encoder, "sparse_output"):
+        return [1] * len(encoder.categories_)
+    rare = getattr(encoder, "infrequent_categories_", [None] * len(encoder.categories_))
+    pairs = zip(encoder.categories_, rare, strict=True)
+    return [len(all_) - (0 if few is None else len(few) - 1) for all_, few in pairs]
 
 
 def words_of(coded: Coded, values: Floats, place: int) -> list[str]:

@@ -91,6 +91,7 @@ def run(
         n_rows=rows,
         kind=kind_of(columns.kind) if table is None else None,
         named=columns.named,
+        id_column=columns.id_column,
         **asdict(files),
     )
     results = run_checks(material, ignore=split_list(ignore) or ())

@@ -46,5 +46,7 @@ def run(
         print_json({"out": made.folder, "arm": made.arm, "model": facts["model"],
                     "rows": made.rows, "needs": facts["needs"]})  # fmt: skip
         return
-    typer.echo(f"{made.arm} on {made.model.facts['model']}, {made.rows:,} rows: {made.folder}")
+    facts = made.model.facts
+    kind = "" if facts["model"] == facts["method"] else f" on {facts['model']}"
+    typer.echo(f"{made.arm}{kind}, {made.rows:,} rows: {made.folder}")
     typer.echo(f"Next: equipoise predict {made.folder} NEW.csv -o predictions.csv")

@@ -42,7 +42,7 @@ SAMPLER_METHODS = (
     "class_balanced_sampling", "weighted_sampling", "square_root_sampling",
     "effective_number_sampling", "reversed_sampling", "progressive_sampling", "repeat_factor",
     "raking", "inverse_labelset", "single_label_rows", "random_oversample", "random_undersample",
-    "ml_ros", "ml_rus", "lp_ros", "lp_rus", "augment_balance",
+    "ml_ros", "ml_rus", "lp_ros", "lp_rus", "augment_balance", "smote", "borderline_smote",
 )  # fmt: skip
 LOSSES = (
     *_SHORT, *LOSS_METHODS, *_KERAS_LOSSES, *_TORCH_LOSSES, *(f"{name}Loss" for name in _OURS)
@@ -51,7 +51,7 @@ SAMPLERS = (
     *SAMPLER_METHODS, "WeightedRandomSampler", "ClassBalancedSampler", "WeightedSampler",
     "RepeatFactorSampler", "ProgressiveSampler", "BalancedBatchSampler", "StratifiedBatchSampler",
     "PKBatchSampler", "ListedRowsSampler", "ImbalancedDatasetSampler", "RandomOverSampler",
-    "RandomUnderSampler", "SMOTE", "mlsmote", "mlsol", "oversampling", "undersampling",
+    "RandomUnderSampler", "SMOTENC", "mlsmote", "mlsol", "oversampling", "undersampling",
 )  # fmt: skip
 METRICS = (
     "accuracy", "acc", "Accuracy", "binary_accuracy", "BinaryAccuracy", "categorical_accuracy",

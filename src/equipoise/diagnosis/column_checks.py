@@ -29,33 +29,55 @@ class Leak(NamedTuple):
 
 @check("EQ117")
 def giving_away(material: Material) -> list[Finding] | None:
-    """Find columns that tell the label by themselves."""
-    labels, columns = material.labels, material.columns
-    if labels is None or not columns:
+    """Find columns that tell the label by themselves, and ids that sort by class."""
+    labels = material.labels
+    if labels is None or not (material.columns or material.ids):
         return None
-    found = leaks(columns, labels)
+    made = [_told_by(leaks(material.columns, labels)), _sorted_by(leaks(material.ids, labels))]
+    return [each for each in made if each is not None]
+
+
+def _sorted_by(found: list[Leak]) -> Finding | None:
+    """Return what is to be said of ids, which no model sees."""
     if not found:
-        return []
+        return None
+    names = list(dict.fromkeys(leak.column for leak in found))
+    least = min(leak.accuracy for leak in found)
+    one = len(names) == 1
+    return finding(
+        "EQ117",
+        f"{listed([repr(name) for name in names], 10)} {'sorts' if one else 'sort'} the rows by "
+        f"class: from {'its' if one else 'their'} order alone a balanced accuracy of {least:.3f} "
+        "or more on rows that were not looked at. No model is given it, but rows of one class "
+        "were put together: what came with them (dates, sites, devices) may tell the label too.",
+        {"columns": names, "balanced_accuracy": least, "left_out": True},
+        "Ask how the table was put together; a column that came with the rows is to be left out.",
+        severity="tip",
+    )
+
+
+def _told_by(found: list[Leak]) -> Finding | None:
+    """Return what is to be said of columns that are features."""
+    if not found:
+        return None
     by_column = {leak.column: leak for leak in found}
     shown = [
         f"{name!r}{f' ({leak.label})' if leak.label else ''}" for name, leak in by_column.items()
     ]
     least = min(leak.accuracy for leak in found)
     one = len(by_column) == 1
-    return [
-        finding(
-            "EQ117",
-            f"{listed(shown, 10)} {'tells' if one else 'tell'} the label by "
-            f"{'itself' if one else 'themselves'}: from {'it' if one else 'each'} alone a balanced "
-            f"accuracy of {least:.3f} or more on rows that were not looked at.",
-            {"columns": list(by_column), "balanced_accuracy": least},
-            hint(
-                "Ask whether it is known when the decision is made. If not, leave it out: "
-                "{drop=COLUMN}."
-            ),
-            "An id or a date that sorts by class comes of how the table was put together.",
-        )
-    ]
+    return finding(
+        "EQ117",
+        f"{listed(shown, 10)} {'tells' if one else 'tell'} the label by "
+        f"{'itself' if one else 'themselves'}: from {'it' if one else 'each'} alone a balanced "
+        f"accuracy of {least:.3f} or more on rows that were not looked at.",
+        {"columns": list(by_column), "balanced_accuracy": least},
+        hint(
+            "Ask whether it is known when the decision is made. If not, leave it out: "
+            "{drop=COLUMN}."
+        ),
+        "An id or a date that sorts by class comes of how the table was put together.",
+    )
 
 
 def leaks(columns: dict[str, NDArray[np.floating]], labels: Labels) -> list[Leak]:

@@ -26,7 +26,7 @@ from equipoise.labels.statistics import Statistics, label_statistics
 from equipoise.splits.leakage import audit_split
 
 # They say how to read the rest, and are nothing to look at by themselves.
-_ASIDE = ("n_rows", "kind", "split", "features", "columns")
+_ASIDE = ("n_rows", "kind", "split", "features", "columns", "ids")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +43,7 @@ class Material:
             ``trial`` if None.
         features: (N, ...) inputs of all rows, to see identical rows across the split.
         columns: Name -> (N,) numbers of the columns of a table; see EQ117.
+        ids: Name -> (N,) places of rows in the order of ids, which are no features.
         trial: A finished training, with its history.
         setups: How models are, or are to be, trained; see :func:`read_setup`.
         history: One mapping per epoch of any framework's log: "loss", "val_loss", "val_metric",
@@ -80,6 +81,7 @@ class Material:
     scores: Scores | None = None
     features: ArrayLike | None = None
     columns: dict[str, NDArray[np.floating]] = field(default_factory=dict)
+    ids: dict[str, NDArray[np.floating]] = field(default_factory=dict)
     trial: Trial | None = None
     setups: tuple[Setup, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()

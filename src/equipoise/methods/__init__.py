@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise._core.messages import closest, say
 from equipoise.artifacts.labels import require_labels
+from equipoise.boosting.families import REMEDIES
 from equipoise.errors import UsageError
-from equipoise.methods import losses, mixing, samplers, stages
+from equipoise.methods import for_tables, losses, mixing, samplers, stages
 from equipoise.methods.method import Method
 from equipoise.methods.mixing import add_mixing
 from equipoise.methods.stages import defer
@@ -39,8 +40,23 @@ def _of(module: ModuleType) -> list[Method]:
 
 
 METHODS: Mapping[str, Method] = {
-    m.name: m for module in (losses, samplers, mixing, stages) for m in _of(module)
+    m.name: m for module in (losses, samplers, for_tables, mixing, stages) for m in _of(module)
 }
+
+
+_KNOWN_AS: Mapping[str, str] = {
+    **REMEDIES,
+    "SMOTE": "smote",
+    "SMOTENC": "smote",
+    "SMOTEN": "smote",
+    "BorderlineSMOTE": "borderline_smote",
+    "RandomOverSampler": "random_oversample",
+    "RandomUnderSampler": "random_undersample",
+    "BalancedRandomForestClassifier": "balanced_random_forest",
+    "EasyEnsembleClassifier": "easy_ensemble",
+    "RUSBoostClassifier": "rusboost",
+}
+"""What boosters and imbalanced-learn call methods of the catalogue."""
 
 
 def get_method(name: str) -> Method:
@@ -52,6 +68,9 @@ def get_method(name: str) -> Method:
         from equipoise.methods.compose import compose
 
         return compose([get_method(part.strip()) for part in name.split("+")])
+    if name in _KNOWN_AS:
+        do = f"Here it is called {_KNOWN_AS[name]}."
+        raise UsageError(say("method", "be in the catalogue", repr(name), do))
     if name not in METHODS:
         raise UsageError(say("method", "be in the catalogue", repr(name), closest(name, METHODS)))
     return METHODS[name]

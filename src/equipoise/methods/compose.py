@@ -136,6 +136,10 @@ def compose(parts: Sequence[Method]) -> Composition:
         [0.68, 1.9]
     """
     name = "+".join(part.name for part in parts)
+    alone = next((part.name for part in parts if part.family not in _SLOTS), None)
+    if alone is not None:
+        do = "It balances classes itself: what weighs or draws beside it would do so twice."
+        raise UsageError(say(name, "be of losses, samplers, mixing and stages", alone, do))
     slots = [_SLOTS[part.family] for part in parts]
     if len(parts) < 2:
         raise UsageError(say("composition", "join two methods or more", name))

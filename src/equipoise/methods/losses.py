@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipoise._core.messages import say
 from equipoise.artifacts import Correction, Labels
+from equipoise.errors import UsageError
 from equipoise.labels import class_weights, pos_weights
 from equipoise.methods.method import CLASSES, LABELS, OnDemand, method
 from equipoise.methods.on_tables import WITHOUT_TORCH
@@ -65,10 +67,17 @@ def plain(labels: Labels) -> Remedy:
 
 
 @by_loss(LABELS, reference="torch.nn.BCEWithLogitsLoss, pos_weight", first_choice=True)
-def pos_weight(labels: Labels, *, power: float = 1.0, cap: float | None = None) -> Loss:
-    """Weight the positives of each label by negatives / positives."""
-    weight = pos_weights(*labels.weighed, power=power, cap=cap, zero_counts="smooth")
-    return losses.PosWeightBCELoss(weight)
+def pos_weight(
+    labels: Labels, *, power: float = 1.0, cap: float | None = None, weight: float | None = None
+) -> Loss:
+    """Weight the positives of each label by negatives / positives, or by a weight that is given."""
+    if weight is not None:
+        if power != 1.0 or cap is not None:
+            do = "Give the weight, or how it follows from the counts."
+            raise UsageError(say("pos_weight.weight", "stand alone", "power or cap beside it", do))
+        return losses.PosWeightBCELoss(np.full(labels.num_classes, float(weight)))
+    weights = pos_weights(*labels.weighed, power=power, cap=cap, zero_counts="smooth")
+    return losses.PosWeightBCELoss(weights)
 
 
 @by_loss(LABELS, reference="folk recipe", first_choice=True)

@@ -59,7 +59,8 @@ class Method:
 
     Args:
         name: As used in studies and on the command line.
-        family: "baseline", "loss", "sampler", "mixing", "schedule" (treats late) or "two_stage".
+        family: "baseline", "loss", "sampler", "mixing", "schedule" (treats late), "two_stage", or
+            for tables alone "resampling" and "bagging".
         kinds: Of labels that it is for.
         exactness: Kind of labels -> how exactly its effect on the probabilities of the final
             outputs is undone: those of the last stage, where there are several.
@@ -86,9 +87,19 @@ class Method:
     finish: Finish | None = None
 
     @property
+    def model(self) -> str | None:
+        """The kind of model of a table that it is, where it is one: balanced bagging."""
+        return self.name if self.family == "bagging" else None
+
+    @property
     def screens(self) -> bool:
         """Whether heads on fixed features can be trained with it."""
-        return self.family != "two_stage" and not self.needs_images
+        return self.family != "two_stage" and not (self.needs_images or self.needs_table)
+
+    @property
+    def needs_table(self) -> bool:
+        """Whether it works on columns, with kinds of models of a table alone."""
+        return self.family in ("resampling", "bagging")
 
     def make(self, labels: Labels, **settings: Any) -> Remedy:
         """Return the remedy without asking whether kind, settings and effect are what they should.

@@ -14,12 +14,11 @@ from torch import Tensor
 from equipoise.artifacts import Labels
 from equipoise.errors import NoEffectWarning
 from equipoise.losses import BCELoss, CrossEntropyLoss
-from equipoise.training.remedy import Remedy
+from equipoise.training.remedy import SLOTS, Remedy
 
 _ROWS, _CLASSES = 64, 10
 _SAME = 1e-6
 _HARDLY = 0.01
-_SLOTS = ("sampler", "mixing", "schedule", "second_stage", "augmentation")
 _LEVEL = np.log(1.01)
 
 Gradient = NDArray[np.float64]
@@ -36,7 +35,7 @@ def loss_gradient(remedy: Remedy, labels: Labels) -> Gradient | None:
         remedy: Made for ``labels``.
         labels: Their kind and number of classes is what counts.
     """
-    if remedy.head != "linear" or any(getattr(remedy, slot) is not None for slot in _SLOTS):
+    if remedy.head != "linear" or any(getattr(remedy, slot) is not None for slot in SLOTS):
         return None
     return _gradient(remedy.loss, labels)
 
@@ -86,7 +85,7 @@ def say_if_idle(remedy: Remedy, labels: Labels) -> None:
         return
     if remedy.sampler is not None and remedy.correction.exactness == "exact":
         shift = remedy.correction.apply(np.zeros((1, labels.num_classes)))[0]
-        others = [getattr(remedy, slot) for slot in _SLOTS if slot != "sampler"]
+        others = [getattr(remedy, slot) for slot in SLOTS if slot != "sampler"]
         # Of classes only differences count; of labels each shift counts by itself.
         moved = shift - shift.mean() if labels.kind == "multiclass" else shift
         if np.abs(moved).max() < _LEVEL and all(part is None for part in others):

@@ -8,7 +8,7 @@ with the reason, never left out in silence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +37,7 @@ from equipoise.labels.losses import (
 )
 
 if TYPE_CHECKING:
-    from equipoise.training.remedy import Remedy
+    from equipoise.training.remedy import Remedy, Resampling
 
 Floats = NDArray[np.float64]
 
@@ -97,6 +97,8 @@ class Treatment:
         weight: Output -> factor of positives (labels), or (C,) weights of classes; None for none.
         loss: What boosters minimise in place of their own loss, or None.
         width: Labels, or classes.
+        resampling: What makes other training rows for each model, or None.
+        settings: Of the kind of model, where the remedy is one.
     """
 
     rows: NDArray[np.int64]
@@ -104,6 +106,8 @@ class Treatment:
     weight: Floats | None = None
     loss: Any = None
     width: int = 1
+    resampling: Resampling | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def row_weights(self, y: NDArray[np.int64], output: int, classes: int) -> Floats | None:
         """Return the weights of rows, mean 1, or None where all weigh alike.
@@ -179,7 +183,11 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
         UsageError: the remedy does something that this kind of model cannot do; the message says
             which can.
     """
-    remedy.require_supported(family.name, ("sampler",))
+    if remedy.model not in (None, family.name):
+        do = "Leave `model` out: it stands beside the others."
+        raise UsageError(say(f"arm {remedy.name}", f"be a remedy for {family.name}",
+                             f"{remedy.model}, a kind of model of its own", do))  # fmt: skip
+    remedy.require_supported(family.name, ("sampler", "resampling", "model"))
     rows = np.arange(len(labels))
     if remedy.sampler is not None:
         rows = np.fromiter(iter(remedy.sampler(seed=seed)), dtype=np.int64)
@@ -187,10 +195,14 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
     correction = remedy.correction
     if remedy.head == "cosine":
         correction = _without_head(remedy)
-    if loss is None or (family.takes_losses and type(loss) not in WITHOUT_TORCH.values()):
-        return Treatment(rows, correction, None, loss, labels.num_classes)
+    more: dict[str, Any] = {"width": labels.num_classes, "resampling": remedy.resampling}
+    if remedy.model is not None:
+        more["settings"] = remedy.settings
+    takes = labels.kind in family.takes_losses and type(loss) not in WITHOUT_TORCH.values()
+    if loss is None or takes:
+        return Treatment(rows, correction, None, loss, **more)
     if weight is not None:
-        return Treatment(rows, correction, weight, None, labels.num_classes)
+        return Treatment(rows, correction, weight, None, **more)
     do = "Take lightgbm or xgboost, or weights and sampling."
     raise UsageError(say(f"arm {remedy.name}", f"be weights or drawn rows for {family.name}",
                          type(loss).__name__, do))  # fmt: skip

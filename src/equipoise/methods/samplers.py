@@ -19,6 +19,7 @@ from equipoise.artifacts import Correction, Labels, Split
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.methods.losses import plain
 from equipoise.methods.method import CLASSES, LABELS, OnDemand, method
+from equipoise.sampling.resample.tables import RepeatedRows
 
 if TYPE_CHECKING:
     from equipoise import data, training
@@ -150,28 +151,49 @@ def _all_rows(labels: Labels) -> TrainingRows:
 def _listed(labels: Labels, made: Resampled) -> Draws:
     """Return draws of the rows of one list, in a new order per epoch."""
     times = np.bincount(made.rows, minlength=len(labels)).astype(np.float64)
-    if labels.kind == CLASSES:
+    if labels.kind == CLASSES or labels.num_classes == 1:
         # Which rows of a class come more often is drawn blindly, so all stand for it alike.
-        of_class = np.bincount(labels.values, times, minlength=labels.num_classes)
-        times = (of_class / np.maximum(labels.counts, 1))[labels.values]
+        y = np.asarray(labels.values).ravel().astype(np.int64) + (labels.kind == LABELS)
+        times = (np.bincount(y, times) / np.maximum(np.bincount(y), 1))[y]
     return _draws(labels, partial(sampling.ListedRowsSampler, made.rows), times)
 
 
-@for_classes(reference=_FOLK)
+def _per_label(name: str, made: Draws | RepeatedRows, labels: Labels) -> Remedy:
+    """Return draws of rows; of several labels copies for the model of each, as tables have them."""
+    if isinstance(made, Draws):
+        return _drawn(name, made, labels)
+    sides = zip(labels.known - labels.counts, labels.counts, strict=True)
+    weight = [made.weight(int(negatives), int(positives)) for negatives, positives in sides]
+    undo = Correction.from_sampling_rates(weight, kind="multilabel")
+    return replace(plain(labels), name=name, correction=undo, resampling=made)
+
+
+by_copies = partial(
+    method, "sampler", CLASSES, LABELS, reference=_FOLK, exactness=_EXACT_FOR_CLASSES,
+    finish=_per_label,
+)  # fmt: skip
+
+
+@by_copies()
 def random_oversample(
     labels: Labels, *, ratio: float = 1.0, max_repeat: int | None = None, seed: int = 0
-) -> Draws:
-    """Repeat rows of rarer classes, up to ratio times the largest."""
-    rows = _all_rows(labels)
-    made = sampling.random_oversample(rows, ratio=ratio, max_repeat=max_repeat, seed=seed)
-    return _listed(labels, made)
+) -> Draws | RepeatedRows:
+    """Repeat rows of rarer classes, up to ratio times the largest; of several labels per model."""
+    how: dict[str, Any] = {"ratio": ratio, "max_repeat": max_repeat, "seed": seed}
+    if labels.kind == LABELS and labels.num_classes > 1:
+        return RepeatedRows("random_oversample", **how)
+    return _listed(labels, sampling.random_oversample(_all_rows(labels), **how))
 
 
-@for_classes(reference=_FOLK)
-def random_undersample(labels: Labels, *, ratio: float = 1.0, seed: int = 0) -> Draws:
-    """Leave out rows of larger classes for good."""
-    made = sampling.random_undersample(_all_rows(labels), ratio=ratio, seed=seed)
-    return _listed(labels, made)
+@by_copies()
+def random_undersample(
+    labels: Labels, *, ratio: float = 1.0, seed: int = 0
+) -> Draws | RepeatedRows:
+    """Leave out rows of larger classes for good; of several labels for the model of each."""
+    how: dict[str, Any] = {"ratio": ratio, "seed": seed}
+    if labels.kind == LABELS and labels.num_classes > 1:
+        return RepeatedRows("random_undersample", **how)
+    return _listed(labels, sampling.random_undersample(_all_rows(labels), **how))
 
 
 _charte = partial(for_labels, reference="Charte et al., Neurocomputing 163, 2015")

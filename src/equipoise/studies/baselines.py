@@ -264,6 +264,7 @@ def fitted_trial(
     correction: Correction,
     config: Mapping[str, Any],
     drawn: NDArray[np.int64] | None = None,
+    seen: Mapping[str, int] | None = None,
     chosen: Mapping[str, Any] | None = None,
 ) -> Trial:
     """Return the trial of outputs of validation rows and, behind them, test rows.
@@ -278,6 +279,7 @@ def fitted_trial(
         correction: The way back.
         config: All that decides the outcome.
         drawn: How often each training row was used; None for once.
+        seen: Rows of each class or label that were trained on, where that says more than ``drawn``.
         chosen: What else validation rows chose.
     """
     trained = labels[split.train]
@@ -297,7 +299,8 @@ def fitted_trial(
     undo = correction if kind == "logits" else Correction(labels.kind, exactness="none")
     value = selection_metric(outputs[: split.val.size], labels[split.val], undo)
     counts = {n: int(c) for n, c in zip(labels.names, trained.counts, strict=True)}
-    seen = counts if drawn is None else realised_histogram(trained, drawn)
+    if seen is None:
+        seen = counts if drawn is None else realised_histogram(trained, drawn)
     return Trial(
         method=name,
         seed=seed,

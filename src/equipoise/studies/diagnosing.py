@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ def read_material(
     n_rows: int | None = None,
     kind: Kind | None = None,
     named: Sequence[str | None] = (),
+    id_column: str | None = None,
     split: Path | None = None,
     images: str | None = None,
     features: bool = False,
@@ -56,6 +58,7 @@ def read_material(
         n_rows: Behind ``counts``.
         kind: Of ``counts``.
         named: Columns of ``table`` that are no features.
+        id_column: Which of them holds the ids.
         split: Of ``equipoise split``.
         images: Column of image paths in ``table``, to find near-duplicates; class folders need
             none.
@@ -97,25 +100,33 @@ def read_material(
         classes=None if classes is None else read_class_table(classes, support),
         image_hashes=None if parts is None else _hashes(labels, table, images),
         features=_features(table, named) if features else None,
-        columns=_columns(table, named, labels),
+        **_columns(table, named, labels, id_column),
     )
 
 
 def _columns(
-    table: Path | None, named: Sequence[str | None], labels: Labels | None
-) -> dict[str, NDArray[np.floating]]:
-    """Return the columns of a table that are neither labels, ids nor groups, as numbers."""
+    table: Path | None,
+    named: Sequence[str | None],
+    labels: Labels | None,
+    id_column: str | None,
+) -> dict[str, Any]:
+    """Return the columns of a table that are no labels and no groups, ids in their order."""
     if table is None or table.is_dir() or labels is None:
         return {}
     from equipoise.boosting import code_table
+    from equipoise.boosting.columns import id_order
     from equipoise.io import read_table
 
     frame = read_table(table)
     rest = [name for name in frame.columns if name not in named]
+    ids = {}
+    if id_column is not None:
+        ids[id_column] = id_order(frame[id_column])
     try:
-        return code_table(frame.select(rest)).by_name if rest else {}
+        coded = code_table(frame.select(rest))
     except DataError:
-        return {}  # nothing but ids and constants
+        return {"ids": ids}  # nothing but ids and constants
+    return {"columns": coded.by_name, "ids": {**ids, **coded.ids}}
 
 
 def _hashes(

@@ -118,7 +118,7 @@ class Plan:
             together test all rows.
         jobs: Those of one arm, seed and fold side by side: ``per_trial`` each, of an arm that
             scikit-learn fits no more than that.
-        per_trial: Settings of every arm; with several, the best on validation rows is chosen.
+        per_trial: Settings of an arm, at most; with several, the best on validation rows is chosen.
         threads: Of torch.
         engine: What trains the arms.
         fitted: What trains arms that scikit-learn fits.

@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.messages import say
 from equipoise.artifacts import Labels, Trial
 from equipoise.boosting.families import FAMILIES, get_family
 from equipoise.errors import EquipoiseError, MissingExtraError, UsageError
 from equipoise.methods import THRESHOLDS, get_method
 from equipoise.methods.on_tables import treat
 from equipoise.studies.engine import Plan, has_torch
+from equipoise.studies.heads import SLOTS
 from equipoise.studies.schema import HEAD, REFERENCES, Study, StudyArm
 
 _FIRST = 5
 """Seeds that the choice of a model rests on: as many as a study has before it looks at its arms."""
 SIMPLE = ("logistic_regression", "random_forest", "hist_gradient_boosting", "lightgbm", "xgboost",
-          HEAD)  # fmt: skip
+          "catboost", HEAD)  # fmt: skip
 """From the simplest: what a model bought is said against the first of these that is compared."""
 
 
@@ -75,16 +77,37 @@ def require_models(study: Study) -> None:
         if model.name == HEAD:
             if not has_torch():
                 raise MissingExtraError("torch", "torch", "The model mlp")
-            if model.settings:
-                do = "Settings of heads stand under `training`."
+            if model.settings or model.grid:
+                do = "Settings of heads stand under `training`, values to choose from `tuning`."
                 raise UsageError(f"`models`: {HEAD} takes no settings here. {do}")
             continue
         family = get_family(model.name)
+        if family.is_remedy:
+            do = "It treats imbalance itself: list it under `arms`."
+            raise UsageError(say("models", "name untreated kinds of models", model.name, do))
         family.require()
-        family.resolved(model.settings)
+        family.resolved({**model.settings, **model.grid})
+    _require_grids(study)
     for arm in study.arms:
         if arm.model is not None and arm.model != HEAD:
             get_family(arm.model).require()
+
+
+def _require_grids(study: Study) -> None:
+    """Raise where a remedy has values to choose from and a model that it may stand on has none."""
+    of_arms = [arm.label for arm in study.arms if any(len(v) > 1 for v in arm.grid.values())
+               and ":" not in arm.method and arm.method not in REFERENCES
+               and get_method(arm.method).model is None]  # fmt: skip
+    heads = len(study.tuning.lr) > 1 or len(study.tuning.weight_decay) > 1
+    bare = [
+        model.name
+        for model in study.models
+        if not (heads if model.name == HEAD else any(len(v) > 1 for v in model.grid.values()))
+    ]
+    if of_arms and bare:
+        do = "Any may be the best, and the remedy would be tuned where the untreated model is not."
+        expected = f"have a grid each (mlp: tuning.lr), as `{of_arms[0]}` has one"
+        raise UsageError(say("models", expected, f"none for {', '.join(bare)}", do))
 
 
 def untreated(name: str) -> StudyArm:
@@ -123,13 +146,14 @@ def on_model(study: Study, name: str, labels: Labels) -> tuple[Study, dict[str, 
         if fixed or arm.method == THRESHOLDS:
             arms.append(arm)
             continue
-        placed = arm.model_copy(update={"model": name})
+        own = get_method(arm.method).model
+        placed = arm.model_copy(update={"model": own or name})
         reason = "" if arm.method == "none" else _refusal(placed, labels)
         if reason:
             refused[arm.label] = reason
         else:
             arms.append(placed)
-        if study.remedies == "all" and arm.method != "none":
+        if study.remedies == "all" and arm.method != "none" and own is None:
             for other in kinds:
                 update = {"model": other, "name": f"{arm.label}, {other}"}
                 again = arm.model_copy(update=update)
@@ -143,18 +167,26 @@ def on_model(study: Study, name: str, labels: Labels) -> tuple[Study, dict[str, 
 
 def _refusal(arm: StudyArm, labels: Labels) -> str:
     """Return why a kind of model cannot take an arm, or nothing."""
-    if arm.model in (None, HEAD):
+    if arm.model is None:
         return ""
     method = get_method(arm.method)
     if labels.kind not in method.kinds or any(key not in method.settings for key in arm.settings):
         return ""  # it is refused where it is checked, in words of its own
+    made = None
     try:
-        remedy = replace(method.make(labels, **arm.settings), name=arm.label)
-        treatment = treat(remedy, labels, get_family(str(arm.model)), 0)
+        if arm.model != HEAD:
+            get_family(arm.model).require()
+        made = method.make(labels, **arm.settings)
+        remedy = replace(made, name=arm.label)
+        if arm.model == HEAD:
+            remedy.require_supported(HEAD, SLOTS)
+            return ""
+        treatment = treat(remedy, labels, get_family(arm.model), 0)
         if treatment.loss is not None:
             _try_objective(treatment, labels)
     except EquipoiseError as error:
-        return str(error)
+        # What was set wrongly is refused where it is checked.
+        return "" if arm.settings and isinstance(error, UsageError) and made is None else str(error)
     return ""
 
 

@@ -101,20 +101,25 @@ class Fitted:
         own = named(job, self.splits[job.draw])
         if job.arm.model is None:
             return {**self._shared, "engine": "scikit-learn", "code": code_of(job.arm), **own}
-        settings = self._family(job).resolved(self.study.settings_of_model(job.arm.model))
-        model = {"name": job.arm.model, "settings": settings}
+        model = {"name": job.arm.model, "settings": self._settings(job)}
         where = {} if device_of(self.study) == "cpu" else {"device": "gpu"}
         return {**self._shared, "engine": "tables", "model": model, **where, **own}
 
     def _family(self, job: Job) -> Family:
         return get_family(job.arm.model or "")
 
+    def _settings(self, job: Job) -> dict[str, Any]:
+        """Return all settings of a job's model; of balanced bags they are the method's."""
+        family = self._family(job)
+        said = self.study.spec_of_model(family.name).settings | job.setting.of_model
+        return family.resolved(said | (job.setting.settings if family.is_remedy else {}))
+
     def check(self, job: Job) -> None:
         """Raise for an unknown setting, no classifier, or one for the other kind of labels."""
         if job.arm.model is not None:
             family = self._family(job)
             family.require()
-            family.resolved(self.study.settings_of_model(family.name))
+            self._settings(job)
             labels = self.data.labels[self.splits.parts(job).train]
             treat(self._made(job, labels), labels, family, job.seed)
             return
@@ -137,7 +142,8 @@ class Fitted:
     @property
     def budget(self) -> dict[str, Any]:
         """How models are fitted, as plain values."""
-        return {"models": {m.name: dict(m.settings) for m in self.study.models}}
+        told = {m.name: {**m.settings, **m.grid} for m in self.study.models}
+        return {"models": told}
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -210,7 +216,7 @@ class Fitted:
         trained = labels[split.train]
         treatment = treat(self.remedy(job), trained, family, job.seed)
         rows = self.prepared(split.train, family.style)
-        settings = family.resolved(self.study.settings_of_model(family.name))
+        settings = self._settings(job)
         others = rows.of_rows(np.concatenate([split.val, split.test]))
         val = others[: split.val.size]
         fit = Fit(family, treatment, settings, child_seed(job.seed, "model"), self.threads,
@@ -219,11 +225,13 @@ class Fitted:
         outputs = np.concatenate([part.outputs(others) for part in parts], axis=1)
         _put_val(parts, outputs, labels[split.val])
         often = np.bincount(treatment.rows, minlength=len(trained))
+        seen = None if treatment.resampling is None else fit.counted(trained)
         rounds = [part.rounds for part in parts]
         return fitted_trial(
             outputs, labels, split, name=job.arm.label, seed=job.seed,
             kind="ranking" if treatment.correction.exactness == "none" else "logits",
             correction=treatment.correction, config=config, drawn=often.astype(np.int64),
+            seen=seen,
             chosen={} if None in rounds else {"rounds": rounds},
         )  # fmt: skip
 
@@ -261,6 +269,7 @@ class Fit:
         threads: To compute with.
         rounds: Of boosters, one number per output, where no validation rows stop them.
         device: "cpu" or "gpu", for boosters that know it.
+        seen: Output -> rows of each class, or of both sides, that a model was fitted on.
     """
 
     family: Family
@@ -270,6 +279,17 @@ class Fit:
     threads: int
     rounds: Sequence[int | None] | None = None
     device: str = "cpu"
+    seen: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def counted(self, labels: Labels) -> dict[str, int]:
+        """Return what the models were fitted on: rows of each class, or positives of each label."""
+        counts = np.array(labels.counts, dtype=np.int64)
+        for output, found in self.seen.items():
+            if labels.kind == "multiclass":
+                counts[: found.size] = found
+            else:
+                counts[output] = found[1]
+        return {name: int(count) for name, count in zip(labels.names, counts, strict=True)}
 
     def all(
         self,
@@ -320,6 +340,10 @@ class Fit:
         settings = dict(self.settings)
         if self.rounds is not None and self.rounds[output] is not None:
             settings["rounds"] = self.rounds[output]
+        if self.treatment.resampling is not None:
+            own_rows = child_seed(self.seed, "rows", output) % 2**31
+            x, y = self.treatment.resampling(x, y, blocks=preparation.blocks, seed=own_rows)
+        self.seen[output] = np.bincount(y, minlength=2)
         task = Task(
             x, y, classes,
             weight=self.treatment.row_weights(y, output, classes),

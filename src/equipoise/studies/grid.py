@@ -1,4 +1,4 @@
-"""Equally many settings for every arm, drawn from learning rate x weight decay x its own grid."""
+"""Equally many settings for every arm, drawn from what all of its kind share x its own grid."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from equipoise._core.rng import generator
 from equipoise.errors import UsageError
 from equipoise.methods import get_method
 from equipoise.studies.baselines import BASELINES
-from equipoise.studies.schema import Setting, Study, StudyArm
+from equipoise.studies.schema import HEAD, Setting, Study, StudyArm
+
+_Base = tuple[float | None, float | None, dict[str, Any]]
+"""What all arms of one kind meet alike: learning rate, weight decay, settings of the model."""
 
 
 def settings_of(study: Study) -> dict[str, list[Setting]]:
     """Return the settings of each trained arm by its label, equally many for all.
 
-    All arms meet the learning rates and weight decays in the same order, and more settings begin
-    with those of fewer. Arms that scikit-learn fits have no learning rate: they get as many
-    settings of their own grid as the others have, or all there are.
+    All arms meet the learning rates and weight decays, or the settings of their kind of model, in
+    the same order, and more settings begin with those of fewer. What has nothing of the kind (a
+    model without a grid, a reference, an arm that is a model of its own) gets as many settings of
+    its own grid as the others have, or all there are.
 
     Raises:
         UsageError: a grid that is empty, repeats a value or names no setting of its method, or
@@ -32,37 +36,53 @@ def settings_of(study: Study) -> dict[str, list[Setting]]:
         >>> {arm: [s.lr for s in found] for arm, found in settings_of(study).items()}
         {'none': [0.01, 0.001], 'focal': [0.01, 0.001]}
     """
-    tuning = study.tuning
-    lr, weight_decay = study.rates
-    rates = _distinct("tuning.lr", tuning.lr or [lr])
-    decays = tuning.weight_decay or [weight_decay]
-    pairs: list[tuple[float | None, float | None]] = list(
-        product(rates, _distinct("tuning.weight_decay", decays))
-    )
-    arms = study.trained_arms()
+    tuning, arms = study.tuning, study.trained_arms()
     own = {arm.label: _own_grid(arm) for arm in arms}
-    trained = [arm for arm in arms if not arm.is_fitted]
-    sizes = {arm.label: len(pairs) * len(own[arm.label]) for arm in trained}
-    sizes = sizes or {arm.label: len(own[arm.label]) for arm in arms}
-    least = min(sizes, key=lambda label: sizes[label])
-    count = tuning.settings or sizes[least]
-    if count > sizes[least]:
-        expected = f"be at most what each arm has: `{least}` has {sizes[least]} settings"
-        do = "Add values to tuning.lr or tuning.weight_decay, which every arm has."
+    bases = {arm.label: _bases(study, arm) for arm in arms}
+    sizes = {label: len(bases[label]) * len(own[label]) for label in own}
+    alike: dict[str, list[str]] = {}
+    for arm in arms:
+        if not arm.is_fitted or arm.model in {m.name for m in study.models}:
+            alike.setdefault(arm.model if arm.is_fitted and arm.model else HEAD, []).append(
+                arm.label
+            )
+    alike = alike or {"": list(own)}
+    least = {kind: min(labels, key=lambda label: sizes[label]) for kind, labels in alike.items()}
+    most = max(least.values(), key=lambda label: sizes[label])
+    count = tuning.settings or sizes[most]
+    if count > sizes[most]:
+        expected = f"be at most what each arm has: `{most}` has {sizes[most]} settings"
+        do = "Add values to tuning.lr or tuning.weight_decay, or to a model's grid: all have them."
         raise UsageError(say("tuning.settings", expected, count, do))
-    if count == 1 and max(sizes.values()) > 1:
-        largest = max(sizes, key=lambda label: sizes[label])
-        do = f"With a grid for `{largest}` alone it would be tuned and `{least}` not: give "
-        raise UsageError(
-            say("tuning.settings", "be at least 2", count, f"{do}tuning.lr several values.")
+    found = {}
+    for arm in arms:
+        kind = next((k for k, labels in alike.items() if arm.label in labels), None)
+        number = min(count, sizes[arm.label] if kind is None else sizes[least[kind]])
+        if number == 1 and sizes[arm.label] > 1:
+            do = f"With a grid for `{arm.label}` alone it would be tuned and the others not: give "
+            more = "tuning.lr several values, or the model a grid."
+            raise UsageError(say("tuning.settings", "be at least 2", number, f"{do}{more}"))
+        found[arm.label] = _draw(
+            bases[arm.label], own[arm.label], number, tuning.seed, arm.settings
         )
-    none: list[tuple[float | None, float | None]] = [(None, None)]
-    return {
-        arm.label: _draw(
-            none if arm.is_fitted else pairs, own[arm.label], count, tuning.seed, arm.settings
-        )
-        for arm in arms
-    }
+    return found
+
+
+def _bases(study: Study, arm: StudyArm) -> list[_Base]:
+    """Return what an arm shares with all of its kind: rates of heads, settings of its model."""
+    if not arm.is_fitted:
+        lr, weight_decay = study.rates
+        rates = _distinct("tuning.lr", study.tuning.lr or [lr])
+        decays = _distinct("tuning.weight_decay", study.tuning.weight_decay or [weight_decay])
+        return [(rate, decay, {}) for rate, decay in product(rates, decays)]
+    spec = study.spec_of_model(arm.model or "")
+    for key, values in spec.grid.items():
+        name = f"grid.{key} of {spec.name}"
+        if key in spec.settings:
+            raise UsageError(say(name, "not be among its `settings` too", key, "Name it once."))
+        _distinct(name, values)
+    points = product(*spec.grid.values())
+    return [(None, None, dict(zip(spec.grid, point, strict=True))) for point in points]
 
 
 def _distinct(name: str, values: list[Any]) -> list[Any]:
@@ -89,16 +109,16 @@ def _own_grid(arm: StudyArm) -> list[dict[str, Any]]:
 
 
 def _draw(
-    pairs: list[tuple[float | None, float | None]],
+    bases: list[_Base],
     own: list[dict[str, Any]],
     count: int,
     seed: int,
     fixed: dict[str, Any],
 ) -> list[Setting]:
-    """Return the first settings of a random order in which each pair comes once per round."""
-    order = [pairs[i] for i in generator(seed, "tuning", "pairs").permutation(len(pairs))]
+    """Return the first settings of a random order in which each base comes once per round."""
+    order = [bases[i] for i in generator(seed, "tuning", "pairs").permutation(len(bases))]
     points = [generator(seed, "tuning", i).permutation(len(own)) for i in range(len(order))]
-    rounds = ((own[points[i][turn]], pair) for turn in range(len(own))
-              for i, pair in enumerate(order))  # fmt: skip
+    rounds = ((own[points[i][turn]], base) for turn in range(len(own))
+              for i, base in enumerate(order))  # fmt: skip
     chosen = [found for found, _ in zip(rounds, range(count), strict=False)]
-    return [Setting(lr, decay, {**fixed, **point}) for point, (lr, decay) in chosen]
+    return [Setting(lr, decay, {**fixed, **point}, model) for point, (lr, decay, model) in chosen]

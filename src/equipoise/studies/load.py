@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from equipoise._core.messages import say
 from equipoise._core.progress import Progress
 from equipoise.artifacts import Labels
 from equipoise.boosting import Coded, code_table, encode, moments
+from equipoise.boosting.columns import id_order
 from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io import read_table
 from equipoise.io.labels import LabelColumns
@@ -102,7 +104,7 @@ def _table(spec: TableData, split: Any) -> StudyData:
     if spec.test_path is None:
         kept = None if coded.is_plain else coded
         return StudyData(
-            name, coded.values, labels, coded=kept, time=when, columns=coded.columns
+            name, coded.values, labels, coded=kept, time=when, columns=coded.columns, ids=coded.ids
         )  # fmt: skip
     more = read_table(spec.test_path)
     labelled = LabelColumns.of(**spec.where(labels.names))
@@ -137,4 +139,7 @@ def read_coded(spec: TableData) -> tuple[Coded, Labels]:
     for key, names in asked.items():
         require_columns(frame, key, names, once=True)
     inside = {key: [name for name in names if name in chosen] for key, names in asked.items()}
-    return code_table(frame.select(chosen), **inside), labels
+    coded = code_table(frame.select(chosen), **inside)
+    if spec.id is not None:
+        coded = replace(coded, ids={spec.id: id_order(frame[spec.id]), **coded.ids})
+    return coded, labels

@@ -79,7 +79,7 @@ def make_plan(
         for arm in study.trained_arms()
         for setting in settings[arm.label]
     )
-    per_trial = len(settings["none"])
+    per_trial = max(len(found) for found in settings.values())
     threads = study.compute.threads or threads or usual_threads()
     shared = {"study": study, "data": data, "splits": splits, "jobs": jobs,
               "per_trial": per_trial, "threads": threads}  # fmt: skip
@@ -267,7 +267,8 @@ def plan_rows(
         state = _state(plan, jobs, missing)
         row = [job.arm.label, str(job.seed), str(split.train.size), str(split.val.size), state]
         if plan.is_tuned:
-            words = {"lr": setting.lr, "weight_decay": setting.weight_decay, **setting.settings}
+            words = {"lr": setting.lr, "weight_decay": setting.weight_decay, **setting.of_model,
+                     **setting.settings}  # fmt: skip
             shown = [f"{key}={value}" for key, value in words.items() if value is not None]
             row[1:1] = [" ".join(shown)]
         rows.append(row)
@@ -310,10 +311,11 @@ def _budget(plan: Plan) -> str:
     each = "" if epochs is None else f", {epochs} epochs each"
     if not plan.is_tuned:
         return f"One setting per arm{each}."
-    return (
-        f"{plan.per_trial} settings for every arm{each}; the best on validation rows enters the "
-        "comparison."
-    )
+    sizes = {len(jobs) for jobs in plan.choices(plan.jobs)}
+    number = f"{plan.per_trial} settings for every arm"
+    if len(sizes) > 1:
+        number = f"{plan.per_trial} settings for every arm that has something to tune"
+    return f"{number}{each}; the best on validation rows enters the comparison."
 
 
 def require_places(study: Study, processes: int, cluster: str | None) -> None:

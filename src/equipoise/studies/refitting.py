@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.files import write_text
+from equipoise._core.fingerprint import canonical_json
 from equipoise._core.messages import closest, hint, listed, say
 from equipoise._core.progress import Progress
 from equipoise._core.rng import child_seed
@@ -121,8 +122,10 @@ def refit(
         rows = np.arange(len(plan.data.labels))
     with using_threads(plan.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", NoEffectWarning)
-        model = _fitted(plan, job, trials, rows, rule)
+        agreed = _agreed(trials)
+        model = _fitted(plan, job, agreed, rows, rule)
     facts = _facts(plan, compared, name, rows, pooled, chosen, command)
+    facts |= _chosen_settings(agreed, len(trials))
     model = replace(model, facts=facts)
     tested = _tested(plan, model, rows)
     folder = model.save(out)
@@ -240,14 +243,31 @@ def _rounds(trials: Sequence[Trial]) -> list[int | None] | None:
     return [max(1, round(float(m))) for m in median]
 
 
+def _agreed(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials with the settings that most of them chose, of equals the first's."""
+    keys = [canonical_json([trial.config.get(part) for part in ("settings", "training", "model")])
+            for trial in trials]  # fmt: skip
+    best = max(keys, key=keys.count)
+    return [trial for trial, key in zip(trials, keys, strict=True) if key == best]
+
+
+def _chosen_settings(agreed: Sequence[Trial], of: int) -> dict[str, Any]:
+    """Return what the card says of settings, those of the model included, and how they came."""
+    config = agreed[0].config
+    found: dict[str, Any] = {"settings": config["settings"]}
+    if "model" in config:
+        found["model_settings"] = config["model"]["settings"]
+    return {**found, "agreed": f"{len(agreed)} of {of}"} if "tuning" in config else found
+
+
 def _fitted(
     plan: Plan, job: Job, trials: Sequence[Trial], rows: NDArray[np.int64], rule: DecisionRule
 ) -> TableModel:
-    """Return the model of an arm on rows."""
+    """Return the model of an arm on rows, with the settings that its trials agree on."""
     labels, table = plan.data.labels, plan.data.table
     kind = job.arm.model
-    settings = {**job.setting.settings, **trials[0].config.get("settings", {})}
-    remedy = get_method(job.arm.method).build(labels[rows], **settings)
+    config = trials[0].config
+    remedy = get_method(job.arm.method).build(labels[rows], **config["settings"])
     seed = child_seed(0, "refit")
     common: dict[str, Any] = {"kind": labels.kind, "names": labels.names, "rule": rule,
                               "columns": table.columns}  # fmt: skip
@@ -256,9 +276,8 @@ def _fitted(
     family = get_family(kind)
     treatment = treat(remedy, labels[rows], family, seed)
     preparation, train = learn_preparation(table, labels, rows, family.style)
-    settings = family.resolved(plan.study.settings_of_model(kind))
-    fit = Fit(family, treatment, settings, seed, plan.threads, rounds=_rounds(trials),
-              device=device_of(plan.study))  # fmt: skip
+    fit = Fit(family, treatment, config["model"]["settings"], seed, plan.threads,
+              rounds=_rounds(trials), device=device_of(plan.study))  # fmt: skip
     parts = fit.all(train, labels[rows], preparation)
     return TableModel(family=kind, parts=parts, preparation=preparation,
                       correction=treatment.correction, **common)  # fmt: skip
@@ -317,10 +336,8 @@ def _tested(plan: Plan, model: TableModel, rows: NDArray[np.int64]) -> Evaluatio
 
 def needs(family: str, learned: bool) -> list[str]:
     """Return the packages that a model folder needs to predict, beside equipoise itself."""
-    of = {"lightgbm": ["lightgbm"], "xgboost": ["xgboost"], HEAD: ["safetensors"]}
-    sklearn = ["scikit-learn", "skops"]
-    found = of.get(family, sklearn)
-    return [*found, *(n for n in sklearn if learned and n not in found)]
+    found = ("safetensors",) if family == HEAD else get_family(family).needs
+    return [*found, *(n for n in ("scikit-learn", "skops") if learned and n not in found)]
 
 
 def _versions(names: Sequence[str]) -> dict[str, str]:
@@ -355,7 +372,6 @@ def _facts(
     return {
         "arm": name,
         "method": job.arm.method,
-        "settings": job.setting.settings,
         "model": kind,
         "chosen": chosen,
         "rows": int(rows.size),
@@ -384,7 +400,8 @@ def card(model: TableModel, compared: Comparison, tested: Evaluation | None) -> 
         "that did not see them. That it serves the model of all rows as well is assumed."
     )
     lines = [
-        f"# {compared.title}: {facts['arm']} on {facts['model']}",
+        f"# {compared.title}: {facts['arm']}"
+        + (f" on {facts['model']}" if facts["model"] != facts["method"] else ""),
         "",
         f"Decides {what} {listed(model.names, 20)} of rows like those of {facts['data']}.",
         "",
@@ -406,6 +423,11 @@ def card(model: TableModel, compared: Comparison, tested: Evaluation | None) -> 
         f"- {_undone(model.correction)}",
         f"- {assumed}",
     ]
+    if "agreed" in facts:
+        shown = {**facts["settings"], **facts.get("model_settings", {})}
+        told_of = ", ".join(f"{key} {value}" for key, value in shown.items())
+        lines.append(f"- With the settings that {facts['agreed']} trainings chose on validation "
+                     f"rows: {told_of}.")  # fmt: skip
     if facts["model"] == HEAD:
         lines.append("- A tenth of the rows was kept out to choose the epoch.")
     lines += ["", "## What the comparison said", "", *(f"- {line}" for line in compared.summary)]

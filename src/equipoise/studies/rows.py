@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -62,6 +62,7 @@ class StudyData:
             numbers: what a model is given is learned of it from training rows.
         time: (N,) when rows were, where they are tested forward in time.
         columns: What the columns of a table are, where all that are left are numbers.
+        ids: Of a table: columns that are left out as ids -> where each row stands in their order.
     """
 
     description: str
@@ -73,6 +74,7 @@ class StudyData:
     coded: Coded | None = None
     time: NDArray[np.float64] | None = None
     columns: tuple[Column, ...] = ()
+    ids: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def table(self) -> Coded:
@@ -243,7 +245,9 @@ def join_tables(name: str, train: tuple[Coded, Labels], test: tuple[Coded, Label
         words[place] = (*coded.words[place], *more.words[place])
     whole = replace(coded, values=values, words=words)
     kept = None if whole.is_plain else whole
-    return StudyData(name, values, joined, rows, coded=kept, columns=whole.columns)
+    none = np.full(len(more_labels), np.nan)
+    ids = {column: np.concatenate([order, none]) for column, order in coded.ids.items()}
+    return StudyData(name, values, joined, rows, coded=kept, columns=whole.columns, ids=ids)
 
 
 def _as_words_of(coded: Coded, more: Coded) -> NDArray[np.float32]:

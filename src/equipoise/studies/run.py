@@ -222,7 +222,7 @@ def run_study(
         "split_fingerprints": _fingerprints(plan, trials),
         "command": command,
         "seconds": round(time.perf_counter() - started, 1),
-        **_chosen(trials),
+        **_chosen(plan, trials),
         **({} if chosen is None else {"models": chosen.to_dict()}),
         **({"columns": plan.data.table.lines()} if plan.data.columns else {}),
         "versions": _versions(),
@@ -306,7 +306,8 @@ def _leaks(plan: Plan) -> list[Finding]:
     table, split = plan.data.table, plan.splits.first
     rows = np.concatenate([split.train, split.val])
     columns = {name: values[rows] for name, values in table.by_name.items()}
-    material = Material(labels=plan.data.labels[rows], columns=columns)
+    ids = {name: values[rows] for name, values in plan.data.ids.items()}
+    material = Material(labels=plan.data.labels[rows], columns=columns, ids=ids)
     return [found for found in diagnose(more=material) if found.code == "EQ117"]
 
 
@@ -743,7 +744,7 @@ def _final(plan: Plan, jobs: Sequence[Job], out: Path) -> Trial:
     return Trial.load(folder)
 
 
-def _chosen(trials: Sequence[Trial]) -> dict[str, Any]:
+def _chosen(plan: Plan, trials: Sequence[Trial]) -> dict[str, Any]:
     """Return what was chosen on validation rows, arm -> one setting per seed; none if untuned."""
     found: dict[str, list[dict[str, Any]]] = {}
     for trial in trials:
@@ -751,7 +752,10 @@ def _chosen(trials: Sequence[Trial]) -> dict[str, Any]:
         if "tuning" in config:
             training = config.get("training", {})
             rates = {key: training[key] for key in ("lr", "weight_decay") if key in training}
-            found.setdefault(trial.method, []).append({**rates, **config.get("settings", {})})
+            kind = plan.study.spec_of_model(config.get("model", {}).get("name", ""))
+            of_model = {key: config["model"]["settings"][key] for key in kind.grid}
+            own = config.get("settings", {})
+            found.setdefault(trial.method, []).append({**rates, **of_model, **own})
     return {"chosen": found} if found else {}
 
 

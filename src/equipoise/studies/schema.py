@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -409,11 +409,12 @@ class StudyArm(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of an arm: what the optimizer does, where there is one, and the method."""
+    """One setting of an arm: what the optimizer does, where there is one, method and model."""
 
     lr: float | None
     weight_decay: float | None
     settings: dict[str, Any]
+    of_model: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -450,8 +451,9 @@ Draw = tuple[int, int | None]
 class TuningSpec(Strict):
     """What is chosen on validation rows, from equally many settings for every arm.
 
-    ``settings`` of them are drawn from learning rates x weight decays x the arm's own grid; None
-    takes as many as the smallest of the arms' grids has.
+    ``settings`` of them are drawn from learning rates x weight decays x the arm's own grid, for
+    kinds of models of a table from the model's grid x the arm's own; None takes as many as the
+    smallest of the arms' grids has.
     """
 
     lr: list[Annotated[float, Field(gt=0)]] = Field(default_factory=list)
@@ -482,10 +484,14 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 
 
 class FamilySpec(Strict):
-    """A kind of model of tables, by name, with settings of its own."""
+    """A kind of model of tables, by name, with settings of its own.
+
+    ``grid`` holds values of settings that are chosen from for every arm on it, on validation rows.
+    """
 
     name: str
     settings: dict[str, Any] = Field(default_factory=dict)
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
 
 
 class ModelSpec(Strict):
@@ -587,9 +593,9 @@ class Study(Strict):
             return models
         return [{"name": model} if isinstance(model, str) else model for model in models]
 
-    def settings_of_model(self, name: str) -> dict[str, Any]:
+    def spec_of_model(self, name: str) -> FamilySpec:
         """Return what the study says of a kind of model."""
-        return next((m.settings for m in self.models if m.name == name), {})
+        return next((m for m in self.models if m.name == name), FamilySpec(name=name))
 
     @property
     def files(self) -> FileData:

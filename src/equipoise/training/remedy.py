@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 Head = Literal["linear", "cosine"]
+SLOTS = ("sampler", "resampling", "model", "augmentation", "mixing", "schedule", "second_stage")
+"""What a remedy may do beside its loss."""
 
 
 @runtime_checkable
@@ -46,6 +48,13 @@ class Changing(Protocol):
         """Return inputs like ``x``; the same seed changes them alike."""
 
 
+class Resampling(Protocol):
+    """Makes other training rows of a table for one model: synthetic ones, copies, fewer."""
+
+    def __call__(self, x: Any, y: Any, *, blocks: Any = (), seed: int = 0) -> tuple[Any, Any]:
+        """Return rows and truths; ``blocks`` are the columns of each category."""
+
+
 class Schedule(Protocol):
     """Says from which epoch on another loss or sampler is in force."""
 
@@ -72,6 +81,9 @@ class Remedy:
             begins.
         sampler: Called as ``sampler(seed=...)``; returns a sampler of positions within the
             training rows. None shuffles all rows once per epoch.
+        resampling: Called as ``resampling(x, y, blocks=, seed=)`` for each model of a table, with
+            its training rows alone.
+        model: The kind of model of a table that the remedy is, such as a balanced forest.
         augmentation: Called as ``augmentation(x, target, seed=)``; changes inputs alone, such as
             :class:`equipoise.training.AugmentCopies`.
         mixing: Called as ``mixing(x, target, generator)``; changes a batch of inputs and targets.
@@ -92,6 +104,8 @@ class Remedy:
     loss: nn.Module
     correction: Correction
     sampler: Callable[..., RowSampler] | None = None
+    resampling: Resampling | None = None
+    model: str | None = None
     augmentation: Changing | None = None
     mixing: Mixing | None = None
     schedule: Schedule | None = None
@@ -121,11 +135,14 @@ class Remedy:
 
     def require_supported(self, engine: str, slots: Iterable[str]) -> None:
         """Raise if a slot outside ``slots`` is filled."""
-        for slot in ("sampler", "augmentation", "mixing", "schedule", "second_stage"):
+        for slot in SLOTS:
             if getattr(self, slot) is not None and slot not in slots:
+                do = "Train it with an engine that does."
+                if slot in ("resampling", "model"):
+                    do = "It is for kinds of models of a table: name some under `models`."
                 raise UsageError(
                     f"`{engine}` does not support the slot `{slot}` that remedy '{self.name}' "
-                    "fills. Train it with an engine that does."
+                    f"fills. {do}"
                 )
 
 

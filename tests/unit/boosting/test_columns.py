@@ -122,3 +122,16 @@ def test_a_summary_names_what_is_left_out() -> None:
     assert not coded.is_plain
     assert code_table(frame.select("x")).summary == ""
     assert Column("x", "number").fields == ("x",)
+
+
+def test_ids_that_are_left_out_keep_their_order() -> None:
+    frame = pl.DataFrame({
+        "customer": [f"C{(i * 7) % N}" for i in range(N)],
+        "row": range(N),
+        "branch": ["main"] * N,
+        "x": RNG.normal(size=N),
+    })  # fmt: skip
+    ids = code_table(frame).ids
+    assert set(ids) == {"customer", "row"}
+    np.testing.assert_array_equal(ids["customer"], [(i * 7) % N for i in range(N)])
+    np.testing.assert_array_equal(ids["row"], np.arange(N))

@@ -71,3 +71,21 @@ def test_codes_of_classes_tell_all_of_them() -> None:
     labels = Labels.from_array(classes, kind="multiclass")
     assert [f.column for f in leaks({"code": (classes * 3 % 5).astype(float)}, labels)] == ["code"]
     assert leaks({"half": (classes > 2).astype(float)}, labels) == []
+
+
+def test_ids_that_sort_by_class_are_named_though_no_model_sees_them() -> None:
+    order = np.argsort(np.argsort(-Y, kind="stable")).astype(float)
+    ids = {"shuffled": RNG.permutation(N).astype(float), "customer": order}
+    found = [
+        f for f in diagnose(more=Material(labels=ONE, columns={"x": NOISE}, ids=ids))
+        if f.code == "EQ117"
+    ]  # fmt: skip
+    (tip,) = found
+    assert tip.severity == "tip"
+    assert tip.evidence["columns"] == ["customer"]
+    assert "'customer' sorts the rows by class: from its order alone" in tip.message
+    late = Material(labels=ONE, columns={"late": 7.0 - Y}, ids=ids)
+    both = [f.severity for f in diagnose(more=late) if f.code == "EQ117"]
+    assert sorted(both) == ["tip", "warning"]
+    shuffled = Material(labels=ONE, ids={"shuffled": ids["shuffled"]})
+    assert not [f for f in diagnose(more=shuffled) if f.code == "EQ117"]

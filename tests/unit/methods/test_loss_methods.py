@@ -16,6 +16,8 @@ HOT = Labels.from_array(
 TAIL = Labels.from_array(np.repeat([0, 1, 2], [400, 80, 20]), kind="multiclass")
 RANKING = {"splc", "zlpr", "two_way", "soft_f_beta", "pairwise_auc", "smooth_ap"}
 RANKING |= {"ohem", "negative_ratio", "semi_hard"}
+LATE = {"mixup_drw", "lws", "tau_norm", "ncm"}
+TABLES = {"smote", "borderline_smote", "easy_ensemble", "rusboost"}
 MIXING = {"mixup", "cutmix", "remix"}
 
 
@@ -24,7 +26,7 @@ def test_exactly_what_has_no_inverse_gives_ranking_scores() -> None:
         for kind, labels in (("multilabel", HOT), ("multiclass", TAIL)):
             if kind in method.kinds:
                 treated = remedy(method.name, labels).final
-                ranks = method.name in RANKING | MIXING | {"mixup_drw", "lws", "tau_norm", "ncm"}
+                ranks = method.name in RANKING | MIXING | TABLES | LATE
                 expected = "ranking" if ranks else "logits"
                 assert treated.score_kind == expected
                 assert (treated.correction.ops == ()) or expected == "logits"

@@ -35,8 +35,11 @@ def drawn(treated: Remedy, epochs: int = 1) -> np.ndarray:
 @pytest.mark.parametrize("name", [m.name for m in METHODS.values() if m.family == "sampler"])
 def test_arms_take_equally_many_steps(name: str) -> None:
     for kind, labels in (("multiclass", TAIL), ("multilabel", HOT)):
-        if kind in METHODS[name].kinds:
-            assert drawn(remedy(name, labels)).sum() == 500
+        if kind not in METHODS[name].kinds:
+            continue
+        made = remedy(name, labels)
+        # Copies for the model of one label are no draws of rows.
+        assert made.resampling is not None or drawn(made).sum() == 500
 
 
 def test_undersampling_shows_the_same_rows_in_every_epoch_and_leaves_out_the_others() -> None:
