@@ -43,6 +43,7 @@ class Task:
         objective: What a booster minimises in place of its own loss.
         x_val: (m, D) rows that stop boosting; None for a number of rounds that is given.
         y_val: (m,) of them.
+        weight_val: (m,) by which they count, or None.
         shift: (classes,) that takes drawn rows or weights out of the outputs of a model's own loss,
             where it is known; without it rows that stop boosting would be judged by other odds.
         categorical: Columns of ``x`` that hold places of categories.
@@ -59,6 +60,7 @@ class Task:
     objective: Objective | None = None
     x_val: NDArray[np.float32] | None = None
     y_val: Whole | None = None
+    weight_val: Floats | None = None
     shift: Floats | None = None
     categorical: tuple[int, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -215,6 +217,9 @@ class _Halves:
     def note(self, z: NDArray[np.float64]) -> float:
         """Note where a round stands, and return the log loss of all rows."""
         each = _log_losses(self.task, z, np.asarray(self.task.y_val))
+        own = self.task.weight_val
+        if own is not None:
+            each = each * (own / own.mean())
         halves = each[self.first].sum(), each[~self.first].sum()
         self.losses.append((float(halves[0]), float(halves[1])))
         return float(each.mean())
@@ -268,8 +273,6 @@ def fit_lightgbm(task: Task) -> LightGBM:
 
     settings = dict(task.settings)
     most, patience = int(settings.pop("rounds")), int(settings.pop("patience"))
-    if task.objective is not None and task.weight is not None:
-        raise UsageError(say("weight", "not go with a loss of its own", "both"))
     several = task.classes > 1
     parameters: dict[str, Any] = {
         "objective": "multiclass" if several else "binary",
@@ -285,7 +288,8 @@ def fit_lightgbm(task: Task) -> LightGBM:
         "categorical_feature": list(task.categorical) or "auto",
     }  # fmt: skip
     own = None if task.objective is None else _started(start, len(task.x))
-    data = lgb.Dataset(task.x, task.y, weight=task.weight, init_score=own, **made)
+    weight = task.weight if task.objective is None else None
+    data = lgb.Dataset(task.x, task.y, weight=weight, init_score=own, **made)
     if task.objective is not None:
         parameters["objective"] = _for_lightgbm(task)
     stop: list[Any] = []
@@ -326,17 +330,26 @@ def _started(start: Floats, n: int) -> NDArray[np.float64]:
     return np.ravel(tiled) if start.size == 1 else np.asfortranarray(tiled)
 
 
+def _slopes(task: Task, z: NDArray[np.float64]) -> tuple[Floats, Floats]:
+    """Return slope and curvature of the rows of a loss of its own, each times the row's weight."""
+    assert task.objective is not None  # noqa: S101  # asked by the caller
+    found = task.objective(z, task.y)
+    if task.weight is None:
+        return found
+    weight = task.weight if z.ndim == 1 else task.weight[:, None]
+    return found[0] * weight, found[1] * weight
+
+
 def _for_lightgbm(task: Task) -> Callable[..., Any]:
     """Return the objective in LightGBM's layout; it doubles no curvature, and halves none."""
-    objective, classes = task.objective, task.classes
-    assert objective is not None  # noqa: S101  # asked by the caller
+    classes = task.classes
 
     def call(z: Any, _: Any) -> tuple[Any, Any]:
         if classes == 1:
-            return objective(np.asarray(z), task.y)
+            return _slopes(task, np.asarray(z))
         flat = np.asarray(z)
         flat = flat.reshape(classes, -1).T if flat.ndim == 1 else flat
-        g, h = objective(flat, task.y)
+        g, h = _slopes(task, flat)
         # Multi-class LightGBM takes curvatures K / (K - 1) times those of the loss (Friedman).
         return np.asfortranarray(g), np.asfortranarray(h * (classes / (classes - 1)))
 
@@ -410,12 +423,12 @@ def fit_xgboost(task: Task) -> XGBoost:
 
         def call(z: Any, _: Any) -> tuple[Any, Any]:
             flat = np.asarray(z, dtype=np.float64)
-            g, h = objective(flat.reshape(len(task.y), -1) if several else flat.ravel(), task.y)
+            g, h = _slopes(task, flat.reshape(len(task.y), -1) if several else flat.ravel())
             # Multi-class XGBoost doubles curvatures.
             h = 2.0 * h if several else h
             return g.astype(np.float32), h.astype(np.float32)
 
-    data = xgb.DMatrix(task.x, task.y, weight=task.weight)
+    data = xgb.DMatrix(task.x, task.y, weight=task.weight if objective is None else None)
     watched, stop = [], []
     if task.x_val is not None:
         watched = [(xgb.DMatrix(task.x_val, task.y_val), "val")]
@@ -518,11 +531,12 @@ class _CatBoostLoss:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
 
-    def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> Any:  # noqa: ARG002
+    def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> Any:
         """Return slope and curvature of what is maximised, (n, 2)."""
         z = np.asarray(approxes, dtype=np.float64)
         g, h = self.objective(z, np.asarray(targets, dtype=np.int64))
-        return np.column_stack([-g, -h])
+        own = 1.0 if weights is None else np.asarray(weights, dtype=np.float64)
+        return np.column_stack([-g * own, -h * own])
 
 
 class _CatBoostMetric:
@@ -537,12 +551,13 @@ class _CatBoostMetric:
 
     def get_final_error(self, error: float, weight: float) -> float:
         """Return the mean."""
-        return error / max(weight, 1.0)
+        return error / weight if weight else error
 
-    def evaluate(self, approxes: Any, target: Any, weight: Any) -> tuple[float, float]:  # noqa: ARG002
-        """Return the sum over rows and their number."""
+    def evaluate(self, approxes: Any, target: Any, weight: Any) -> tuple[float, float]:
+        """Return the sum over rows and their number, or their weights."""
         z, y = np.asarray(approxes[0], dtype=np.float64), np.asarray(target, dtype=np.int64)
-        return float(self.objective.log_losses(z, y).sum()), float(y.size)
+        own = np.ones(y.size) if weight is None else np.asarray(weight, dtype=np.float64)
+        return float(np.dot(self.objective.log_losses(z, y), own)), float(own.sum())
 
 
 def fit_catboost(task: Task) -> CatBoost:
@@ -576,7 +591,7 @@ def fit_catboost(task: Task) -> CatBoost:
     more: dict[str, Any] = {}
     if x_val is not None and y_val is not None:
         # It weighs rows, and its own loss cannot be given another.
-        odds = None if task.shift is None else _odds(task, y_val)
+        odds = _odds(task, y_val)
         if task.classes > 1:
             known = np.isin(y_val, present)
             x_val, y_val = x_val[known], np.searchsorted(present, y_val[known])
@@ -603,11 +618,13 @@ def fit_catboost(task: Task) -> CatBoost:
     return replace(whole, rounds=rounds, of_val=of_val)
 
 
-def _odds(task: Task, y: Whole) -> Floats:
+def _odds(task: Task, y: Whole) -> Floats | None:
     """Return weights of rows under which a model's own loss stops it as if nothing was drawn."""
-    assert task.shift is not None  # noqa: S101  # asked by the caller
+    if task.shift is None:
+        return task.weight_val
     by_class = np.exp(-task.shift)
-    return np.asarray((np.r_[1.0, by_class] if task.classes == 1 else by_class)[y])
+    odds = np.asarray((np.r_[1.0, by_class] if task.classes == 1 else by_class)[y])
+    return odds if task.weight_val is None else odds * task.weight_val
 
 
 def load_catboost(folder: Path, name: str) -> CatBoost:
@@ -724,9 +741,8 @@ def fit_hist(task: Task) -> Sklearn:
     )  # fmt: skip
     with _limited(task.workers):
         if stops:
-            odds = None
-            if task.shift is not None:  # it weighs rows, and cannot be given another loss
-                odds = _odds(task, np.asarray(task.y_val))
+            # It weighs rows, and cannot be given another loss.
+            odds = _odds(task, np.asarray(task.y_val))
             model.fit(
                 task.x, task.y, task.weight,
                 X_val=task.x_val, y_val=task.y_val, sample_weight_val=odds,

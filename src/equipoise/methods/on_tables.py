@@ -109,18 +109,21 @@ class Treatment:
     resampling: Resampling | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def row_weights(self, y: NDArray[np.int64], output: int, classes: int) -> Floats | None:
+    def row_weights(
+        self, y: NDArray[np.int64], output: int, classes: int, own: Floats | None = None
+    ) -> Floats | None:
         """Return the weights of rows, mean 1, or None where all weigh alike.
 
         Args:
             y: (n,) 0 and 1, or classes.
             output: Which label.
             classes: 1 for a label.
+            own: (n,) weights that the rows have themselves, or None.
         """
         if self.weight is None:
-            return None
+            return None if own is None else np.asarray(own / own.mean())
         by_value = np.array([1.0, self.weight[output]]) if classes == 1 else self.weight
-        made = by_value[y]
+        made = by_value[y] if own is None else by_value[y] * own
         return np.asarray(made / made.mean())
 
     def shift(self, output: int, classes: int) -> Floats | None:
@@ -138,13 +141,16 @@ class Treatment:
             return at[output : output + 1] if np.allclose(up - at, 1.0) else None
         return at if np.allclose(up, at) or np.allclose(up - at, 1.0) else None
 
-    def objective(self, y: NDArray[np.int64], output: int, classes: int) -> Objective | None:
+    def objective(
+        self, y: NDArray[np.int64], output: int, classes: int, own: Floats | None = None
+    ) -> Objective | None:
         """Return what a booster minimises on these rows, or None for its own loss.
 
         Args:
             y: (n,) 0 and 1, or classes, of the rows that are trained on.
             output: Which label.
             classes: 1 for a label.
+            own: (n,) weights of the rows, or None.
 
         Raises:
             UsageError: a loss that joins rows, labels or classes.
@@ -157,8 +163,9 @@ class Treatment:
         if classes == 1:
             width = self.loss.num_classes or output + 1
             zero, one = label_slopes(self.loss, width, grid())
-            return LabelObjective.of(zero[:, output], one[:, output], float(y.mean()))
-        counts = np.bincount(y, minlength=classes)
+            share = float(np.average(y, weights=own))
+            return LabelObjective.of(zero[:, output], one[:, output], share)
+        counts = np.bincount(y, None if own is None else own / own.mean(), minlength=classes)
         prior = np.maximum(counts, 0.5) / np.maximum(counts, 0.5).sum()
         if isinstance(self.loss, LDAMSide):
             margin = np.asarray(self.loss._numbers("margin"))
@@ -188,6 +195,10 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
         raise UsageError(say(f"arm {remedy.name}", f"be a remedy for {family.name}",
                              f"{remedy.model}, a kind of model of its own", do))  # fmt: skip
     remedy.require_supported(family.name, ("sampler", "resampling", "model"))
+    if labels.weights is not None and (remedy.resampling or remedy.model):
+        do = "Compare it without weights, or leave it out."
+        got = "rows that it makes or draws itself"
+        raise UsageError(say(f"arm {remedy.name}", "keep rows that have weights", got, do))
     rows = np.arange(len(labels))
     if remedy.sampler is not None:
         rows = np.fromiter(iter(remedy.sampler(seed=seed)), dtype=np.int64)

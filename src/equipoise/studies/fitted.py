@@ -310,33 +310,37 @@ class Fit:
         x, drawn = (x, labels) if _is_all(rows, len(x)) else (x[rows], labels[rows])
         if labels.kind == "multiclass":
             y = np.asarray(drawn.values, dtype=np.int64)
-            watched = None if val is None else (val[0], np.asarray(val[1].values, dtype=np.int64))
-            return [self._one(x, y, 0, labels.num_classes, preparation, watched)]
+            watched = None if val is None else (
+                val[0], np.asarray(val[1].values, dtype=np.int64), val[1].weights)  # fmt: skip
+            rows_of = x, y, drawn.weights
+            return [self._one(rows_of, 0, labels.num_classes, preparation, watched)]
         found = []
         for output, column in enumerate(drawn.values.T):
             known = column >= 0
             y = column[known].astype(np.int64)
+            own = None if drawn.weights is None else drawn.weights[known]
             if len(np.unique(y)) < 2:
                 share = (float((y == 1).sum()) + 0.5) / (y.size + 1.0)
                 found.append(Constant(float(np.log(share) - np.log1p(-share))))
                 continue
             watched = None
             if val is not None:
-                seen = val[1].values[:, output]
-                watched = val[0][seen >= 0], seen[seen >= 0].astype(np.int64)
-            own = x if known.all() else x[known]
-            found.append(self._one(own, y, output, 1, preparation, watched))
+                at = val[1].values[:, output] >= 0
+                weights = None if val[1].weights is None else val[1].weights[at]
+                watched = val[0][at], val[1].values[at, output].astype(np.int64), weights
+            rows_of = (x if known.all() else x[known]), y, own
+            found.append(self._one(rows_of, output, 1, preparation, watched))
         return found
 
     def _one(
         self,
-        x: NDArray[np.float32],
-        y: NDArray[np.int64],
+        rows: Weighed,
         output: int,
         classes: int,
         preparation: Preparation,
-        val: tuple[NDArray[np.float32], NDArray[np.int64]] | None,
+        val: Weighed | None,
     ) -> Any:
+        x, y, own = rows
         settings = dict(self.settings)
         if self.rounds is not None and self.rounds[output] is not None:
             settings["rounds"] = self.rounds[output]
@@ -346,16 +350,21 @@ class Fit:
         self.seen[output] = np.bincount(y, minlength=2)
         task = Task(
             x, y, classes,
-            weight=self.treatment.row_weights(y, output, classes),
-            objective=self.treatment.objective(y, output, classes),
+            weight=self.treatment.row_weights(y, output, classes, own),
+            objective=self.treatment.objective(y, output, classes, own),
             shift=self.treatment.shift(output, classes),
             x_val=None if val is None or not len(val[1]) else val[0],
             y_val=None if val is None else val[1],
+            weight_val=None if val is None else val[2],
             categorical=preparation.categorical,
             settings=settings, seed=child_seed(self.seed, output) % 2**31, threads=self.threads,
             device=self.device,
         )  # fmt: skip
         return self.family.fit(task)
+
+
+Weighed = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64] | None]
+"""Rows, their truth, and by what weight they count, or None."""
 
 
 def _is_all(rows: NDArray[np.int64], n: int) -> bool:
