@@ -26,6 +26,7 @@ from equipoise.studies.network import Networks
 from equipoise.studies.plan import make_plan, shared_threads
 from equipoise.studies.predict import predict_scores
 from equipoise.studies.processes import gpu_slots, in_processes, on_ray
+from equipoise.studies.refitting import refit
 from equipoise.studies.run import run_study
 from equipoise.studies.schema import ComputeSpec, Study, parse_study
 from forked import FORKED
@@ -85,6 +86,36 @@ def test_finished_trials_are_used_again(alone: tuple[Path, Study, str]) -> None:
     outcome = run_study(study, out=folder / "out")
     assert (outcome.trained, outcome.reused) == (0, 4)
     assert to_json(outcome.comparison, folder) == before
+
+
+def test_a_compared_network_is_kept_with_its_rule(
+    alone: tuple[Path, Study, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, study, _ = alone
+    study = study.model_copy(
+        update={"comparison": study.comparison.model_copy(update={"objective": "f2"})}
+    )
+    run_study(study, out=folder / "out").comparison.save(folder / "out" / "comparison.json")
+    made = refit(study, results=folder / "out", out=tmp_path / "model", arm="pos_weight")
+    assert made.kind == "mlp"
+    assert made.rule.objective == "f2"
+    assert made.tested is not None
+    assert made.tested.n_rows == 48
+    table = pl.read_parquet(folder / "table.parquet")
+    table.drop("A", "B").write_csv(tmp_path / "new.csv")
+    with pytest.raises(SystemExit) as left:
+        main(
+            ["predict", str(made.folder), str(tmp_path / "new.csv"), "-o", str(tmp_path / "p.csv")]
+        )
+    assert left.value.code in (None, 0)
+    found = pl.read_csv(tmp_path / "p.csv")
+    trial = Trial.load(made.folder)
+    val, rule = trial.scores["val"], made.rule
+    at = {row: i for i, row in enumerate(found["id"].cast(pl.String).to_list())}
+    order = [at[str(row)] for row in np.asarray(val.ids)]
+    flags = rule.apply(val).predictions
+    np.testing.assert_array_equal(found["decision:A"].to_numpy()[order], flags[:, 0])
+    assert "f2" in (made.folder / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -97,6 +97,6 @@ def run(
         print_json(body)
     else:
         typer.echo(f"{result}\nReport: {path}")
-        if study.model is None and study.features is None:
+        if study.features is None:
             typer.echo(f"Model: equipoise refit {folder} -o model/")
     return None

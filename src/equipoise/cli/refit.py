@@ -25,6 +25,7 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", "-o", callback=o.folder_to_write, help="Folder to write.")
     ] = Path("model"),
+    allow_code: o.AllowCode = False,
     as_json: o.Json = False,
 ) -> None:
     """Train the recommended arm on all rows but the test set, with its rule, and keep the model."""
@@ -38,15 +39,14 @@ def run(
         study = compared_study(folder, tuple(settings or ()))
     with progress() as show:
         made = refit(study, results=folder, out=out, arm=arm, progress=show,
-                     command=f"equipoise refit {source}")  # fmt: skip
+                     allow_code=allow_code, command=f"equipoise refit {source}")  # fmt: skip
     if made.tested is not None:
         note(f"On the test set, which nothing was chosen on:\n{made.tested}")
     if as_json:
-        facts = made.model.facts
-        print_json({"out": made.folder, "arm": made.arm, "model": facts["model"],
-                    "rows": made.rows, "needs": facts["needs"]})  # fmt: skip
+        print_json({"out": made.folder, "arm": made.arm, "model": made.kind,
+                    "rows": made.rows, "needs": list(made.needs)})  # fmt: skip
         return
-    facts = made.model.facts
-    kind = "" if facts["model"] == facts["method"] else f" on {facts['model']}"
+    kind = "" if made.kind == made.method else f" on {made.kind}"
     typer.echo(f"{made.arm}{kind}, {made.rows:,} rows: {made.folder}")
-    typer.echo(f"Next: equipoise predict {made.folder} NEW.csv -o predictions.csv")
+    new = "NEW.csv" if study.model is None else "NEW"
+    typer.echo(f"Next: equipoise predict {made.folder} {new} -o predictions.csv")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import time
 import warnings
@@ -18,10 +17,9 @@ import numpy as np
 import torch
 from torch.utils.data import Subset, default_collate
 
-from equipoise._core.files import atomic_path
 from equipoise._core.identity import as_text
 from equipoise._core.messages import in_words, say
-from equipoise.artifacts import DecisionRule, Evaluation, Finding, Labels, Split, Trial
+from equipoise.artifacts import Finding, Labels, Split, Trial
 from equipoise.artifacts.finding import load_findings
 from equipoise.artifacts.labels import with_ids
 from equipoise.audit import check_model
@@ -49,7 +47,7 @@ from equipoise.training import Remedy, TrainingOptions, fit
 from equipoise.training.devices import choose_device
 from equipoise.training.faults import require_device, require_precision
 from equipoise.training.fitting import check_folds, planned_config
-from equipoise.training.folder import write_card, write_trial
+from equipoise.training.folder import write_trial
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 _RATE_STEPS, _RATE_LAST = 12, 3
@@ -337,37 +335,6 @@ def run_training(
             progress=progress,
             config=plan.config,
         )
-
-
-def keep_model(
-    plan: TrainPlan, rule: DecisionRule, *, root: Path, out: Path, progress: bool | None = None
-) -> tuple[Trial, Evaluation | None]:
-    """Train what the plan says, or go on with it, and write it with a rule of other rows.
-
-    Args:
-        plan: Of the rows that a model at the end is trained on.
-        rule: That decides.
-        root: Where the training is kept while it goes on.
-        out: The model's folder; `equipoise predict` takes it as that of a trial.
-        progress: As in :func:`run_training`.
-
-    Returns:
-        The trial, and how the model does on test rows where there are any.
-    """
-    trial = run_training(plan, out=root, progress=progress)
-    place = root / trial.folder_name
-    out.mkdir(parents=True, exist_ok=True)
-    # The record comes last: without it nobody takes the folder for a model.
-    record = out / "trial.json"
-    record.unlink(missing_ok=True)
-    for file in place.iterdir():
-        if file.is_file() and file.suffix != ".ckpt" and file.name != record.name:
-            with atomic_path(out / file.name) as temporary:
-                shutil.copyfile(file, temporary)
-    tested = write_card(trial, out, rule)
-    with atomic_path(record) as temporary:
-        shutil.copyfile(place / record.name, temporary)
-    return trial, tested
 
 
 @dataclass(frozen=True, eq=False)

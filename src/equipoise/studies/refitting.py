@@ -8,6 +8,7 @@ set checks where there is one.
 from __future__ import annotations
 
 import platform
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.files import write_text
+from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import canonical_json
 from equipoise._core.messages import closest, hint, listed, say
 from equipoise._core.progress import Progress
 from equipoise._core.rng import child_seed
-from equipoise.artifacts import Comparison, Correction, DecisionRule, Evaluation, Scores
+from equipoise.artifacts import (
+    Comparison,
+    Correction,
+    DecisionRule,
+    Evaluation,
+    Scores,
+)
 from equipoise.artifacts.labels import with_ids as labelled
 from equipoise.artifacts.trial import Trial, trial_folder
 from equipoise.boosting.families import get_family
@@ -34,6 +41,7 @@ from equipoise.decisions import tune
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.methods import THRESHOLDS, get_method
 from equipoise.methods.on_tables import treat
+from equipoise.splits import stratified_split
 from equipoise.studies.engine import Plan, using_threads
 from equipoise.studies.families import on_model
 from equipoise.studies.fitted import Fit, device_of
@@ -60,16 +68,24 @@ class Refitted:
     Args:
         folder: The model folder.
         arm: Which arm it is.
-        model: The model itself.
+        method: Its method.
+        kind: Name of the kind of model, or of the network.
+        needs: Packages that the folder needs to predict, beside equipoise itself.
         rows: Rows that it was trained on.
+        rule: That decides.
         tested: Its evaluation on the test set, or None where every row was trained on.
+        model: Of a table the model itself; a network is read by `equipoise predict`.
     """
 
     folder: Path
     arm: str
-    model: TableModel
+    method: str
+    kind: str
+    needs: Sequence[str]
     rows: int
+    rule: DecisionRule
     tested: Evaluation | None
+    model: TableModel | None = None
 
 
 def refit(
@@ -80,46 +96,48 @@ def refit(
     arm: str | None = None,
     progress: Progress | None = None,
     command: str = "",
+    allow_code: bool = False,
 ) -> Refitted:
     """Train the recommended arm of a comparison on all rows but the test set, and keep the model.
 
     Boosters take as many rounds as their models of the folds chose, in the median; a head keeps a
     tenth of the rows out to choose its epoch. The rule is tuned on the out-of-fold log-odds of the
-    first seed.
+    first seed. A whole network is that of the first seed as it was compared: its validation rows,
+    which chose its epoch, choose its rule too.
 
     Args:
-        study: That was compared, of a table or of features.
+        study: That was compared, of a table, or of images, sequences or arrays with a network.
         results: Folder of the comparison.
         out: Folder to write.
         arm: Another arm than the one that is recommended.
         progress: Called with (what, done, in all).
         command: How it was started, for the card.
+        allow_code: Whether code that the study names may be imported.
 
     Raises:
         DataError: no finished comparison in ``results``.
-        UsageError: an arm that it has not, or that is no model of its own; a study of networks.
+        UsageError: an arm that it has not, or that is no model of its own; a study of features.
         MissingExtraError: without skops, for what scikit-learn learned.
     """
-    if study.model is not None:
-        do = "Train its study with `equipoise train`: the trial's folder predicts."
-        raise UsageError(say("study", "be of a table or of features", "whole networks", do))
     if study.features is not None:
         do = hint("Train the network's head with {model=NAME} by `equipoise train`.")
         raise UsageError(say("study", "be of a table", "features of a frozen network", do))
     place = Path(results)
     compared = _comparison_in(place)
-    plan, chosen = _plan_of(study, compared)
+    plan, chosen = _plan_of(study, compared, allow_code)
     name = arm or compared.recommended
     job = _job_of(plan, name)
     if progress is not None:
         progress(f"fitting {name} on all rows", 0, 0)
     trials = _trials_of(plan, place, job)
-    pooled = _out_of_fold(plan, trials)
-    spec = plan.study.comparison
-    rule = tune(pooled, objective=spec.objective, target_prior=spec.target_prior, seed=0)
     rows = np.sort(np.concatenate([plan.splits.first.train, plan.splits.first.val]))
     if plan.data.test is None and plan.splits.folds != [None]:
         rows = np.arange(len(plan.data.labels))
+    if study.model is not None:
+        return _network(plan, job, trials, place, Path(out))
+    pooled = _out_of_fold(plan, trials)
+    spec = plan.study.comparison
+    rule = tune(pooled, objective=spec.objective, target_prior=spec.target_prior, seed=0)
     with using_threads(plan.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", NoEffectWarning)
         agreed = _agreed(trials)
@@ -130,7 +148,9 @@ def refit(
     tested = _tested(plan, model, rows)
     folder = model.save(out)
     write_text(folder / "README.md", card(model, compared, tested))
-    return Refitted(folder, name, model, rows.size, tested)
+    return Refitted(
+        folder, name, job.arm.method, facts["model"], facts["needs"], rows.size, rule, tested, model
+    )
 
 
 def compared_study(results: str | Path, assignments: Sequence[str] = ()) -> Study:
@@ -156,11 +176,12 @@ def _comparison_in(place: Path) -> Comparison:
     return Comparison.load(place / "comparison.json")
 
 
-def _plan_of(study: Study, compared: Comparison) -> tuple[Plan, str]:
+def _plan_of(study: Study, compared: Comparison, allow_code: bool) -> tuple[Plan, str]:
     """Return the plan of a study as it was compared, and the kind of model that was chosen."""
     told = compared.provenance.get("models")
     if not study.models:
-        return make_plan(study, threads=compared.provenance.get("threads"), check=False), HEAD
+        threads = compared.provenance.get("threads")
+        return make_plan(study, threads=threads, check=False, allow_code=allow_code), HEAD
     if told is None:
         do = "Compare the study again."
         raise DataError(say("results", "be of this study", "a comparison without models", do))
@@ -283,6 +304,35 @@ def _fitted(
                       correction=treatment.correction, **common)  # fmt: skip
 
 
+def _network(plan: Plan, job: Job, trials: Sequence[Trial], place: Path, out: Path) -> Refitted:
+    """Keep the network of the first seed as it is, with a rule for the study's objective.
+
+    What a network says is on a scale of its own, and which epoch is kept is chosen on validation
+    rows: so these also choose its rule, and are not trained on.
+    """
+    from equipoise.training.folder import write_card  # late: torch
+
+    trial = min(trials, key=lambda t: t.seed)
+    source = place / "trials" / trial.folder_name
+    spec = plan.study.comparison
+    rule = tune(trial.scores["val"], objective=spec.objective, target_prior=spec.target_prior,
+                seed=trial.seed)  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    # The record comes last: without it nobody takes the folder for a model.
+    record = out / "trial.json"
+    record.unlink(missing_ok=True)
+    for file in source.iterdir():
+        if file.is_file() and file.name != record.name:
+            with atomic_path(out / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+    tested = write_card(trial, out, rule)
+    with atomic_path(record) as temporary:
+        shutil.copyfile(source / record.name, temporary)
+    kind = plan.study.model.name if plan.study.model is not None else ""
+    packages = ("torch", "safetensors")
+    return Refitted(out, job.arm.label, job.arm.method, kind, packages, trial.n_train, rule, tested)
+
+
 def _head(
     plan: Plan,
     remedy: Any,
@@ -291,7 +341,6 @@ def _head(
     common: dict[str, Any],
 ) -> TableModel:
     """Train a head; a tenth of the rows chooses its epoch."""
-    from equipoise.splits import stratified_split
     from equipoise.training import HeadJob, HeadSettings, train_heads
 
     labels = plan.data.labels
