@@ -1,11 +1,66 @@
-"""Rows in columns of plain text."""
+"""Rows in columns, as plain text and, the same, as HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+class Table(str):
+    """Rows in columns as text, which knows its cells: HTML shows these.
+
+    Args:
+        text: As it is printed.
+        head: Titles of the columns.
+        rows: One text per column each.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def __new__(cls, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+        """Make it of text and cells."""
+        made = super().__new__(cls, text)
+        made.head, made.rows = tuple(head), tuple(tuple(row) for row in rows)
+        return made
+
+
+def as_html(parts: Sequence[str]) -> str:
+    """Return lines and tables as a notebook shows them; nothing of them is taken for markup.
+
+    Example:
+        >>> as_html(["a < b", table(["arm", "AP"], [["none", "0.5"]])])[:40]
+        '<div><p>a &lt; b</p><table><thead><tr><t'
+    """
+    made: list[str] = []
+    words: list[str] = []
+    for part in (*parts, None):
+        if isinstance(part, str) and not isinstance(part, Table):
+            words += [escape(line) for line in part.split("\n") if line or words]
+            continue
+        while words and not words[-1]:
+            words.pop()
+        if words:
+            made.append(f"<p>{'<br>'.join(words)}</p>")
+        words = []
+        if isinstance(part, Table):
+            made.append(_table_html(part))
+    return f"<div>{''.join(made)}</div>"
+
+
+def _table_html(shown: Table) -> str:
+    def line(cells: Sequence[str], tag: str) -> str:
+        sides = ["left", *["right"] * (len(cells) - 1)]
+        return "".join(
+            f'<{tag} style="text-align:{side}">{escape(str(cell))}</{tag}>'
+            for cell, side in zip(cells, sides, strict=True)
+        )
+
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in shown.rows)
+    return f"<table><thead><tr>{line(shown.head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """Return rows in columns, the first to the left, the rest to the right."""
     widths = [max(len(str(r[i])) for r in (head, *rows)) for i in range(len(head))]
 
@@ -15,7 +70,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "  ".join([first, *rest]).rstrip()
 
     rule = "  ".join("-" * w for w in widths)
-    return "\n".join([line(head), rule, *(line(r) for r in rows)])
+    return Table("\n".join([line(head), rule, *(line(r) for r in rows)]), head, rows)
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise._core.messages import closest, say
-from equipoise._core.text import table
+from equipoise._core.text import as_html, table
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.evaluation import Evaluation
@@ -180,7 +180,10 @@ class Comparison:
 
     def __str__(self) -> str:
         """The verdict table and the two sentences."""
-        return _text(self)
+        return "\n".join(_parts(self))
+
+    def _repr_html_(self) -> str:
+        return as_html(_parts(self))
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON."""
@@ -246,7 +249,7 @@ def _number(estimate: Estimate) -> str:
     return "-" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
 
 
-def _text(comparison: Comparison) -> str:
+def _parts(comparison: Comparison) -> list[str]:
     """Return the verdict table and the two sentences, at most 30 lines."""
     short = "AP" if comparison.primary == "macro_ap" else "primary"
     head = [
@@ -279,7 +282,7 @@ def _text(comparison: Comparison) -> str:
     lines = [comparison.title, *doubts, table(head, rows), *explained]
     if comparison.kind == "multilabel" and len(comparison.names) <= _FEW_LABELS:
         lines += ["", *_decision_lines(comparison), ""]
-    return "\n".join([*lines, *comparison.summary, *forecast_words(comparison)])
+    return [*lines, *comparison.summary, *forecast_words(comparison)]
 
 
 def forecast_words(comparison: Comparison) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.text import table
+from equipoise._core.text import as_html, table
 from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.artifacts.estimate import FEW, Estimate
 from equipoise.artifacts.labels import Kind
@@ -71,7 +71,10 @@ class Evaluation:
             everything: Every metric and every label.
             more: How to see all, in words.
         """
-        return _text(self, everything, more)
+        return "\n".join(_parts(self, everything, more))
+
+    def _repr_html_(self) -> str:
+        return as_html(_parts(self, False, "text(everything=True)"))
 
     def __str__(self) -> str:
         return self.text()
@@ -131,7 +134,7 @@ SECTIONS = {
 MOST_LABELS = 30
 
 
-def _text(found: Evaluation, everything: bool, more: str) -> str:
+def _parts(found: Evaluation, everything: bool, more: str) -> list[str]:
     """Return an evaluation in words and tables, headline first.
 
     Args:
@@ -159,7 +162,7 @@ def _text(found: Evaluation, everything: bool, more: str) -> str:
         lines += ["", _groups(found)]
     for title, rows in _by(found):
         lines += ["", _block(title, rows)]
-    return "\n".join([*lines, "", _rests_on(found)])
+    return [*lines, "", _rests_on(found)]
 
 
 def _title(title: str, found: Evaluation) -> str:

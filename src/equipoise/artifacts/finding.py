@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from equipoise._core.messages import one_of, say
+from equipoise._core.text import as_html
 from equipoise.artifacts._io import plain, read_json, reading, write_json
 from equipoise.errors import UsageError
 
@@ -77,6 +78,37 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
         return -SEVERITIES.index(f.severity), _FAMILIES.index(f.code[2]), -f.effect, f.code
 
     return sorted(findings, key=place)
+
+
+class Findings(list[Finding]):
+    """Findings that print as the command line shows them.
+
+    Example:
+        >>> print(Findings([Finding("EQ106", "tip", "Cut", "It moves.", suggests=("Tune it.",))]))
+        EQ106 tip: Cut
+            It moves.
+            -> Tune it.
+        >>> print(Findings())
+        Nothing unusual was found by the checks that were made.
+    """
+
+    def lines(self, spelt: Callable[[str], str] = str) -> list[str]:
+        """Return them as text, worst first, advice as ``spelt`` has it."""
+        made = []
+        for finding in in_order(f for f in self if f.severity != "fact"):
+            made.append(f"{finding.code} {finding.severity}: {finding.title}")
+            made.append(f"    {finding.message}")
+            made.extend(f"    -> {spelt(todo)}" for todo in finding.suggests)
+        made = made or ["Nothing unusual was found by the checks that were made."]
+        if facts := [f for f in self if f.severity == "fact"]:
+            made += ["As usual:", *(f"    {f.message} ({f.code})" for f in facts)]
+        return made
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        return as_html(self.lines())
 
 
 def save_findings(findings: Sequence[Finding], path: str | Path) -> Path:

@@ -15,6 +15,7 @@ from equipoise._core.checks import require_shape, to_array, to_floats
 from equipoise._core.fingerprint import Blocks, fingerprint_array
 from equipoise._core.identity import as_text, hashable_ids
 from equipoise._core.messages import hint, one_of, say
+from equipoise._core.text import as_html, table
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts.entries import PRESENT, UNKNOWN as UNKNOWN, Entries
 from equipoise.errors import DataError, DataWarning, ShapeError, UsageError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Kind = Literal["multiclass", "multilabel"]
 KINDS: tuple[Kind, ...] = ("multiclass", "multilabel")
 MAX_UNNAMED = 100_000
+# Labels that a notebook shows.
+_SHOWN = 10
 # Bytes of an entry, where a cell of a dense table takes one.
 _CELL = 17
 # Version 1 has one column per label, version 2 lists the labels of each row.
@@ -419,6 +422,16 @@ class Labels:
         if self.weights is not None:
             parts.append(f"weighted, worth {effective_size(self.weights):,.0f} rows")
         return f"{held}: {', '.join(parts)}"
+
+    def _repr_html_(self) -> str:
+        counts, known = self.counts, self.known
+        rarest = np.argsort(counts, kind="stable")[:_SHOWN]
+        shares = self.prevalence
+        rows = [
+            [self.names[c], f"{counts[c]:,}", f"{known[c]:,}", f"{shares[c]:.2%}"] for c in rarest
+        ]
+        parts = [str(self), table(["rarest", "positives", "known", "share"], rows)]
+        return as_html(parts)
 
     @property
     def is_sparse(self) -> bool:

@@ -15,7 +15,7 @@ from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import require_finite, require_shape
 from equipoise._core.logistic import expit, log_softmax
 from equipoise._core.messages import one_of, say
-from equipoise._core.text import table
+from equipoise._core.text import as_html, table
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.calibrator import Calibrator
 from equipoise.artifacts.correction import Correction
@@ -218,7 +218,10 @@ class DecisionRule:
 
     def __str__(self) -> str:
         """A line per label: evidence, calibration, threshold, claimed and cross-fitted."""
-        return _text(self)
+        return "\n".join(_parts(self))
+
+    def _repr_html_(self) -> str:
+        return as_html(_parts(self))
 
     def __post_init__(self) -> None:
         width = len(self.names)
@@ -528,7 +531,7 @@ def _from_version_2(body: dict[str, Any]) -> dict[str, Any]:
 _MOST_LINES = 40
 
 
-def _text(rule: DecisionRule) -> str:
+def _parts(rule: DecisionRule) -> list[str]:
     """Return one line per label, of many the first."""
     width = len(rule.names)
     cuts = [""] * width
@@ -545,7 +548,7 @@ def _text(rule: DecisionRule) -> str:
     rows = [list(row) for row in zip(*columns, strict=True)]
     measure = f"{rule.measure or rule.objective} claimed"
     head = ["label", "grade", "calibration", "threshold", measure, "cross-fitted", ""]
-    lines = [table(head, rows[:_MOST_LINES])]
+    lines: list[str] = [table(head, rows[:_MOST_LINES])]
     if width > _MOST_LINES:
         lines.append(f"... and {width - _MOST_LINES:,} more")
     lines += shared
@@ -554,7 +557,7 @@ def _text(rule: DecisionRule) -> str:
     if rule.score_names and rule.score_names != rule.names:
         pairs = zip(rule.score_names, rule.names, strict=False)
         lines.append(f"score columns: {', '.join(f'{c} for {n}' for c, n in pairs)}")
-    return "\n".join(lines)
+    return lines
 
 
 def _apart(notes: Sequence[str]) -> tuple[list[str], list[str]]:

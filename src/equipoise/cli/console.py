@@ -134,17 +134,9 @@ def _lines() -> Callable[[str, int, int], None]:
 
 def findings_lines(findings: Sequence[Finding], spelt: Callable[[str], str] = str) -> list[str]:
     """Return findings as text, worst first, advice as ``spelt`` has it."""
-    from equipoise.artifacts.finding import in_order
+    from equipoise.artifacts.finding import Findings
 
-    lines = []
-    for finding in in_order(f for f in findings if f.severity != "fact"):
-        lines.append(f"{finding.code} {finding.severity}: {finding.title}")
-        lines.append(f"    {finding.message}")
-        lines.extend(f"    -> {spelt(todo)}" for todo in finding.suggests)
-    lines = lines or ["Nothing unusual was found by the checks that were made."]
-    if facts := [f for f in findings if f.severity == "fact"]:
-        lines += ["As usual:", *(f"    {f.message} ({f.code})" for f in facts)]
-    return lines
+    return Findings(findings).lines(spelt)
 
 
 def results_lines(

@@ -43,7 +43,7 @@ def proof_lines(summary: SplitSummary, on_purpose: bool) -> list[str]:
             row += [f"{summary.rates[k]:.2%}", "-" if gap != gap else f"{gap:.2%}"]
         body.append(row)
     body.append(["rows", *map(str, summary.rows)] + ([] if on_purpose else ["", ""]))
-    lines = [table(head, body)]
+    lines: list[str] = [table(head, body)]
     if not on_purpose:
         worst = max((d for d in summary.deviations if d == d), default=0.0)
         lines.append(

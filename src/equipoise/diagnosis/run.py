@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.codes import CODES
 from equipoise._core.messages import closest, say
-from equipoise.artifacts.finding import Finding, in_order
+from equipoise.artifacts.finding import Finding, Findings, in_order
 from equipoise.artifacts.labels import Kind, Labels
 from equipoise.artifacts.scores import Scores
 from equipoise.artifacts.split import Split
@@ -114,7 +114,7 @@ def diagnose(
     trial: Trial | None = None,
     more: Material | None = None,
     ignore: Sequence[str] = (),
-) -> list[Finding]:
+) -> Findings:
     """Find out what is wrong, or only seems wrong, with labels, a split, scores or a training.
 
     Use when starting with a data set, or when a model finds nothing (or everything). Prefer
@@ -136,7 +136,8 @@ def diagnose(
         ignore: Codes to leave out.
 
     Returns:
-        Findings, errors first, then what was asked: set-ups and trainings before labels.
+        Findings, a list that prints: errors first, then what was asked: set-ups and trainings
+        before labels.
 
     Raises:
         UsageError: nothing to look at, labels and counts both, a split without labels, an unknown
@@ -160,8 +161,7 @@ def diagnose(
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     material = Material(**known) if more is None else replace(more, **known)
     results = run_checks(material, ignore=ignore)
-    found = [item for result in results for item in result.findings]
-    return in_order(found)
+    return Findings(in_order(item for result in results for item in result.findings))
 
 
 def diagnose_scores(values: ArrayLike, *, score_kind: str, kind: Kind) -> list[Finding]:
