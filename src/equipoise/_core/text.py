@@ -15,6 +15,7 @@ class Table(str):
         rows: One text per column each.
     """
 
+    __slots__ = ("head", "rows")
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
