@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from equipoise._core.documents import parse_json, read_text
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.messages import closest, say
+from equipoise.artifacts.labels import Kind
 from equipoise.boosting.objectives import Objective
 from equipoise.boosting.preparation import Style
 from equipoise.errors import DataError, MissingExtraError, UsageError
@@ -111,7 +113,7 @@ class Family:
         package: What must be installed.
         extra: Which extra brings it, "" for the core.
         style: Whom its rows are prepared for.
-        takes_losses: Whether losses other than its own can be fitted.
+        takes_losses: Kinds of labels for which losses other than its own can be fitted.
         settings: Its parameters and their defaults.
         fit: Makes a model of a task.
         load: Reads one again from a folder and a name.
@@ -124,7 +126,7 @@ class Family:
     package: str
     extra: str
     style: Style
-    takes_losses: bool
+    takes_losses: tuple[Kind, ...]
     settings: Mapping[str, Any]
     fit: Callable[[Task], Fitted]
     load: Callable[[Path, str], Fitted]
@@ -442,26 +444,35 @@ def load_xgboost(folder: Path, name: str) -> XGBoost:
 
 @dataclass(frozen=True, eq=False)
 class CatBoost:
-    """A booster of CatBoost; its own file says nothing of where categories stood."""
+    """A booster of CatBoost; its own file says neither where it started nor where categories stood.
+
+    Args:
+        model: The booster.
+        classes: Number of outputs.
+        rounds: That were chosen.
+        categorical: Columns that hold places of categories.
+        start: Output before the first tree.
+        of_val: As in :class:`Fitted`.
+    """
 
     model: Any
     classes: int
     rounds: int | None
     categorical: tuple[int, ...] = ()
+    start: float = 0.0
     of_val: NDArray[np.float64] | None = None
 
     def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return logits, (N, classes)."""
-        made = self.model.predict(
-            _for_catboost(x, self.categorical), prediction_type="RawFormulaVal"
-        )
-        return np.asarray(made, dtype=np.float64).reshape(len(x), self.classes)
+        rows = _for_catboost(x, self.categorical)
+        made = self.model.predict(rows, prediction_type="RawFormulaVal")
+        return self.start + np.asarray(made, dtype=np.float64).reshape(len(x), self.classes)
 
     def save(self, folder: Path, name: str) -> list[str]:
-        """Write NAME.cbm in CatBoost's own format, and beside it where categories stand."""
+        """Write NAME.cbm in CatBoost's own format, and beside it what that does not say."""
         with atomic_path(folder / f"{name}.cbm") as temporary:
             self.model.save_model(str(temporary), format="cbm")
-        told = {"classes": self.classes, "categorical": list(self.categorical)}
+        told = {"classes": self.classes, "categorical": list(self.categorical), "start": self.start}
         write_text(folder / f"{name}.json", json.dumps(told))
         return [f"{name}.cbm", f"{name}.json"]
 
@@ -474,10 +485,44 @@ def _for_catboost(x: NDArray[np.float32], categorical: tuple[int, ...]) -> Any:
         return x
     numbers = np.setdiff1d(np.arange(x.shape[1]), categorical)
     places = x[:, list(categorical)]
-    gap = np.isnan(places)
-    texts = np.where(gap, -1, np.where(gap, 0, places)).astype(np.int64).astype("S").astype(object)
+    codes = np.where(np.isnan(places), -1, np.nan_to_num(places)).astype(np.int64)
     measured = np.ascontiguousarray(x[:, numbers], dtype=np.float32) if numbers.size else None
-    return catboost.FeaturesData(num_feature_data=measured, cat_feature_data=texts)
+    return catboost.FeaturesData(
+        num_feature_data=measured, cat_feature_data=codes.astype("S").astype(object)
+    )
+
+
+class _CatBoostLoss:
+    """A loss of one label as CatBoost asks for it: what it climbs, in blocks of rows."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> Any:  # noqa: ARG002
+        """Return slope and curvature of what is maximised, (n, 2)."""
+        z = np.asarray(approxes, dtype=np.float64)
+        g, h = self.objective(z, np.asarray(targets, dtype=np.int64))
+        return np.column_stack([-g, -h])
+
+
+class _CatBoostMetric:
+    """The log loss of the true probability, where CatBoost itself does not know it."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def is_max_optimal(self) -> bool:
+        """Whether more is better."""
+        return False
+
+    def get_final_error(self, error: float, weight: float) -> float:
+        """Return the mean."""
+        return error / max(weight, 1.0)
+
+    def evaluate(self, approxes: Any, target: Any, weight: Any) -> tuple[float, float]:  # noqa: ARG002
+        """Return the sum over rows and their number."""
+        z, y = np.asarray(approxes[0], dtype=np.float64), np.asarray(target, dtype=np.int64)
+        return float(self.objective.log_losses(z, y).sum()), float(y.size)
 
 
 def fit_catboost(task: Task) -> CatBoost:
@@ -486,37 +531,48 @@ def fit_catboost(task: Task) -> CatBoost:
 
     settings = dict(task.settings)
     most, patience = int(settings.pop("rounds")), int(settings.pop("patience"))
-    several = task.classes > 1
-    loss = {"loss_function": "MultiClass", "classes_count": task.classes} if several else {
-        "loss_function": "Logloss"
-    }  # fmt: skip
+    loss: dict[str, Any] = {"loss_function": "Logloss"}
+    if task.classes > 1:
+        loss = {"loss_function": "MultiClass", "classes_count": task.classes}
+    if task.objective is not None:
+        loss = {"loss_function": _CatBoostLoss(task.objective),
+                "eval_metric": _CatBoostMetric(task.objective)}  # fmt: skip
     model = catboost.CatBoost({
         **loss, "iterations": most, "random_seed": task.seed, "thread_count": task.workers,
         "task_type": "GPU" if task.device == "gpu" else "CPU", "bootstrap_type": "Bernoulli",
-        "allow_writing_files": False, "logging_level": "Silent", **settings,
+        "leaf_estimation_method": "Newton", "allow_writing_files": False,
+        "logging_level": "Silent", **settings,
     })  # fmt: skip
+    start = float(task.start[0])
 
-    def pool(x: NDArray[np.float32], y: Whole | None, weight: Floats | None) -> Any:
-        return catboost.Pool(_for_catboost(x, task.categorical), y, weight=weight)
+    def pool(x: NDArray[np.float32], y: Whole | None = None, weight: Floats | None = None) -> Any:
+        own = None if task.objective is None else np.full(len(x), start)
+        return catboost.Pool(_for_catboost(x, task.categorical), y, weight=weight, baseline=own)
 
-    train = pool(task.x, task.y, task.weight)
-    if task.x_val is None or task.y_val is None:
-        model.fit(train)
-        return CatBoost(model, task.classes, int(model.tree_count_), task.categorical)
     odds = None
-    if task.shift is not None:  # it weighs rows, and cannot be given another loss
-        odds = _odds(task, task.y_val)
-    val = pool(task.x_val, task.y_val, odds)
-    model.fit(train, eval_set=val, early_stopping_rounds=patience, use_best_model=False)
+    if task.shift is not None and task.y_val is not None:
+        odds = _odds(task, task.y_val)  # it weighs rows, and its own loss cannot be given another
+    more: dict[str, Any] = {}
+    if task.x_val is not None:
+        more = {"eval_set": pool(task.x_val, task.y_val, odds), "use_best_model": False,
+                "early_stopping_rounds": patience}  # fmt: skip
+    with warnings.catch_warnings():
+        # It would compile Python's losses with numba; ours are NumPy, a block of rows at a time.
+        warnings.filterwarnings("ignore", message="Failed to (import|optimize)", module="catboost")
+        model.fit(pool(task.x, task.y, task.weight), **more)
+    kept: dict[str, Any] = {"categorical": task.categorical, "start": start}
+    if task.x_val is None:
+        return CatBoost(model, task.classes, int(model.tree_count_), **kept)
     halves, seen = _Halves(task), []
-    plain = pool(task.x_val, None, None)
-    for z in model.staged_predict(plain, prediction_type="RawFormulaVal"):
-        seen.append(np.asarray(z, dtype=np.float64).reshape(len(task.x_val), task.classes))
+    rows = _for_catboost(task.x_val, task.categorical)
+    for made in model.staged_predict(rows, prediction_type="RawFormulaVal"):
+        z = start + np.asarray(made, dtype=np.float64)
+        seen.append(z.reshape(len(task.x_val), task.classes))
         halves.note(seen[-1])
-    of_val = halves.crossed(lambda r: seen[r - 1])
     rounds = int(np.argmin(np.sum(halves.losses, axis=1))) + 1
     model.shrink(ntree_end=rounds)
-    return CatBoost(model, task.classes, rounds, task.categorical, of_val)
+    of_val = halves.crossed(lambda r: seen[r - 1])
+    return CatBoost(model, task.classes, rounds, **kept, of_val=of_val)
 
 
 def _odds(task: Task, y: Whole) -> Floats:
@@ -532,7 +588,8 @@ def load_catboost(folder: Path, name: str) -> CatBoost:
 
     told = parse_json(read_text(folder / f"{name}.json"))
     model = catboost.CatBoost().load_model(str(folder / f"{name}.cbm"), format="cbm")
-    return CatBoost(model, int(told["classes"]), None, tuple(map(int, told["categorical"])))
+    categorical = tuple(map(int, told["categorical"]))
+    return CatBoost(model, int(told["classes"]), None, categorical, float(told["start"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -750,43 +807,43 @@ _BAGGED = ("imbalanced-learn", "scikit-learn", "skops")
 FAMILIES: Mapping[str, Family] = {
     f.name: f
     for f in (
-        Family("lightgbm", "lightgbm", "tables", "trees", True,
+        Family("lightgbm", "lightgbm", "tables", "trees", ("multilabel", "multiclass"),
                {**_BOOSTED, "num_leaves": 31, "max_depth": -1, "min_data_in_leaf": 20,
                 "min_sum_hessian_in_leaf": 1e-3, "lambda_l1": 0.0, "lambda_l2": 0.0,
                 "feature_fraction": 1.0, "bagging_fraction": 1.0, "bagging_freq": 0,
                 "max_bin": 255},
                fit_lightgbm, load_lightgbm, "Takes every remedy that boosters can.",
                ("lightgbm",)),
-        Family("xgboost", "xgboost", "tables", "trees", True,
+        Family("xgboost", "xgboost", "tables", "trees", ("multilabel", "multiclass"),
                {**_BOOSTED, "max_depth": 6, "max_leaves": 0, "min_child_weight": 1.0,
                 "reg_alpha": 0.0, "reg_lambda": 1.0, "subsample": 1.0, "colsample_bytree": 1.0,
                 "gamma": 0.0, "max_bin": 256},
                fit_xgboost, load_xgboost, "So does XGBoost.", ("xgboost",)),
-        Family("catboost", "catboost", "catboost", "trees", False,
+        Family("catboost", "catboost", "catboost", "trees", ("multilabel",),
                {**_BOOSTED, "depth": 6, "l2_leaf_reg": 3.0, "min_data_in_leaf": 1,
                 "random_strength": 1.0, "subsample": 0.8, "border_count": 254},
                fit_catboost, load_catboost,
-               "CatBoost, with its own encoding of categories: weights and sampling alone.",
+               "CatBoost, its own encoding of categories: losses of labels, of classes weights.",
                ("catboost",)),
-        Family("hist_gradient_boosting", "sklearn", "", "trees", False,
+        Family("hist_gradient_boosting", "sklearn", "", "trees", (),
                {**_BOOSTED, "max_leaf_nodes": 31, "max_depth": None, "min_samples_leaf": 20,
                 "l2_regularization": 0.0, "max_features": 1.0, "max_bins": 255},
                fit_hist, load_sklearn, "scikit-learn's booster: weights and sampling alone."),
-        Family("random_forest", "sklearn", "", "numbers", False,
+        Family("random_forest", "sklearn", "", "numbers", (),
                {"n_estimators": 300, "max_depth": None, "min_samples_leaf": 1,
                 "max_features": "sqrt", "max_samples": None},
                fit_forest, load_sklearn, "300 trees: weights and sampling alone."),
-        Family("logistic_regression", "sklearn", "", "numbers", False,
+        Family("logistic_regression", "sklearn", "", "numbers", (),
                {"inverse_strength": 1.0},
                fit_logistic, load_sklearn, "On standardised numbers: weights and sampling alone."),
-        Family("balanced_random_forest", "imblearn", "resample", "numbers", False,
+        Family("balanced_random_forest", "imblearn", "resample", "numbers", (),
                {"n_estimators": 300, "max_depth": None, "min_samples_leaf": 1,
                 "max_features": "sqrt"},
                fit_balanced_forest, load_sklearn, "A forest of balanced trees.", _BAGGED, True),
-        Family("easy_ensemble", "imblearn", "resample", "numbers", False, {"n_estimators": 10},
+        Family("easy_ensemble", "imblearn", "resample", "numbers", (), {"n_estimators": 10},
                fit_easy_ensemble, load_sklearn, "Boosted stumps on balanced samples.", _BAGGED,
                True),
-        Family("rusboost", "imblearn", "resample", "numbers", False,
+        Family("rusboost", "imblearn", "resample", "numbers", (),
                {"n_estimators": 50, "learning_rate": 1.0, "max_depth": 3},
                fit_rusboost, load_sklearn, "Trees boosted on balanced samples.", _BAGGED, True),
     )

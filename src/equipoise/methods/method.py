@@ -94,7 +94,12 @@ class Method:
     @property
     def screens(self) -> bool:
         """Whether heads on fixed features can be trained with it."""
-        return self.family != "two_stage" and not self.needs_images
+        return self.family != "two_stage" and not (self.needs_images or self.needs_table)
+
+    @property
+    def needs_table(self) -> bool:
+        """Whether it works on columns, with kinds of models of a table alone."""
+        return self.family in ("resampling", "bagging")
 
     def make(self, labels: Labels, **settings: Any) -> Remedy:
         """Return the remedy without asking whether kind, settings and effect are what they should.

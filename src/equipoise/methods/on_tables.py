@@ -198,7 +198,8 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
     more: dict[str, Any] = {"width": labels.num_classes, "resampling": remedy.resampling}
     if remedy.model is not None:
         more["settings"] = remedy.settings
-    if loss is None or (family.takes_losses and type(loss) not in WITHOUT_TORCH.values()):
+    takes = labels.kind in family.takes_losses and type(loss) not in WITHOUT_TORCH.values()
+    if loss is None or takes:
         return Treatment(rows, correction, None, loss, **more)
     if weight is not None:
         return Treatment(rows, correction, weight, None, **more)

@@ -229,7 +229,7 @@ def image_template(study: Study, labels: Labels, out: Path) -> str:
     keys = [*first, *(key for key in data if key not in first)]
     listed = "\n".join(f"  {key}: {_scalar(data[key])}" for key in keys)
     arms: list[str] = []
-    for method in methods_for(labels.kind):
+    for method in (m for m in methods_for(labels.kind) if not m.needs_table):
         line = f"  - {method.name:<28}" if method.first_choice else f"  # - {method.name:<26}"
         arms.insert(0 if method.name == "none" else len(arms), f"{line}# {method.summary}")
     named = "labels" if labels.kind == "multilabel" else "classes"
@@ -286,7 +286,7 @@ def study_template(spec: TableData, labels: Labels, coded: Coded, out: Path) -> 
     lines += [f"# {line}" for line in coded.lines() if not line.endswith(": number")]
     data = "\n".join(f"  {line}" for line in lines)
     arms = [f"  - {THRESHOLDS:<28}# always compared, listed or not"]
-    for method in (m for m in methods_for(labels.kind) if m.screens):
+    for method in (m for m in methods_for(labels.kind) if m.screens or m.needs_table):
         settings = ", ".join(f"{k}={v}" for k, v in method.settings.items())
         remark = method.summary + (f" Settings: {settings}." if settings else "")
         line = f"  - {method.name:<28}" if method.first_choice else f"  # - {method.name:<26}"
@@ -295,8 +295,8 @@ def study_template(spec: TableData, labels: Labels, coded: Coded, out: Path) -> 
         first = "  - " if name in DEFAULT_REFERENCES else "  # - "
         arms.append(f"{first + name:<32}# Reference, no remedy: {words}")
     kept, _ = default_models(coded, labels)
-    others = [name for name in (*FAMILIES, HEAD) if name not in kept]
-    told = {f.name: f.summary for f in FAMILIES.values()}
+    told = {f.name: f.summary for f in FAMILIES.values() if not f.is_remedy}
+    others = [name for name in (*told, HEAD) if name not in kept]
     told[HEAD] = "One hidden layer, as below under `training`: every remedy."
     marks = {name: "- " if name in kept else "# - " for name in (*kept, *others)}
     models = "\n".join(f"  {mark}{name:<26}# {told[name]}" for name, mark in marks.items())
@@ -323,7 +323,7 @@ data:
 models:                     # compared untreated; remedies are judged on the best of them
 {models}
 # remedies: all             # or on every one that takes them; a model with settings of its own:
-# models: [{{name: lightgbm, settings: {{num_leaves: 15}}}}]
+# models: [{{name: lightgbm, settings: {{max_depth: 6}}, grid: {{num_leaves: [15, 63]}}}}]
 
 split:                      # groups, where given, stay whole
   how: cross_fit            # every row is tested; or stratified, with val and test; or forward
@@ -349,7 +349,8 @@ training:                   # of mlp, the same budget for every arm
 # tuning:                   # equally many settings for every arm, chosen on validation rows
 #   lr: [0.0005, 0.002, 0.008]
 #   weight_decay: [0.01, 1.0]
-#   settings: 4             # drawn from lr x weight_decay x the arm's own `grid: {{gamma: [1, 2]}}`
+#   settings: 4             # drawn from lr x weight_decay, or a model's `grid` as above, x the
+#                           # arm's own `grid: {{gamma: [1, 2]}}`
 
 # compute:
 #   device: auto            # or cpu, cuda

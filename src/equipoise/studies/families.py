@@ -87,9 +87,27 @@ def require_models(study: Study) -> None:
             raise UsageError(say("models", "name untreated kinds of models", model.name, do))
         family.require()
         family.resolved({**model.settings, **model.grid})
+    _require_grids(study)
     for arm in study.arms:
         if arm.model is not None and arm.model != HEAD:
             get_family(arm.model).require()
+
+
+def _require_grids(study: Study) -> None:
+    """Raise where a remedy has values to choose from and a model that it may stand on has none."""
+    of_arms = [arm.label for arm in study.arms if any(len(v) > 1 for v in arm.grid.values())
+               and ":" not in arm.method and arm.method not in REFERENCES
+               and get_method(arm.method).model is None]  # fmt: skip
+    heads = len(study.tuning.lr) > 1 or len(study.tuning.weight_decay) > 1
+    bare = [
+        model.name
+        for model in study.models
+        if not (heads if model.name == HEAD else any(len(v) > 1 for v in model.grid.values()))
+    ]
+    if of_arms and bare:
+        do = "Any may be the best, and the remedy would be tuned where the untreated model is not."
+        expected = f"have a grid each (mlp: tuning.lr), as `{of_arms[0]}` has one"
+        raise UsageError(say("models", expected, f"none for {', '.join(bare)}", do))
 
 
 def untreated(name: str) -> StudyArm:
@@ -154,10 +172,12 @@ def _refusal(arm: StudyArm, labels: Labels) -> str:
     method = get_method(arm.method)
     if labels.kind not in method.kinds or any(key not in method.settings for key in arm.settings):
         return ""  # it is refused where it is checked, in words of its own
+    made = None
     try:
         if arm.model != HEAD:
             get_family(arm.model).require()
-        remedy = replace(method.make(labels, **arm.settings), name=arm.label)
+        made = method.make(labels, **arm.settings)
+        remedy = replace(made, name=arm.label)
         if arm.model == HEAD:
             remedy.require_supported(HEAD, SLOTS)
             return ""
@@ -165,7 +185,8 @@ def _refusal(arm: StudyArm, labels: Labels) -> str:
         if treatment.loss is not None:
             _try_objective(treatment, labels)
     except EquipoiseError as error:
-        return str(error)
+        # What was set wrongly is refused where it is checked.
+        return "" if arm.settings and isinstance(error, UsageError) and made is None else str(error)
     return ""
 
 

@@ -68,7 +68,9 @@ def make_problem(
             # Heads refuse to train in stages: tests/contracts/test_methods.py.
             names = [m.name for m in methods_for(kind) if m.family != "two_stage"]
             names = [n for n in names if n not in ("cutmix", "augment_balance")]  # need images
-            remedies = [remedy(name, labels[part]) for name in names]
+            made = [remedy(name, labels[part]) for name in names]
+            # What makes rows for each label alone, or is a model itself, is for tables.
+            remedies = [r for r in made if r.resampling is None and r.model is None]
         jobs += [HeadJob(treated, seed, part, val) for treated in remedies]
     order = np.random.default_rng(5).permutation(len(jobs))
     return x, labels, [jobs[i] for i in order]
