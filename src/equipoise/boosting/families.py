@@ -230,6 +230,17 @@ class _Halves:
         return np.where(self.first[:, None], by_second, by_first)
 
 
+def _placed(
+    made: NDArray[np.float64], present: Any, classes: int, rest: float
+) -> NDArray[np.float64]:
+    """Return outputs of the classes that are present as those of all, ``rest`` for the others."""
+    if made.shape[1] == classes:
+        return made
+    whole = np.full((len(made), classes), rest)
+    whole[:, np.asarray(present, dtype=np.int64)] = made
+    return whole
+
+
 @dataclass(frozen=True, eq=False)
 class LightGBM:
     """A booster of LightGBM, with the outputs that it started from in its first trees."""
@@ -452,6 +463,7 @@ class CatBoost:
         rounds: That were chosen.
         categorical: Columns that hold places of categories.
         start: Output before the first tree.
+        present: Classes that training rows have, where some lack; it knows no others.
         of_val: As in :class:`Fitted`.
     """
 
@@ -460,19 +472,27 @@ class CatBoost:
     rounds: int | None
     categorical: tuple[int, ...] = ()
     start: float = 0.0
+    present: tuple[int, ...] = ()
     of_val: NDArray[np.float64] | None = None
 
     def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return logits, (N, classes)."""
+        """Return logits, (N, classes); a class that training rows lack is very unlikely."""
         rows = _for_catboost(x, self.categorical)
-        made = self.model.predict(rows, prediction_type="RawFormulaVal")
-        return self.start + np.asarray(made, dtype=np.float64).reshape(len(x), self.classes)
+        return self.placed(self.model.predict(rows, prediction_type="RawFormulaVal"))
+
+    def placed(self, made: Any) -> NDArray[np.float64]:
+        """Return what the booster says as logits, (N, classes)."""
+        z = self.start + np.asarray(made, dtype=np.float64).reshape(len(made), -1)
+        if not self.present:
+            return np.asarray(z)
+        return _placed(z, self.present, self.classes, float(z.min(initial=0.0)) - 10.0)
 
     def save(self, folder: Path, name: str) -> list[str]:
         """Write NAME.cbm in CatBoost's own format, and beside it what that does not say."""
         with atomic_path(folder / f"{name}.cbm") as temporary:
             self.model.save_model(str(temporary), format="cbm")
-        told = {"classes": self.classes, "categorical": list(self.categorical), "start": self.start}
+        told = {"classes": self.classes, "categorical": list(self.categorical),
+                "start": self.start, "present": list(self.present)}  # fmt: skip
         write_text(folder / f"{name}.json", json.dumps(told))
         return [f"{name}.cbm", f"{name}.json"]
 
@@ -532,14 +552,18 @@ def fit_catboost(task: Task) -> CatBoost:
     settings = dict(task.settings)
     most, patience = int(settings.pop("rounds")), int(settings.pop("patience"))
     loss: dict[str, Any] = {"loss_function": "Logloss"}
+    y, y_val, x_val, present = task.y, task.y_val, task.x_val, np.unique(task.y)
     if task.classes > 1:
-        loss = {"loss_function": "MultiClass", "classes_count": task.classes}
+        loss = {"loss_function": "MultiClass", "classes_count": int(present.size)}
+        y = np.searchsorted(present, y)
     if task.objective is not None:
         loss = {"loss_function": _CatBoostLoss(task.objective),
                 "eval_metric": _CatBoostMetric(task.objective)}  # fmt: skip
     model = catboost.CatBoost({
         **loss, "iterations": most, "random_seed": task.seed, "thread_count": task.workers,
-        "task_type": "GPU" if task.device == "gpu" else "CPU", "bootstrap_type": "Bernoulli",
+        # Losses in Python run on the processor alone.
+        "task_type": "GPU" if task.device == "gpu" and task.objective is None else "CPU",
+        "bootstrap_type": "Bernoulli",
         "leaf_estimation_method": "Newton", "allow_writing_files": False,
         "logging_level": "Silent", **settings,
     })  # fmt: skip
@@ -549,30 +573,34 @@ def fit_catboost(task: Task) -> CatBoost:
         own = None if task.objective is None else np.full(len(x), start)
         return catboost.Pool(_for_catboost(x, task.categorical), y, weight=weight, baseline=own)
 
-    odds = None
-    if task.shift is not None and task.y_val is not None:
-        odds = _odds(task, task.y_val)  # it weighs rows, and its own loss cannot be given another
     more: dict[str, Any] = {}
-    if task.x_val is not None:
-        more = {"eval_set": pool(task.x_val, task.y_val, odds), "use_best_model": False,
+    if x_val is not None and y_val is not None:
+        # It weighs rows, and its own loss cannot be given another.
+        odds = None if task.shift is None else _odds(task, y_val)
+        if task.classes > 1:
+            known = np.isin(y_val, present)
+            x_val, y_val = x_val[known], np.searchsorted(present, y_val[known])
+            odds = None if odds is None else odds[known]
+        more = {"eval_set": pool(x_val, y_val, odds), "use_best_model": False,
                 "early_stopping_rounds": patience}  # fmt: skip
     with warnings.catch_warnings():
         # It would compile Python's losses with numba; ours are NumPy, a block of rows at a time.
         warnings.filterwarnings("ignore", message="Failed to (import|optimize)", module="catboost")
-        model.fit(pool(task.x, task.y, task.weight), **more)
-    kept: dict[str, Any] = {"categorical": task.categorical, "start": start}
+        model.fit(pool(task.x, y, task.weight), **more)
+    lacks = 1 < task.classes != present.size
+    whole = CatBoost(model, task.classes, int(model.tree_count_), task.categorical, start,
+                     tuple(present.tolist()) if lacks else ())  # fmt: skip
     if task.x_val is None:
-        return CatBoost(model, task.classes, int(model.tree_count_), **kept)
+        return whole
     halves, seen = _Halves(task), []
     rows = _for_catboost(task.x_val, task.categorical)
     for made in model.staged_predict(rows, prediction_type="RawFormulaVal"):
-        z = start + np.asarray(made, dtype=np.float64)
-        seen.append(z.reshape(len(task.x_val), task.classes))
+        seen.append(whole.placed(made))
         halves.note(seen[-1])
     rounds = int(np.argmin(np.sum(halves.losses, axis=1))) + 1
     model.shrink(ntree_end=rounds)
     of_val = halves.crossed(lambda r: seen[r - 1])
-    return CatBoost(model, task.classes, rounds, **kept, of_val=of_val)
+    return replace(whole, rounds=rounds, of_val=of_val)
 
 
 def _odds(task: Task, y: Whole) -> Floats:
@@ -589,7 +617,8 @@ def load_catboost(folder: Path, name: str) -> CatBoost:
     told = parse_json(read_text(folder / f"{name}.json"))
     model = catboost.CatBoost().load_model(str(folder / f"{name}.cbm"), format="cbm")
     categorical = tuple(map(int, told["categorical"]))
-    return CatBoost(model, int(told["classes"]), None, categorical, float(told["start"]))
+    return CatBoost(model, int(told["classes"]), None, categorical, float(told["start"]),
+                    tuple(map(int, told["present"])))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -608,22 +637,16 @@ class Sklearn:
         if hasattr(self.model, "decision_function") and not self.pull:
             made = np.asarray(self.model.decision_function(x), dtype=np.float64)
             if self.classes == 1 or made.ndim == 2:
-                return self._placed(made.reshape(len(x), -1), float(made.min(initial=0.0)) - 10.0)
+                rest = float(made.min(initial=0.0)) - 10.0
+                return _placed(made.reshape(len(x), -1), self.model.classes_, self.classes, rest)
         p = np.asarray(self.model.predict_proba(x), dtype=np.float64)
         if self.classes == 1:
             p = p[:, [*self.model.classes_].index(1)] if p.shape[1] == 2 else p[:, 0]
             p = (self.pull * self.prior[0] + p) / (1.0 + self.pull) if self.pull else p
             return _log_odds(p)[:, None]
-        p = self._placed(p, 0.0)
+        p = _placed(p, self.model.classes_, self.classes, 0.0)
         p = (self.pull * np.asarray(self.prior) + p) / (1.0 + self.pull) if self.pull else p
         return _log_odds(p)
-
-    def _placed(self, made: NDArray[np.float64], rest: float) -> NDArray[np.float64]:
-        if made.shape[1] == self.classes:
-            return made
-        whole = np.full((len(made), self.classes), rest)
-        whole[:, np.asarray(self.model.classes_, dtype=np.int64)] = made
-        return whole
 
     def save(self, folder: Path, name: str) -> list[str]:
         """Write NAME.skops, and beside it what logits are made with."""
