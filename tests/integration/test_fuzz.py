@@ -30,13 +30,14 @@ from equipoise.data import ArrayDataset
 from equipoise.diagnosis.class_table import read_class_table
 from equipoise.diagnosis.logs import read_log
 from equipoise.errors import EquipoiseError
-from equipoise.io import feature_table, read_labels, read_scores
+from equipoise.io import read_labels, read_scores
 from equipoise.io.counts import read_counts
 from equipoise.io.scores import counts_from_text
 from equipoise.mining import ArrayPool, read_box_table, read_coco
 from equipoise.studies import load_study
+from equipoise.studies.load import read_coded
 from equipoise.studies.network_rows import open_rows
-from equipoise.studies.schema import SequenceData, set_value
+from equipoise.studies.schema import SequenceData, TableData, set_value
 from equipoise.studies.set_ups import read_setups
 from unit.artifacts.artifact_samples import SAVED
 
@@ -252,6 +253,10 @@ def _sequences(path: Path) -> Any:
                      labelled=False)  # fmt: skip
 
 
+def _columns(path: Path) -> Any:
+    return read_coded(TableData(path=str(path), label="y"))
+
+
 def _setting(path: Path) -> Any:
     text = path.read_text(encoding="utf-8", errors="replace")
     set_value({}, text)
@@ -312,9 +317,9 @@ READERS = {
                                      read_coco),
     "boxes in a table": reader("x.csv", _csv(BOXES), f.damaged_table, read_box_table),
     "features": reader("x.csv", _csv(FEATURES), f.damaged_table,
-                       lambda p: feature_table(p, label="y")),
+                       _columns),
     "features in Parquet": reader("x.parquet", _parquet(FEATURES), _odd_parquet,
-                                  lambda p: feature_table(p, label="y")),
+                                  _columns),
     "feature array": reader("x.npy", _npy(LOGITS), _odd_npy, ArrayDataset.from_file),
     "pool": reader("x.npy", _npy(LOGITS), _odd_npy, lambda p: ArrayPool(p, CLASS_LABELS)),
     "sequences": reader("x.npz", _npz(steps=LOGITS, offsets=np.array([0, 4, N])), _odd_arrays,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from openpyxl import Workbook
 
 import equipoise as eq
 from equipoise.boosting.families import FAMILIES
@@ -96,6 +97,60 @@ def test_from_a_table_to_a_model_that_predicts_in_a_process_of_its_own(
         np.testing.assert_array_equal(np.load(f"{kind}.npy"), eq.load(kind).predict_proba(frame()))
         assert "no torch" in Path(kind, "README.md").read_text()
         assert not list(Path(kind).glob("*.pkl"))
+
+
+def untidy() -> list[list[object]]:
+    """A table as people keep it: an index, gaps of four kinds, dates in two formats, a flag."""
+    rng = np.random.default_rng(4)
+    gaps = ["", "NA", "?", None]
+    rows: list[list[object]] = []
+    for i in range(N):
+        age, job = int(rng.normal(40, 10)), str(rng.choice(["cook", "clerk"]))
+        y = rng.random() < 1 / (1 + np.exp(2.5 - 2 * (job == "cook") - (age - 40) / 12))
+        day, month = 1 + i % 28, 1 + i % 12
+        since = f"2021-{month:02d}-{day:02d}" if i % 2 else f"{day:02d}.{month:02d}.2021"
+        rows.append([i, age if i % 9 else gaps[i // 9 % 4], job if i % 7 else gaps[i // 7 % 4],
+                     since, f"{rng.lognormal(3, 1):.2f}".replace(".", ","), "TRUE" if i % 3 else
+                     "FALSE", int(rng.integers(0, 3)), "yes" if y else "no"])  # fmt: skip
+    return rows
+
+
+UNTIDY = ["row", "age", "job", "since", "price", "member", "--drop", "bought"]
+
+
+@pytest.mark.parametrize("made", ["book.xlsx", "book.csv", "book.tsv"])
+def test_an_untidy_table_is_read_the_same_from_a_workbook_and_from_text(
+    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if made.endswith("xlsx"):
+        book = Workbook()
+        book.active.append(UNTIDY)
+        for row in untidy():
+            book.active.append(row)
+        book.save(made)
+    else:
+        mark = ";" if made.endswith("csv") else "\t"
+        lines = [mark.join("" if v is None else str(v) for v in row) for row in untidy()]
+        text = "\r\n".join([mark.join(UNTIDY), *lines]) + "\r\n"
+        Path(made).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    words = ["--label", "bought", "--positive", "yes", "--negative", "no"]
+    quick = ["--set", "models=[logistic_regression]", "--set", "arms=[none]", "--set", "seeds=1",
+             "--set", "split.folds=3"]  # fmt: skip
+    assert run("compare", made, *words, *quick, "--dry-run") == 0
+    said = capsys.readouterr().err
+    for line in ("row: left out (it counts the rows)", "age: number (45 of 400 entries missing)",
+                 "job: category (2 values; 58 of 400 entries missing)",
+                 "since: date (as %Y-%m-%d and %d.%m.%Y)", "price: number (commas for points)",
+                 "member: number", "--drop: number"):  # fmt: skip
+        assert line in said
+    assert run("compare", made, *words, *quick) == 0
+    assert run("refit", "equipoise_runs/book", "-o", "model") == 0
+    assert run("predict", "model", made, "-o", "p.csv") == 0
+    p = pl.read_csv("p.csv")["probability:bought"].to_numpy()
+    truth = np.array([row[-1] == "yes" for row in untidy()])
+    assert p.mean() == pytest.approx(truth.mean(), rel=0.25)
+    assert p[truth].mean() > 1.2 * p[~truth].mean()
 
 
 def test_a_rule_rests_on_the_trials_of_its_own_model_alone(

@@ -190,11 +190,12 @@ def test_a_grid_of_a_model_is_met_by_every_arm_on_it_and_is_in_the_model_at_the_
     body = told()
     kept = [eq.Trial.load(p) for p in Path("equipoise_runs/bank/trials").iterdir()]
     chosen = body["provenance"]["models"]["chosen"]
-    if chosen == "random_forest":
-        for arm in ("none", "smote", "pos_weight"):
-            own = [t for t in kept if t.method == arm]
-            assert {t.config["tuning"]["chosen_among"] for t in own} == {4}
-            assert {t.config["model"]["settings"]["n_estimators"] for t in own} == {10}
+    for arm in ("none", "smote", "pos_weight"):
+        own = [t for t in kept if t.method == arm and t.config["model"]["name"] == chosen]
+        among = {"random_forest": 4, "logistic_regression": 2}[chosen]
+        assert {t.config["tuning"]["chosen_among"] for t in own} == {among}
+        grid = {"random_forest": GRID, "logistic_regression": {"inverse_strength": []}}[chosen]
+        assert set(body["provenance"]["chosen"][arm][0]) >= set(grid)
     forests = [t for t in kept if t.config["model"]["name"] == "random_forest"]
     tried = [eq.Trial.load(p) for p in Path("equipoise_runs/bank/candidates").iterdir()]
     assert all("test" not in t.scores for t in tried)
@@ -221,3 +222,54 @@ def test_a_grid_of_a_model_is_met_by_every_arm_on_it_and_is_in_the_model_at_the_
     held = json.loads(Path("model/model.json").read_text())
     assert held["facts"]["model_settings"]["n_estimators"] == 10
     assert "trainings chose on validation rows" in Path("model/README.md").read_text()
+
+
+def test_catboost_is_a_kind_of_model_as_the_others_are(
+    bank: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("catboost")
+    settings = {"learning_rate": 0.3, "rounds": 15, "patience": 4}
+    models = ["--set", f"models={json.dumps([{'name': 'catboost', 'settings': settings}])}"]
+    arms = ["none", "pos_weight", "focal", "smote"]
+    assert run(*COMPARE, *FAST, *models, "--set", f"arms={json.dumps(arms)}") == 0
+    result = eq.Comparison.load("equipoise_runs/bank/comparison.json")
+    assert {a.method for a in result.arms} == {*arms, "none + thresholds"}
+    rounds = {tuple(eq.Trial.load(p).selection["rounds"])
+              for p in Path("equipoise_runs/bank/trials").glob("focal*")}  # fmt: skip
+    assert all(1 <= n <= 15 for (n,) in rounds)
+    for arm in ("none", "focal"):
+        assert run("refit", "equipoise_runs/bank", "--arm", arm, "-o", arm) == 0
+        assert Path(arm, "model_0.cbm").is_file()
+        here = eq.load(arm)
+        assert here.facts["needs"] == ["catboost", "scikit-learn", "skops"]
+        code = (
+            "import sys, equipoise as eq, numpy as np\n"
+            f"np.save('{arm}.npy', eq.load('{arm}').predict_proba('bank.csv'))\n"
+            "assert not {'lightgbm', 'equipoise.losses', 'equipoise.training'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+        np.testing.assert_array_equal(np.load(f"{arm}.npy"), here.predict_proba(frame()))
+    rng = np.random.default_rng(2)
+    kind = np.where(rng.random(N) < 0.2, "rare", np.where(rng.random(N) < 0.5, "one", "two"))
+    frame().drop("bought").with_columns(kind=pl.Series(kind)).write_csv("k.csv")
+    capsys.readouterr()
+    words = ["--label", "kind", "--set", "arms=[none, weighted_ce, focal]"]
+    assert run("compare", "k.csv", *words, *FAST, *models) == 0
+    assert "`arm focal` must be weights or drawn rows for catboost" in capsys.readouterr().err
+    assert run("refit", "equipoise_runs/k", "--arm", "weighted_ce", "-o", "classes") == 0
+    assert eq.load("classes").predict_proba("k.csv").shape == (N, 3)
+
+
+def test_a_booster_that_is_not_installed_names_its_extra(
+    bank: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "catboost", None)
+    assert run(*COMPARE, *FAST, "--set", "models=[catboost]", "--set", "arms=[none]") == 2
+    assert 'pip install "equipoise[catboost]"' in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "imblearn", None)
+    bags = ["--set", f"models=[{FOREST}]", "--set", "arms=[none, easy_ensemble, smote]"]
+    assert run(*COMPARE, *FAST, *bags) == 0
+    said = capsys.readouterr().err
+    for arm in ("easy_ensemble", "smote"):
+        (line,) = [s for s in said.splitlines() if s.startswith(f"{arm} is left out: ")]
+        assert 'pip install "equipoise[resample]"' in line

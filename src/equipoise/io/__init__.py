@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from equipoise.io.coding import (
         LabelCoding as LabelCoding,
     )
-    from equipoise.io.features import (
-        feature_table as feature_table,
-    )
     from equipoise.io.labels import (
         read_labels as read_labels,
     )
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 
 _HOME = {
     "coding": "LabelCoding",
-    "features": "feature_table",
     "labels": "read_labels",
     "scores": "read_scores",
     "tables": "as_numbers read_table scan_table",

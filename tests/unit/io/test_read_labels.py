@@ -11,7 +11,7 @@ import pytest
 
 from equipoise.artifacts import Labels
 from equipoise.errors import DataError, UsageError
-from equipoise.io import feature_table, read_labels, read_table
+from equipoise.io import read_labels, read_table
 
 
 def write(path: Path, text: str) -> Path:
@@ -179,25 +179,6 @@ def test_label_errors_name_the_column_and_the_row(multi: Path) -> None:
         read_labels(pl.DataFrame({"y": ["cart", "dog"]}), label="y", names=["cat", "dog"])
     with pytest.raises(DataError, match="filled in every row, got 1 empty"):
         read_labels(pl.DataFrame({"y": [0, 1], "g": ["a", None]}), label="y", group_column="g")
-
-
-def test_features_are_all_remaining_numbers(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", "id,f1,f2,y\na,1,2.5,no\nb,3,4.5,yes\n")
-    features, labels, names = feature_table(path, label="y", id_column="id")
-    assert features.dtype == np.float32
-    assert features.tolist() == [[1.0, 2.5], [3.0, 4.5]]
-    assert labels.names == ("no", "yes")
-    assert names == ("f1", "f2")
-
-
-def test_feature_errors_name_the_columns(tmp_path: Path) -> None:
-    table = pl.DataFrame({"f": [1.0, None], "s": ["u", "v"], "y": ["a", "b"]})
-    with pytest.raises(DataError, match=r"numeric columns, got 1 that are not: s \(String\)"):
-        feature_table(table, label="y")
-    with pytest.raises(DataError, match=r"missing or infinite values in f \(1\)"):
-        feature_table(table.drop("s"), label="y")
-    with pytest.raises(DataError, match="at least one column"):
-        feature_table(table.select("y"), label="y")
 
 
 def test_a_misspelt_keyword_is_named() -> None:

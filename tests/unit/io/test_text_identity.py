@@ -12,7 +12,9 @@ import pytest
 from equipoise import Labels, read_labels
 from equipoise._core.identity import as_text, loose_key, loose_match, text_codes
 from equipoise.errors import DataError, DataWarning
-from equipoise.io import as_numbers, feature_table, read_table, scan_table
+from equipoise.io import as_numbers, read_table, scan_table
+from equipoise.studies.load import read_coded
+from equipoise.studies.schema import TableData
 
 LONG = "12345678901234567890123"
 IDS = ["0000300", "1.50", "1e5", LONG, "300", "1.5"]
@@ -29,9 +31,10 @@ def table(tmp_path: Path) -> Path:
 def test_ids_and_groups_of_a_csv_are_as_written(table: Path) -> None:
     made = read_labels(table, label="y", id_column="id", group_column="patient")
     assert made.ids.tolist() == made.groups.tolist() == IDS
-    _, labels, columns = feature_table(table, label="y", id_column="id", group_column="patient")
+    spec = TableData(path=str(table), label="y", id="id", group="patient")
+    coded, labels = read_coded(spec)
     assert labels.ids.tolist() == IDS
-    assert columns == ("x",)
+    assert coded.names == ("x",)
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
