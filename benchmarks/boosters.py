@@ -1,11 +1,12 @@
 """Remedies on boosters: what they do to probabilities, and what fitting them costs.
 
-    python -m benchmarks.boosters [--only probabilities,cost,arms] [--out FILE]
+    python -m benchmarks.boosters [--only probabilities,cost,arms] [--on lightgbm] [--out FILE]
 
 probabilities: mean probability over prevalence, and log loss, of held-out rows: as the booster says
 (raw), after the remedy's inverse, and after one logit shift more, which is fitted on rows that were
 not trained on. Tables with more than 1,000 positives, and one of three classes (there of the
-rarest); parts have the same shares of each class.
+rarest); parts have the same shares of each class. Synthetic rows have no inverse, and balanced
+bags are models of their own.
 
 cost: a custom objective beside LightGBM's and XGBoost's own, per round, on 100,000 x 20 rows, one
 thread, the two side by side in five turns.
@@ -19,6 +20,7 @@ import argparse
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -31,6 +33,7 @@ from scipy.special import expit, log_softmax
 
 from benchmarks.machine import facts, print_conditions, write_results
 from equipoise.artifacts import Labels
+from equipoise.artifacts.labels import Kind
 from equipoise.boosting.columns import Coded, Column
 from equipoise.boosting.families import FAMILIES, Task, get_family
 from equipoise.boosting.objectives import LabelObjective, grid
@@ -50,6 +53,8 @@ LABEL_REMEDIES: list[tuple[str, dict[str, Any]]] = [
     ("focal", {"gamma": 2.0}),
     ("asymmetric", {"gamma_positive": 1.0}),
     ("weighted_sampling", {}),
+    ("random_undersample", {}),
+    ("smote", {}),
 ]
 CLASS_REMEDIES: list[tuple[str, dict[str, Any]]] = [
     ("none", {}),
@@ -60,7 +65,14 @@ CLASS_REMEDIES: list[tuple[str, dict[str, Any]]] = [
     ("logit_adjusted", {}),
     ("ldam", {}),
     ("class_balanced_sampling", {}),
+    ("smote", {}),
 ]
+BAGS: list[tuple[str, dict[str, Any]]] = [
+    ("balanced_random_forest", {"n_estimators": 100}),
+    ("easy_ensemble", {}),
+    ("rusboost", {}),
+]
+BOOSTERS = ("lightgbm", "xgboost", "catboost")
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,19 @@ def _told(z: NDArray[Any], y: NDArray[np.int64]) -> tuple[float, float]:
     return p[:, -1].mean() / (y == p.shape[1] - 1).mean(), loss
 
 
-def probabilities() -> list[Row]:
+def _pairs(classes: int, on: Sequence[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Return which remedies are fitted on which kind of model."""
+    for booster in on:
+        family = get_family(booster)
+        for method, settings in LABEL_REMEDIES if classes == 1 else CLASS_REMEDIES:
+            of_weights = method not in ("focal", "asymmetric", "logit_adjusted", "ldam")
+            kind: Kind = "multilabel" if classes == 1 else "multiclass"
+            if family.is_installed and (of_weights or kind in family.takes_losses):
+                yield booster, method, settings
+    yield from ((method, method, settings) for method, settings in BAGS)
+
+
+def probabilities(on: Sequence[str]) -> list[Row]:
     rows = []
     for name, (x, y, classes) in _tables().items():
         kind = "multilabel" if classes == 1 else "multiclass"
@@ -126,42 +150,40 @@ def probabilities() -> list[Row]:
         # Of every 15 rows of a class 8 are trained on, 2 stop boosting and fit the shift.
         turn = np.arange(len(x)) % 15
         train, val, test = order[turn < 8], order[(turn >= 8) & (turn < 10)], order[turn >= 10]
-        for booster in ("lightgbm", "xgboost"):
+        for booster, method, settings in _pairs(classes, on):
             family = get_family(booster)
-            if not family.is_installed:
-                continue
-            for method, settings in LABEL_REMEDIES if classes == 1 else CLASS_REMEDIES:
-                remedy = get_method(method).build(labels[train], **settings)
-                treatment = treat(remedy, labels[train], family, 0)
-                prepared, seen = learn_preparation(coded, labels, train, family.style)
-                fit = Fit(family, treatment, family.resolved({}), 0, 1)
-                stop = prepared(coded, val), labels[val]
-                (part,) = fit.all(seen, labels[train], prepared, stop)
-                raw = {k: part.outputs(prepared(coded, r)) for k, r in (("v", val), ("t", test))}
-                undone = {k: treatment.correction.apply(v) for k, v in raw.items()}
-                flat = [
-                    {k: v.ravel() if classes == 1 else v for k, v in held.items()}
-                    for held in (raw, undone)
-                ]
-                moved = flat[1]["t"] + _shift(flat[1]["v"], y[val])
-                told = [_told(z, y[test]) for z in (flat[0]["t"], flat[1]["t"], moved)]
-                called = method + (f" {settings}" if settings else "")
-                ratios, losses = zip(*told, strict=True)
-                rows.append(Row("probabilities", booster, name, called, *ratios, *losses))
-                print(f"{booster:<9}{name:<11}{called:<32}"
-                      + "".join(f"{a:>8.3f}" for a in ratios)
-                      + "".join(f"{a:>9.4f}" for a in losses), flush=True)  # fmt: skip
+            remedy = get_method(method).build(labels[train], **settings)
+            treatment = treat(remedy, labels[train], family, 0)
+            prepared, seen = learn_preparation(coded, labels, train, family.style)
+            fit = Fit(family, treatment, family.resolved(treatment.settings), 0, 1)
+            stop = prepared(coded, val), labels[val]
+            (part,) = fit.all(seen, labels[train], prepared, stop)
+            raw = {k: part.outputs(prepared(coded, r)) for k, r in (("v", val), ("t", test))}
+            lost = treatment.correction.exactness == "none"
+            undone = raw if lost else {k: treatment.correction.apply(v) for k, v in raw.items()}
+            flat = [
+                {k: v.ravel() if classes == 1 else v for k, v in held.items()}
+                for held in (raw, undone)
+            ]
+            moved = flat[1]["t"] + _shift(flat[1]["v"], y[val])
+            told = [_told(z, y[test]) for z in (flat[0]["t"], flat[1]["t"], moved)]
+            called = method + (f" {settings}" if settings else "")
+            ratios, losses = zip(*told, strict=True)
+            rows.append(Row("probabilities", booster, name, called, *ratios, *losses))
+            print(f"{booster:<24}{name:<11}{called:<32}"
+                  + "".join(f"{a:>8.3f}" for a in ratios)
+                  + "".join(f"{a:>9.4f}" for a in losses), flush=True)  # fmt: skip
     return rows
 
 
-def cost() -> list[Row]:
+def cost(on: Sequence[str]) -> list[Row]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100_000, 20)).astype(np.float32)
     y = (rng.random(len(x)) < expit(2 * x[:, 0] + x[:, 1] * x[:, 2] - 4)).astype(np.int64)
     zero, one = label_slopes(SigmoidFocalLoss(gamma=2.0), 1, grid())
     objective = LabelObjective.of(zero[:, 0], one[:, 0], float(y.mean()))
     rows = []
-    for booster in ("lightgbm", "xgboost"):
+    for booster in on:
         family = FAMILIES[booster]
         if not family.is_installed:
             continue
@@ -182,7 +204,7 @@ def cost() -> list[Row]:
     return rows
 
 
-def arms() -> list[Row]:
+def arms(_: Sequence[str]) -> list[Row]:
     """Six arms in five folds: `run_study` beside the same fits alone."""
     from equipoise.studies.plan import make_plan
     from equipoise.studies.run import run_study
@@ -222,6 +244,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the parts and print their lines."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.boosters")
     parser.add_argument("--only", default="probabilities,cost,arms")
+    parser.add_argument("--on", default=",".join(BOOSTERS))
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args(arguments)
     conditions = facts()
@@ -231,7 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in chosen.only.split(","):
-            rows += parts[name]()
+            rows += parts[name](chosen.on.split(","))
     write_results(chosen.out, conditions, rows)
 
 

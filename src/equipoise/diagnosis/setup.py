@@ -143,6 +143,16 @@ def _by_name(key: str, given: Weights, names: Sequence[str]) -> dict[str, float]
     return {names[place]: weights[k] for place, k in zip(places, strange, strict=True)}
 
 
+_CALLED = {
+    "scale_pos_weight": "`pos_weight: [W]`, one weight per label",
+    **dict.fromkeys(
+        ("is_unbalance", "unbalance", "auto_class_weights"), "`class_weight: balanced`"
+    ),
+    "class_weights": "`class_weight`",
+}
+"""What boosters call weights."""
+
+
 def read_setup(content: Mapping[str, Any], name: str = "setup") -> Setup:
     """Return a set-up from plain values, as a YAML file holds them.
 
@@ -167,7 +177,8 @@ def read_setup(content: Mapping[str, Any], name: str = "setup") -> Setup:
     values: dict[str, Any] = {"name": name}
     for key, value in content.items():
         if key not in known:
-            raise UsageError(f"`{name}.{key}` is not known. {closest(str(key), known)}")
+            called = f"Say {_CALLED[key]}." if key in _CALLED else closest(str(key), known)
+            raise UsageError(f"`{name}.{key}` is not known. {called}")
         values[key] = _plain(f"{name}.{key}", key, value)
     for key in ("loss", "sampler", "metrics"):
         said = values.get(key) or ()

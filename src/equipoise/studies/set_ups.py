@@ -76,7 +76,8 @@ def setups_of_study(content: Mapping[str, Any]) -> tuple[Setup, ...]:
             continue
         parts = [part.strip() for part in method.split("+")]
         families = {part: _family(part) for part in parts if part != "none"}
-        sampler = next((p for p, f in families.items() if f == "sampler"), None)
+        of_rows = ("sampler", "resampling")
+        sampler = next((p for p, f in families.items() if f in of_rows), None)
         after = settings.get("counts") == "after"
         more: dict[str, Any] = {}
         weighs = [part for part in parts if part in _WEIGH]

@@ -10,7 +10,7 @@ import pytest
 from equipoise import losses
 from equipoise.diagnosis import read_setup
 from equipoise.diagnosis._vocabulary import LOSS_METHODS, LOSSES, SAMPLER_METHODS
-from equipoise.errors import DataWarning
+from equipoise.errors import DataWarning, UsageError
 from equipoise.methods import METHODS
 from equipoise.studies.set_ups import read_setups, setups_of_study
 
@@ -61,3 +61,14 @@ def test_arms_of_a_study_that_do_not_exist_are_answered(tmp_path: Path) -> None:
     file.write_text("loss: focal_loss\nlr: 0.1\n")
     with pytest.warns(DataWarning, match="`s.loss` 'focal_loss' is not known here"):
         read_setups(file)
+
+
+def test_what_boosters_call_weights_is_answered_with_what_set_ups_call_them() -> None:
+    for key, value, called in (
+        ("scale_pos_weight", 20, r"Say `pos_weight: \[W\]`"),
+        ("is_unbalance", True, "Say `class_weight: balanced`"),
+        ("auto_class_weights", "Balanced", "Say `class_weight: balanced`"),
+        ("class_weights", [1, 20], "Say `class_weight`"),
+    ):
+        with pytest.raises(UsageError, match=called):
+            read_setup({key: value})
