@@ -155,7 +155,8 @@ def probabilities(on: Sequence[str]) -> list[Row]:
             remedy = get_method(method).build(labels[train], **settings)
             treatment = treat(remedy, labels[train], family, 0)
             prepared, seen = learn_preparation(coded, labels, train, family.style)
-            fit = Fit(family, treatment, family.resolved(treatment.settings), 0, 1)
+            own = family.resolved(remedy.settings if family.is_remedy else {})
+            fit = Fit(family, treatment, own, 0, 1)
             stop = prepared(coded, val), labels[val]
             (part,) = fit.all(seen, labels[train], prepared, stop)
             raw = {k: part.outputs(prepared(coded, r)) for k, r in (("v", val), ("t", test))}

@@ -8,7 +8,7 @@ with the reason, never left out in silence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,7 +98,6 @@ class Treatment:
         loss: What boosters minimise in place of their own loss, or None.
         width: Labels, or classes.
         resampling: What makes other training rows for each model, or None.
-        settings: Of the kind of model, where the remedy is one.
     """
 
     rows: NDArray[np.int64]
@@ -107,7 +106,6 @@ class Treatment:
     loss: Any = None
     width: int = 1
     resampling: Resampling | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def row_weights(self, y: NDArray[np.int64], output: int, classes: int) -> Floats | None:
         """Return the weights of rows, mean 1, or None where all weigh alike.
@@ -196,8 +194,6 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
     if remedy.head == "cosine":
         correction = _without_head(remedy)
     more: dict[str, Any] = {"width": labels.num_classes, "resampling": remedy.resampling}
-    if remedy.model is not None:
-        more["settings"] = remedy.settings
     takes = labels.kind in family.takes_losses and type(loss) not in WITHOUT_TORCH.values()
     if loss is None or takes:
         return Treatment(rows, correction, None, loss, **more)

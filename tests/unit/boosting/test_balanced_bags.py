@@ -86,7 +86,7 @@ def test_most_of_what_a_balanced_forest_does_to_the_prior_is_undone() -> None:
     family = get_family("balanced_random_forest")
     made = remedy("balanced_random_forest", labels, n_estimators=100, min_samples_leaf=5)
     treatment = treat(made, labels, family, 0)
-    settings = family.resolved(treatment.settings)
+    settings = family.resolved(made.settings)
     z = family.fit(Task(x[train], y[train], 1, settings=settings, seed=0)).outputs(x[1::2])
     share = y[1::2].mean()
     assert expit(z).mean() / share > 3.5
