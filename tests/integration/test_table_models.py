@@ -153,6 +153,28 @@ def test_an_untidy_table_is_read_the_same_from_a_workbook_and_from_text(
     assert p[truth].mean() > 1.2 * p[~truth].mean()
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_ids_that_sort_by_class_are_named_before_anything_is_trained(
+    named: bool, bank: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = frame().sort("bought").with_columns(
+        customer=pl.Series([f"C{i}" for i in range(N)])
+    ).sample(fraction=1.0, shuffle=True, seed=1)  # fmt: skip
+    table.write_csv("sorted.csv")
+    words = ["--label", "bought", "--positive", "yes", "--negative", "no"]
+    words += ["--id", "customer"] if named else []
+    assert run("diagnose", "sorted.csv", *words, "--all") == 0
+    assert "'customer' sorts the rows by class" in capsys.readouterr().out
+    quick = ["--set", "models=[logistic_regression]", "--set", "arms=[none]", "--set", "seeds=1"]
+    assert run("compare", "sorted.csv", *words, *quick) == 0
+    said = capsys.readouterr().err
+    assert said.index("EQ117") < said.index("macro AP over evaluable labels")
+    assert "'customer' sorts the rows by class" in said
+    frame().write_csv("mixed.csv")
+    assert run("diagnose", "mixed.csv", *words, "--all") == 0
+    assert "sorts the rows by class" not in capsys.readouterr().out
+
+
 def test_a_rule_rests_on_the_trials_of_its_own_model_alone(
     bank: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from equipoise.diagnosis.material import Material
 
 _BINS = 256
 _ENOUGH, _GIVEN_AWAY = 10, 0.99
+_TOGETHER = 0.02
+"""Changes of class in the order of ids, as a share of those of shuffled rows, that are too few."""
 _TARGETS = 50
 """Labels that each column is tried on; of more, those with the most positives."""
 
@@ -27,30 +29,40 @@ class Leak(NamedTuple):
     accuracy: float
 
 
+class Order(NamedTuple):
+    """Ids in whose order rows of one class stand together."""
+
+    column: str
+    label: str
+    changes: int
+    expected: float
+
+
 @check("EQ117")
 def giving_away(material: Material) -> list[Finding] | None:
     """Find columns that tell the label by themselves, and ids that sort by class."""
     labels = material.labels
     if labels is None or not (material.columns or material.ids):
         return None
-    made = [_told_by(leaks(material.columns, labels)), _sorted_by(leaks(material.ids, labels))]
+    made = [_told_by(leaks(material.columns, labels)), _sorted_by(orders(material.ids, labels))]
     return [each for each in made if each is not None]
 
 
-def _sorted_by(found: list[Leak]) -> Finding | None:
+def _sorted_by(found: list[Order]) -> Finding | None:
     """Return what is to be said of ids, which no model sees."""
     if not found:
         return None
-    names = list(dict.fromkeys(leak.column for leak in found))
-    least = min(leak.accuracy for leak in found)
+    names = list(dict.fromkeys(order.column for order in found))
+    worst = max(found, key=lambda order: order.changes / order.expected)
     one = len(names) == 1
+    times = f"{worst.changes} time{'' if worst.changes == 1 else 's'}"
     return finding(
         "EQ117",
         f"{listed([repr(name) for name in names], 10)} {'sorts' if one else 'sort'} the rows by "
-        f"class: from {'its' if one else 'their'} order alone a balanced accuracy of {least:.3f} "
-        "or more on rows that were not looked at. No model is given it, but rows of one class "
+        f"class: in {'its' if one else 'their'} order it changes {times}, where shuffled rows "
+        f"would change {worst.expected:,.0f} times. No model is given it, but rows of one class "
         "were put together: what came with them (dates, sites, devices) may tell the label too.",
-        {"columns": names, "balanced_accuracy": least, "left_out": True},
+        {"columns": names, "changes": worst.changes, "expected": worst.expected, "left_out": True},
         "Ask how the table was put together; a column that came with the rows is to be left out.",
         severity="tip",
     )
@@ -78,6 +90,36 @@ def _told_by(found: list[Leak]) -> Finding | None:
         ),
         "An id or a date that sorts by class comes of how the table was put together.",
     )
+
+
+def orders(ids: dict[str, NDArray[np.floating]], labels: Labels) -> list[Order]:
+    """Return the columns of ids in whose order rows of one class stand together.
+
+    Args:
+        ids: Name -> (N,) places of rows, NaN for none.
+        labels: Of the same rows.
+
+    Example:
+        >>> y = np.repeat([0, 1], [300, 100])
+        >>> labels = Labels.from_array(y, kind="multilabel", names=["A"])
+        >>> shuffled = np.argsort(np.random.default_rng(0).random(400)).astype(float)
+        >>> [tuple(o) for o in orders({"id": np.arange(400.0), "other": shuffled}, labels)]
+        [('id', '', 1, 150.0)]
+    """
+    found = []
+    for name, truth in _targets(labels):
+        for column, place in ids.items():
+            known = (truth >= 0) & ~np.isnan(place)
+            y = truth[known][np.argsort(place[known], kind="stable")]
+            counts = np.bincount(y)
+            counts = counts[counts > 0]
+            if counts.size < 2 or counts.min() < _ENOUGH:
+                continue
+            changes = int((y[1:] != y[:-1]).sum())
+            expected = float(y.size - (counts**2).sum() / y.size)
+            if changes <= max(counts.size - 1, _TOGETHER * expected):
+                found.append(Order(column, name, changes, expected))
+    return found
 
 
 def leaks(columns: dict[str, NDArray[np.floating]], labels: Labels) -> list[Leak]:

@@ -7,7 +7,7 @@ import pytest
 
 from equipoise import Labels, diagnose
 from equipoise.diagnosis import Material
-from equipoise.diagnosis.column_checks import leaks
+from equipoise.diagnosis.column_checks import leaks, orders
 
 N = 3000
 RNG = np.random.default_rng(0)
@@ -83,9 +83,25 @@ def test_ids_that_sort_by_class_are_named_though_no_model_sees_them() -> None:
     (tip,) = found
     assert tip.severity == "tip"
     assert tip.evidence["columns"] == ["customer"]
-    assert "'customer' sorts the rows by class: from its order alone" in tip.message
+    assert "'customer' sorts the rows by class: in its order it changes 1 time," in tip.message
+    assert tip.evidence["expected"] == pytest.approx(2 * Y.sum() * (1 - Y).sum() / N)
     late = Material(labels=ONE, columns={"late": 7.0 - Y}, ids=ids)
     both = [f.severity for f in diagnose(more=late) if f.code == "EQ117"]
     assert sorted(both) == ["tip", "warning"]
     shuffled = Material(labels=ONE, ids={"shuffled": ids["shuffled"]})
     assert not [f for f in diagnose(more=shuffled) if f.code == "EQ117"]
+
+
+def test_blocks_of_a_class_are_seen_in_the_order_of_ids_and_chance_is_not() -> None:
+    y = np.zeros(4000, dtype=np.int64)
+    y[:300] = y[2000:2300] = 1
+    labels = Labels.from_array(y, kind="multilabel")
+    (found,) = orders({"batch": np.arange(4000.0)}, labels)
+    assert (found.column, found.changes) == ("batch", 3)
+    few = Labels.from_array((np.arange(40) < 9).astype(int), kind="multilabel")
+    assert orders({"id": np.arange(40.0)}, few) == []  # nine rows are nobody's evidence
+    rng = np.random.default_rng(1)
+    rare = Labels.from_array((np.arange(200) < 10).astype(int), kind="multilabel")
+    assert orders({f"i{k}": rng.permutation(np.arange(200.0)) for k in range(500)}, rare) == []
+    third = np.where(np.arange(4000) % 3 == 0, np.arange(4000.0), np.nan)
+    assert [o.changes for o in orders({"gaps": third}, labels)] == [3]
