@@ -5,6 +5,7 @@ Both work on columns, one model at a time: of several labels each has rows of it
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equipoise.artifacts import Correction, Labels
+from equipoise.errors import NoEffectWarning
 from equipoise.methods.losses import plain
 from equipoise.methods.method import CLASSES, LABELS, method
 from equipoise.sampling.resample.tables import SyntheticRows
@@ -26,6 +28,12 @@ def _lost(labels: Labels) -> Correction:
 
 
 def _synthetic(name: str, rows: SyntheticRows, labels: Labels) -> Remedy:
+    sides = [labels.counts]
+    if labels.kind == LABELS:
+        sides = list(np.stack([labels.known - labels.counts, labels.counts], axis=1))
+    if not any(rows.adds(counts) for counts in sides):
+        told = f"'{name}' adds no row here: no class is rare enough, or has two rows to join."
+        warnings.warn(told, NoEffectWarning, stacklevel=2)
     return replace(plain(labels), name=name, correction=_lost(labels), resampling=rows)
 
 

@@ -5,6 +5,7 @@ All draw as many rows per epoch as there are, so that arms take equally many ste
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from equipoise import sampling
 from equipoise._core.messages import one_of
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.artifacts.resampled import Resampled, TrainingRows
+from equipoise.errors import NoEffectWarning
 from equipoise.methods.losses import plain
 from equipoise.methods.method import CLASSES, LABELS, OnDemand, method
 from equipoise.sampling.resample.tables import RepeatedRows
@@ -165,6 +167,9 @@ def _per_label(name: str, made: Draws | RepeatedRows, labels: Labels) -> Remedy:
     sides = zip(labels.known - labels.counts, labels.counts, strict=True)
     weight = [made.weight(int(negatives), int(positives)) for negatives, positives in sides]
     undo = Correction.from_sampling_rates(weight, kind="multilabel")
+    if np.allclose(weight, 1.0, rtol=0.01):
+        told = f"'{name}' changes nothing here: both sides of every label have the size they get."
+        warnings.warn(told, NoEffectWarning, stacklevel=2)
     return replace(plain(labels), name=name, correction=undo, resampling=made)
 
 

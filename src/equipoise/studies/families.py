@@ -7,6 +7,7 @@ test rows, and rows that are tested fold by fold, are not looked at.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from equipoise._core.messages import say
 from equipoise.artifacts import Labels, Trial
 from equipoise.boosting.families import FAMILIES, get_family
-from equipoise.errors import EquipoiseError, MissingExtraError, UsageError
+from equipoise.errors import EquipoiseError, MissingExtraError, NoEffectWarning, UsageError
 from equipoise.methods import THRESHOLDS, get_method
 from equipoise.methods.on_tables import treat
 from equipoise.studies.engine import Plan, has_torch
@@ -176,7 +177,9 @@ def _refusal(arm: StudyArm, labels: Labels) -> str:
     try:
         if arm.model != HEAD:
             get_family(arm.model).require()
-        made = method.make(labels, **arm.settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoEffectWarning)  # said where it is checked
+            made = method.make(labels, **arm.settings)
         remedy = replace(made, name=arm.label)
         if arm.model == HEAD:
             remedy.require_supported(HEAD, SLOTS)

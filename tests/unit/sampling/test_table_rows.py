@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equipoise.artifacts import Labels
-from equipoise.errors import DataError, MissingExtraError, UsageError
+from equipoise.errors import DataError, MissingExtraError, NoEffectWarning, UsageError
 from equipoise.methods import remedy
 from equipoise.sampling.resample.tables import Kind, RepeatedRows, SyntheticRows
 
@@ -138,3 +138,13 @@ def test_without_imbalanced_learn_the_extra_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "imblearn", None)
     with pytest.raises(MissingExtraError, match=r'pip install "equipoise\[resample\]"'):
         remedy("smote", labels)
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_rows_that_are_balanced_already_are_said_to_get_none(kind: str) -> None:
+    y = np.tile([0, 1], 30)
+    values = y if kind == "multiclass" else np.stack([y, 1 - y], axis=1)
+    labels = Labels.from_array(values, kind=kind)
+    for name in ("smote", "borderline_smote", "random_oversample", "random_undersample"):
+        with pytest.warns(NoEffectWarning, match=r"adds no row here|changes nothing here"):
+            remedy(name, labels)

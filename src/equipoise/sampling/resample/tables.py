@@ -107,6 +107,12 @@ class SyntheticRows:
             truth.append(np.full(len(made), c, dtype=y.dtype))
         return np.concatenate(rows), np.concatenate(truth)
 
+    def adds(self, counts: Ints) -> bool:
+        """Return whether any of these classes is to have more rows than it has."""
+        codes = np.repeat(np.arange(len(counts)), counts)
+        have, wanted = class_targets(codes, len(counts), self.ratio, None)
+        return bool(((wanted > have) & (have > 1)).any())
+
     def _one_class(self, table: _Mixed, y: Ints, c: int, extra: int, seed: int) -> Floats:
         over, rows = over_sampling(), np.flatnonzero(y == c)
         how: dict[str, Any] = {
