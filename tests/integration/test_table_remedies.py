@@ -276,3 +276,13 @@ def test_a_booster_that_is_not_installed_names_its_extra(
     for arm in ("easy_ensemble", "smote"):
         (line,) = [s for s in said.splitlines() if s.startswith(f"{arm} is left out: ")]
         assert 'pip install "equipoise[resample]"' in line
+
+
+@pytest.mark.filterwarnings("ignore::equipoise.errors.DoubleCorrectionWarning")
+@pytest.mark.parametrize("model", ["mlp", FOREST])
+def test_methods_that_are_joined_are_arms_of_models_too(model: str, bank: Path) -> None:
+    arms = "arms=[none, weighted_sampling+pos_weight]"
+    few = ["--set", "training.epochs=1"]
+    assert run(*COMPARE, *FAST, *few, "--set", f"models=[{model}]", "--set", arms) == 0
+    result = eq.Comparison.load("equipoise_runs/bank/comparison.json")
+    assert "weighted_sampling+pos_weight" in [a.method for a in result.arms]

@@ -17,7 +17,7 @@ import numpy as np
 from equipoise._core.messages import say
 from equipoise.artifacts import Labels, Trial
 from equipoise.boosting.families import FAMILIES, get_family
-from equipoise.errors import EquipoiseError, MissingExtraError, NoEffectWarning, UsageError
+from equipoise.errors import EquipoiseError, MissingExtraError, UsageError
 from equipoise.methods import THRESHOLDS, get_method
 from equipoise.methods.on_tables import treat
 from equipoise.studies.engine import Plan, has_torch
@@ -171,15 +171,15 @@ def _refusal(arm: StudyArm, labels: Labels) -> str:
     if arm.model is None:
         return ""
     method = get_method(arm.method)
-    if labels.kind not in method.kinds or any(key not in method.settings for key in arm.settings):
+    if labels.kind not in method.kinds:
         return ""  # it is refused where it is checked, in words of its own
     made = None
     try:
         if arm.model != HEAD:
             get_family(arm.model).require()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoEffectWarning)  # said where it is checked
-            made = method.make(labels, **arm.settings)
+            warnings.simplefilter("ignore")  # they are said where it is checked
+            made = method.build(labels, **arm.settings)
         remedy = replace(made, name=arm.label)
         if arm.model == HEAD:
             remedy.require_supported(HEAD, SLOTS)

@@ -8,7 +8,7 @@ import pytest
 
 from equipoise.artifacts import Labels
 from equipoise.boosting import code_table
-from equipoise.boosting.preparation import Style, learn_preparation
+from equipoise.boosting.preparation import FEW, Style, learn_preparation
 
 N, TRAIN = 600, 400
 RNG = np.random.default_rng(1)
@@ -81,3 +81,21 @@ def test_a_table_of_numbers_is_scaled_for_those_who_weigh_and_left_for_trees() -
     np.testing.assert_array_equal(made(coded), coded.values)
     _, scaled = learn_preparation(coded, LABELS["classes"], rows, "numbers")
     np.testing.assert_allclose(scaled.std(0), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("style", ["trees", "numbers"])
+def test_columns_of_one_category_are_told_together(kind: str, style: Style) -> None:
+    """Of one target the large category is its mean, a number; of several labels it is one too."""
+    made, train = learn_preparation(code_table(FRAME), LABELS[kind], np.arange(TRAIN), style)
+    blocks = made.blocks
+    assert len(blocks) == (2 if kind == "labels" else 1)
+    if style == "trees":
+        assert [len(block) for block in blocks] == [1] * len(blocks)
+        assert set(made.categorical) <= {block[0] for block in blocks}
+        return
+    for block, width in zip(blocks, (3, FEW), strict=False):
+        assert len(block) == width
+        hot = train[:, list(block)]
+        assert set(np.unique(hot)) == {0.0, 1.0}
+        np.testing.assert_array_equal(hot.sum(1), 1.0)
