@@ -88,6 +88,19 @@ def _unbeaten(arms: Sequence[Arm], design: Design) -> list[str]:
     return keep
 
 
+def _simplest(
+    by_method: Mapping[str, ArmRecord], models: Sequence[Arm], design: Design
+) -> str | None:
+    """Return the first remedy with a ranking gain that no other model beats; None without one."""
+    gained = {m: r.gain.primary.value for m, r in by_method.items()
+              if r.gain and r.gain.verdict == "ranking gain"}  # fmt: skip
+    if not gained:
+        return None
+    unbeaten = _unbeaten(models, design)
+    largest = max(gained, key=lambda method: gained[method])
+    return next((m for m in gained if m in unbeaten), largest)
+
+
 @dataclass(frozen=True, slots=True)
 class Advice:
     """What is recommended, and what it may cost.
@@ -112,15 +125,15 @@ def recommend(
 ) -> Advice:
     """Return the simplest arm that no other beats, the sentences that go with it, and its price.
 
-    Simplest first is the order of the arms: the baseline, its thresholds, then the study's order.
+    The baseline gives way to remedies that have a ranking gain, and to no others: what is said of
+    an arm and what is recommended rest on one reading. Simplest first is the order of the arms.
     References are never recommended; one that beats what is, or does as well, is named.
     """
     baseline, tuned = arms.baseline.method, arms.tuned.method
     references = {arm.method for arm in arms.references}
     by_method = {r.method: r for r in records if r.method not in references}
     models = [arms.baseline, *arms.remedies]
-    unbeaten = _unbeaten(models, design)
-    pick = next((m for m in by_method if m in unbeaten), baseline)
+    pick = _simplest(by_method, models, design) or baseline
     free = by_method[tuned].gain
     if pick == baseline and free is not None and _may_lift(free, design):
         pick = tuned
@@ -185,17 +198,14 @@ def _sentence(
 ) -> str:
     word = METRIC_WORDS.get(design.primary, design.primary)
     rule = by_method[baseline].record
-    better = [m for m, r in by_method.items() if r.gain and r.gain.verdict == "ranking gain"]
     if pick not in (baseline, tuned):
         gain = by_method[pick].gain
         reach = f" by {gain.primary}" if gain is not None else ""
-        proven = "beats" if pick in better else "is not shown to beat"
         return (
-            f"Use {pick}: it {proven} {baseline} in {word}{reach}, "
-            "and nothing simpler does as well."
+            f"Use {pick}: it beats {baseline} in {word}{reach}, and nothing simpler does as well."
         )
     seeds = by_method[baseline].n_seeds
-    lead = "No remedy is shown to beat" if not better else "Nothing clearly beats"
+    lead = "No remedy is shown to beat"
     if seeds < 2:
         lead = "One seed cannot show that a remedy beats"
     if pick == tuned:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.special import digamma, polygamma
 from scipy.stats import norm, t as student
+from trial_factory import label_trial
 
+from equipoise.comparison import compare
 from equipoise.comparison.gain import Design, what_would_settle
 from equipoise.comparison.verdict import (
     LOOKS,
@@ -198,3 +200,23 @@ def test_a_settled_arm_lends_the_spread_it_had() -> None:
     again = design.moderated({**once, "m0": raw["m0"]})
     assert again["m0"].seed_variance == pytest.approx(once["m0"].seed_variance)
     assert once["m0"].seed_variance > raw["m0"].seed_variance
+
+
+@pytest.mark.parametrize(("seed", "strength"), [(0, 1.6), (1, 1.6), (0, 1.56), (2, 1.7)])
+def test_what_is_recommended_follows_from_the_verdicts(seed: int, strength: float) -> None:
+    """Arms that stop at different looks: the baseline gives way exactly to a ranking gain."""
+    strengths = {"none": 1.5, "far": 0.8, "near": 1.5, "better": strength}
+    seeds = {"none": 13, "far": 5, "near": 8, "better": 13}
+    trials = [
+        label_trial(method, 20 * seed + s, strength=strengths[method], noise=0.9)
+        for method in strengths
+        for s in range(seeds[method])
+    ]
+    found = compare(trials, looks=(5, 8, 13))
+    gained = [a.method for a in found.arms if a.gain and a.gain.verdict == "ranking gain"]
+    if gained:
+        assert found.recommended in gained
+        assert f"Use {found.recommended}: it beats none" in found.summary[0]
+    else:
+        assert found.recommended in ("none", "none + thresholds")
+        assert "no remedy is shown to beat" in found.summary[0]
