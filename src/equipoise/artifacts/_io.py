@@ -6,8 +6,20 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +28,7 @@ from equipoise._core.documents import parse_json, read_text
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.messages import say
 from equipoise._core.reading import DAMAGED, reading_file, reason_of
-from equipoise.errors import DataError, EquipoiseError, SchemaVersionError
+from equipoise.errors import DataError, EquipoiseError, SchemaVersionError, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,11 +71,52 @@ def restore(value: Any) -> Any:
     return to_float(value) if value is None or value in ("inf", "-inf") else value
 
 
+@cache
+def _declared(kind: Any) -> dict[str, tuple[type, ...]]:
+    """Return fields that are declared as a text, a number, a truth or a mapping: name -> types."""
+    found: dict[str, tuple[type, ...]] = {}
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        asked = hints[field.name]
+        options = get_args(asked) if get_origin(asked) in (Union, UnionType) else (asked,)
+        plain_types = [_PLAIN.get(option, _PLAIN.get(get_origin(option))) for option in options]
+        if all(plain_types):
+            found[field.name] = tuple(t for group in plain_types if group for t in group)
+    return found
+
+
+# A whole number stands for a float, a truth for no number.
+_PLAIN: dict[Any, tuple[type, ...]] = {
+    str: (str,), int: (int,), float: (float, int), bool: (bool,), type(None): (type(None),),
+    Literal: (str,), Mapping: (dict,), dict: (dict,),
+}  # fmt: skip
+Record = TypeVar("Record")
+
+
+def as_declared(record: Record) -> Record:
+    """Return a record whose plain fields are what they are declared as; JSON may hold anything.
+
+    Raises:
+        ValueError: a field of another type, by name.
+    """
+    kind: Any = type(record)
+    for name, types in _declared(kind).items():
+        value = getattr(record, name)
+        fits = isinstance(value, types) and (not isinstance(value, bool) or bool in types)
+        if not fits:
+            wanted = " or ".join(dict.fromkeys(t.__name__ for t in types))
+            raise ValueError(f"{name} is {value!r:.60} and no {wanted}")
+    return record
+
+
 @contextmanager
 def reading(path: str | Path, schema: str) -> Iterator[None]:
     """Turn whatever a damaged file does to a reader into one line that names the file."""
     try:
         yield
+    except UsageError as error:  # a setting that is none; in a file it is no wrong use
+        got = " ".join(str(error).split())
+        raise DataError(say(str(path), f"hold a readable {schema}", got, _AGAIN)) from error
     except EquipoiseError:
         raise
     except KeyError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from equipoise._core.messages import closest, say
 from equipoise._core.text import as_html, table
-from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
+from equipoise.artifacts._io import as_declared, plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.estimate import Estimate
 from equipoise.artifacts.evaluation import Evaluation
 from equipoise.artifacts.finding import Finding
@@ -205,7 +205,7 @@ class Comparison:
             told = fields.get("forecast")
             fields["forecast"] = None if told is None else Estimate.from_dict(told)
             fields["findings"] = tuple(map(Finding.from_dict, fields.get("findings", ())))
-            return cls(arms=tuple(_read(a) for a in body["arms"]), **fields)
+            return as_declared(cls(arms=tuple(_read(a) for a in body["arms"]), **fields))
 
 
 _ESTIMATES = ("primary", "bounds", "total", "ranking_part", "operating_part")
@@ -233,13 +233,13 @@ def _read(body: Mapping[str, Any]) -> ArmRecord:
         for name in ("p_adjusted", "smallest_detectable"):
             gain[name] = to_float(gain[name])
         gain["per_seed"] = tuple(to_float(v) for v in gain["per_seed"])
-        fields["gain"] = Gain(**gain)
+        fields["gain"] = as_declared(Gain(**gain))
     fields["record"] = {k: Estimate.from_dict(e) for k, e in fields["record"].items()}
     for name in ("flagged", "recall"):
         fields[name] = {k: tuple(to_float(v) for v in row) for k, row in fields[name].items()}
     fields["evaluation"] = Evaluation.from_dict(fields["evaluation"])
     fields["notes"] = tuple(fields["notes"])
-    return ArmRecord(**fields)
+    return as_declared(ArmRecord(**fields))
 
 
 _FEW_LABELS = 6

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise._core.text import as_html, table
-from equipoise.artifacts._io import plain, read_json, reading, write_json
+from equipoise.artifacts._io import as_declared, plain, read_json, reading, write_json
 from equipoise.artifacts.estimate import FEW, Estimate
 from equipoise.artifacts.labels import Kind
 
@@ -108,7 +108,7 @@ class Evaluation:
         body["by"] = {k: _read(table) for k, table in body["by"].items()}
         body["counts"] = dict(body["counts"])
         body["names"] = tuple(body["names"])
-        return cls(**body)
+        return as_declared(cls(**body))
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON."""

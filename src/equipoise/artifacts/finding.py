@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from equipoise._core.messages import one_of, say
 from equipoise._core.text import as_html
-from equipoise.artifacts._io import plain, read_json, reading, write_json
+from equipoise.artifacts._io import as_declared, plain, read_json, reading, write_json
 from equipoise.errors import UsageError
 
 Severity = Literal["fact", "tip", "warning", "error"]
@@ -58,7 +58,7 @@ class Finding:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Finding:
         """Read what :meth:`to_dict` wrote."""
-        return cls(**{**fields, "suggests": tuple(fields["suggests"])})
+        return as_declared(cls(**{**fields, "suggests": tuple(fields["suggests"])}))
 
     def __str__(self) -> str:
         return f"{self.code} {self.severity}: {self.title}. {self.message}"

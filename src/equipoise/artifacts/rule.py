@@ -16,7 +16,7 @@ from equipoise._core.checks import require_finite, require_shape
 from equipoise._core.logistic import expit, log_softmax
 from equipoise._core.messages import one_of, say
 from equipoise._core.text import as_html, table
-from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
+from equipoise.artifacts._io import as_declared, plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.calibrator import Calibrator
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.evidence import Evidence
@@ -481,7 +481,7 @@ class DecisionRule:
         with reading(path, _SCHEMA):
             target, evidence = body["target_prior"], body["evidence"]
             correction = body["correction"]
-            return cls(
+            made = cls(
                 kind=one_of("kind", body["kind"], KINDS),
                 names=_texts(body["names"]),
                 correction=None if correction is None else Correction.from_dict(correction),
@@ -499,7 +499,7 @@ class DecisionRule:
                 claimed=floats("claimed"),
                 cross_fitted=floats("cross_fitted"),
                 notes=_texts(body["notes"]),
-                measure=str(body["measure"]),
+                measure=body["measure"],
                 parameters=dict(body["parameters"]),
                 threshold_low=floats("threshold_low"),
                 threshold_high=floats("threshold_high"),
@@ -507,6 +507,7 @@ class DecisionRule:
                 prior=floats("prior"),
                 decided=floats("decided"),
             )
+            return as_declared(made)
 
 
 def _texts(value: Any) -> tuple[str, ...]:

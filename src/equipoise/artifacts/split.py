@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from equipoise._core.checks import to_array, to_whole
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.messages import say
-from equipoise.artifacts._io import plain, read_json, reading, write_json
+from equipoise.artifacts._io import as_declared, plain, read_json, reading, write_json
 from equipoise.errors import DataError, LeakageError
 
 _SCHEMA, _VERSION = "equipoise.Split", 1
@@ -152,9 +152,10 @@ class Split:
                 body["test"],
                 n_rows=to_whole("n_rows", body["n_rows"], 1, _MOST_ROWS),
                 seed=int(body["seed"]),
-                method=str(body["method"]),
+                method=body["method"],
                 proof=_read_proof(body["proof"]),
             )
+            as_declared(split)
             found = split.fingerprint
         if found != stated:
             raise LeakageError(

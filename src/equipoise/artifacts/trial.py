@@ -14,7 +14,7 @@ from equipoise._core.cells import csv_text, plain_cell
 from equipoise._core.documents import parse_json_lines, read_text
 from equipoise._core.files import commit, set_aside, write_text
 from equipoise._core.fingerprint import fingerprint_config
-from equipoise.artifacts._io import plain, read_json, reading, restore, write_json
+from equipoise.artifacts._io import as_declared, plain, read_json, reading, restore, write_json
 from equipoise.artifacts.scores import Scores
 from equipoise.errors import DataError, SchemaVersionError
 
@@ -129,12 +129,13 @@ class Trial:
         with reading(folder, _SCHEMA):
             rows = parse_json_lines(read_text(folder / "history.jsonl"))
             parts = body.pop("parts")
-            return cls(
+            made = cls(
                 history=[{key: restore(value) for key, value in row.items()} for row in rows],
                 label_history=_read_label_history(folder / "label_history.csv"),
                 scores={part: Scores.load(folder / f"{part}.parquet") for part in parts},
                 **{k: v for k, v in body.items() if k not in ("schema", "version")},
             )
+            return as_declared(made)
 
 
 def _to_csv(rows: Sequence[Mapping[str, Any]]) -> str:

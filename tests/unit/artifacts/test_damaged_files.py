@@ -178,3 +178,27 @@ def test_no_pickle_is_ever_read(name: str, tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(target, never)
     kind.load(path)
     assert np is not None
+
+
+def _wrong(value: Any) -> Any:
+    return 7 if isinstance(value, str) else "many"
+
+
+@every
+def test_a_field_of_another_type_is_named(name: str, tmp_path: Path) -> None:
+    """JSON may hold anything: what is no text or number is found when it is read, not later."""
+    kind, path, file = saved(name, tmp_path)
+    if file.suffix == ".parquet" or b"PAR1" in file.read_bytes()[:4]:
+        pytest.skip("no JSON")
+    whole = json.loads(file.read_text())
+    for key, value in whole.items():
+        if key in ("schema", "version") or not isinstance(value, str | int | float | bool | dict):
+            continue
+        file.write_text(json.dumps(whole | {key: _wrong(value)}))
+        refuse(kind, path)
+    for arm, key in ((0, "n_seeds"), (0, "method"), (0, "is_reference")):
+        if "arms" in whole:
+            arms = [dict(a) for a in whole["arms"]]
+            arms[arm][key] = _wrong(arms[arm][key])
+            file.write_text(json.dumps(whole | {"arms": arms}))
+            assert key in refuse(kind, path)
