@@ -134,6 +134,34 @@ def crossed_record(
     return _judged(trials[0].seed, parts, judged.require_labels(), rule, judged)
 
 
+def pool_folds(trials: Sequence[Trial]) -> Scores:
+    """Return what the models of all folds say of their own test rows, as one "oof" set.
+
+    Args:
+        trials: The folds of one seed, with "test" scores that have ids.
+    """
+    return _joined([_natural(trial.scores["test"]) for trial in trials], "oof")
+
+
+def whole_record(
+    trials: Sequence[Trial], *, objective: str | Objective | None, target_prior: TargetPrior
+) -> tuple[DecisionRule, Scores]:
+    """Return the rule of one seed of a method and the tested rows as it takes them.
+
+    Args:
+        trials: One, or the folds of one seed.
+        objective: See :func:`seed_record`.
+        target_prior: See :func:`seed_record`.
+    """
+    how: Any = {"objective": objective, "target_prior": target_prior}
+    if trials[0].fold is None:
+        record = seed_record(trials[0], **how)
+    else:
+        ids = np.concatenate([np.asarray(trial.scores["test"].ids) for trial in trials])
+        record = crossed_record(trials, np.sort(ids), **how)
+    return record.rule, record.judged
+
+
 def _natural(test: Scores) -> Scores:
     """Return scores on a scale that the models of all folds share, as far as there is one."""
     known = test.has_probabilities

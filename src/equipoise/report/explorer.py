@@ -24,8 +24,7 @@ from equipoise._core.rng import generator
 from equipoise.artifacts import DecisionRule, Labels, Scores
 from equipoise.artifacts._io import plain
 from equipoise.artifacts.estimate import FEW
-from equipoise.artifacts.rule import _SCHEMA as RULE_SCHEMA
-from equipoise.artifacts.rule import _VERSION as RULE_VERSION
+from equipoise.artifacts.rule import _SCHEMA as RULE_SCHEMA, _VERSION as RULE_VERSION
 from equipoise.artifacts.scores import default_flags
 from equipoise.decisions.priors import smoothed_prior
 from equipoise.errors import DataError
