@@ -170,8 +170,8 @@ def operating_points(comparison: Comparison, names: Sequence[str]) -> str:
             for row, arm in enumerate(arms):
                 before, after, _ = arm.flagged[name]
                 axes.plot([before, after], [row, row], color=LINE, lw=1)
-                axes.plot([after], [row], "o", mfc="none", mec=SOFT, ms=5)
-                axes.plot([before], [row], "o", color=FREE, ms=5)
+                axes.plot([after], [row], "o", mfc="none", mec=SOFT, ms=5, clip_on=False)
+                axes.plot([before], [row], "o", color=FREE, ms=5, clip_on=False)
             _rows(axes, [a.method for a in arms] if place == 1 else [""] * len(arms))
             axes.set_title(shortened(name))
             axes.set_xlim(left=0)

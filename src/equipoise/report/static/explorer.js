@@ -372,10 +372,14 @@
   }
   const inside = (v, { low, high }) => Math.min(Math.max(v, low), high);
   function line(svg, at, x, y, points, kind) {
-    const kept = points.filter(([u, v]) => Number.isFinite(u) && Number.isFinite(v));
-    if (!kept.length) return;
-    const d = kept.map(([u, v], i) => `${i ? "L" : "M"}${at.x(inside(u, x)).toFixed(1)} ${at.y(inside(v, y)).toFixed(1)}`).join("");
-    draw(svg, "path", { class: kind, d });
+    // What lies outside is left out, not laid along the edge.
+    let [d, pen] = ["", "M"];
+    for (const [u, v] of points) {
+      const fits = u >= x.low && u <= x.high && v >= y.low - 1e-12 && v <= y.high * (1 + 1e-12);
+      if (fits) d += `${pen}${at.x(u).toFixed(1)} ${at.y(v).toFixed(1)}`;
+      pen = fits ? "L" : "M";
+    }
+    if (d) draw(svg, "path", { class: kind, d });
   }
   function ticks(low, high, count) {
     const rough = (high - low) / count;
@@ -482,9 +486,18 @@
           const middle = 0.5 * (low + high);
           if (total(middle) <= most + 1e-12) high = middle; else low = middle;
         }
-        [this.sharedKey, this.sharedAt] = [key, at(high)];
+        [this.sharedKey, this.sharedAt, this.sharedLimit] = [key, at(high), high];
       }
       return this.sharedAt[column];
+    }
+    // The log-odds of a label's cut. Beyond the scores of these rows it is the one that was asked for:
+    // new rows may lie there.
+    cutOf(column) {
+      const [cuts, k, goal] = [this.data.cuts(column), this.index(column), this.goal(column)];
+      const how = this.how(column);
+      const asked = { cut: goal[1], cost: Math.log(how.alarm / how.miss) - this.shift(column), shared: this.sharedLimit - this.shift(column) }[goal[0]];
+      if (asked === undefined || !Number.isFinite(asked)) return cuts.cut[k];
+      return k === 0 ? Math.max(cuts.cut[k], asked) : k === cuts.last ? Math.min(cuts.cut[k], asked) : cuts.cut[k];
     }
     point(column) {
       return this.isLabels ? this.data.cuts(column).point(this.index(column)) : this.data.point(column);
@@ -605,8 +618,7 @@
     }
     showCut() {
       const column = this.state.label;
-      const cut = this.data.cuts(column).cut[this.index(column)];
-      const value = this.isLabels ? expit(cut + this.shift(column)) : this.data.offset[column];
+      const value = this.isLabels ? expit(this.cutOf(column) + this.shift(column)) : this.data.offset[column];
       const text = this.isLabels ? probability(value) : value.toFixed(3);
       if (document.activeElement !== this.cut) this.cut.value = text;
       this.strip.setAttribute("aria-valuetext", `${this.words.cut} ${text}`);
@@ -730,7 +742,9 @@
       if (over) line(this.pr, this.prAt, UNIT, UNIT, over.pr, "over");
       line(this.pr, this.prAt, UNIT, UNIT, own.pr, "own");
 
-      const most = Math.max(1e-9, Math.min(own.cost[0][1], own.cost.at(-1)[1]) * 1.25, ...own.cost.map(([, v]) => v).slice(0, 1));
+      // Where flagging everybody, or nobody, costs far more than the rest, the figure ends below it.
+      const dear = own.cost.map(([, v]) => v);
+      const most = Math.max(1e-9, Math.min(1.05 * Math.max(...dear), 4 * Math.min(dear[0], dear.at(-1))));
       const yCost = { low: 0, high: most, ticks: ticks(0, most, 4) };
       this.costAxis = yCost;
       this.costAt = axes(this.costs, this.zAxis, yCost, words.cut, words.cost);
@@ -744,7 +758,7 @@
       this.benefitAxis = yBenefit;
       this.benefitAt = axes(this.decision, UNIT, yBenefit, words.breakEven, words.benefit);
       line(this.decision, this.benefitAt, UNIT, yBenefit, [[0, 0], [1, 0]], "none");
-      const all = own.benefit.map(([t]) => [t, own.share - ((1 - own.share) * t) / (1 - t)]).filter(([, v]) => v >= yBenefit.low);
+      const all = own.benefit.map(([t]) => [t, own.share - ((1 - own.share) * t) / (1 - t)]);
       line(this.decision, this.benefitAt, UNIT, yBenefit, all, "guess");
       if (over) line(this.decision, this.benefitAt, UNIT, yBenefit, over.benefit, "over");
       line(this.decision, this.benefitAt, UNIT, yBenefit, own.benefit, "own");
@@ -852,7 +866,7 @@
       if (this.isLabels) {
         made.thresholds = body.names.map((_, c) => {
           const goal = this.goal(c);
-          const own = goal[0] === "tuned" ? body.arms[0].own[c] : this.data.cuts(c).cut[this.index(c)];
+          const own = goal[0] === "tuned" ? body.arms[0].own[c] : this.cutOf(c);
           return typeof own === "string" ? own : own + shift.by[c];
         });
         made.threshold_probabilities = made.thresholds.map((t) => (typeof t === "string" ? 1 : expit(t)));
@@ -1012,8 +1026,7 @@
       const { explorer } = this;
       const m = explorer.measured(column, false);
       const { pos } = explorer.point(column);
-      const cuts = explorer.isLabels ? explorer.data.cuts(column) : null;
-      const cut = cuts ? probability(expit(cuts.cut[explorer.index(column)] + explorer.shift(column))) : explorer.data.offset[column].toFixed(2);
+      const cut = explorer.isLabels ? probability(expit(explorer.cutOf(column) + explorer.shift(column))) : explorer.data.offset[column].toFixed(2);
       const texts = [pos.toLocaleString("en"), cut, ...["recall", "precision", "f1", "flagged"].map((name) => shown(name, m[name][0]))];
       texts.forEach((text, i) => { row.cells[i + 1].textContent = text; });
       row.classList.toggle("fragile", pos < explorer.body.few);
