@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from chromium import MARKS, opened
 from comparisons import labels_comparison
 from equipoise import write_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -27,31 +22,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(path: Path) -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1180, "height": 900})
-        page.problems = []
-        page.on("console", lambda message: page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith(("file:", "data:", "blob:"))
-                or page.problems.append(request.url)
-            ),
-        )
-        page.goto(path.as_uri())
+    with opened(path) as page:
         yield page
-        browser.close()
 
 
 def test_opens_without_messages_or_requests(page: object) -> None:
     page.wait_for_load_state("load")
     assert page.problems == []
     assert page.title().startswith("A study · Another")
-    assert page.locator("section").count() == 2
+    assert page.locator("section.chapter").count() == 2
     assert page.locator(".card svg").count() >= 8
 
 
@@ -63,9 +42,9 @@ def test_tables_sort_by_mouse_and_key(page: object) -> None:
             "cells => cells.map(c => c.dataset.value)"
         )
     ]  # fmt: skip
-    head.click()
+    head.locator("button").click()
     assert column() == sorted(column(), reverse=True)
-    head.press("Enter")
+    head.locator("button").press("Enter")
     assert column() == sorted(column())
     assert head.get_attribute("aria-sort") == "ascending"
     assert page.problems == []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from equipoise.report.explorer import Arm
 MOST_ARMS, MOST_CUTS = 6, 60_000
 
 
+Contents = Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chapter:
     """What one chapter of the page is about; at least one of the first three is given.
@@ -34,8 +37,8 @@ class Chapter:
         findings: On the labels, or on what was asked.
         title: Heading; a comparison brings its own.
         place: Where the results lie, as a person would type it; for the commands of the page.
-        contents: Row id -> what the row holds, for its worst errors: "image" (a data address),
-            "text", or names of columns with their values.
+        contents: From ids of rows to what each holds, for the worst errors: "image" (a data
+            address), "text", or names of columns with their values.
     """
 
     comparison: Comparison | None = None
@@ -45,7 +48,7 @@ class Chapter:
     findings: Sequence[Finding] = ()
     title: str = ""
     place: str = ""
-    contents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    contents: Contents | None = None
 
     def __post_init__(self) -> None:
         if self.comparison is None and not self.trials and self.rule is None:

@@ -79,8 +79,11 @@ def _compact(text: str) -> str:
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
     text = re.sub(r" id=\"([^\"]+)\"", lambda m: m[0] if m[1] in used else "", text)
     text = re.sub(r"\s*([<>])\s*|\s+", lambda m: m[1] or " ", text)
-    kept, held = [], []
+    kept: list[str] = []
+    held: list[bool] = []
     for piece in re.split(r"(</?g\b[^>]*>)", text):
+        if piece.startswith("<g") and piece.endswith("/>"):
+            continue
         if piece.startswith("<g"):
             held.append(piece != "<g>")
             kept.append(piece if held[-1] else "")

@@ -22,7 +22,7 @@ from equipoise.artifacts import (
 from equipoise.artifacts.comparison import forecast_words
 from equipoise.comparison import Confusion, count_confusions, evaluate
 from equipoise.report import charts
-from equipoise.report.chapter import Chapter
+from equipoise.report.chapter import Chapter, Contents
 from equipoise.report.decide import explorer_view
 from equipoise.report.words import DASH, as_json, interval, no_nan, number, percent
 
@@ -326,7 +326,7 @@ def _confusion_view(rule: DecisionRule, scores: Scores) -> dict[str, Any]:
 
 
 def _errors_view(
-    rule: DecisionRule, scores: Scores, contents: Mapping[str, Mapping[str, Any]]
+    rule: DecisionRule, scores: Scores, contents: Contents | None
 ) -> list[dict[str, Any]]:
     """Return the errors the model was surest of, with what their rows hold."""
     labels = scores.require_labels()
@@ -351,9 +351,10 @@ def _errors_view(
             name = rule.names[int(column[i])]
             was, told = ("not " + name, name) if flagged[i] else (name, "not " + name)
             rows.append({"row": int(at[i]), "truth": was, "said": told, "sure": float(sure[i])})
-    for row in rows:
-        key = str(row["row"] if scores.ids is None else scores.ids[row["row"]])
-        held = dict(contents.get(key, {}))
+    keys = [str(row["row"] if scores.ids is None else scores.ids[row["row"]]) for row in rows]
+    known = {} if contents is None else contents(keys)
+    for row, key in zip(rows, keys, strict=True):
+        held = dict(known.get(key, {}))
         row |= {"id": key, "image": held.pop("image", ""), "text": held.pop("text", ""),
                 "values": list(held.items()), "sure": percent(row["sure"])}  # fmt: skip
     return rows
