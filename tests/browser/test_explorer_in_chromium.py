@@ -17,7 +17,7 @@ from equipoise import DecisionRule, Labels, Scores, evaluate, tune, write_report
 from equipoise.decisions import Recall
 from equipoise.decisions.certify import precision_lower_bound
 from equipoise.errors import LeakageError
-from equipoise.metrics import balanced_accuracy, operating_point
+from equipoise.metrics import balanced_accuracy, operating_point, wilson_interval
 from equipoise.report.chapter import Chapter
 from equipoise.report.explorer import STEP, Arm, joint_steps, label_cuts
 
@@ -330,10 +330,14 @@ def test_saved_offsets_of_classes_decide_as_the_page_did(
         told = page.evaluate(APPLY, steps)[-1]
         total = page.locator('[data-part="totals"] tr[data-metric="recall"] td').nth(1)
         balanced = float(total.get_attribute("data-value"))
+        cell = page.locator('[data-part="totals"] tr[data-metric="accuracy"] td').nth(1)
+        accuracy = [float(cell.get_attribute(f"data-{key}")) for key in ("value", "low", "high")]
         made = DecisionRule.load(saved(page, tmp_path / "rule.json"))
     decided = made.apply(scores).predictions
     truth = scores.require_labels().values
     assert balanced == pytest.approx(balanced_accuracy(truth, decided, num_classes=10), abs=1e-9)
+    want = wilson_interval(int((decided == truth).sum()), truth.size)
+    np.testing.assert_allclose(accuracy, [want.value, want.low, want.high], atol=1e-9)
     assert (decided[truth == 7] == 7).mean() == pytest.approx(told["recall"][0], abs=1e-9)
     assert made.target_prior[7] == pytest.approx(0.05)
     assert sum(made.target_prior) == pytest.approx(1)

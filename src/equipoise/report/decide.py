@@ -39,7 +39,7 @@ _CLASS_TOTALS = (
     ("recall", "mean", "balanced accuracy: mean recall"),
     ("precision", "mean", "precision, mean of classes"),
     ("f1", "mean", "macro F1"),
-    ("found", "sum", "right per 1,000 rows"),
+    ("accuracy", "share", "accuracy: share of rows that are right"),
 )
 _WORDS = {
     "cut": "cut, as a probability",

@@ -259,29 +259,24 @@
       this.offset = Float64Array.from(body.tuned);
       this.decided = new Int32Array(this.truth.length);
       this.decide();
-      this.known = { tuned: this.table(body.tuned), default: this.table(body.tuned.map(() => 0)) };
+      const beside = (offset) => this.decide(offset, new Int32Array(this.truth.length));
+      this.known = { tuned: beside(body.tuned), default: beside(body.tuned.map(() => 0)) };
     }
-    table(offset) {
-      const count = () => new Float64Array(this.width);
-      const made = { tp: count(), said: count(), rows: count() };
-      const kept = this.decided;
-      this.decided = new Int32Array(this.truth.length);
-      this.decide(offset);
-      for (let i = 0; i < this.truth.length; i++) {
-        made.rows[this.truth[i]]++;
-        made.said[this.decided[i]]++;
-        if (this.truth[i] === this.decided[i]) made.tp[this.truth[i]]++;
-      }
-      this.decided = kept;
-      return made;
-    }
-    decide(offset = this.offset) {
-      const { values, width, decided } = this;
+    // Decide every row; what is counted is (tp, said, rows) per class.
+    decide(offset = this.offset, decided = this.decided) {
+      const { values, width, truth } = this;
+      const [tp, said, rows] = [0, 1, 2].map(() => new Float64Array(width));
       for (let i = 0, at = 0; i < decided.length; i++, at += width) {
         let [best, most] = [0, values[at] + offset[0]];
         for (let c = 1; c < width; c++) if (values[at + c] + offset[c] > most) { most = values[at + c] + offset[c]; best = c; }
         decided[i] = best;
+        said[best]++;
+        rows[truth[i]]++;
+        if (truth[i] === best) tp[best]++;
       }
+      const counted = { tp, said, rows };
+      if (decided === this.decided) this.counted = counted;
+      return counted;
     }
     // How far a row's value for a class lies above the best other one, sorted into cuts.
     cuts(column) {
@@ -310,14 +305,8 @@
       [this.key, this.made] = [key, new Cuts(cut, tp, fp)];
       return this.made;
     }
-    point(column) {
-      const out = { tp: 0, fp: 0, pos: 0, neg: 0 };
-      for (let i = 0; i < this.truth.length; i++) {
-        const [yes, said] = [this.truth[i] === column, this.decided[i] === column];
-        out[yes ? "pos" : "neg"]++;
-        if (said) out[yes ? "tp" : "fp"]++;
-      }
-      return out;
+    point(column, { tp, said, rows } = this.counted) {
+      return { tp: tp[column], fp: said[column] - tp[column], pos: rows[column], neg: this.truth.length - rows[column] };
     }
     grid(column) {
       if (!this.codes) return null;
@@ -333,10 +322,17 @@
       for (let i = 0; i < 4; i++) for (let j = i; j < 4; j++) sums.push(held[i].reduce((sum, v, g) => sum + v * held[j][g], 0));
       return { point: this.point(column), sums, count: held[3].filter((v) => v > 0).length };
     }
-    startPoint(column, which) {
-      const { tp, said, rows } = this.known[which];
-      return { tp: tp[column], fp: said[column] - tp[column], pos: rows[column], neg: this.truth.length - rows[column] };
+    // Share of rows whose class is right.
+    accuracy(how) {
+      const n = this.truth.length;
+      const hit = this.truth.reduce((sum, y, i) => sum + (y === this.decided[i]), 0);
+      if (!this.codes) return wilson(hit / n, n, how.z);
+      const own = new Float64Array(this.groupCount);
+      this.truth.forEach((y, i) => { own[this.codes[i]] += ((y === this.decided[i]) - hit / n) / n; });
+      const count = new Set(this.codes).size;
+      return fromInfluence(hit / n, own.reduce((sum, v) => sum + v * v, 0), count, "logit", null, how);
     }
+    startPoint(column, which) { return this.point(column, this.known[which]); }
   }
 
   // ---- drawing
@@ -518,7 +514,7 @@
         state.goals.clear();
         state.all = goal[0] === "budget" ? ["shared", goal[1], goal[2]] : goal;
       } else state.goals.set(state.label, goal);
-      this.show(false, goal);
+      this.show(goal[0] === "cost", goal);
     }
     setClass(goal) {
       const { state, data } = this;
@@ -530,7 +526,7 @@
         if (k !== null) data.offset[state.label] = -cuts.cut[k];
       }
       data.decide();
-      this.show(false, goal);
+      this.show(goal[0] === "cost", goal);
     }
 
     // ---- what is heard
@@ -634,7 +630,10 @@
       this.fragile.textContent = this.words.fragile.replace("{n}", pos);
       this.say(goal, pos);
       this.fillTable(now);
-      if (redraw || !this.isLabels) this.redraw();
+      // The curves of a class change with the offsets of the others.
+      const cuts = this.data.cuts(column);
+      if (redraw || cuts !== this.drawn) this.redraw();
+      this.drawn = cuts;
       this.mark(now);
       this.showCut();
       this.list.render(redraw);
@@ -681,7 +680,7 @@
     fillTotals() {
       const sums = {};
       const rows = this.totals.tBodies[0].rows;
-      for (const row of rows) sums[row.dataset.metric] = { n: 0, value: [0, 0, 0] };
+      for (const { dataset } of rows) if (dataset.how !== "share") sums[dataset.metric] = { n: 0, value: [0, 0, 0] };
       this.body.names.forEach((_, column) => {
         const own = this.measured(column);
         for (const [name, sum] of Object.entries(sums)) {
@@ -692,13 +691,14 @@
       });
       for (const row of rows) {
         const name = row.dataset.metric;
-        const { n, value } = sums[name];
-        const [middle, low, high] = value.map((v) => (row.dataset.how === "mean" ? v / n : v));
+        const { n, value } = sums[name] ?? { value: [] };
+        const { how } = row.dataset;
+        const [middle, low, high] = how === "share" ? this.data.accuracy(this.how(0)) : value.map((v) => (how === "mean" ? v / n : v));
         const cell = row.cells[1];
         cell.firstChild.nodeValue = shown(name, middle);
         cell.lastChild.textContent = Number.isFinite(middle) ? `${shown(name, low)} ${this.words.to} ${shown(name, high)}` : "";
         Object.assign(cell.dataset, { value: middle, low, high });
-        row.cells[2].textContent = row.dataset.how === "mean" ? `${n} / ${this.body.names.length}` : "";
+        row.cells[2].textContent = how === "mean" ? `${n} / ${this.body.names.length}` : "";
       }
     }
     // The curves of a label; they change with the label, its prevalence, costs and the overlay.
