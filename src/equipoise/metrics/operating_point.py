@@ -14,12 +14,7 @@ from equipoise.artifacts import Estimate
 from equipoise.errors import DataError
 from equipoise.metrics._columns import as_truth
 from equipoise.metrics.influence import Influence
-from equipoise.metrics.intervals import (
-    Scale,
-    influence_interval,
-    share_interval,
-    wilson_interval,
-)
+from equipoise.metrics.intervals import EDGES, Scale, influence_interval, wilson_interval
 
 # Shares of all cases; the page and the tables show them per 1,000.
 CASES = ("found", "missed", "false_alarms", "passed")
@@ -80,8 +75,8 @@ def operating_point(
     Wilson's interval; F1 and cost one that is symmetric on the logit and log scale, net benefit a
     plain one, from influence values. At a declared prevalence the shares of flagged positives and
     flagged negatives stay what they are and are weighed anew, so the prevalence itself adds no
-    error; recall keeps Wilson's interval, other shares take it with the number of rows that would
-    have the same variance. In groups all come from influence values that are summed in each.
+    error: what each of the two moves a number by, at the ends of its Wilson interval, is squared
+    and added. In groups all come from influence values that are summed in each.
 
     Args:
         y_true: (N,) 0, 1 or -1 (unknown, left out).
@@ -107,7 +102,10 @@ def operating_point(
         >>> print(here["precision"], here["cost"])
         0.615 [0.355, 0.823] 0.250 [0.082, 0.759]
         >>> print(operating_point(y, flag, prevalence=0.02)["precision"])
-        0.227 [0.080, 0.499]
+        0.227 [0.094, 0.408]
+
+    References:
+        Wilson (JASA 1927). Square and add: Zou and Donner (Statistics in Medicine 2008), eq. 4.
     """
     alarm, miss = (to_positive("costs", cost) for cost in costs)
     declared = None if prevalence is None else to_fraction("prevalence", prevalence)
@@ -161,26 +159,60 @@ def _estimates(
         "precision": (tp, flagged),
         "recall": (tp, pos),
     }
-    why = {"precision": "nothing flagged", "recall": "no positives", "f1": "no positives"}
+    found = _metrics(a, b, share, *costs)
+    apart: dict[str, Estimate] = {}
+    if declared is not None and codes is None:
+        sides = (wilson_interval(hits, of, confidence_level=level)
+                 for hits, of in ((tp, pos), (fp, neg)))  # fmt: skip
+        apart = _squared_and_added(found, *sides, share, costs, n, pos)
     out = {}
-    for name, (value, slopes) in _metrics(a, b, share, *costs).items():
+    for name, (value, slopes) in found.items():
         hits, base = counts.get(name, (0, n))
-        reason = why.get(name)
         if base == 0 or (name == "f1" and pos == 0):
-            out[name] = Estimate.missing(str(reason), n=base, n_positive=pos)
-        elif name in counts and codes is None and (declared is None or name == "recall"):
+            out[name] = Estimate.missing(_WHY[name], n=base, n_positive=pos)
+        elif name in apart:
+            out[name] = apart[name]
+        elif name in counts and codes is None:
             out[name] = wilson_interval(hits, base, confidence_level=level, n_positive=pos)
         else:
             rows = sum((s * m for s, m in zip(slopes, moves, strict=True)), np.zeros(n))
-            moved = Influence(value, rows)
-            if name in counts and codes is None:
-                out[name] = share_interval(moved, base, confidence_level=level, n_positive=pos)
-            else:
-                out[name] = influence_interval(
-                    moved,
-                    confidence_level=level,
-                    groups=codes,
-                    scale=_SCALES.get(name, "logit"),
-                    n_positive=pos,
-                )
+            out[name] = influence_interval(
+                Influence(value, rows),
+                confidence_level=level,
+                groups=codes,
+                scale=_SCALES.get(name, "logit"),
+                n_positive=pos,
+            )
+    return out
+
+
+_WHY = {"precision": "nothing flagged", "recall": "no positives", "f1": "no positives"}
+
+
+def _squared_and_added(
+    found: Mapping[str, tuple[float, Floats]],
+    hit: Estimate,
+    wrong: Estimate,
+    share: float,
+    costs: tuple[float, float],
+    n: int,
+    pos: int,
+) -> dict[str, Estimate]:
+    """Return intervals from those of the shares of flagged positives and of flagged negatives."""
+
+    def at(r: float, f: float) -> dict[str, float]:
+        moved = _metrics(share * r, (1 - share) * f, share, *costs)
+        return {name: value for name, (value, _) in moved.items()}
+
+    ends = [[at(r, wrong.value) for r in (hit.low, hit.high)],
+            [at(hit.value, f) for f in (wrong.low, wrong.high)]]  # fmt: skip
+    out = {}
+    for name, (value, _) in found.items():
+        down, up = (
+            float(np.hypot(*(max(sign * (end[name] - value) for end in side) for side in ends)))
+            for sign in (-1, 1)
+        )
+        least, most = EDGES[_SCALES.get(name, "logit")]
+        low, high = max(value - down, least), min(value + up, most)
+        out[name] = Estimate(value, low, high, hit.confidence_level, "square and add", n, pos)
     return out

@@ -79,6 +79,17 @@
     return Math.max(total, 0);
   }
 
+  // At a declared share: what each side moves a number by, at the ends of its interval, squared and added.
+  function squareAndAdd(name, value, point, share, how) {
+    const hit = wilson(point.tp / point.pos, point.pos, how.z);
+    const wrong = wilson(point.fp / point.neg, point.neg, how.z);
+    const at = (r, f) => METRICS[name](share * r, (1 - share) * f, share, how.alarm, how.miss)[0];
+    const ends = [[at(hit[1], wrong[0]), at(hit[2], wrong[0])], [at(hit[0], wrong[1]), at(hit[0], wrong[2])]];
+    const [down, up] = [-1, 1].map((sign) => Math.hypot(...ends.map((side) => Math.max(...side.map((end) => sign * (end - value))))));
+    const [least, most] = { net_benefit: [-Infinity, Infinity], cost: [0, Infinity] }[name] || [0, 1];
+    return [value, Math.max(value - down, least), Math.min(value + up, most)];
+  }
+
   // Every number of one cut, [value, low, high] each; how = {alarm, miss, share or null, z, level,
   // grid: {point, sums, count} or null}.
   function measure(point, how) {
@@ -102,12 +113,9 @@
       const [value, slopes] = METRICS[name](moved.a, moved.b, share, how.alarm, how.miss);
       const base = bases[name];
       if ((base && !base[1]) || (name === "f1" && !pos)) out[name] = MISSING;
-      else if (base && !grid && (!declared || name === "recall")) out[name] = wilson(base[0] / base[1], base[1], how.z);
-      else if (base && !grid) {
-        const [noise, squares] = [value * (1 - value), spread(slopes, moved, counts)];
-        const rows = noise > 0 && squares > 0 ? Math.min(Math.max(noise / squares, 1), base[1]) : base[1];
-        out[name] = wilson(value, rows, how.z);
-      } else {
+      else if (declared && !grid) out[name] = squareAndAdd(name, value, point, share, how);
+      else if (base && !grid) out[name] = wilson(base[0] / base[1], base[1], how.z);
+      else {
         const scale = { net_benefit: "identity", cost: "log" }[name] || "logit";
         const at = grid ? METRICS[name](grid.moved.a, grid.moved.b, share, how.alarm, how.miss)[1] : slopes;
         const squares = grid ? spread(at, grid.moved, null, grid.sums) : spread(slopes, moved, counts);
