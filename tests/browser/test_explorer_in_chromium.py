@@ -26,7 +26,7 @@ NUMBERS = ("found", "missed", "false_alarms", "passed", "precision", "recall", "
            "net_benefit", "cost")  # fmt: skip
 NAMES = ("rare", "some", "<script>alert(1)</script>", "partly known")
 POSITIVES = (5, 50, 1000, 400)
-SETTINGS = 40
+SETTINGS = [pytest.param(4), pytest.param(40, marks=pytest.mark.slow)]
 # Puts values into controls, in their order, and reads the table of numbers.
 APPLY = """(steps) => steps.map(({column, fields}) => {
   const root = document.querySelector('[data-explorer]');
@@ -130,11 +130,11 @@ def fields_of(control: str, value: float) -> list[tuple[str, Any]]:
     return [(control, value)]
 
 
-def drawn(seed: int, width: int) -> list[dict[str, Any]]:
+def drawn(seed: int, width: int, each: int) -> list[dict[str, Any]]:
     """Return random settings: a column, a prevalence or none, a cost ratio, and one control."""
     rng = np.random.default_rng(seed)
     made = []
-    for turn in range(SETTINGS * len(RANGES)):
+    for turn in range(each * len(RANGES)):
         control = list(RANGES)[turn % len(RANGES)]
         low, high = RANGES[control]
         value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -185,22 +185,25 @@ def classed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DecisionRul
     return page_of(tmp_path_factory.mktemp("classes"), rule, scores), rule, scores
 
 
+@pytest.mark.parametrize("each", SETTINGS)
 def test_every_control_of_labels_gives_the_numbers_of_python(
-    labelled: tuple[Path, DecisionRule, Scores],
+    labelled: tuple[Path, DecisionRule, Scores], each: int
 ) -> None:
     path, rule, scores = labelled
     truth, odds = scores.require_labels().values, rule.log_odds(scores)
-    settings = drawn(3, len(NAMES))
+    settings = drawn(3, len(NAMES), each)
     with opened(path) as page:
         answers = page.evaluate(APPLY, steps_of(settings))
         assert page.problems == []
     held = label_cuts(Arm("", rule, scores))
+    counted = []
+    for y, z, made in zip(truth.T, odds.T, held.made, strict=True):
+        flags = z >= made.cut[:, None]
+        counted.append([(flags & (y == side)).sum(axis=1) for side in (1, 0)])
     for setting, told in zip(settings, answers, strict=True):
         column, share = setting["column"], setting["share"]
         y, z = truth[:, column], odds[:, column]
-        cuts = held.made[column].cut
-        tp = np.array([((z >= c) & (y == 1)).sum() for c in cuts])
-        fp = np.array([((z >= c) & (y == 0)).sum() for c in cuts])
+        cuts, (tp, fp) = held.made[column].cut, counted[column]
         shift = 0.0 if share is None else logit(share) - logit(rule.prior[column])
         at = wanted_cut(setting["control"], setting["value"], cuts, tp, fp, share, shift,
                         lambda p, shift=shift: logit(p) - shift)  # fmt: skip
@@ -209,15 +212,16 @@ def test_every_control_of_labels_gives_the_numbers_of_python(
         assert_same(told, want, setting)
 
 
+@pytest.mark.parametrize("each", SETTINGS)
 def test_every_control_of_classes_gives_the_numbers_of_python(
-    classed: tuple[Path, DecisionRule, Scores],
+    classed: tuple[Path, DecisionRule, Scores], each: int
 ) -> None:
     path, rule, scores = classed
     truth, log_posterior = scores.require_labels().values, rule.log_odds(scores)
     values = -STEP * joint_steps(log_posterior)
     start = np.asarray(rule.class_offset)
     assert (np.argmax(values + start, 1) == np.argmax(log_posterior + start, 1)).all()
-    settings = drawn(4, len(rule.names))
+    settings = drawn(4, len(rule.names), each)
     for setting in settings:
         if setting["control"] == "cut":  # an offset
             setting["value"] = math.log(setting["value"]) + 3

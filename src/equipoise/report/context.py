@@ -178,6 +178,7 @@ def _study_view(comparison: Comparison) -> dict[str, Any]:
     rows = comparison.data["rows"]
     remedies = [a for a in comparison.arms if a.gain and not a.is_reference]
     tests_one = len([a for a in remedies if a.gain and a.gain.per_seed]) > 1
+    tuned = f"{comparison.baseline} + thresholds"
     seeds = sorted({arm.n_seeds for arm in comparison.arms})
     noun = "label" if comparison.kind == "multilabel" else "class"
     few = _in_trouble(best.evaluation)[:MOST_CONFUSED]
@@ -197,7 +198,7 @@ def _study_view(comparison: Comparison) -> dict[str, Any]:
         "looks": ", ".join(map(str, comparison.looks)),
         "recommended": comparison.recommended,
         "n_seeds": seeds[0] if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}",
-        "n_remedies": len([a for a in remedies if a.gain and a.gain.per_seed]),
+        "n_remedies": len([a for a in remedies if a.gain and a.method != tuned]),
         "crossed": "folds" in comparison.data,
         "regret": "" if math.isnan(comparison.regret) else number(comparison.regret),
         "settings_per_arm": comparison.provenance.get("settings_per_arm", 1),
@@ -466,13 +467,11 @@ def _lead(
     """Return what was asked, what is the answer, and what to do now: the first things read."""
     if study is not None:
         remedies = study["n_remedies"]
-        asked = (
-            f"Does any of {remedies} remedies beat the untreated model ({study['baseline']}) in "
-            f"{study['metric']}, {study['question']}?"
-            if remedies != 1
-            else f"Does the remedy beat the untreated model ({study['baseline']}) in "
-            f"{study['metric']}, {study['question']}?"
-        )
+        untreated = f"the untreated model ({study['baseline']})"
+        who = f"Does any of {remedies} remedies" if remedies > 1 else "Does the remedy"
+        asked = f"{who} beat {untreated} in {study['metric']}, {study['question']}?"
+        if remedies == 0:
+            asked = f"How well does {untreated} do, {study['question']}?"
         head, _, rest = str(study["summary"][0]).partition(". ")
         more = [rest, *study["summary"][1:], study["forecast"]]
         answer, details = head.rstrip(".") + ".", " ".join(part for part in more if part)

@@ -111,6 +111,7 @@ def test_the_declared_share_of_the_rows_changes_values_by_nothing() -> None:
     assert there["found"].high - there["found"].low < here["found"].high - here["found"].low
 
 
+@pytest.mark.slow
 def test_intervals_at_a_declared_share_hold_what_they_promise() -> None:
     rng, share = np.random.default_rng(3), 0.02
     hit, wrong, draws = 0.6, 0.1, 1500
