@@ -1,4 +1,4 @@
-"""The explorer in a real browser: its numbers are those of Python, and what it saves decides alike."""
+"""The explorer in a real browser: its numbers are Python's, what it saves decides alike."""
 
 from __future__ import annotations
 
@@ -425,7 +425,7 @@ def test_what_cannot_be_certified_says_how_many_are_lacking(
 
 
 def test_all_labels_at_once(labelled: tuple[Path, DecisionRule, Scores], tmp_path: Path) -> None:
-    path, rule, scores = labelled
+    path, _, scores = labelled
     truth = scores.require_labels().values
     with opened(path) as page:
         page.locator('input[value="all"]').check()

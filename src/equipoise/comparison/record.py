@@ -154,7 +154,7 @@ def whole_record(
         target_prior: See :func:`seed_record`.
     """
     how: Any = {"objective": objective, "target_prior": target_prior}
-    if trials[0].fold is None:
+    if len(trials) == 1:
         record = seed_record(trials[0], **how)
     else:
         ids = np.concatenate([np.asarray(trial.scores["test"].ids) for trial in trials])

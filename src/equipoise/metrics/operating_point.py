@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -140,16 +141,16 @@ def _estimates(
         missing = Estimate.missing(lacking if n else "no known rows", n=n, n_positive=pos)
         return dict.fromkeys(POINT_METRICS, missing)
     share = pos / n if declared is None else declared
+    hit, alarm = yes & flag, ~yes & flag
+    # How a row moves the shares found, of false alarms and of positives.
     if declared is None:
         a, b = tp / n, fp / n
-        moves = ((yes & flag) - a, (~yes & flag) - b, yes - share)
-        moves = tuple(move / n for move in moves)
+        moves = np.stack([hit - a, alarm - b, yes - share]) / n
     else:
-        hit, wrong = tp / pos, fp / neg
-        a, b = share * hit, (1 - share) * wrong
-        found = share * (yes & flag) - a * yes
-        alarms = (1 - share) * (~yes & flag) - b * ~yes
-        moves = (found / pos, alarms / neg, np.zeros(n))
+        a, b = share * tp / pos, (1 - share) * fp / neg
+        moves = np.zeros((3, n))
+        moves[0] = (share * hit - a * yes) / pos
+        moves[1] = ((1 - share) * alarm - b * ~yes) / neg
     counts = {
         "found": (tp, n),
         "missed": (pos - tp, n),
@@ -162,9 +163,8 @@ def _estimates(
     found = _metrics(a, b, share, *costs)
     apart: dict[str, Estimate] = {}
     if declared is not None and codes is None:
-        sides = (wilson_interval(hits, of, confidence_level=level)
-                 for hits, of in ((tp, pos), (fp, neg)))  # fmt: skip
-        apart = _squared_and_added(found, *sides, share, costs, n, pos)
+        sides = [wilson_interval(k, of, confidence_level=level) for k, of in ((tp, pos), (fp, neg))]
+        apart = _squared_and_added(found, sides[0], sides[1], share, costs, n, pos)
     out = {}
     for name, (value, slopes) in found.items():
         hits, base = counts.get(name, (0, n))
@@ -175,9 +175,8 @@ def _estimates(
         elif name in counts and codes is None:
             out[name] = wilson_interval(hits, base, confidence_level=level, n_positive=pos)
         else:
-            rows = sum((s * m for s, m in zip(slopes, moves, strict=True)), np.zeros(n))
             out[name] = influence_interval(
-                Influence(value, rows),
+                Influence(value, slopes @ moves),
                 confidence_level=level,
                 groups=codes,
                 scale=_SCALES.get(name, "logit"),
@@ -209,7 +208,7 @@ def _squared_and_added(
     out = {}
     for name, (value, _) in found.items():
         down, up = (
-            float(np.hypot(*(max(sign * (end[name] - value) for end in side) for side in ends)))
+            math.hypot(*(max(sign * (end[name] - value) for end in side) for side in ends))
             for sign in (-1, 1)
         )
         least, most = EDGES[_SCALES.get(name, "logit")]

@@ -100,7 +100,7 @@ class Chapter:
             held = self.of(method)
             if not held or any("val" not in t.scores for t in held):
                 continue
-            scores = held[0].scores["val"] if held[0].fold is None else pool_folds(held)
+            scores = held[0].scores["val"] if len(held) == 1 else pool_folds(held)
             labels = scores.require_labels()
             cuts += int(labels.counts.sum())
             if made and cuts > MOST_CUTS:
@@ -138,8 +138,7 @@ def read_chapter(path: str | Path, findings: Sequence[Finding] = ()) -> Chapter:
         return Chapter(trials=[Trial.load(place)], findings=findings, place=str(place))
     if file.exists() or not place.is_dir():
         found = Comparison.load(file)
-        held = [arm.method for arm in found.arms]
-        trials = [t for t in _first_trials(folder / "trials") if t.method in held]
+        trials = _compared(found, folder / "trials")
         told = [*findings, *(f for f in found.findings if f not in findings)]
         return Chapter(found, trials, findings=told, place=str(folder))
     held_in = place / "trials" if (place / "trials").is_dir() else place
@@ -151,10 +150,23 @@ def read_chapter(path: str | Path, findings: Sequence[Finding] = ()) -> Chapter:
     return Chapter(trials=trials, findings=findings, title=place.name, place=str(held_in))
 
 
+def _compared(comparison: Comparison, folder: Path) -> list[Trial]:
+    """Return the trials of the first seed that a comparison stands on, as far as they still lie."""
+    methods = [arm.method for arm in comparison.arms]
+    named = comparison.provenance.get("trials")
+    if not named:
+        return [trial for trial in _first_trials(folder) if trial.method in methods]
+    places = [folder / name for method in methods for name in named.get(method, ())]
+    return [Trial.load(place) for place in places if (place / "trial.json").exists()]
+
+
 def _first_trials(folder: Path) -> list[Trial]:
-    """Return the trials of every method's first seed, in the order of their names."""
-    found: dict[str, dict[int, list[Path]]] = {}
-    for file in sorted(folder.glob("*/trial.json")):
+    """Return the trials of every method's first seed, in the order of their names.
+
+    Of two that differ only in what else decided them, that which was written last.
+    """
+    found: dict[str, dict[int, dict[Any, Path]]] = {}
+    for file in sorted(folder.glob("*/trial.json"), key=lambda f: (f.stat().st_mtime, f)):
         if is_set_aside(file.parent):
             continue
         body = json.loads(read_text(file))
@@ -162,5 +174,7 @@ def _first_trials(folder: Path) -> list[Trial]:
         if {"share", "pool"} & set(config):
             continue
         seeds = found.setdefault(str(body.get("method")), {})
-        seeds.setdefault(int(body.get("seed", 0)), []).append(file.parent)
-    return [Trial.load(place) for seeds in found.values() for place in seeds[min(seeds)]]
+        folds = seeds.setdefault(int(body.get("seed", 0)), {})
+        folds[config.get("fold")] = file.parent
+    return [Trial.load(place) for method in sorted(found)
+            for place in found[method][min(found[method])].values()]  # fmt: skip

@@ -46,7 +46,7 @@ _STYLE: Any = {
     "axes.facecolor": "none",
 }
 # Of its drawn width: narrower, and a phone could not read the text; it scrolls instead.
-_NARROWEST = 0.9
+_NARROWEST = 0.95
 
 
 def _svg(size: tuple[float, float], draw: Callable[[Figure], None], title: str, alt: str) -> str:
@@ -213,7 +213,9 @@ def _grid(
         if handles:
             figure.legend(handles, words, loc="outside lower center", ncols=4, labelcolor=INK)
 
-    return _svg((max(4.0, 1.85 * columns), 1.75 * rows + 0.6), draw, f"{comparison.title} {title}", alt)
+    return _svg(
+        (max(4.0, 1.85 * columns), 1.75 * rows + 0.6), draw, f"{comparison.title} {title}", alt
+    )
 
 
 def _curves(arm: ArmRecord, name: str) -> Any:
@@ -274,12 +276,14 @@ def confusion(found: Confusion, title: str) -> str:
             if not share > 0:
                 continue
             hue = GOOD if found.truth[row] == found.said[column] else FREE
-            box = Rectangle((column - 0.5, row - 0.5), 1, 1, fc=hue, alpha=0.08 + 0.42 * share, lw=0)
+            box = Rectangle(
+                (column - 0.5, row - 0.5), 1, 1, fc=hue, alpha=0.08 + 0.42 * share, lw=0
+            )
             axes.add_patch(box)
             text = f"{100 * share:.0f} %" if share >= 0.005 else "<1 %"
-            axes.text(column, row, text, ha="center", va="bottom", fontsize=8)
+            axes.text(column, row, text, ha="center", va="bottom")
             count = f"{found.counts[row, column]:,}"
-            axes.text(column, row + 0.06, count, ha="center", va="top", fontsize=7, color=SOFT)
+            axes.text(column, row + 0.06, count, ha="center", va="top", fontsize=8, color=SOFT)
         axes.set_xlim(-0.5, side - 0.5)
         axes.set_ylim(len(found.truth) - 0.5, -0.5)
         names = [[shortened(name, 18) for name in each] for each in (found.said, found.truth)]

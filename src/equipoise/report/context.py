@@ -306,7 +306,9 @@ def _confusion_view(rule: DecisionRule, scores: Scores) -> dict[str, Any]:
         found.counts[np.ix_(kept, kept)],
     )
     classes = rule.kind == "multiclass"
-    title = "What is taken for what" if classes else "Which label is flagged where another is missed"
+    title = (
+        "What is taken for what" if classes else "Which label is flagged where another is missed"
+    )
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_ERRORS]
     total = found.counts.sum(axis=1)
     pairs = [
@@ -407,8 +409,9 @@ def _histories_view(trials: Sequence[Trial], title: str) -> dict[str, Any] | Non
         kept = trial.selection.get("epoch", DASH)
         numbers = [number(float(last.get(k, math.nan))) for k in ("loss", "val_loss", "val_metric")]
         value = trial.selection.get("value")
-        rows.append({"method": trial.method, "epochs": len(trial.history), "kept": kept,
-                     "cells": [*numbers, number(None if value is None else float(value))]})  # fmt: skip
+        numbers.append(number(None if value is None else float(value)))
+        epochs = len(trial.history)
+        rows.append({"method": trial.method, "epochs": epochs, "kept": kept, "cells": numbers})
     return {"svg": charts.histories(shown, title), "rows": rows, "most": len(charts.ARMS)}
 
 
@@ -504,8 +507,8 @@ def _next_step(chapter: Chapter) -> dict[str, str]:
     comparison = chapter.comparison
     spec = {} if comparison is None else comparison.provenance.get("study", {})
     if comparison is not None and _is_of_a_table(spec):
-        return {"command": f"equipoise refit {place} -o model/",
-                "does": "trains what is recommended on all rows and keeps the model with its rule"}  # fmt: skip
+        does = "trains what is recommended on all rows and keeps the model with its rule"
+        return {"command": f"equipoise refit {place} -o model/", "does": does}
     held = chapter.of(chapter.main)
     if held:
         inner = f"{place}/{held[0].folder_name}"
@@ -513,13 +516,13 @@ def _next_step(chapter: Chapter) -> dict[str, str]:
             inner = f"{place}/trials/{held[0].folder_name}"
         elif len(chapter.trials) == 1:
             inner = place
-        return {"command": f"equipoise tune {inner}/val.parquet -o rule.json",
-                "does": "tunes the cuts on validation rows; or set them by hand below"}  # fmt: skip
+        does = "tunes the cuts on validation rows; or set them by hand below"
+        return {"command": f"equipoise tune {inner}/val.parquet -o rule.json", "does": does}
     if chapter.rule is not None:
-        return {"command": "equipoise apply rule.json NEW.parquet -o decisions.parquet",
-                "does": "decides new rows by the rule"}  # fmt: skip
-    return {"command": "equipoise tune VALIDATION.parquet -o rule.json",
-            "does": "tunes the cuts of the recommended arm on its validation rows"}  # fmt: skip
+        command = "equipoise apply rule.json NEW.parquet -o decisions.parquet"
+        return {"command": command, "does": "decides new rows by the rule"}
+    does = "tunes the cuts of the recommended arm on its validation rows"
+    return {"command": "equipoise tune VALIDATION.parquet -o rule.json", "does": does}
 
 
 def _is_of_a_table(spec: Mapping[str, Any]) -> bool:

@@ -8,7 +8,13 @@ from typing import Any
 from equipoise.report.explorer import Arm, explorer_data
 from equipoise.report.words import as_json
 
-_PARTS = {"val": "validation", "oof": "out-of-fold", "test": "test", "new": "new", "train": "training"}
+_PARTS = {
+    "val": "validation",
+    "oof": "out-of-fold",
+    "test": "test",
+    "new": "new",
+    "train": "training",
+}
 _LOCKED = {
     "": "",
     "test": "These are test rows: they may be looked at, but a cut that is chosen on them would "
@@ -49,8 +55,8 @@ _WORDS = {
     "cost": "cost per 1,000",
     "breakEven": "acting breaks even at",
     "benefit": "net benefit per 1,000",
-    "fragile": "Fragile: {n} positives. A cut that so few rows decide moves with every new one; its "
-    "numbers are shown in grey.",
+    "fragile": "Fragile: {n} positives. A cut that so few rows decide moves with every new one; "
+    "its numbers are shown in grey.",
     "lacking": "Not to be had: {all} positives, all of them found, certify this share; {n} are "
     "lacking. The tuned cut stays.",
     "certified": "Certified where at least {k} of the {n} positives are found.",

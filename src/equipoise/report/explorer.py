@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from equipoise._core.arrays import Floats, Ints
+from equipoise._core.arrays import Bools, Floats, Ints
 from equipoise._core.checks import to_fraction
 from equipoise._core.messages import say
 from equipoise._core.rng import generator
@@ -77,9 +77,7 @@ class Cuts:
     fp: Ints
 
     @classmethod
-    def of(
-        cls, log_odds: Floats, positive: NDArray[np.bool_], ladder: int, also: Sequence[float]
-    ) -> Cuts:
+    def of(cls, log_odds: Floats, positive: Bools, ladder: int, also: Sequence[float]) -> Cuts:
         """Take the cut below each distinct positive, ``ladder`` by flagged rows, and some more."""
         order = np.argsort(-log_odds, kind="stable")
         points = Sweep.from_sorted(log_odds[order], positive[order])
@@ -132,7 +130,7 @@ def explorer_data(arms: Sequence[Arm], *, confidence_level: float = 0.95) -> dic
     prior = rule.prior
     if prior.size == 0:
         prior = smoothed_prior(labels.counts, labels.known, labels.kind)
-    body = {
+    body: dict[str, Any] = {
         "kind": rule.kind,
         "names": rule.names,
         "part": scores.split,
@@ -179,7 +177,7 @@ def _rule_body(rule: DecisionRule) -> dict[str, Any]:
     return body
 
 
-def _columns(arm: Arm) -> Iterator[tuple[int, Floats, NDArray[np.int8], Floats]]:
+def _columns(arm: Arm) -> Iterator[tuple[int, Floats, NDArray[np.int8], Bools]]:
     """Yield position, log-odds, truth and default flags of each label, some labels at a time."""
     scores = arm.rule.align(arm.scores)
     for start in range(0, len(scores.names), _BLOCK):
@@ -223,7 +221,7 @@ def label_cuts(arm: Arm) -> LabelCuts:
     return found
 
 
-def _border(odds: Floats, flag: NDArray[np.bool_]) -> float:
+def _border(odds: Floats, flag: Bools) -> float:
     """Return the cut of log-odds that flags the same rows."""
     if not flag.any():
         return float(odds.max(initial=0.0)) + 1.0
@@ -288,7 +286,7 @@ def _group_sums(scores: Scores, rule: DecisionRule, made: Sequence[Cuts]) -> dic
     }
 
 
-def products(yes: NDArray[np.bool_], flag: NDArray[np.bool_], group: Ints, count: int) -> Ints:
+def products(yes: Bools, flag: Bools, group: Ints, count: int) -> Ints:
     """Return the ten sums over groups of the products of tp, fp, positives and rows, (10,)."""
     parts = [
         np.bincount(group[rows], minlength=count)
@@ -328,7 +326,7 @@ def _joint(scores: Scores, rule: DecisionRule) -> dict[str, Any]:
 def joint_steps(log_posterior: Floats) -> Ints:
     """Return how many steps each class lies below the largest of its row, (N, C) int64."""
     below = log_posterior.max(axis=1, keepdims=True) - log_posterior
-    return np.minimum(np.round(below / STEP), DEEPEST).astype(np.int64)
+    return np.asarray(np.minimum(np.round(below / STEP), DEEPEST), dtype=np.int64)
 
 
 def _class_arm(arm: Arm) -> dict[str, Any]:

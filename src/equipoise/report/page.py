@@ -37,6 +37,4 @@ def page_of(template: str, *scripts: str, **shown: Any) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     css = (static / "report.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(
-        css=css, scripts=held, policy=policy, **shown
-    )
+    return environment.get_template(template).render(css=css, scripts=held, policy=policy, **shown)

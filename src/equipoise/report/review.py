@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from equipoise.report.pictures import draw_svg
 from equipoise.report.page import page_of
+from equipoise.report.pictures import draw_svg
 
 _PARTS = (
     ("positive", "positives", "#0072b2"),

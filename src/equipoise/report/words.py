@@ -56,11 +56,11 @@ def no_nan(value: Any) -> Any:
 
 
 def as_json(body: Any) -> str:
-    """Return JSON that may stand inside a script element.
+    r"""Return JSON that may stand inside a script element.
 
     Example:
-        >>> as_json({"name": "</script>"})
-        '{"name":"\\\\u003c/script>"}'
+        >>> print(as_json({"name": "</script>"}))
+        {"name":"\u003c/script>"}
     """
     text = json.dumps(no_nan(body), ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("&", "\\u0026")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise.artifacts import Finding
+from equipoise.artifacts import Finding, Labels
 from equipoise.errors import DataWarning, EquipoiseError
 from equipoise.report.chapter import Chapter, read_chapter
 from equipoise.studies.schema import DigitsData, MosaicData, Study, TableData, parse_study
@@ -20,6 +20,7 @@ from equipoise.studies.schema import DigitsData, MosaicData, Study, TableData, p
 if TYPE_CHECKING:
     import polars as pl
 
+Picture = Callable[[int], NDArray[Any] | None]
 # Columns of a table that are shown of a row, and the length from which an entry is a text.
 _MOST_COLUMNS, _TEXT = 6, 40
 
@@ -70,11 +71,12 @@ def row_contents(study: Study, ids: Sequence[str]) -> dict[str, Mapping[str, Any
 
             data = load_data(study)
             side = round(data.features.shape[1] ** 0.5)
-            return _images(data.labels.ids, ids, lambda i: data.features[i].reshape(side, side))
+            return _images(data.labels, ids, lambda i: data.features[i].reshape(side, side))
         from equipoise.studies.network_rows import load_rows
 
         rows = load_rows(spec)
-        known = None if rows.labels is None else rows.labels.ids
+        if rows.labels is None:
+            return {}
 
         def picture(i: int) -> NDArray[Any] | None:
             values = np.asarray(rows.dataset[i][0])
@@ -82,20 +84,21 @@ def row_contents(study: Study, ids: Sequence[str]) -> dict[str, Mapping[str, Any
                 return None
             return np.asarray(values[0] if values.shape[0] == 1 else np.moveaxis(values, 0, 2))
 
-        return _images(known, ids, picture)
+        return _images(rows.labels, ids, picture)
     except (EquipoiseError, OSError, ImportError, RuntimeError, ValueError) as error:
         text = f"The rows of the worst errors are not shown: {' '.join(str(error).split())}"
         warnings.warn(text, DataWarning, stacklevel=2)
         return {}
 
 
-def _images(known: NDArray[Any] | None, ids: Sequence[str], picture: Any) -> dict[str, Any]:
+def _images(labels: Labels, ids: Sequence[str], picture: Picture) -> dict[str, Any]:
     from equipoise.mining.review import thumbnail
 
-    places = None if known is None else {str(key): i for i, key in enumerate(known)}
+    known = range(len(labels)) if labels.ids is None else labels.ids
+    places = {str(key): i for i, key in enumerate(known)}
     found = {}
     for key in ids:
-        place = int(key) if places is None and key.isdigit() else (places or {}).get(key)
+        place = places.get(key)
         image = None if place is None else thumbnail(picture(place))
         if image is not None:
             found[key] = {"image": image}
@@ -133,14 +136,20 @@ def _of_table(spec: TableData, ids: Sequence[str]) -> dict[str, Any]:
 
 def _distances(column: pl.Series) -> NDArray[np.float64]:
     """Return how many standard deviations each number lies from the mean; 0 of what is none."""
-    if not column.dtype.is_numeric():
+    import polars as pl
+
+    values = column.cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
+    if not np.isfinite(values).any():
         return np.zeros(len(column))
-    values = column.cast(float).to_numpy().astype(np.float64)
-    spread = np.nanstd(values) if np.isfinite(values).any() else 0.0
+    spread = float(np.nanstd(values))
     if not spread > 0:
         return np.zeros(len(column))
     return np.asarray(np.nan_to_num(np.abs(values - np.nanmean(values)) / spread))
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Return an entry as it fits beside its column; tables hold their numbers as text, too."""
+    try:
+        return f"{float(value):.4g}"
+    except ValueError:
+        return str(value)

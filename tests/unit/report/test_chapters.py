@@ -1,4 +1,4 @@
-"""Chapters: read from what lies in folders, shown in the order a reader asks, closed to outsiders."""
+"""Chapters: read from folders, shown in the order a reader asks, closed to outsiders."""
 
 from __future__ import annotations
 
@@ -108,9 +108,7 @@ def test_what_was_asked_and_answered_and_is_to_do_stands_first(results: Path) ->
 def test_a_compared_table_is_to_be_refitted() -> None:
     study = {"data": {"source": "table", "path": "t.csv"}}
     comparison = replace(labels_comparison(), provenance={"study": study})
-    assert "equipoise refit runs/t -o model/" in render_report(
-        Chapter(comparison, place="runs/t")
-    )
+    assert "equipoise refit runs/t -o model/" in render_report(Chapter(comparison, place="runs/t"))
     network = {"study": study | {"model": "mlp"}}
     other = replace(comparison, provenance=network)
     assert "equipoise refit" not in render_report(Chapter(other, place="runs/t"))

@@ -1,4 +1,4 @@
-"""What the explorer is given: every cut counts right, sums over groups too, and what may be saved."""
+"""What the explorer is given: cuts and sums over groups count right; what may be saved."""
 
 from __future__ import annotations
 
