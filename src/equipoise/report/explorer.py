@@ -165,9 +165,11 @@ def _locked(rule: DecisionRule, scores: Scores) -> str:
 
 def _rule_body(rule: DecisionRule) -> dict[str, Any]:
     """Return the rule as its file holds it, set by hand and with cuts that the page replaces."""
-    cuts = rule.thresholds if rule.kind == "multilabel" else rule.class_offset
-    held = np.zeros(len(rule.names)) if cuts is None else cuts
-    body = {"schema": RULE_SCHEMA, "version": RULE_VERSION, **rule.set_by_hand(held).to_dict()}
+    body = {
+        "schema": RULE_SCHEMA,
+        "version": RULE_VERSION,
+        **rule.set_by_hand(np.zeros(len(rule.names))).to_dict(),
+    }
     marks = body["rows"]
     if marks["loose_ids"] == marks["ids"]:
         marks["loose_ids"] = "ids"  # said once; the page copies it
@@ -199,8 +201,12 @@ class LabelCuts:
 
     def packed(self, arm: Arm) -> dict[str, Any]:
         """Return them as the page reads them."""
+        own = arm.rule.thresholds
+        if own is not None:  # what chooses among labels knows a cut that flags all
+            every = np.array([cuts.cut[-1] for cuts in self.made])
+            own = np.where(np.isneginf(own), every, own)
         return {"name": arm.name, "tuned": self.tuned, "default": self.default,
-                "own": arm.rule.thresholds, **_pack(self.made)}  # fmt: skip
+                "own": own, **_pack(self.made)}  # fmt: skip
 
 
 def label_cuts(arm: Arm) -> LabelCuts:
