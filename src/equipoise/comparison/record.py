@@ -143,22 +143,20 @@ def pool_folds(trials: Sequence[Trial]) -> Scores:
     return _joined([_natural(trial.scores["test"]) for trial in trials], "oof")
 
 
-def whole_record(
+def pooled_rule(
     trials: Sequence[Trial], *, objective: str | Objective | None, target_prior: TargetPrior
 ) -> tuple[DecisionRule, Scores]:
-    """Return the rule of one seed of a method and the tested rows as it takes them.
+    """Return one rule that decides the tested rows of all folds as the rules of the folds do.
 
     Args:
-        trials: One, or the folds of one seed.
+        trials: The folds of one seed.
         objective: See :func:`seed_record`.
         target_prior: See :func:`seed_record`.
     """
-    how: Any = {"objective": objective, "target_prior": target_prior}
-    if len(trials) == 1:
-        record = seed_record(trials[0], **how)
-    else:
-        ids = np.concatenate([np.asarray(trial.scores["test"].ids) for trial in trials])
-        record = crossed_record(trials, np.sort(ids), **how)
+    ids = np.concatenate([np.asarray(trial.scores["test"].ids) for trial in trials])
+    record = crossed_record(
+        trials, np.sort(ids), objective=objective, target_prior=target_prior
+    )  # fmt: skip
     return record.rule, record.judged
 
 

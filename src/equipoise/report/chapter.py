@@ -12,7 +12,7 @@ from equipoise._core.documents import read_text
 from equipoise._core.files import is_set_aside
 from equipoise._core.messages import say
 from equipoise.artifacts import Comparison, DecisionRule, Finding, Scores, Trial
-from equipoise.comparison.record import pool_folds, whole_record
+from equipoise.comparison.record import pool_folds, pooled_rule
 from equipoise.decisions import tune
 from equipoise.errors import DataError
 from equipoise.report.explorer import Arm
@@ -78,14 +78,21 @@ class Chapter:
             return self.comparison.baseline if pick == tuned else pick
         return self.trials[0].method if self.trials else ""
 
-    def decided(self) -> tuple[DecisionRule, Scores] | None:
-        """Return the main arm's rule and the test rows it is judged on, or None."""
+    def decided(self, arms: Sequence[Arm]) -> tuple[DecisionRule, Scores] | None:
+        """Return the main arm's rule and the test rows it is judged on, or None.
+
+        Args:
+            arms: What :meth:`arms` returned.
+        """
         if self.rule is not None and self.scores is not None:
             return (self.rule, self.scores) if self.scores.split == "test" else None
         held = self.of(self.main)
-        if not held or any("test" not in t.scores or "val" not in t.scores for t in held):
+        known = bool(arms) and arms[0].name == self.main
+        if not held or not known or any("test" not in trial.scores for trial in held):
             return None
-        return whole_record(held, **self._how)
+        if len(held) > 1:
+            return pooled_rule(held, **self._how)
+        return arms[0].rule, arms[0].rule.align(held[0].scores["test"])
 
     def arms(self) -> list[Arm]:
         """Return what a person may set cuts of: the main arm first, then what is laid over it."""

@@ -420,7 +420,8 @@ def chapter_view(chapter: Chapter, number_in_page: int) -> dict[str, Any]:
     anchor = f"study-{number_in_page}"
     comparison = chapter.comparison
     study = None if comparison is None else _study_view(comparison)
-    decided = chapter.decided()
+    arms = chapter.arms()
+    decided = chapter.decided(arms)
     found, positives, judged = None, None, ""
     if comparison is not None:
         best = comparison.arm(comparison.recommended)
@@ -428,7 +429,6 @@ def chapter_view(chapter: Chapter, number_in_page: int) -> dict[str, Any]:
     elif decided is not None:
         found, judged = evaluate(*decided), chapter.main or "the rule"
     first = list({trial.method: trial for trial in reversed(chapter.trials)}.values())[::-1]
-    arms = chapter.arms()
     return {
         "anchor": anchor,
         "title": chapter.heading,

@@ -14,7 +14,6 @@ import pytest
 from comparisons import labels_comparison, make_trials
 from equipoise import Comparison, Labels, Scores, Trial, tune, write_report
 from equipoise.comparison import compare, evaluate
-from equipoise.comparison.record import whole_record
 from equipoise.errors import DataError
 from equipoise.report import charts
 from equipoise.report.chapter import Chapter, read_chapter
@@ -143,7 +142,9 @@ def test_of_cross_fitted_trials_cuts_are_set_on_out_of_fold_rows() -> None:
     assert arm.scores.split == "oof"
     assert len(arm.scores) == 300
     assert arm.rule.tuned_on["fingerprint"] == arm.scores.fingerprint
-    rule, judged = whole_record(folded(), objective=None, target_prior="validation")
+    decided = chapter.decided([arm])
+    assert decided is not None
+    rule, judged = decided
     assert len(judged) == 300
     page = render_report(chapter)
     assert "300 out-of-fold rows of none" in page
