@@ -168,7 +168,7 @@
     solve(goal, how, shift) {
       const [kind, value, mode] = goal;
       const n = this.pos + this.neg;
-      if (kind === "cut") return this.nearest(value);
+      if (kind === "cut") return this.nearest(value - shift);
       if (kind === "cost") return this.nearest(Math.log(how.alarm / how.miss) - shift);
       if (kind === "budget") {
         const most = mode === "rows" ? value / n : value / 1000;
@@ -499,7 +499,7 @@
     cutOf(column) {
       const [cuts, k, goal] = [this.data.cuts(column), this.index(column), this.goal(column)];
       const how = this.how(column);
-      const asked = { cut: goal[1], cost: Math.log(how.alarm / how.miss) - this.shift(column), shared: this.sharedLimit - this.shift(column) }[goal[0]];
+      const asked = { cut: goal[1] - this.shift(column), cost: Math.log(how.alarm / how.miss) - this.shift(column), shared: this.sharedLimit - this.shift(column) }[goal[0]];
       if (asked === undefined || !Number.isFinite(asked)) return cuts.cut[k];
       return k === 0 ? Math.max(cuts.cut[k], asked) : k === cuts.last ? Math.min(cuts.cut[k], asked) : cuts.cut[k];
     }
@@ -545,7 +545,7 @@
         input.setAttribute("aria-invalid", String(!fits && input.value !== ""));
         if (fits || input.value === "") make(fits ? value : null);
       });
-      number(this.cut, (v) => v !== null && this.set(["cut", this.isLabels ? logit(v) - this.shift(this.state.label) : -v]));
+      number(this.cut, (v) => v !== null && this.set(["cut", this.isLabels ? logit(v) : this.shift(this.state.label) - v]));
       number(this.cost, (v) => v !== null && this.set(["cost", v]));
       const budget = () => Number.isFinite(this.budget.valueAsNumber) && this.set(["budget", this.budget.valueAsNumber, this.unit.value]);
       number(this.budget, (v) => v !== null && budget());
@@ -579,7 +579,7 @@
         const box = strip.getBoundingClientRect();
         const x = ((event.clientX - box.left) / box.width) * this.stripWidth;
         const z = this.stripAxis.low + ((x - 14) / (this.stripWidth - 28)) * (this.stripAxis.high - this.stripAxis.low);
-        this.set(["cut", z]);
+        this.set(["cut", z + this.shift(this.state.label)]);
         this.fill();
       };
       strip.addEventListener("pointerdown", (event) => { strip.setPointerCapture(event.pointerId); move(event); });
@@ -591,7 +591,7 @@
         if (step === undefined) return;
         event.preventDefault();
         const k = Math.min(Math.max(this.index(this.state.label) + step, 0), cuts.last);
-        this.set(["cut", cuts.cut[k]]);
+        this.set(["cut", cuts.cut[k] + this.shift(this.state.label)]);
         this.fill();
       });
     }
@@ -618,6 +618,9 @@
       if (goal[0] === "recall") this.certainty.value = goal[2];
       for (const radio of this.root.querySelectorAll("[data-part=scope] input")) radio.checked = radio.value === scope;
       this.root.dataset.scope = scope;
+      // A share is that of one label; and of classes only the strength speaks of all.
+      const single = this.isLabels ? [this.share] : [this.share, this.cut, this.budget, this.unit, this.recall, this.certainty, this.precision];
+      for (const control of single) control.disabled = scope === "all";
       if (this.arm) this.arm.value = String(this.state.arm);
     }
     showCut() {
