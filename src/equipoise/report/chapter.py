@@ -113,7 +113,8 @@ class Chapter:
             if made and cuts > MOST_CUTS:
                 break
             rule = tune(scores, seed=held[0].seed, **self._how)
-            made.append(Arm(method, rule, scores))
+            note = "" if self.comparison is None else "first seed"
+            made.append(Arm(method, rule, scores, note))
         return made
 
     @property

@@ -76,6 +76,8 @@ def explorer_view(arms: Sequence[Arm], anchor: str) -> dict[str, Any]:
     if not labelled:
         words |= {"cut": "offset of the class"}
     seen = f"{data['rows']:,} {_PARTS[data['part']]} rows of {main.name}"
+    if main.note:
+        seen += f", {main.note}"
     if data.get("sampled"):
         seen = f"a random sample of {data['sampled']:,} of {seen}"
     return {

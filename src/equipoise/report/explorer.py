@@ -50,11 +50,13 @@ class Arm:
         name: Of the method.
         rule: Tuned on the rows of ``scores``, where its cuts may be exported.
         scores: With labels.
+        note: Which of several trainings it is, in words.
     """
 
     name: str
     rule: DecisionRule
     scores: Scores
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
