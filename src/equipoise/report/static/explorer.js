@@ -522,6 +522,7 @@
         state.goals.clear();
         state.all = goal[0] === "budget" ? ["shared", goal[1], goal[2]] : goal;
       } else state.goals.set(state.label, goal);
+      this.fill();
       this.show(goal[0] === "cost", goal);
     }
     setClass(goal) {
@@ -534,6 +535,7 @@
         if (k !== null) data.offset[state.label] = -cuts.cut[k];
       }
       data.decide();
+      this.fill();
       this.show(goal[0] === "cost", goal);
     }
 
@@ -562,7 +564,7 @@
         if (v === null) state.shares.delete(state.label); else state.shares.set(state.label, v / 100);
         this.show(true);
       });
-      for (const which of ["tuned", "default"]) this[which].addEventListener("click", () => { this.set([which]); this.fill(); });
+      for (const which of ["tuned", "default"]) this[which].addEventListener("click", () => this.set([which]));
       for (const radio of this.root.querySelectorAll("[data-part=scope] input")) {
         radio.addEventListener("change", () => { this.state.scope = radio.value; this.state.asked = true; this.fill(); this.show(true); });
       }
@@ -580,7 +582,6 @@
         const x = ((event.clientX - box.left) / box.width) * this.stripWidth;
         const z = this.stripAxis.low + ((x - 14) / (this.stripWidth - 28)) * (this.stripAxis.high - this.stripAxis.low);
         this.set(["cut", z + this.shift(this.state.label)]);
-        this.fill();
       };
       strip.addEventListener("pointerdown", (event) => { strip.setPointerCapture(event.pointerId); move(event); });
       strip.addEventListener("pointermove", (event) => { if (strip.hasPointerCapture(event.pointerId)) move(event); });
@@ -592,7 +593,6 @@
         event.preventDefault();
         const k = Math.min(Math.max(this.index(this.state.label) + step, 0), cuts.last);
         this.set(["cut", cuts.cut[k] + this.shift(this.state.label)]);
-        this.fill();
       });
     }
     choose(column) {
