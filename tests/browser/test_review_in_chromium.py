@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from chromium import MARKS, opened
 from equipoise import Labels
 from equipoise.mining import ArrayPool, MistakeBook, write_review
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+pytestmark = MARKS
 
 
 def sheet(folder: Path) -> Path:
@@ -32,27 +26,13 @@ def sheet(folder: Path) -> Path:
 
 
 def test_opens_quietly_shows_pictures_and_sorts(tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
-    path = sheet(tmp_path)
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1180, "height": 900})
-        problems: list[str] = []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: (
-            request.url.startswith(("file:", "data:")) or problems.append(request.url)
-        ))  # fmt: skip
-        page.goto(path.as_uri())
-        page.wait_for_load_state("load")
-        assert problems == []
+    with opened(sheet(tmp_path)) as page:
+        assert page.problems == []
         drawn = page.evaluate("[...document.images].map(i => i.naturalWidth)")
         assert drawn == [48] * 24
-        score = page.locator("#mistakes th", has_text="score").first
+        score = page.locator("#mistakes th", has_text="score").first.locator("button")
         shown = page.locator("#mistakes tbody tr td:nth-child(5)")
         assert shown.first.text_content() == "0.900"
         score.click()
         score.click()
         assert shown.first.text_content() == "0.100"
-        browser.close()

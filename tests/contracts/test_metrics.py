@@ -49,7 +49,8 @@ OTHER = {
     "balanced_accuracy", "confusion_matrix", "expected_cost_of_classes",
     "group_averages", "macro_average", "micro_average", "samples_f_beta", "worst_label",
     "calibration_line", "decompose_brier", "reliability_curve", "stratified_brier",
-    "label_confusion", "measure_labels", "net_benefit", "rank_labels", "rank_positives",
+    "label_confusion", "measure_labels", "net_benefit", "operating_point", "rank_labels",
+    "rank_positives",
 }  # fmt: skip
 
 every = pytest.mark.parametrize("name", ALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from equipoise.artifacts.evidence import Evidence
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.artifacts.row_marks import RowMarks
 from equipoise.artifacts.scores import SCORE_KINDS, Scores
-from equipoise.errors import DataError, EquipoiseError
+from equipoise.errors import DataError, EquipoiseError, UsageError
 
 _FORMS = {"top_k": "multilabel", "budget": "multilabel", "costs": "multiclass"}
 
@@ -121,6 +121,8 @@ OBJECTIVES: Mapping[str, tuple[str, ...]] = {
     ),
     "multiclass": ("balanced_accuracy", "accuracy", "macro_f1", "cost", "rescale"),
 }  # fmt: skip
+# What a rule is for whose cuts a person has set: no objective of the tuner.
+BY_HAND = "by_hand"
 GRADES: Mapping[str, str] = {
     "A": "100 or more validation positives",
     "B": "50 to 99 positives, or no better than the default rule on cross-fitted rows",
@@ -163,7 +165,7 @@ class DecisionRule:
         thresholds: (L,) cuts on calibrated, shifted log-odds for labels (a row is flagged at or
             above; inf never flags). None for classes.
         class_offset: (C,) added before the argmax for classes. None for labels.
-        objective: What the thresholds are for, for example "f1".
+        objective: What the thresholds are for, for example "f1"; "by_hand" where they were set.
         target_prior: "validation", "uniform", or the declared prior as a list.
         tuned_on: Part, number of rows, fingerprint and kind of the scores it was tuned on.
         rows: Hashes of those rows' ids, groups and scores, to find rows it is judged on.
@@ -297,7 +299,7 @@ class DecisionRule:
     def _check_words(self) -> None:
         known = OBJECTIVES[self.kind]
         f_beta = self.kind == "multilabel" and re.fullmatch(r"f\d+(\.\d+)?", self.objective)
-        if self.objective not in known and not f_beta:
+        if self.objective not in (*known, BY_HAND) and not f_beta:
             expected = f"be one of {', '.join(known)} for {self.kind}"
             raise DataError(say("objective", expected, repr(self.objective), _AGAIN))
         odd = sorted(set(self.grades) - set(GRADES))
@@ -450,6 +452,60 @@ class DecisionRule:
             return np.asarray(log_odds >= self.thresholds, dtype=np.int8)
         offset = 0.0 if self.class_offset is None else self.class_offset
         return np.asarray(np.argmax(log_odds + offset, axis=1), dtype=np.int64)
+
+    def set_by_hand(self, cuts: Floats, *, target_prior: Floats | None = None) -> DecisionRule:
+        """Return the same rule with other cuts, which say of themselves that they were set by hand.
+
+        It claims nothing of its rows, on which nobody has tuned these cuts.
+
+        Args:
+            cuts: (L,) thresholds on log-odds, or (C,) offsets of classes, at ``target_prior``.
+            target_prior: (C,) share of each label or class where it will decide; None leaves it.
+
+        Raises:
+            UsageError: a target prior where the rule does not say what its own is.
+
+        Example:
+            >>> rule = DecisionRule(
+            ...     "multilabel", ("A",), Correction.identity("multilabel"),
+            ...     Calibrator.identity(1), np.zeros(1), np.zeros(1), None, "f1", "validation", {},
+            ... )
+            >>> moved = rule.set_by_hand(np.array([-1.0]))
+            >>> moved.objective, moved.notes, moved.decide(np.array([[-0.5]])).tolist()
+            ('by_hand', ('cut set by hand',), [[1]])
+        """
+        width, labelled = len(self.names), self.kind == "multilabel"
+        empty: Floats = np.array([])
+        made = replace(
+            self,
+            thresholds=np.asarray(cuts, dtype=np.float64) if labelled else None,
+            class_offset=None if labelled else np.asarray(cuts, dtype=np.float64),
+            objective=BY_HAND,
+            measure="",
+            parameters={},
+            choice=None,
+            claimed=empty,
+            cross_fitted=empty,
+            threshold_low=empty,
+            threshold_high=empty,
+            decided=empty,
+            notes=("cut set by hand",) * width,
+        )
+        if target_prior is None:
+            return made
+        if self.prior.size == 0:
+            do = "Make the rule again with tune(scores)."
+            raise UsageError(say("target_prior", "move a prior that the rule states", "none", do))
+        new, old = np.asarray(target_prior, dtype=np.float64), self.prior
+        shift = np.log(new) - np.log(old)
+        if labelled:
+            shift = shift - (np.log1p(-new) - np.log1p(-old))
+        return replace(
+            made,
+            prior_shift=self.prior_shift + shift,
+            target_prior=tuple(new.tolist()),
+            prior=new,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""

@@ -51,6 +51,7 @@ def run(
     """Train every arm over all seeds and say what each remedy bought."""
     from equipoise.report import write_report
     from equipoise.studies.default_study import study_from
+    from equipoise.studies.pages import chapter_of
     from equipoise.studies.plan import plan_rows
     from equipoise.studies.run import clear_trials, run_study
 
@@ -74,7 +75,7 @@ def run(
                             command=f"equipoise compare {source}")  # fmt: skip
     result = outcome.comparison
     result.save(folder / "comparison.json")
-    path = write_report(result, outcome.findings, path=folder / "report.html")
+    path = write_report(chapter_of(folder, outcome.findings), path=folder / "report.html")
     note(f"{outcome.trained} trials trained, {outcome.reused} re-used")
     copied = [found for found in outcome.findings if found.code in ("EQ202", "EQ208")]
     if copied:

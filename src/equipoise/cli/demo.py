@@ -32,6 +32,7 @@ def run(
     """
     from equipoise.report import write_report
     from equipoise.studies import load_study, run_study
+    from equipoise.studies.pages import chapter_of
 
     comparisons, findings = [], []
     for recipe in RECIPES:
@@ -48,7 +49,8 @@ def run(
         note(f"{outcome.trained} trials trained, {outcome.reused} re-used, {spent:.0f} s")
         if not as_json:
             typer.echo(f"\n{outcome.comparison}\n")
-    path = write_report(comparisons, findings, path=out / "report.html")
+    chapters = [chapter_of(out / r, f) for r, f in zip(RECIPES, findings, strict=True)]
+    path = write_report(chapters, path=out / "report.html")
     if as_json:
         print_json({"report": path, "recommended": [c.recommended for c in comparisons]})
     else:

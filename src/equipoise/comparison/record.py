@@ -134,6 +134,32 @@ def crossed_record(
     return _judged(trials[0].seed, parts, judged.require_labels(), rule, judged)
 
 
+def pool_folds(trials: Sequence[Trial]) -> Scores:
+    """Return what the models of all folds say of their own test rows, as one "oof" set.
+
+    Args:
+        trials: The folds of one seed, with "test" scores that have ids.
+    """
+    return _joined([_natural(trial.scores["test"]) for trial in trials], "oof")
+
+
+def pooled_rule(
+    trials: Sequence[Trial], *, objective: str | Objective | None, target_prior: TargetPrior
+) -> tuple[DecisionRule, Scores]:
+    """Return one rule that decides the tested rows of all folds as the rules of the folds do.
+
+    Args:
+        trials: The folds of one seed.
+        objective: See :func:`seed_record`.
+        target_prior: See :func:`seed_record`.
+    """
+    ids = np.concatenate([np.asarray(trial.scores["test"].ids) for trial in trials])
+    record = crossed_record(
+        trials, np.sort(ids), objective=objective, target_prior=target_prior
+    )  # fmt: skip
+    return record.rule, record.judged
+
+
 def _natural(test: Scores) -> Scores:
     """Return scores on a scale that the models of all folds share, as far as there is one."""
     known = test.has_probabilities

@@ -35,6 +35,7 @@ from equipoise.metrics.intervals import (
     wilson_interval,
 )
 from equipoise.metrics.measure import Measures, measure_labels
+from equipoise.metrics.operating_point import operating_point
 from equipoise.metrics.paired import holm, pair_over_seeds
 from equipoise.metrics.point import (
     balanced_accuracy,
@@ -106,6 +107,7 @@ __all__ = [
     "measure_labels",
     "micro_average",
     "net_benefit",
+    "operating_point",
     "pair_over_seeds",
     "partial_roc_auc",
     "precision",

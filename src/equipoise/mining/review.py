@@ -95,8 +95,8 @@ def write_review(
             "near": bool(near.is_near[i]),
         }
         pictures = {
-            "thumbnail": _thumbnail(show(int(rows[i]))),
-            "nearest_thumbnail": _thumbnail(show(int(near.nearest[i]))),
+            "thumbnail": thumbnail(show(int(rows[i]))),
+            "nearest_thumbnail": thumbnail(show(int(near.nearest[i]))),
         }
         shown.append({**line, **extra, **pictures})
     place = Path(folder)
@@ -125,7 +125,7 @@ def _write_csv(shown: list[dict[str, Any]], path: Path) -> Path:
     return path
 
 
-def _thumbnail(image: NDArray[Any] | None, most: int = 96, least: int = 48) -> str | None:
+def thumbnail(image: NDArray[Any] | None, most: int = 96, least: int = 48) -> str | None:
     """Return an image as a data address of a small PNG, or None."""
     if image is None:
         return None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
+import html
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
-from equipoise.artifacts import ArmRecord, Comparison
+from equipoise.artifacts import ArmRecord, Comparison, Trial
+from equipoise.comparison import Confusion
+from equipoise.report.pictures import draw_svg, shortened
 
 # Stand-ins that are replaced by the page's CSS variables after drawing.
 INK, SOFT, LINE, BAND = "#010101", "#020202", "#030303", "#040404"
@@ -27,58 +31,71 @@ _VARIABLES = {
     FREE: "--free",
     BAD: "--bad",
 }
-# Okabe and Ito's palette, told apart by colour-blind readers.
-ARMS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c8c8c", "#6a3d9a")
+# Okabe and Ito's palette, told apart by colour-blind readers; and by shape where colours are few.
+ARMS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c8c8c", "#8a63c7")
+SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*")
 _STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "equipoise",
-    "font.family": "sans-serif",
     "font.sans-serif": ["system-ui", "DejaVu Sans"],
-    "font.size": 9,
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,
-    "axes.titlesize": 9,
     "axes.titlecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "xtick.color": SOFT,
     "ytick.color": SOFT,
     "text.color": INK,
-    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
 }
+# Of its drawn width: narrower, and a phone could not read the text; it scrolls instead.
+_NARROWEST = 0.95
 
 
-def _svg(size: tuple[float, float], draw: Callable[[Figure], None], title: str) -> str:
-    """Draw a figure and return it as an SVG element with a title for screen readers."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        buffer = io.StringIO()
-        canvas: Any = FigureCanvasSVG(figure)
-        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
+def _svg(size: tuple[float, float], draw: Callable[[Figure], None], title: str, alt: str) -> str:
+    """Draw a figure and return it as an SVG element; ``alt`` says what it shows."""
+    text = draw_svg(size, draw, None, _STYLE)
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<g id=\"patch_1\">.*?</g>", "", text, count=1, flags=re.DOTALL)
     for stand_in, variable in _VARIABLES.items():
         text = text.replace(stand_in, f"var({variable})")
-    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", text)
-    text = re.sub(r"(\d+\.\d{3})\d+", r"\1", text)
+    text = _compact(text)
     # Ids repeat between figures of one page; a prefix made of the title keeps them apart.
-    key = re.sub(r"\W+", "-", title.lower())
-    text = re.sub(r"(id=\"|url\(#|href=\"#)", rf"\1{key}-", text)
-    width, _ = size
-    text = re.sub(
-        r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>",
-        rf'<svg viewBox="\1" role="img" aria-label="{title}" style="max-width:{width * 96:.0f}px">',
-        text,
-        count=1,
+    key = hashlib.sha256(title.encode()).hexdigest()[:6]
+    text = re.sub(r"(id=\"|url\(#|href=\"#)", rf"\g<1>f{key}-", text)
+    most = size[0] * 96
+    view = re.search(r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>", text)
+    if view is None:
+        return text
+    head = (
+        f'<svg viewBox="{view[1]}" role="img" aria-label="{html.escape(alt)}" '
+        f'style="max-width:{most:.0f}px;min-width:{most * _NARROWEST:.0f}px">'
     )
-    return text.replace("\n", " ").strip()
+    return text.replace(view[0], head, 1).replace("\n", " ").strip()
+
+
+def _compact(text: str) -> str:
+    """Return the same drawing in half the bytes: what says nothing is left out."""
+    text = re.sub(r"<!--.*?-->|<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
+    text = re.sub(r"\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), text)
+    text = re.sub(r" transform=\"rotate\(-0 [^\"]*\"| font-family: [^;\"]*;", "", text)
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
+    text = re.sub(r" id=\"([^\"]+)\"", lambda m: m[0] if m[1] in used else "", text)
+    text = re.sub(r"\s*([<>])\s*|\s+", lambda m: m[1] or " ", text)
+    kept: list[str] = []
+    held: list[bool] = []
+    for piece in re.split(r"(</?g\b[^>]*>)", text):
+        if piece.startswith("<g") and piece.endswith("/>"):
+            continue
+        if piece.startswith("<g"):
+            held.append(piece != "<g>")
+            kept.append(piece if held[-1] else "")
+        elif piece == "</g>":
+            kept.append(piece if held.pop() else "")
+        else:
+            kept.append(piece)
+    return "".join(kept)
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [shortened(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, colors=INK)
     axes.spines["left"].set_visible(False)
@@ -114,7 +131,8 @@ def forest(comparison: Comparison, metric: str) -> str:
         _rows(axes, [a.method for a in arms])
         axes.set_xlabel(f"difference in {metric} from {comparison.baseline}")
 
-    return _svg((7.4, 0.75 + 0.42 * len(arms)), draw, f"{comparison.title} differences")
+    alt = f"Difference in {metric} from {comparison.baseline} of each remedy, with intervals"
+    return _svg((7.4, 0.75 + 0.42 * len(arms)), draw, f"{comparison.title} differences", alt)
 
 
 def decomposition(comparison: Comparison) -> str:
@@ -139,7 +157,8 @@ def decomposition(comparison: Comparison) -> str:
         _rows(axes, [a.method for a in arms])
         axes.set_xlabel(f"gain in {comparison.rule_metric} at the default rule")
 
-    return _svg((7.4, 0.75 + 0.42 * len(arms)), draw, f"{comparison.title} gains")
+    alt = f"Gain in {comparison.rule_metric} of each remedy: its ranking and operating-point parts"
+    return _svg((7.4, 0.75 + 0.42 * len(arms)), draw, f"{comparison.title} gains", alt)
 
 
 def operating_points(comparison: Comparison, names: Sequence[str]) -> str:
@@ -154,14 +173,16 @@ def operating_points(comparison: Comparison, names: Sequence[str]) -> str:
             for row, arm in enumerate(arms):
                 before, after, _ = arm.flagged[name]
                 axes.plot([before, after], [row, row], color=LINE, lw=1)
-                axes.plot([after], [row], "o", mfc="none", mec=SOFT, ms=5)
-                axes.plot([before], [row], "o", color=FREE, ms=5)
+                axes.plot([after], [row], "o", mfc="none", mec=SOFT, ms=5, clip_on=False)
+                axes.plot([before], [row], "o", color=FREE, ms=5, clip_on=False)
             _rows(axes, [a.method for a in arms] if place == 1 else [""] * len(arms))
-            axes.set_title(name)
+            axes.set_title(shortened(name))
             axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(3))
 
     size = (max(7.4, 1.5 + 1.55 * len(names)), 0.7 + 0.3 * len(arms))
-    return _svg(size, draw, f"{comparison.title} flagged")
+    alt = "Share of rows that each arm flags, per label, beside the share that is positive"
+    return _svg(size, draw, f"{comparison.title} flagged", alt)
 
 
 def _grid(
@@ -170,6 +191,7 @@ def _grid(
     draw_one: Callable[[Axes, str], None],
     title: str,
     labels: tuple[str, str],
+    alt: str,
 ) -> str:
     columns = min(5, len(names))
     rows = math.ceil(len(names) / columns)
@@ -178,7 +200,7 @@ def _grid(
         for place, name in enumerate(names):
             axes = figure.add_subplot(rows, columns, place + 1)
             draw_one(axes, name)
-            axes.set_title(name)
+            axes.set_title(shortened(name))
             axes.set_xlim(0, 1.01)
             axes.set_ylim(0, 1.02)
             axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
@@ -191,7 +213,9 @@ def _grid(
         if handles:
             figure.legend(handles, words, loc="outside lower center", ncols=4, labelcolor=INK)
 
-    return _svg((max(4.0, 1.85 * columns), 1.75 * rows + 0.6), draw, f"{comparison.title} {title}")
+    return _svg(
+        (max(4.0, 1.85 * columns), 1.75 * rows + 0.6), draw, f"{comparison.title} {title}", alt
+    )
 
 
 def _curves(arm: ArmRecord, name: str) -> Any:
@@ -219,7 +243,8 @@ def precision_recall(comparison: Comparison, names: Sequence[str]) -> str:
                 zorder=3 if first else 2,
             )
 
-    return _grid(comparison, names, one, "precision recall", ("recall", "precision"))
+    return _grid(comparison, names, one, "precision recall", ("recall", "precision"),
+                 "Precision against recall of every arm, one panel each")  # fmt: skip
 
 
 def reliability(comparison: Comparison, names: Sequence[str], method: str) -> str:
@@ -236,4 +261,103 @@ def reliability(comparison: Comparison, names: Sequence[str], method: str) -> st
         axes.plot(points["predicted"], points["observed"], color=GOOD, lw=1)
         axes.scatter(points["predicted"], points["observed"], s=sizes, color=GOOD, lw=0, alpha=0.7)
 
-    return _grid(comparison, names, one, "reliability", ("probability", "observed"))
+    return _grid(comparison, names, one, "reliability", ("probability", "observed"),
+                 f"Observed share against calibrated probability of {method}")  # fmt: skip
+
+
+def confusion(found: Confusion, title: str) -> str:
+    """What is true in rows, what was said in columns: shares of each row, and counts."""
+    shares = found.shares
+    side = len(found.said)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for (row, column), share in np.ndenumerate(shares):
+            if not share > 0:
+                continue
+            hue = GOOD if found.truth[row] == found.said[column] else FREE
+            box = Rectangle(
+                (column - 0.5, row - 0.5), 1, 1, fc=hue, alpha=0.08 + 0.42 * share, lw=0
+            )
+            axes.add_patch(box)
+            text = f"{100 * share:.0f} %" if share >= 0.005 else "<1 %"
+            axes.text(column, row, text, ha="center", va="bottom")
+            count = f"{found.counts[row, column]:,}"
+            axes.text(column, row + 0.06, count, ha="center", va="top", fontsize=8, color=SOFT)
+        axes.set_xlim(-0.5, side - 0.5)
+        axes.set_ylim(len(found.truth) - 0.5, -0.5)
+        names = [[shortened(name, 18) for name in each] for each in (found.said, found.truth)]
+        axes.set_xticks(range(side), names[0], rotation=0 if side <= 6 else 60,
+                        ha="center" if side <= 6 else "right")  # fmt: skip
+        axes.set_yticks(range(len(found.truth)), names[1])
+        axes.tick_params(length=0, colors=INK)
+        axes.set_xlabel("said")
+        axes.set_ylabel("true")
+        axes.set_title(title)
+
+    alt = f"{title}: share of each true class or label that was said to be each other"
+    size = (1.6 + 0.62 * side, 1.3 + 0.5 * len(found.truth))
+    return _svg((max(size[0], 4.4), size[1]), draw, title, alt)
+
+
+def by_class(comparison: Comparison, names: Sequence[str]) -> str:
+    """Recall and precision of each class or label in every arm, with intervals."""
+    arms = comparison.arms[: len(ARMS)]
+
+    def draw(figure: Figure) -> None:
+        for place, metric in enumerate(("recall", "precision"), start=1):
+            axes = figure.add_subplot(1, 2, place)
+            for turn, (arm, hue, shape) in enumerate(zip(arms, ARMS, SHAPES, strict=False)):
+                shift = 0.7 * (turn + 0.5) / len(arms) - 0.35
+                for row, name in enumerate(names):
+                    found = arm.evaluation.per_label[name][metric]
+                    axes.plot([found.low, found.high], [row + shift] * 2, color=hue, lw=0.9)
+                    axes.plot([found.value], [row + shift], shape, color=hue, ms=4,
+                              label=arm.method if row == 0 else "_")  # fmt: skip
+            for row in range(1, len(names)):
+                axes.axhline(row - 0.5, color=LINE, lw=0.5)
+            _rows(axes, names if place == 1 else [""] * len(names))
+            axes.set_xlim(-0.02, 1.02)
+            axes.set_title(metric)
+        handles, words = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, words, loc="outside lower center", ncols=4, labelcolor=INK)
+
+    alt = "Recall and precision of each class or label in every arm, with intervals"
+    height = 1.0 + len(names) * max(0.4, 0.12 * len(arms))
+    return _svg((8.4, height), draw, f"{comparison.title} recall and precision", alt)
+
+
+def histories(trials: Sequence[Trial], title: str) -> str:
+    """Validation loss and metric over epochs, a line per method; one epoch is a point."""
+    shown = trials[: len(ARMS)]
+    metric = str(next((t.selection["metric"] for t in shown if "metric" in t.selection), "metric"))
+    panels = {"loss": "training loss", "val_loss": "validation loss", "val_metric": metric}
+    kept = [key for key in panels if any(_history(t.history, key) for t in shown)]
+
+    def draw(figure: Figure) -> None:
+        for place, key in enumerate(kept, start=1):
+            axes = figure.add_subplot(1, len(kept), place)
+            for trial, hue, shape in zip(shown, ARMS, SHAPES, strict=False):
+                values = _history(trial.history, key)
+                one = len(values) == 1
+                axes.plot(range(len(values)), values, color=hue, lw=1.2, label=trial.method,
+                          marker=shape if one else "", ms=6)  # fmt: skip
+            axes.set_title(shortened(panels[key], 40))
+            axes.set_xlabel("epoch")
+            longest = max(len(_history(t.history, key)) for t in shown)
+            if longest == 1:
+                axes.set_xticks([0])
+                axes.set_xlim(-0.5, 0.5)
+            else:
+                axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        handles, words = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, words, loc="outside lower center", ncols=4, labelcolor=INK)
+
+    alt = "Losses and validation metric over the epochs of the first seed, a line per arm"
+    return _svg((9.0, 3.1), draw, f"{title} histories", alt) if kept else ""
+
+
+def _history(history: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+    """Return a curve, empty where nothing of it is known."""
+    values = [float(row.get(key, math.nan)) for row in history]
+    return [] if all(map(math.isnan, values)) else values

@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.resources import files
 from typing import Any
 
 from equipoise.artifacts.finding import Finding, in_order
 from equipoise.diagnosis import CheckResult, explain
+from equipoise.report.page import page_of
 
 _LEVELS = {"error": "error", "warning": "warning", "tip": "note", "fact": "none"}
 _TONES = {"error": "bad", "warning": "free", "tip": "open", "fact": "open"}
@@ -32,14 +32,9 @@ def findings_page(results: Sequence[CheckResult], subject: str) -> str:
     Example:
         >>> from equipoise.diagnosis import Material, run_checks
         >>> page = findings_page(run_checks(Material(counts={"A": 0, "B": 9})), "two labels")
-        >>> "EQ101" in page, "http" in page.split("</style>")[0]
+        >>> "EQ101" in page, "://" in page.split("</style>")[0]
         (True, False)
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("equipoise.report"), autoescape=True, undefined=StrictUndefined
-    )
     shown = [
         {
             **f.to_dict(),
@@ -48,14 +43,13 @@ def findings_page(results: Sequence[CheckResult], subject: str) -> str:
         }
         for f in _worst_first(results)
     ]
-    static = files("equipoise.report") / "static"
-    return environment.get_template("findings.html.j2").render(
+    return page_of(
+        "findings.html.j2",
         findings=shown,
         results=results,
         counts=Counter(r.status for r in results),
         subject=subject,
         tones=_TONES,
-        css=(static / "report.css").read_text(encoding="utf-8"),
     )
 
 

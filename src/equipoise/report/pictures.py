@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
@@ -133,7 +134,7 @@ def training_curves(trial: Trial) -> str:
             if len(curves) > 1:
                 axes.legend()
 
-    return _svg((9.6, 2.7), draw, f"Training of {trial.method}, seed {trial.seed}")
+    return draw_svg((9.6, 2.7), draw, f"Training of {trial.method}, seed {trial.seed}")
 
 
 def recall_curves(trial: Trial) -> str | None:
@@ -170,7 +171,7 @@ def recall_curves(trial: Trial) -> str | None:
         words = [_legend(name, trial.train_counts.get(name)) for name in rarest]
         figure.legend(lines, words, loc="outside right upper")
 
-    return _svg((7.4, 3.2), draw, title)
+    return draw_svg((7.4, 3.2), draw, title)
 
 
 def _line(axes: Axes, places: Sequence[int], rows: Rows, key: str, colour: str, word: str) -> None:
@@ -196,21 +197,45 @@ def _kept(trial: Trial) -> int | None:
 
 
 def _legend(name: str, count: int | None) -> str:
-    short = name if len(name) <= 24 else name[:23] + "\N{HORIZONTAL ELLIPSIS}"
+    short = shortened(name)
     # The space: matplotlib leaves out what begins with "_".
     return f" {short}" if count is None else f" {short} ({count:,})"
 
 
-def _svg(size: tuple[float, float], draw: Callable[[Figure], None], title: str) -> str:
+def shortened(name: str, most: int = 24) -> str:
+    """Return a name that fits beside an axis.
+
+    Example:
+        >>> shortened("a name that is far too long for it", 12)
+        'a name that…'
+    """
+    return name if len(name) <= most else name[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def draw_svg(
+    size: tuple[float, float],
+    draw: Callable[[Figure], None],
+    title: str | None,
+    style: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """Draw a figure and return its SVG file, the same for the same drawing.
+
+    Args:
+        size: Width and height in inches.
+        draw: Draws on the figure.
+        title: Of the file, for screen readers; None for a figure of a page.
+        style: Settings of matplotlib beside those that all pictures share.
+    """
     with mpl.rc_context(), warnings.catch_warnings():
         # The file must not hang on what else the process has set.
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update(_STYLE | dict(style))
         # Text stays text in the file: the reader's fonts draw it, not those of this machine.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from")
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         buffer = io.StringIO()
         canvas: Any = FigureCanvasSVG(figure)
-        canvas.print_svg(buffer, metadata={"Title": title, "Date": None, "Creator": None})
+        named = {} if title is None else {"Title": title}
+        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None, **named})
     return buffer.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from equipoise._core.files import write_text
@@ -11,60 +10,59 @@ from equipoise._core.messages import say
 from equipoise._core.reading import reading_file
 from equipoise.artifacts import Comparison, Finding
 from equipoise.errors import UsageError
-from equipoise.report.context import comparison_view
+from equipoise.report.chapter import Chapter
+from equipoise.report.context import chapter_view
+from equipoise.report.page import page_of
+
+Result = Comparison | Chapter
 
 
 def render_report(
-    results: Comparison | Sequence[Comparison],
+    results: Result | Sequence[Result],
     findings: Sequence[Finding | Sequence[Finding]] = (),
 ) -> str:
     """Return the page as text; see :func:`write_report`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    comparisons = [results] if isinstance(results, Comparison) else list(results)
-    if not comparisons:
+    given = [results] if isinstance(results, Comparison | Chapter) else list(results)
+    if not given:
         raise UsageError(say("results", "hold at least one comparison", "none"))
-    per_study: list[Sequence[Finding]] = [[] for _ in comparisons]
+    told: list[list[Finding]] = [[] for _ in given]
     for position, entry in enumerate(findings):
         if isinstance(entry, Finding):
-            per_study[0] = [*per_study[0], entry]
-        elif position < len(per_study):
-            per_study[position] = list(entry)
-    environment = Environment(
-        loader=PackageLoader("equipoise.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    static = files("equipoise.report") / "static"
-    css = (static / "report.css").read_text(encoding="utf-8")
-    script = (static / "report.js").read_text(encoding="utf-8")
+            told[0].append(entry)
+        elif position < len(told):
+            told[position] = list(entry)
+    chapters = [
+        Chapter(result, findings=own) if isinstance(result, Comparison) else result
+        for result, own in zip(given, told, strict=True)
+    ]
     # Comparisons may come from files, of which only the outer form was checked.
     do = "It is damaged or was changed by hand: run the comparison again."
     with reading_file("results", "hold all that the page prints of a comparison", do):
-        studies = [
-            comparison_view(c, f, i)
-            for i, (c, f) in enumerate(zip(comparisons, per_study, strict=True), start=1)
-        ]
-        page = environment.get_template("report.html.j2")
-        return page.render(studies=studies, css=css, script=script)
+        shown = [chapter_view(chapter, i) for i, chapter in enumerate(chapters, start=1)]
+        explores = any(view["explorer"] for view in shown)
+        scripts = ("report.js", "explorer.js") if explores else ("report.js",)
+        return page_of("report.html.j2", *scripts, chapters=shown)
 
 
 def write_report(
-    results: Comparison | Sequence[Comparison],
+    results: Result | Sequence[Result],
     findings: Sequence[Finding | Sequence[Finding]] = (),
     *,
     path: str | Path,
 ) -> Path:
-    """Write one self-contained HTML file: verdict, data, remedies, labels, curves, provenance.
+    """Write one self-contained HTML file: verdict, explorer, remedies, labels, curves, provenance.
 
     Args:
-        results: One comparison or several, in the order they are shown.
+        results: One comparison or several, in the order they are shown; or chapters, which hold
+            trials too, so that cuts can be set by hand, errors be looked at and curves be read.
         findings: Findings of the first comparison, or one list per comparison.
         path: Where to write; an existing report is replaced when the new one is complete.
 
     Returns:
         The path.
+
+    Raises:
+        UsageError: nothing to report.
+        DataError: a comparison that lacks what the page prints of it.
     """
     return write_text(path, render_report(results, findings))

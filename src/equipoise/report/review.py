@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from equipoise.report.pictures import _svg
+from equipoise.report.page import page_of
+from equipoise.report.pictures import draw_svg
 
 _PARTS = (
     ("positive", "positives", "#0072b2"),
@@ -37,26 +37,16 @@ def render_review(
         growth: An SVG, or None.
         title: Heading.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("equipoise.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    static = files("equipoise.report") / "static"
     picture = None if growth is None else growth[growth.index("<svg") :]
-    return environment.get_template("review.html.j2").render(
+    return page_of(
+        "review.html.j2",
+        "report.js",
         rows=rows,
         numbers=numbers,
         growth=picture,
         title=title,
         has_pictures=any(row["thumbnail"] for row in rows),
         has_groups=any(row["group"] is not None for row in rows),
-        css=(static / "report.css").read_text(encoding="utf-8"),
-        script=(static / "report.js").read_text(encoding="utf-8"),
     )
 
 
@@ -101,4 +91,4 @@ def growth_picture(history: Sequence[Mapping[str, Any]], title: str = "Mining") 
             axes.set_xlabel("round")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
-    return _svg((9.6, 3.0), draw, title)
+    return draw_svg((9.6, 3.0), draw, title)

@@ -220,6 +220,7 @@ def run_study(
         **plan.engine.provenance,
         "data": plan.data.description,
         "split_fingerprints": _fingerprints(plan, trials),
+        "trials": _first_seeds(trials),
         "command": command,
         "seconds": round(time.perf_counter() - started, 1),
         **_chosen(plan, trials),
@@ -299,6 +300,16 @@ def _unflattered(trial: Trial, spec: ComparisonSpec) -> float:
     best = int(np.nanargmax(history)) if np.isfinite(history).any() else 0
     near = [*history[max(0, best - _AROUND) : best], *history[best + 1 : best + 1 + _AROUND]]
     return float(np.nanmean(near)) if np.isfinite(near).any() else setting_value(trial, spec)
+
+
+def _first_seeds(trials: Sequence[Trial]) -> dict[str, list[str]]:
+    """Return the folders of each method's first seed: a page may look into them."""
+    first = min(trial.seed for trial in trials)
+    found: dict[str, list[str]] = {}
+    for trial in trials:
+        if trial.seed == first:
+            found.setdefault(trial.method, []).append(trial.folder_name)
+    return found
 
 
 def _leaks(plan: Plan) -> list[Finding]:

@@ -77,7 +77,7 @@ def test_text_from_users_is_escaped(page: str) -> None:
 
 
 def test_numbers_for_download_are_json(page: str, comparison: Comparison) -> None:
-    blocks = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page)
+    blocks = re.findall(r'<script type="application/json" id="study-\d-json">(.*?)</script>', page)
     assert len(blocks) == 2
     body = json.loads(blocks[0])
     assert [a["method"] for a in body["arms"]] == [a.method for a in comparison.arms]
