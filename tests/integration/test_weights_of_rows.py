@@ -112,6 +112,9 @@ def test_a_comparison_trains_and_judges_by_weight(tables: Path) -> None:
     assert reference.evaluation is not None
     ratio = reference.evaluation.per_label["y"]["calibration_ratio"].value
     assert ratio == pytest.approx(1.0, abs=0.2)
+    page = Path("out/report.html").read_text()
+    assert "Rows have weights, and cuts that are moved by hand" in page
+    assert f"<b>{card['effective_rows']:,.0f}</b>rows of equal weight" in page
     refused = "arms=[none, none + thresholds, pairwise_auc]"
     assert run("compare", "table.csv", "--label", "y", "--weight", "stands_for",
                "--set", "models=[]", "--set", refused, "-o", "other") == 2  # fmt: skip

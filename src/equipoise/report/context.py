@@ -204,6 +204,7 @@ def _study_view(comparison: Comparison) -> dict[str, Any]:
         "settings_per_arm": comparison.provenance.get("settings_per_arm", 1),
         "rows": rows,
         "groups": comparison.data.get("groups", {}),
+        "weighed": comparison.data.get("effective_rows"),
         "target_prior": comparison.data.get("target_prior", "validation"),
         "names": comparison.names,
         "positives": comparison.data["positives"],
@@ -429,6 +430,7 @@ def chapter_view(chapter: Chapter, number_in_page: int) -> dict[str, Any]:
     elif decided is not None:
         found, judged = evaluate(*decided), chapter.main or "the rule"
     first = list({trial.method: trial for trial in reversed(chapter.trials)}.values())[::-1]
+    weighed = any(arm.scores.require_labels().weights is not None for arm in arms)
     return {
         "anchor": anchor,
         "title": chapter.heading,
@@ -436,7 +438,8 @@ def chapter_view(chapter: Chapter, number_in_page: int) -> dict[str, Any]:
         "nouns": "labels" if _kind(chapter) == "multilabel" else "classes",
         "s": study,
         **_lead(chapter, study, found),
-        "explorer": explorer_view(arms, anchor) if arms else None,
+        "explorer": explorer_view(arms, anchor) if arms and not weighed else None,
+        "weighed": weighed,
         "judged": judged,
         "label_rows": "" if found is None else _label_rows(found, positives),
         "has_counts": positives is not None,

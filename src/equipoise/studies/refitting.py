@@ -428,6 +428,7 @@ def _facts(
         "data": plan.data.description,
         "named": named,
         "id": None if where is None else where.id,
+        "weight": None if where is None else where.weight,
         "needs": needs(kind, learned),
         "command": command,
         "compared": compared.provenance.get("command", ""),
@@ -477,6 +478,9 @@ def card(model: TableModel, compared: Comparison, tested: Evaluation | None) -> 
         told_of = ", ".join(f"{key} {value}" for key, value in shown.items())
         lines.append(f"- With the settings that {facts['agreed']} trainings chose on validation "
                      f"rows: {told_of}.")  # fmt: skip
+    if facts.get("weight"):
+        lines.append(f"- Rows counted by their weights, column {facts['weight']}; it is not needed "
+                     "to predict.")  # fmt: skip
     if facts["model"] == HEAD:
         lines.append("- A tenth of the rows was kept out to choose the epoch.")
     lines += ["", "## What the comparison said", "", *(f"- {line}" for line in compared.summary)]
