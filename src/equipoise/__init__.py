@@ -59,6 +59,11 @@ if TYPE_CHECKING:
         remedy as remedy,
     )
     from equipoise.report import (
+        ComparisonDisplay as ComparisonDisplay,
+        ConfusionDisplay as ConfusionDisplay,
+        PrecisionRecallDisplay as PrecisionRecallDisplay,
+        ReliabilityDisplay as ReliabilityDisplay,
+        ThresholdDisplay as ThresholdDisplay,
         write_report as write_report,
     )
     from equipoise.splits import (
@@ -95,7 +100,10 @@ _HOME = {
     "diagnosis": "diagnose explain",
     "io": "read_labels",
     "methods": "remedy",
-    "report": "write_report",
+    "report": (
+        "ComparisonDisplay ConfusionDisplay PrecisionRecallDisplay ReliabilityDisplay "
+        "ThresholdDisplay write_report"
+    ),
     "splits": "long_tail_split redraw_validation stratified_kfold stratified_split",
     "studies": "DecisionRuleClassifier load_study refit run_study",
     "training": "Remedy TrainingOptions add_sampler fit",

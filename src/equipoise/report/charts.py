@@ -9,19 +9,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from equipoise.artifacts import ArmRecord, Comparison, Trial
 from equipoise.comparison import Confusion
+from equipoise.report.displays import Hues, draw_confusion, draw_differences
 from equipoise.report.pictures import draw_svg, shortened
 
 # Stand-ins that are replaced by the page's CSS variables after drawing.
 INK, SOFT, LINE, BAND = "#010101", "#020202", "#030303", "#040404"
 GOOD, FREE, BAD = "#050505", "#060606", "#070707"
+_PAGE = Hues(INK, SOFT, LINE, BAND, GOOD, FREE, BAD)
 _VARIABLES = {
     INK: "--ink",
     SOFT: "--soft",
@@ -114,20 +114,7 @@ def forest(comparison: Comparison, metric: str) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.axvspan(-comparison.rope, comparison.rope, color=BAND, lw=0)
-        axes.axvline(0, color=LINE, lw=1)
-        for row, arm in enumerate(arms):
-            gain = arm.gain
-            if gain is None:
-                continue
-            colour = {"ranking gain": GOOD, "harmful": BAD}.get(gain.verdict, INK)
-            axes.plot(
-                gain.per_seed, [row + 0.22] * len(gain.per_seed), "|", color=SOFT, ms=4, alpha=0.6
-            )
-            if not math.isnan(gain.primary.low):
-                axes.plot([gain.primary.low, gain.primary.high], [row, row], color=colour, lw=1.2)
-                axes.plot([gain.bounds.low, gain.bounds.high], [row, row], color=colour, lw=3.2)
-            axes.plot([gain.primary.value], [row], "o", color=colour, ms=5.5)
+        draw_differences(axes, comparison, arms, _PAGE)
         _rows(axes, [a.method for a in arms])
         axes.set_xlabel(f"difference in {metric} from {comparison.baseline}")
 
@@ -267,32 +254,13 @@ def reliability(comparison: Comparison, names: Sequence[str], method: str) -> st
 
 def confusion(found: Confusion, title: str) -> str:
     """What is true in rows, what was said in columns: shares of each row, and counts."""
-    shares = found.shares
     side = len(found.said)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for (row, column), share in np.ndenumerate(shares):
-            if not share > 0:
-                continue
-            hue = GOOD if found.truth[row] == found.said[column] else FREE
-            box = Rectangle(
-                (column - 0.5, row - 0.5), 1, 1, fc=hue, alpha=0.08 + 0.42 * share, lw=0
-            )
-            axes.add_patch(box)
-            text = f"{100 * share:.0f} %" if share >= 0.005 else "<1 %"
-            axes.text(column, row, text, ha="center", va="bottom")
-            count = f"{found.counts[row, column]:,}"
-            axes.text(column, row + 0.06, count, ha="center", va="top", fontsize=8, color=SOFT)
-        axes.set_xlim(-0.5, side - 0.5)
-        axes.set_ylim(len(found.truth) - 0.5, -0.5)
         names = [[shortened(name, 18) for name in each] for each in (found.said, found.truth)]
-        axes.set_xticks(range(side), names[0], rotation=0 if side <= 6 else 60,
-                        ha="center" if side <= 6 else "right")  # fmt: skip
-        axes.set_yticks(range(len(found.truth)), names[1])
-        axes.tick_params(length=0, colors=INK)
-        axes.set_xlabel("said")
-        axes.set_ylabel("true")
+        draw_confusion(axes, found, names, _PAGE)
+        axes.tick_params(colors=INK)
         axes.set_title(title)
 
     alt = f"{title}: share of each true class or label that was said to be each other"
