@@ -19,7 +19,7 @@ from equipoise.export.program import Curve, Program, Step
 _LEAST_EXP = "(-700e0)"  # PostgreSQL has no e^-746: it says "underflow" and stops
 _MOST_ARGUMENTS = 50  # SQLite takes 127 in a function
 _REPEATED = frozenset({"exp", "log1p", "bend", "first", "dot"})
-_BIGQUERY_TABOO = set('!"$()*,./;?@[\\]^`{}~')
+_BIGQUERY_TABOO = set('\0!"$()*,./;?@[\\]^`{}~')
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,14 +288,14 @@ def _name(name: str, how: _Dialect) -> str:
 
 def _check_names(columns: Sequence[str], out: Sequence[str], dialect: str) -> None:
     do = "Rename it where the rule is tuned, or name other score columns."
+    taboo = _BIGQUERY_TABOO if dialect == "bigquery" else set("\0")
     for name in (*columns, *out):
-        odd = sorted(set(name) & _BIGQUERY_TABOO) if dialect == "bigquery" else []
-        if "\0" in name or odd or not name:
+        if not name or taboo & set(name):
             expected = hint("be a name of a column in {dialect=" + dialect + "}")
             raise UsageError(say("names", expected, repr(name), do))
     for names in (columns, out):
         folded = [name.casefold() for name in names]
         twice = [n for n, f in zip(names, folded, strict=True) if folded.count(f) > 1]
         if twice:
-            expected = "differ in more than case, which databases overlook in columns"
-            raise UsageError(say("names", expected, twice, do))
+            different = "differ in more than case, which databases overlook in columns"
+            raise UsageError(say("names", different, twice, do))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from rule_samples import RULES, check, program_of, rows_for, run
 
 
