@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from equipoise.cli import options as o
-from equipoise.cli.console import print_json, split_list
+from equipoise.cli.console import note, print_json, split_list
 
 EXAMPLE = "Example: equipoise export rule.json -o rule.sql --table scores --keep id"
 
@@ -51,6 +51,7 @@ def run(
     """Write probabilities and decisions as SQL, polars, JavaScript or ONNX."""
     from typing import Any
 
+    from equipoise._core.files import is_stream
     from equipoise._core.messages import say
     from equipoise.artifacts import DecisionRule
     from equipoise.errors import UsageError
@@ -75,5 +76,7 @@ def run(
         made = export_rule(DecisionRule.load(what), out, **options)
     if as_json:
         print_json({"out": made, "format": format_of(out, form)})
+    elif is_stream(made):
+        note(f"Written: {made}")  # what is poured into a pipe is the file, and no more
     else:
         typer.echo(f"Written: {made}")

@@ -23,6 +23,7 @@ _CELL = {
     "log1p": "(a) => Math.log1p(a)",
     "at_least": "(a, b) => a >= b",
     "above": "(a, b) => a > b",
+    "equal": "(a, b) => a === b",
     "where": "(a, b, c) => (a ? b : c)",
 }
 _HEAD = """\
@@ -99,7 +100,7 @@ def to_javascript(program: Program, *, modules: str = "module") -> str:
     labels = program.kind == "multilabel"
     given = "decisions by name, 0 or 1" if labels else "the name of one class as decision"
     p, flags = names[program.probabilities], names[program.decisions]
-    decided = f"decision: NAMES[{flags}.indexOf(true)]"
+    decided = f"decision: NAMES[{flags}[0]]"
     if labels:
         decided = f"decisions: named({flags}.map((flag) => (flag ? 1 : 0)))"
     head = [
@@ -126,6 +127,8 @@ def _line(step: Step, of: list[str]) -> str:
         return f"rowMax({of[0]})"
     if step.op == "row_sum":
         return f"rowSum({of[0]})"
+    if step.op == "row_top":
+        return f"[{of[0]}.indexOf({of[1]}[0])]"
     if step.op == "first":
         return f"first({of[0]}, {step.count})"
     if step.op == "dot":

@@ -20,7 +20,7 @@ _IR = 10  # with this opset, what onnxruntime 1.18 and later read
 _NODES = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min",
     "neg": "Neg", "abs": "Abs", "exp": "Exp", "log": "Log", "at_least": "GreaterOrEqual",
-    "above": "Greater", "where": "Where",
+    "above": "Greater", "equal": "Equal", "where": "Where",
 }  # fmt: skip
 RESULTS = ("probabilities", "decisions")
 
@@ -162,7 +162,7 @@ class _Writer:
             chosen = self.node("Where", usable, self.cast(flags, "INT32"), none)
             self.node("Cast", chosen, result="decisions", to=self.onnx.TensorProto.INT8)
             return
-        place = self.node("ArgMax", self.cast(flags, "FLOAT"), axis=1, keepdims=0)
+        place = self.node("Squeeze", self.cast(flags, "INT64"), one)
         known = self.node("Squeeze", usable, one)
         self.node("Where", known, place, self.constant(np.array(-1)), result="decisions")
 
@@ -178,6 +178,8 @@ class _Writer:
             return self.node(op, *of, self.constant(np.array([1])), keepdims=1)
         if step.op == "log1p":
             return self._log1p(of[0])
+        if step.op == "row_top":
+            return self.cast(self.node("ArgMax", of[0], axis=1, keepdims=1), "DOUBLE")
         if step.op == "first":
             return self._first(of[0], step.count)
         return self._bend(of[0], step.curves)

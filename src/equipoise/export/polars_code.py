@@ -21,9 +21,10 @@ _CELL = {
     "log1p": "lambda a: a.log1p()",
     "at_least": "lambda a, b: a >= b",
     "above": "lambda a, b: a > b",
+    "equal": "lambda a, b: a == b",
     "where": "lambda a, b, c: pl.when(a).then(b).otherwise(c)",
 }
-_REPEATED = frozenset({"bend", "first", "dot"})
+_REPEATED = frozenset({"bend", "first", "dot", "row_top"})
 _FILE = '''\
 """A decision rule: calibrated probabilities and decisions from scores. Needs polars alone.
 
@@ -61,6 +62,10 @@ def keep(frame, number, row):
 
 def dot(row, columns):
     return [pl.sum_horizontal(each(lambda a, b: a * b, row, numbers(*c))) for c in columns]
+
+
+def top(row, most):
+    return pl.coalesce(pl.when(z == most).then(pl.lit(i)) for i, z in enumerate(row))
 
 
 def first(row, count):
@@ -106,12 +111,20 @@ def decide(frame):
 '''
 _DECIDED = {
     "multilabel": "[flag.cast(pl.Int8) for flag in %s]",
-    "multiclass": "[pl.coalesce(pl.when(f).then(pl.lit(n)) for f, n in zip(%s, NAMES))]",
+    "multiclass": "[pl.coalesce(pl.when(%s[0] == i).then(pl.lit(n)) for i, n in enumerate(NAMES))]",
 }
 
 
 def to_polars(program: Program) -> str:
-    """Return the text of a Python file with ``decide(frame)``."""
+    """Return the text of a Python file with ``decide(frame)``.
+
+    Args:
+        program: The steps.
+
+    Raises:
+        UsageError: the first k of more than 100 labels.
+    """
+    program.require_few()
     labels = program.kind == "multilabel"
     results = [f"probability:{name}" for name in program.names]
     results += [f"decision:{name}" for name in program.names] if labels else ["decision"]
@@ -145,6 +158,8 @@ def _line(step: Step, of: list[str]) -> str:
         return f"[pl.max_horizontal({of[0]})]"
     if step.op == "row_sum":
         return f"[pl.sum_horizontal({of[0]})]"
+    if step.op == "row_top":
+        return f"[top({of[0]}, {of[1]}[0])]"
     if step.op == "first":
         return f"first({of[0]}, {step.count})"
     if step.op == "dot":

@@ -21,7 +21,8 @@ from equipoise.errors import NotRecoverableError, UsageError
 
 Op = Literal[
     "scores", "number", "add", "sub", "mul", "div", "max", "min", "neg", "abs", "exp", "log",
-    "log1p", "at_least", "above", "where", "row_max", "row_sum", "bend", "first", "dot",
+    "log1p", "at_least", "above", "equal", "where", "row_max", "row_sum", "row_top", "bend",
+    "first", "dot",
 ]  # fmt: skip
 _TINY, _EPSNEG, _MOST = (
     float(np.finfo(np.float64).tiny),
@@ -29,6 +30,7 @@ _TINY, _EPSNEG, _MOST = (
     float(np.finfo(np.float64).max),
 )
 _ORDER = 1e-10  # as in the step "unmix"
+_MOST_TOGETHER = 100  # labels of which each is compared with all others
 _LEAST = -1e300  # stands for the logarithm of nothing: a format may have no infinity
 
 
@@ -70,9 +72,10 @@ class Step:
     """One step on a row: of C numbers, one per label or class, or of a single one.
 
     Args:
-        op: "scores" is what comes in; "number" is constant; "at_least" and "above" compare and
-            give yes or no, as "first" does, which marks the ``count`` largest of a row, the first
-            of equals; "dot" multiplies the row with a matrix.
+        op: "scores" is what comes in; "number" is constant; "at_least", "above" and "equal" give
+            yes or no, as "first" does, which marks the ``count`` largest of a row, the first of
+            equals; "row_top" is the place of the largest, given the row and its "row_max", again
+            the first of equals; "dot" multiplies the row with a matrix.
         of: The steps that it is made of.
         numbers: Of "number" (1,) or (C,), of "dot" (C, C), else empty.
         curves: Of "bend", one per column, None where a column stays.
@@ -162,8 +165,8 @@ def _row_sum(a: Step) -> Step:
     return Step("row_sum", (a,), wide=False)
 
 
-def _first(a: Step, count: int) -> Step:
-    return Step("first", (a,), count=count)
+def _row_top(a: Step) -> Step:
+    return Step("row_top", (a, _row_max(a)), wide=False)
 
 
 def _bend(a: Step, curves: Sequence[Curve | None]) -> Step:
@@ -187,8 +190,8 @@ def _log_softmax(z: Step) -> Step:
     return shifted - _log(_row_sum(_exp(shifted)))
 
 
-def _log_rest(z: Step) -> Step:
-    log_p, top = _log_softmax(z), _first(z, 1)
+def _log_rest(z: Step, width: int) -> Step:
+    log_p, top = _log_softmax(z), _made("equal", _row_top(z), np.arange(width))
     others = _where(top, _LEAST, log_p)
     best = _row_max(others)
     rest = best + _log(_row_sum(_exp(others - best)))
@@ -214,7 +217,7 @@ def _focal(z: Step, op: Mapping[str, Any], rule: DecisionRule) -> Step:
     log_p = _log_softmax(z)
     if gamma == 0:
         return log_p
-    return _log_softmax(log_p - _focal_log_scale(log_p, _log_rest(z), gamma))
+    return _log_softmax(log_p - _focal_log_scale(log_p, _log_rest(z, len(rule.names)), gamma))
 
 
 def _poly(z: Step, op: Mapping[str, Any], _rule: DecisionRule) -> Step:
@@ -222,9 +225,9 @@ def _poly(z: Step, op: Mapping[str, Any], _rule: DecisionRule) -> Step:
     return _log_softmax(log_p - _log1p(_exp(log_p) * float(op["epsilon"])))
 
 
-def _ldam(z: Step, op: Mapping[str, Any], _rule: DecisionRule) -> Step:
+def _ldam(z: Step, op: Mapping[str, Any], rule: DecisionRule) -> Step:
     scale = float(op["scale"])
-    log_p, rest = _log_softmax(z * scale), _log_rest(z * scale)
+    log_p, rest = _log_softmax(z * scale), _log_rest(z * scale, len(rule.names))
     lowered = log_p - scale * np.asarray(op["margin"], dtype=np.float64)
     both = _largest(rest, lowered) + _log1p(_exp(-_made("abs", rest - lowered)))
     return _log_softmax(log_p + both)
@@ -268,7 +271,7 @@ class Program:
         low: A row with a score below it, or none, gets no decision.
         high: The same for scores above it.
         probabilities: Their last step.
-        decisions: Yes or no for each label; for classes yes for one of them.
+        decisions: Yes or no for each label; for classes the place of one.
     """
 
     kind: Kind
@@ -293,6 +296,14 @@ class Program:
                 yield step
 
         return [*visit(self.probabilities), *visit(self.decisions)]
+
+    def require_few(self) -> None:
+        """Refuse the first k of so many labels that comparing each with all others is too long."""
+        width = len(self.names)
+        if width > _MOST_TOGETHER and any(step.op == "first" for step in self.steps()):
+            do = hint("Export it with {form=javascript} or {form=onnx}, which sort.")
+            expected = f"choose among at most {_MOST_TOGETHER} labels, to be compared pair by pair"
+            raise UsageError(say("rule", expected, f"the first of {width}", do))
 
     def kept(self, repeated: frozenset[str]) -> set[Step]:
         """Return the steps whose value a format should keep instead of writing it again.
@@ -408,11 +419,11 @@ def _decisions(rule: DecisionRule, z: Step, p: Step, by_row: bool) -> Step:
         expected = "decide row by row to be exported"
         raise UsageError(say("rule", expected, "a budget of flags over a batch", do))
     if rule.choice is not None and form == "top_k":
-        return _first(z, int(rule.choice["k"]))
+        return Step("first", (z,), count=int(rule.choice["k"]))
     if rule.choice is not None and form == "costs":
         costs = np.asarray(rule.choice["costs"], dtype=np.float64)
-        return _first(-Step("dot", (p,), numbers=costs), 1)
+        return _row_top(-Step("dot", (p,), numbers=costs))
     if rule.thresholds is not None:
         return z >= rule.thresholds
     offset = np.zeros(1) if rule.class_offset is None else rule.class_offset
-    return _first(z + offset, 1)
+    return _row_top(z + offset)

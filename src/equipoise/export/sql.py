@@ -16,9 +16,13 @@ from equipoise._core.messages import hint, one_of, say
 from equipoise.errors import UsageError
 from equipoise.export.program import Curve, Program, Step
 
+_HEAD = """\
+-- A decision rule: calibrated probabilities and decisions from scores. A row in which a score is
+-- missing, NaN, infinite or no probability where one is due gets NULL.
+"""
 _LEAST_EXP = "(-700e0)"  # PostgreSQL has no e^-746: it says "underflow" and stops
 _MOST_ARGUMENTS = 50  # SQLite takes 127 in a function
-_REPEATED = frozenset({"exp", "log1p", "bend", "first", "dot"})
+_REPEATED = frozenset({"exp", "log1p", "bend", "first", "dot", "row_top"})
 _BIGQUERY_TABOO = set('\0!"$()*,./;?@[\\]^`{}~')
 
 
@@ -31,13 +35,20 @@ class _Dialect:
     backslash: bool = False  # whether it is an escape within texts
     greatest: str = "GREATEST"
     least: str = "LEAST"
+    number: str = ""  # where a text would be cast to 0
     materialized: str = ""  # else expressions are put into each other, and grow with every level
 
 
 _DIALECTS = {
     "duckdb": _Dialect(),
     "postgresql": _Dialect(materialized="MATERIALIZED "),
-    "sqlite": _Dialect("REAL", greatest="MAX", least="MIN", materialized="MATERIALIZED "),
+    "sqlite": _Dialect(
+        "REAL",
+        greatest="MAX",
+        least="MIN",
+        number="TYPEOF({0}) IN ('integer', 'real') AND ",
+        materialized="MATERIALIZED ",
+    ),
     "snowflake": _Dialect(backslash=True),
     "bigquery": _Dialect("FLOAT64", "`", backslash=True),
     "spark": _Dialect("DOUBLE", "`", backslash=True),
@@ -60,8 +71,8 @@ def to_sql(
             "spark".
 
     Raises:
-        UsageError: another dialect, names that differ in case alone, or names that the dialect
-            does not take.
+        UsageError: another dialect, names that differ in case alone or that the dialect does not
+            take, or the first k of more than 100 labels.
     """
     how = _DIALECTS[one_of("dialect", dialect, DIALECTS)]
     out = [f"probability:{name}" for name in program.names]
@@ -70,16 +81,17 @@ def to_sql(
     else:
         out += [f"decision:{name}" for name in program.names]
     _check_names(program.columns, [*keep, *out], dialect)
+    program.require_few()
     writer = _Writer(program, how, len(keep))
+    named = [_name(column, how) for column in program.columns]
+    cast = [f"CAST({name} AS {how.double})" for name in named]
+    low, high = _literal(program.low), _literal(program.high)
     inside = [
-        f"CAST({_name(column, how)} AS {how.double}) "
-        f"BETWEEN {_literal(program.low)} AND {_literal(program.high)}"
-        for column in program.columns
+        f"{how.number.format(name)}{number} BETWEEN {low} AND {high}"
+        for name, number in zip(named, cast, strict=True)
     ]
     carried = [f"{_name(column, how)} AS k{i}" for i, column in enumerate(keep)]
-    scores = [
-        f"CAST({_name(c, how)} AS {how.double}) AS r{i}" for i, c in enumerate(program.columns)
-    ]
+    scores = [f"{number} AS r{i}" for i, number in enumerate(cast)]
     usable = f"CASE WHEN {_fold(inside, ' AND ')} THEN 1 ELSE 0 END AS usable"
     source = ".".join(_name(part, how) for part in table.split("."))
     first = _select([*carried, usable, *scores], source)
@@ -92,7 +104,7 @@ def to_sql(
     for number, columns in enumerate(writer.layers, start=1):
         parts.append(f"s{number} AS {how.materialized}(\n{_select(columns, before)}\n)")
         before = f"s{number}"
-    return ",\n".join(parts) + "\n" + _select([*kept, *results], before) + "\n"
+    return _HEAD + ",\n".join(parts) + "\n" + _select([*kept, *results], before) + "\n"
 
 
 class _Writer:
@@ -161,9 +173,8 @@ class _Writer:
         program, flags = self.program, self.texts[self.program.decisions]
         decided = [f"CASE WHEN {flag} THEN 1 ELSE 0 END" for flag in flags]
         if program.kind == "multiclass":
-            cases = zip(flags, program.names, strict=True)
-            chosen = " ".join(f"WHEN {flag} THEN {self._text(name)}" for flag, name in cases)
-            decided = [f"CASE {chosen} END"]
+            cases = (f"WHEN {i} THEN {self._text(name)}" for i, name in enumerate(program.names))
+            decided = [f"CASE {flags[0]} {' '.join(cases)} END"]
         return [*self.texts[program.probabilities], *decided]
 
     def _text(self, text: str) -> str:
@@ -183,6 +194,9 @@ class _Writer:
             return [_call(self.how.greatest, of[0])]
         if step.op == "row_sum":
             return [_fold(of[0], " + ")]
+        if step.op == "row_top":
+            cases = (f"WHEN {z} = {of[1][0]} THEN {i}" for i, z in enumerate(of[0]))
+            return [f"CASE {' '.join(cases)} END"]
         if step.op == "first":
             return [_among_first(of[0], i, step.count) for i in range(self.width)]
         if step.op == "dot":
@@ -198,8 +212,8 @@ class _Writer:
     def _cell(self, op: str, a: str, b: str = "", c: str = "") -> str:
         if op in _SIGNS:
             return f"({a} {_SIGNS[op]} {b})"
-        if op in ("at_least", "above"):
-            return _compared(a, b, ">=" if op == "at_least" else ">")
+        if op in _COMPARE:
+            return _compared(a, b, _COMPARE[op])
         if op in ("max", "min"):
             return _call(self.how.greatest if op == "max" else self.how.least, [a, b])
         if op == "where":
@@ -213,6 +227,7 @@ class _Writer:
         return {"neg": f"(-{a})", "abs": f"ABS({a})", "log": f"LN({a})"}[op]
 
 
+_COMPARE = {"at_least": ">=", "above": ">", "equal": "="}
 _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
@@ -256,9 +271,6 @@ def _among_first(row: list[str], i: int, count: int) -> str:
     others = [(z, ">=" if j < i else ">") for j, z in enumerate(row) if j != i]
     if count >= len(row):
         return "(1 = 1)"
-    if count == 1:
-        less = [f"{row[i]} {'>' if sign == '>=' else '>='} {z}" for z, sign in others]
-        return _fold(less, " AND ")
     larger = [f"CASE WHEN {z} {sign} {row[i]} THEN 1 ELSE 0 END" for z, sign in others]
     return f"({_fold(larger, ' + ')} < {count})"
 

@@ -191,9 +191,10 @@ def run(program: Program, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     done: dict[Step, Any] = {}
     for step in program.steps():
         done[step] = _OPS[step.op](step, rows, *(done[one] for one in step.of))
-    flags = np.broadcast_to(done[program.decisions], rows.shape)
-    classes = program.kind == "multiclass"
-    return done[program.probabilities], flags.argmax(1) if classes else flags.astype(np.int8)
+    decided = done[program.decisions]
+    if program.kind == "multiclass":
+        return done[program.probabilities], decided[:, 0]
+    return done[program.probabilities], decided.astype(np.int8)
 
 
 def _bend(step: Step, _rows: Any, z: np.ndarray) -> np.ndarray:
@@ -226,6 +227,8 @@ _OPS: Mapping[str, Any] = {
     "log1p": lambda _, __, a: np.log1p(a),
     "at_least": lambda _, __, a, b: a >= b,
     "above": lambda _, __, a, b: a > b,
+    "equal": lambda _, __, a, b: a == b,
+    "row_top": lambda _, __, a, most: np.argmax(a == most, axis=1)[:, None],
     "where": lambda _, __, a, b, c: np.where(a, b, c),
     "row_max": lambda _, __, a: a.max(axis=1, keepdims=True),
     "row_sum": lambda _, __, a: a.sum(axis=1, keepdims=True),

@@ -118,7 +118,7 @@ FORMATS: dict[str, Callable[..., Answer]] = {
 @pytest.mark.parametrize("where", FORMATS)
 @pytest.mark.parametrize("name", RULES)
 def test_every_format_says_what_the_rule_says(name: str, where: str, tmp_path: Path) -> None:
-    _check(name, where, 500, tmp_path)
+    _check(name, where, 2000, tmp_path)
 
 
 @pytest.mark.slow
