@@ -191,7 +191,7 @@ def _log_softmax(z: Step) -> Step:
 
 
 def _log_rest(z: Step, width: int) -> Step:
-    log_p, top = _log_softmax(z), _made("equal", _row_top(z), np.arange(width))
+    log_p, top = _log_softmax(z), _made("equal", _row_top(z), np.arange(float(width)))
     others = _where(top, _LEAST, log_p)
     best = _row_max(others)
     rest = best + _log(_row_sum(_exp(others - best)))
