@@ -110,17 +110,18 @@ def export_rule(
         MissingExtraError: onnx is not installed.
 
     Example:
-        >>> import tempfile
-        >>> import numpy as np
+        >>> import runpy, tempfile
+        >>> import numpy as np, polars as pl
         >>> from equipoise.artifacts import Calibrator, Correction
         >>> rule = DecisionRule(
         ...     "multilabel", ("A",), Correction.from_pos_weight([9.0]),
         ...     Calibrator.identity(1), np.zeros(1), np.array([-1.0]), None, "f1",
         ...     "validation", {"score_kind": "logits"},
         ... )
-        >>> file = export_rule(rule, tempfile.mkdtemp() + "/rule.sql", keep=["id"])
-        >>> print(file.read_text().splitlines()[-1])
-        FROM s2
+        >>> file = export_rule(rule, tempfile.mkdtemp() + "/decide.py")
+        >>> decide = runpy.run_path(str(file))["decide"]
+        >>> pl.DataFrame({"A": [0.0, 3.0]}).pipe(decide).select(pl.all().round(3)).rows()
+        [(0.0, 0.1, 0), (3.0, 0.69, 1)]
     """
     target, chosen = Path(out), format_of(out, form)
     if chosen != "sql":

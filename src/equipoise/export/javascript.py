@@ -36,9 +36,13 @@ _HEAD = """\
 // A score that is missing, not finite or no probability where one is due is an error.
 """
 _PARTS = """
-const each = (f, ...of) =>
-  Array.from({ length: Math.max(...of.map((v) => v.length)) }, (_, i) =>
-    f(...of.map((v) => v[v.length === 1 ? 0 : i])));
+const ONE = [0];
+const each = (f, a, b = ONE, c = ONE) => { // one number goes with every column
+  const out = new Array(Math.max(a.length, b.length, c.length));
+  const [da, db, dc] = [+(a.length > 1), +(b.length > 1), +(c.length > 1)];
+  for (let i = 0; i < out.length; i += 1) out[i] = f(a[i * da], b[i * db], c[i * dc]);
+  return out;
+};
 const rowMax = (row) => [row.reduce((a, b) => Math.max(a, b))];
 const rowSum = (row) => [row.reduce((a, b) => a + b)];
 const dot = (row, columns) => columns.map((c) => rowSum(each((a, b) => a * b, row, c))[0]);
@@ -93,10 +97,12 @@ def to_javascript(program: Program, *, modules: str = "module") -> str:
     for step, name in names.items():
         if step.op == "number":
             constants.append(f"const {name} = {_numbers(step.numbers)};")
-        elif step.op != "scores":
-            lines.append(f"  const {name} = {_line(step, [names[one] for one in step.of])};")
-        else:
-            lines.append(f"  const {name} = read(scores);")
+            continue
+        of = [names[one] for one in step.of]
+        if step.op in ("bend", "dot"):  # what they look up is made once, not for every row
+            of.append(f"{name}Table")
+            constants.append(f"const {name}Table = [{', '.join(_table(step))}];")
+        lines.append(f"  const {name} = {_line(step, of)};")
     labels = program.kind == "multilabel"
     given = "decisions by name, 0 or 1" if labels else "the name of one class as decision"
     p, flags = names[program.probabilities], names[program.decisions]
@@ -120,21 +126,28 @@ def to_javascript(program: Program, *, modules: str = "module") -> str:
     return "\n".join(head) + _END % _EXPORTS[modules]
 
 
+_ROW = {
+    "scores": "read(scores)",
+    "row_max": "rowMax({0})",
+    "row_sum": "rowSum({0})",
+    "row_top": "[{0}.indexOf({1}[0])]",
+    "bend": "each(bend, {0}, {1})",
+    "dot": "dot({0}, {1})",
+}
+
+
 def _line(step: Step, of: list[str]) -> str:
     if step.op in _CELL:
         return f"each({_CELL[step.op]}, {', '.join(of)})"
-    if step.op == "row_max":
-        return f"rowMax({of[0]})"
-    if step.op == "row_sum":
-        return f"rowSum({of[0]})"
-    if step.op == "row_top":
-        return f"[{of[0]}.indexOf({of[1]}[0])]"
     if step.op == "first":
         return f"first({of[0]}, {step.count})"
+    return _ROW[step.op].format(*of)
+
+
+def _table(step: Step) -> list[str]:
     if step.op == "dot":
-        return f"dot({of[0]}, [{', '.join(_numbers(column) for column in step.numbers.T)}])"
-    curves = ", ".join("null" if curve is None else _curve(curve) for curve in step.curves)
-    return f"each(bend, {of[0]}, [{curves}])"
+        return [_numbers(column) for column in step.numbers.T]
+    return ["null" if curve is None else _curve(curve) for curve in step.curves]
 
 
 def _curve(curve: Curve) -> str:
