@@ -142,7 +142,7 @@ def test_a_model_of_a_table_takes_what_it_puts_out_itself(
     np.testing.assert_allclose(p, model.predict_proba(x), rtol=0, atol=1e-9)
     capsys.readouterr()
     assert run("export", "model", "-o", "r.onnx") == 2
-    assert "prepared by scikit-learn. Predict with `equipoise predict`" in capsys.readouterr().err
+    assert "`model` must be LightGBM to become ONNX, got mlp." in capsys.readouterr().err
 
 
 def test_a_rule_that_corrects_log_odds_itself_is_not_put_behind_another(place: Path) -> None:

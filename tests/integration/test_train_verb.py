@@ -233,7 +233,7 @@ def check_network_with_its_rule(
     assert code == 0, error
     code, _, error = run("export", place, "-o", whole, "--score-kind", "logits")
     assert code == 2
-    assert "`--score-kind` must be left out for a network" in error
+    assert "`--score-kind` must be left out for a model" in error
     (place / "rule.json").rename(place / "kept.json")
     code, _, error = run("export", place, "-o", whole)
     assert code == 3

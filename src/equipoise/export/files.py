@@ -121,7 +121,7 @@ def export_rule(
         >>> file = export_rule(rule, tempfile.mkdtemp() + "/decide.py")
         >>> decide = runpy.run_path(str(file))["decide"]
         >>> pl.DataFrame({"A": [0.0, 3.0]}).pipe(decide).select(pl.all().round(3)).rows()
-        [(0.0, 0.1, 0), (3.0, 0.69, 1)]
+        [(0.0, 0.1, 0), (3.0, 0.691, 1)]
     """
     target, chosen = Path(out), format_of(out, form)
     if chosen != "sql":

@@ -16,7 +16,7 @@ from equipoise.errors import DataError, MissingExtraError
 from equipoise.export.program import Curve, Program, Step
 
 OPSET = 18
-_IR = 10  # with this opset, what onnxruntime 1.18 and later read
+IR = 10  # with this opset, what onnxruntime 1.18 and later read
 _NODES = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min",
     "neg": "Neg", "abs": "Abs", "exp": "Exp", "log": "Log", "at_least": "GreaterOrEqual",
@@ -45,7 +45,7 @@ def to_onnx(program: Program) -> bytes:
     graph = onnx.helper.make_graph([], "rule", [rows], [])
     opset = [onnx.helper.make_opsetid("", OPSET)]
     model = onnx.helper.make_model(
-        graph, opset_imports=opset, ir_version=_IR, producer_name="equipoise"
+        graph, opset_imports=opset, ir_version=IR, producer_name="equipoise"
     )
     _Writer(onnx, model, program).write("scores", range(len(program.columns)))
     return bytes(model.SerializeToString())
@@ -146,12 +146,12 @@ class _Writer:
         shapes["decisions"] = (kinds.INT8, ["rows", width]) if labels else (kinds.INT64, ["rows"])
         for name, (kind, shape) in shapes.items():
             self.graph.output.append(self.onnx.helper.make_tensor_value_info(name, kind, shape))
-        # Names of the network's own outputs say the same, and are replaced.
-        del self.model.metadata_props[:]
+        # Names of a network's own outputs are replaced; what its inputs are called stays.
+        held = {prop.key: prop.value for prop in self.model.metadata_props}
         known = {"kind": program.kind, "names": program.names, "score_names": program.columns,
                  "score_kind": program.score_kind}  # fmt: skip
         self.onnx.helper.set_model_props(
-            self.model, {key: json.dumps(value) for key, value in known.items()}
+            self.model, held | {key: json.dumps(value) for key, value in known.items()}
         )
         self.onnx.checker.check_model(self.model, full_check=True)
 

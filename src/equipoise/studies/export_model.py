@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from equipoise._core.files import atomic_path
 from equipoise._core.messages import hint, say
 from equipoise.artifacts import Correction, DecisionRule
 from equipoise.boosting.model import TableModel
+from equipoise.boosting.trees_graph import trees_to_onnx
 from equipoise.errors import DataError, UsageError
-from equipoise.export import export_rule, format_of
+from equipoise.export import append_rule, export_rule, format_of, make_program
 from equipoise.studies.predict_table import is_table_model
 
 
@@ -23,7 +25,7 @@ def export_model(
     allow_code: bool = False,
     **options: Any,
 ) -> Path:
-    """Write what a folder's model decides: to ONNX network and rule, to other formats the rule.
+    """Write what a folder's model decides: to ONNX model and rule, to other formats the rule.
 
     Args:
         folder: From ``equipoise train`` or :func:`equipoise.studies.refit.refit`.
@@ -39,7 +41,8 @@ def export_model(
     Raises:
         DataError: no such folder, or no rule in it.
         NotRecoverableError: the rule's correction leads to no probability.
-        UsageError: a model that ONNX cannot hold with what prepares its columns.
+        UsageError: a model that ONNX cannot hold with what prepares its columns: of tables it holds
+            LightGBM on numbers.
 
     Note:
         The rule of a folder of ``refit`` is for log-odds; what leads there from the outputs of the
@@ -47,16 +50,15 @@ def export_model(
     """
     place, chosen = Path(folder), format_of(out, form)
     if is_table_model(place):
-        if chosen == "onnx":
-            advice = hint(
-                "Predict with `equipoise predict`, or convert the model itself with the converter "
-                "of its library and export its rule with {form=sql} or {form=javascript}."
-            )
-            got = "a model of a table, whose columns are prepared by scikit-learn"
-            raise UsageError(say("onnx", "be for networks of images and numbers", got, advice))
         model = TableModel.load(place)
         found = model.rule if rule is None else DecisionRule.load(rule)
-        return export_rule(_from_outputs(found, model.correction), out, form=form, **options)
+        whole = _from_outputs(found, model.correction)
+        kind = "ranking" if model.correction.exactness == "none" else "logits"
+        if chosen == "onnx":
+            program = make_program(whole, score_kind=kind, by_row=_by_row_alone(options))
+            return _written(append_rule(trees_to_onnx(model), program, model.names), out)
+        options["score_kind"] = options.get("score_kind") or kind
+        return export_rule(whole, out, form=form, **options)
     file = place / "rule.json" if rule is None else Path(rule)
     if not file.is_file():
         advice = hint("Tune one with `equipoise tune`, and pass {rule=rule.json}.")
@@ -66,12 +68,24 @@ def export_model(
         return export_rule(found, out, form=form, **options)
     from equipoise.studies.predict import export_trial
 
-    by_row = bool(options.pop("by_row", False))
+    return export_trial(
+        place, out, rule=found, by_row=_by_row_alone(options), allow_code=allow_code
+    )
+
+
+def _by_row_alone(options: dict[str, Any]) -> bool:
+    """Return the one option that a rule behind its model takes; refuse the others."""
     for name, value in options.items():
-        if value is not None:
-            do = "The network says what its outputs are."
-            raise UsageError(say(name, "be left out for a network", repr(value), do))
-    return export_trial(place, out, rule=found, by_row=by_row, allow_code=allow_code)
+        if value is not None and name != "by_row":
+            do = "The model says what its outputs are."
+            raise UsageError(say(name, "be left out for a model", repr(value), do))
+    return bool(options.get("by_row", False))
+
+
+def _written(made: bytes, out: str | Path) -> Path:
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(made)
+    return Path(out)
 
 
 def _from_outputs(rule: DecisionRule, correction: Correction) -> DecisionRule:
