@@ -156,12 +156,12 @@ class _Writer:
         self.onnx.checker.check_model(self.model, full_check=True)
 
     def _decide(self, flags: str, usable: str) -> None:
-        one = self.constant(np.array([1]))
         if self.program.kind == "multilabel":
             none = self.constant(np.array(-1, dtype=np.int32))
             chosen = self.node("Where", usable, self.cast(flags, "INT32"), none)
             self.node("Cast", chosen, result="decisions", to=self.onnx.TensorProto.INT8)
             return
+        one = self.constant(np.array([1]))
         place = self.node("Squeeze", self.cast(flags, "INT64"), one)
         known = self.node("Squeeze", usable, one)
         self.node("Where", known, place, self.constant(np.array(-1)), result="decisions")

@@ -356,6 +356,14 @@ class TestBehindANetwork:
             append_rule(self.network(), make_program(RULES["labels_weight"]), ["a", "b", "c"])
 
 
+@pytest.mark.parametrize("name", [n for n in RULES if n != "labels_all_flagged"])
+def test_onnx_holds_nothing_that_it_does_not_use(name: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load_from_string(to_onnx(make_program(RULES[name]))).graph
+    used = {source for node in graph.node for source in node.input}
+    assert {value.name for value in graph.initializer} <= used
+
+
 def test_onnx_says_which_columns_it_takes() -> None:
     onnx = pytest.importorskip("onnx")
     rule = replace(RULES["classes_offset"], score_names=("zA", "zB", "zC", "zD", "zE"))
