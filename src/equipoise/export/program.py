@@ -411,6 +411,9 @@ def _natural(rule: DecisionRule, scores: Step, score_kind: str) -> Step:
 
 def _decisions(rule: DecisionRule, z: Step, p: Step, by_row: bool) -> Step:
     form = None if rule.choice is None else rule.choice["form"]
+    if by_row and form != "budget":
+        do = "Leave it out: this rule decides row by row."
+        raise UsageError(say("by_row", "be given for a budget over a batch alone", by_row, do))
     if form == "budget" and not by_row:
         do = hint(
             "Use `apply`, which sees the whole batch, or pass {by_row=True} for the cut that met "

@@ -23,7 +23,7 @@ _HEAD = """\
 _LEAST_EXP = "(-700e0)"  # PostgreSQL has no e^-746: it says "underflow" and stops
 _MOST_ARGUMENTS = 50  # SQLite takes 127 in a function
 _REPEATED = frozenset({"exp", "log1p", "bend", "first", "dot", "row_top"})
-_BIGQUERY_TABOO = set('\0!"$()*,./;?@[\\]^`{}~')
+_BIGQUERY_TABOO = {*'!"$()*,./;?@[\\]^`{}~', *map(chr, range(32))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ def to_sql(
             "spark".
 
     Raises:
-        UsageError: another dialect, names that differ in case alone or that the dialect does not
-            take, or the first k of more than 100 labels.
+        UsageError: another dialect, no table, names that differ in case alone or that the dialect
+            does not take, or the first k of more than 100 labels.
     """
     how = _DIALECTS[one_of("dialect", dialect, DIALECTS)]
     out = [f"probability:{name}" for name in program.names]
@@ -82,6 +82,8 @@ def to_sql(
         out += [f"decision:{name}" for name in program.names]
     _check_names(program.columns, [*keep, *out], dialect)
     program.require_few()
+    if not all(table.split(".")):
+        raise UsageError(say("table", "name a table, as scores or schema.scores", repr(table)))
     writer = _Writer(program, how, len(keep))
     named = [_name(column, how) for column in program.columns]
     cast = [f"CAST({name} AS {how.double})" for name in named]
@@ -180,6 +182,7 @@ class _Writer:
     def _text(self, text: str) -> str:
         if self.how.backslash:
             escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+            escaped = escaped.replace("\n", "\\n").replace("\r", "\\r")
         else:
             escaped = text.replace("'", "''")
         return f"'{escaped}'"

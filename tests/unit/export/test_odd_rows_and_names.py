@@ -157,6 +157,11 @@ class TestNames:
         assert names == ["id", *(f"{k}:{n}" for k in ("probability", "decision") for n in LABELS)]
         assert base.execute("SELECT count(*) FROM scores").fetchall() == [(1,)]
 
+    def test_end_no_line_within_a_text(self) -> None:
+        rule = replace(RULES["classes_offset"], names=("a\nb", "c", "d", "e", "f"))
+        made = to_sql(make_program(rule, columns=list("abcde")), dialect="spark")
+        assert r"THEN 'a\nb'" in made
+
     @pytest.mark.parametrize(
         ("dialect", "name", "text"),
         [
@@ -184,6 +189,8 @@ class TestNames:
             to_sql(program, keep=["decision:plain"])
         with pytest.raises(UsageError, match="be a name of a column"):
             to_sql(program, keep=["a\0b"])
+        with pytest.raises(UsageError, match=r"`table` must name a table.*'a\.\.b'"):
+            to_sql(program, table="a..b")
         plain = replace(RULES["labels_weight"], names=("a", "b", "`c"))
         assert "`" + "``c`" in to_sql(make_program(plain), dialect="spark")
         with pytest.raises(UsageError, match=r"be a name of a column.*`c"):
@@ -220,6 +227,10 @@ class TestWhatCannotBeHeld:
             make_program(rule)
         made = polars_decide_by_row(rule, rows_for(rule, 100))
         assert made["decision:plain"].to_list() == [1] * 100  # its cut is -inf
+
+    def test_row_by_row_is_for_a_budget(self) -> None:
+        with pytest.raises(UsageError, match="`by_row` must be given for a budget"):
+            make_program(RULES["labels_weight"], by_row=True)
 
     def test_the_first_of_very_many_labels(self) -> None:
         names = tuple(f"l{i}" for i in range(101))
