@@ -90,7 +90,7 @@ def test_outputs_of_the_wrong_kind_are_refused_before_any_work(
     verb: str, option: str, kind: str, place: Path, run: Run
 ) -> None:
     words = {"report": ["c.json"], "apply": ["r", "s"], "evaluate": ["r", "s"], "demo": [],
-             "predict": ["t", "d"]}.get(verb, ["no_such"])  # fmt: skip
+             "predict": ["t", "d"], "export": ["r"]}.get(verb, ["no_such"])  # fmt: skip
     code, out, error = run(verb, *words, option, "s.csv" if kind == "folder" else ".")
     assert (code, out) == (2, "")
     expected = "name a folder, got the file" if kind == "folder" else "name a file to write, got"

@@ -437,6 +437,7 @@ VERBS: dict[str, tuple[str, str, Damage, list[str]]] = {
                        ["diagnose", "l.csv", "--label", "y", "--split", "x.json"]),
     "diagnose comparison": ("x.json", "c.json", f.damaged_json,
                             ["diagnose", "--comparison", "x.json"]),
+    "export": ("x.json", "rule.json", f.damaged_json, ["export", "x.json", "-o", "new.sql"]),
     "report": ("x.json", "c.json", f.damaged_json, ["report", "x.json", "-o", "new.html"]),
     "init": ("x.csv", "f.csv", f.damaged_table,
              ["init", "x.csv", "--label", "y", "-o", "new.yaml"]),

@@ -348,8 +348,15 @@ def test_several_labels_and_classes_end_in_models_too(bank: Path) -> None:
         result = eq.Comparison.load(f"equipoise_runs/{table}/comparison.json")
         assert all(np.isfinite(a.record["log_loss_calibrated"].value) for a in result.arms)
         assert run("refit", f"equipoise_runs/{table}", "--arm", "none", "-o", table) == 0
-        p = eq.load(table).predict_proba(f"{table}.csv")
+        model = eq.load(table)
+        p = model.predict_proba(f"{table}.csv")
         assert p.shape == (300, 2 if table == "labels" else 3)
+        assert run("export", table, "-o", f"{table}.onnx") == 0
+        runtime = pytest.importorskip("onnxruntime")
+        rows = {"rows": x.astype(np.float32)}
+        made, decided = runtime.InferenceSession(f"{table}.onnx").run(None, rows)
+        np.testing.assert_allclose(made, p, rtol=0, atol=1e-9)
+        np.testing.assert_array_equal(decided, model.predict(f"{table}.csv"))
 
 
 def test_the_classifier_wraps_a_pipeline_with_a_booster_for_frames_of_every_make() -> None:

@@ -204,6 +204,41 @@ def test_an_mlp_on_a_table(tmp_path: Path, run: Run) -> None:
     before = (place / "trial.json").stat().st_mtime_ns
     assert run("train", study, "-o", tmp_path / "runs")[0] == 0
     assert (place / "trial.json").stat().st_mtime_ns == before
+    check_network_with_its_rule(place, run, new, got)
+
+
+def check_network_with_its_rule(
+    place: Path, run: Run, new: pl.DataFrame, predicted: pl.DataFrame
+) -> None:
+    """One ONNX file from features to decisions says what `predict` says."""
+    whole = place.parent / "whole.onnx"
+    code, shown, error = run("export", place, "-o", whole)
+    assert (code, shown) == (0, f"Written: {whole}\n"), error
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(str(whole))
+    (source,) = session.get_inputs()
+    names = Trial.load(place).config["build"]["columns"]
+    x = new.select(names or ["a", "b", "c", "d"]).to_numpy().astype(np.float32)
+    p, decided = session.run(None, {source.name: x})
+    rule = DecisionRule.load(place / "rule.json")
+    known = predicted.select(f"probability:{name}" for name in rule.names).to_numpy()
+    np.testing.assert_allclose(p, known, atol=1e-5)
+    if rule.kind == "multiclass":
+        assert [rule.names[i] for i in decided] == predicted["decision"].to_list()
+    else:
+        flags = predicted.select(f"decision:{name}" for name in rule.names)
+        np.testing.assert_array_equal(decided, flags.to_numpy())
+    # The rule alone goes into the other formats; a network says what its scores are.
+    code, _, error = run("export", place, "-o", place.parent / "rule.sql")
+    assert code == 0, error
+    code, _, error = run("export", place, "-o", whole, "--score-kind", "logits")
+    assert code == 2
+    assert "`--score-kind` must be left out for a model" in error
+    (place / "rule.json").rename(place / "kept.json")
+    code, _, error = run("export", place, "-o", whole)
+    assert code == 3
+    assert "and pass --rule rule.json" in error
+    assert run("export", place, "-o", whole, "--rule", place / "kept.json")[0] == 0
 
 
 def test_folds_give_out_of_fold_scores_that_tune_takes(tmp_path: Path, run: Run) -> None:

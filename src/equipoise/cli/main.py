@@ -28,6 +28,7 @@ from equipoise.cli import (
     demo,
     diagnose,
     evaluate,
+    export,
     init,
     methods,
     mine,
@@ -327,7 +328,7 @@ app = typer.Typer(
     epilog="Example: equipoise demo",
 )
 for verb in (demo, init, diagnose, audit, split, train, mine, compare, tune, evaluate, apply,
-             predict, refit, report, methods):  # fmt: skip
+             predict, refit, export, report, methods):  # fmt: skip
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(verb.run)
 
 

@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import ConcatDataset, Dataset
 
+from equipoise._core.files import atomic_path
 from equipoise._core.identity import as_text
 from equipoise._core.messages import Message, hint, say
 from equipoise.artifacts import DecisionRule, Scores, Trial
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, DataWarning, UsageError
+from equipoise.export import append_rule, make_program
 from equipoise.models import export_onnx, load_weights
 from equipoise.studies.apply_file import Applied, apply_file
 from equipoise.studies.network_model import build_again
@@ -122,28 +124,55 @@ def predict_scores(
     )
 
 
-def export_trial(trial: str | Path, *, allow_code: bool = False) -> Path:
-    """Write a finished trial's network as model.onnx beside its weights.
+def export_trial(
+    trial: str | Path,
+    out: str | Path | None = None,
+    *,
+    rule: DecisionRule | None = None,
+    by_row: bool = False,
+    allow_code: bool = False,
+) -> Path:
+    """Write a finished trial's network as ONNX, with a rule behind it if one is given.
 
     Args:
         trial: Folder that ``equipoise train`` wrote.
+        out: File to write; model.onnx beside the weights, if not given.
+        rule: Goes into the graph, in float64, which then puts out "probabilities" and "decisions"
+            as :func:`equipoise.export.append_rule` says. Without one it puts out logits.
+        by_row: As in :func:`equipoise.export.export_rule`.
         allow_code: Whether a network given as "module:callable" may run.
 
     Returns:
-        The file; its outputs are the network's, so that the rule applies to them.
+        The file.
 
     Raises:
-        DataError: as :func:`predict_scores`, or a network that ONNX cannot hold.
-        UsageError: a network of sequences, which are packed: ONNX has nothing of the kind.
+        DataError: as :func:`predict_scores`, a network that ONNX cannot hold, or a rule of another.
+        UsageError: a network of sequences, which are packed: ONNX has nothing of the kind. Or a
+            rule that ONNX cannot hold.
         MissingExtraError: onnx or onnxscript is not installed.
     """
     folder = Path(trial)
-    network, build, _ = load_network(folder, allow_code)
+    network, build, done = load_network(folder, allow_code)
     if build["data"]["source"] == "sequences":
         do = "Predict with `equipoise predict`."
         raise UsageError(say("onnx", "be for images and tables", "packed sequences", do))
-    x = torch.zeros(2, *build["input_shape"])
-    return export_onnx(network, x, folder / "model.onnx", names=build["names"])
+    x, names = torch.zeros(2, *build["input_shape"]), build["names"]
+    target = folder / "model.onnx" if out is None else Path(out)
+    if rule is None:
+        return export_onnx(network, x, target, names=names)
+    known = done.scores["val"]
+    if known.score_kind == "probabilities":
+        do = "Export the network alone with `equipoise train --onnx`."
+        got = "a network whose loss is undone outside the rule"
+        raise UsageError(say("onnx", "hold what leads from logits to probabilities", got, do))
+    rule.align(known[:1])  # the rule is for this network: names, kind of scores and correction
+    program = make_program(rule, score_kind=known.score_kind, by_row=by_row)
+    with tempfile.TemporaryDirectory() as place:
+        alone = export_onnx(network, x, Path(place, "network.onnx"), names=names)
+        whole = append_rule(alone.read_bytes(), program, names)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(whole)
+    return target
 
 
 def load_network(folder: Path, allow_code: bool) -> tuple[torch.nn.Module, dict[str, Any], Trial]:

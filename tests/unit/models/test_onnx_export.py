@@ -96,10 +96,9 @@ class TestWithOnnx:
         session = ReferenceEvaluator(str(path))
         compare(net, inputs, lambda fed: session.run(None, fed)[0], session.input_names)
 
-    @pytest.mark.extras
+    @pytest.mark.slow
     def test_a_runtime_computes_the_same(self, tmp_path: Path) -> None:
-        import onnxruntime
-
+        onnxruntime = pytest.importorskip("onnxruntime")
         x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         net = ResNet32(4)
         path = export_onnx(net, x, tmp_path / "m.onnx")
