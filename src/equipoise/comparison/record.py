@@ -23,6 +23,7 @@ from equipoise.comparison._influences import class_log_loss, f1, log_loss, ranke
 from equipoise.comparison.overlap import check_overlap
 from equipoise.decisions import Objective, shift_prior, to_target_prior, tune
 from equipoise.decisions.priors import TargetPrior, smoothed_prior
+from equipoise.decisions.tune import make_rule
 from equipoise.metrics import Influence, balanced_accuracy_influence, macro_influence
 from equipoise.metrics.ranks import rank_positives
 
@@ -125,7 +126,8 @@ def crossed_record(
     parts = []
     for k, test in enumerate(tests):
         rest = _joined([natural[i] for i in range(len(tests)) if i != k], "oof")
-        rule = tune(rest, objective=objective, target_prior=target_prior, seed=trials[k].seed)
+        # Rows of other folds: nothing is to be looked for, so they need no hashes.
+        rule = make_rule(rest, objective=objective, target_prior=target_prior, seed=trials[k].seed)
         at = order[np.searchsorted(ids, np.asarray(test.ids), sorter=order)]
         parts.append(_Part(at, test, rule, natural[k], rest))
     rule, judged = _as_one(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +109,28 @@ def tune(
         Lipton, Elkan and Naryanaswamy (ECML 2014), theorem 1, for the cut; Menon et al. (ICLR
         2021), section 4.1, for the offset of classes.
     """
+    made = make_rule(
+        scores, objective=objective, target_prior=target_prior, calibration=calibration,
+        score_names=score_names, deployment=deployment, seed=seed,
+    )  # fmt: skip
+    return replace(made, rows=scores.marks)
+
+
+def make_rule(
+    scores: Scores,
+    *,
+    objective: str | Objective | None = None,
+    target_prior: TargetPrior = "validation",
+    calibration: str = "auto",
+    score_names: Sequence[str] | None = None,
+    deployment: Scores | None = None,
+    seed: int = 0,
+) -> DecisionRule:
+    """Return what :func:`tune` does, without hashes of the rows.
+
+    For rules that are used where they are made and judged on rows that are known to be others:
+    hashing a million ids costs more than tuning on them.
+    """
     if scores.split not in ("val", "oof"):
         raise LeakageError(
             say(
@@ -161,7 +184,6 @@ def tune(
                 {} if labels.weights is None else {"effective_rows": effective_size(labels.weights)}
             ),
         },
-        rows=scores.marks,
         score_names=scores.names if score_names is None else tuple(score_names),
         evidence=evidence,
         grades=_grades(labels.effective_counts[0], made.behind),
