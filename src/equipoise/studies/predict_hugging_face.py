@@ -85,9 +85,7 @@ def _rows(path: Path, task: str, column: str | None) -> tuple[list[Any], list[st
     names = _COLUMNS[task]
     name = column or next((n for n in names if n in frame.columns), None)
     if name not in frame.columns:
-        expected = (
-            f"have the column '{column}'" if column else f"have a column {' or '.join(names)}"
-        )
+        expected = f"have a column {column or ' or '.join(names)}"
         do = closest(column, frame.columns) if column else hint("Name it: {column=NAME}.")
         raise DataError(say(str(path), expected, frame.columns, do))
     values = frame[name].to_list()

@@ -118,7 +118,10 @@ class FolderModel:
 
 
 def _read(place: Path, reader: Any, **more: Any) -> Any:
-    """Return what transformers reads from a folder; what it says at length in one line."""
+    """Return what transformers reads from a folder, silently; its refusals in one line."""
+    bars = transformers.utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         return reader.from_pretrained(
             str(place), local_files_only=True, trust_remote_code=False, **more
@@ -126,5 +129,8 @@ def _read(place: Path, reader: Any, **more: Any) -> Any:
     except (OSError, ValueError, KeyError, ImportError) as error:
         what = reader.__name__.removeprefix("Auto")
         do = "Save it there with save_pretrained."
-        got = f"{str(error).split(chr(10))[0]:.120}"
+        got = f"{str(error).strip().split(chr(10))[0]:.120}"
         raise DataError(say(str(place), f"hold a {what} that can be read", got, do)) from error
+    finally:
+        if shown:
+            bars.enable_progress_bar()

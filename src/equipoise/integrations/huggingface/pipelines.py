@@ -117,10 +117,7 @@ class RuleTokenClassificationPipeline(TokenClassificationPipeline):  # type: ign
         self, all_outputs: Any, aggregation_strategy: Any = None, ignore_labels: Any = None
     ) -> list[dict[str, Any]]:
         """Apply the rule to the logits of each token."""
-        if (
-            aggregation_strategy is not None
-            and getattr(aggregation_strategy, "value", "") != "none"
-        ):
+        if getattr(aggregation_strategy, "value", aggregation_strategy) not in (None, "none"):
             do = "Leave it out, and join the decided tokens."
             raise UsageError(say("aggregation_strategy", "be 'none'", aggregation_strategy, do))
         left_out = ["O"] if ignore_labels is None else ignore_labels

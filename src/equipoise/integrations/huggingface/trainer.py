@@ -271,33 +271,24 @@ class _Treatment(transformers.TrainerCallback):  # type: ignore[misc]
     def __init__(self, trainer: RemedyTrainer) -> None:
         self.trainer = trainer
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Say how many epochs there are to a sampler that changes over them."""
         tell = getattr(self.trainer._sampler, "set_num_epochs", None)
         if callable(tell):
             tell(state.num_train_epochs)
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+    def on_epoch_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Say which epoch begins; accelerate does not reach every sampler."""
         epoch = int(state.epoch or 0)
         start_epoch(self.trainer.loss, epoch)
         if self.trainer._sampler is not None:
             self.trainer._sampler.set_epoch(epoch)
 
-    def on_evaluate(
-        self,
-        args: Any,
-        state: Any,
-        control: Any,
-        metrics: dict[str, float],
-        **_: Any,
-    ) -> None:
-        """Write what was measured."""
-        scores = self.trainer._latest
-        named = next(
-            (k.removesuffix("_macro_ap") for k in metrics if k.endswith("_macro_ap")), None
-        )
-        if scores is not None and named is not None and state.is_world_process_zero:
+    def on_evaluate(self, args: Any, state: Any, _control: Any, **more: Any) -> None:
+        """Write what was measured, under the name that the metrics have."""
+        scores, mark = self.trainer._latest, "_macro_ap"
+        named = [key.removesuffix(mark) for key in more["metrics"] if key.endswith(mark)]
+        if scores is not None and named and state.is_world_process_zero:
             folder = Path(args.output_dir, "scores")
             folder.mkdir(parents=True, exist_ok=True)
-            scores.save(folder / f"{named}-{state.global_step}.parquet")
+            scores.save(folder / f"{named[0]}-{state.global_step}.parquet")
