@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,9 @@ class RemedyTrainer(transformers.Trainer):  # type: ignore[misc]
             raise UsageError(say("train_dataset", "have rows by number", "a stream", do))
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         made = self.remedy.sampler(seed=seed, sharding="none")
+        tell = getattr(made, "set_num_epochs", None)
+        if callable(tell):
+            tell(max(1, math.ceil(self.args.num_train_epochs)))  # `max_steps` is heard of later
         highest = max(made, default=-1)
         if highest >= len(data):
             do = "Make the remedy for training_labels(train_dataset, model)."

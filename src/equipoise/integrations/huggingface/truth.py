@@ -98,7 +98,7 @@ def flat_targets(targets: Sequence[Any], config: Any) -> Targets:
         raise ShapeError(say("labels", expected, f"shape {arrays[0].shape}", do))
     flat = np.where(flat == IGNORE_INDEX, -1, np.nan_to_num(flat, nan=-1))
     require_labels("labels", flat)
-    known = (flat >= 0).any(axis=1) if of_tokens else np.ones(len(flat), dtype=np.bool_)
+    known: NDArray[np.bool_] = np.asarray((flat >= 0).any(axis=1) | (not of_tokens))
     return Targets(flat, known, lengths)
 
 
