@@ -239,7 +239,7 @@ def test_what_is_no_model_with_a_rule_is_refused_in_one_line(
         FolderModel(tmp_path)
     put_rule(model, rule)
     model.save_pretrained(tmp_path / "wordless")
-    with pytest.raises(DataError, match="hold a Tokenizer that can be read"):
+    with pytest.raises(DataError, match=r"hold a Tokenizer, got no tokenizer\*\.json"):
         FolderModel(tmp_path / "wordless")
     with pytest.raises(DataError, match="be for the outputs"):
         put_rule(model, rule_for("multiclass", ["x", "y", "z"]))

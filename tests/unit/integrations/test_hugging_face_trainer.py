@@ -259,7 +259,10 @@ def test_images_from_training_to_decisions(tmp_path: Path) -> None:
         bright = rng.normal(size=n)
         x[:, 0] += bright[:, None, None]
         y = (rng.random(n) < 1 / (1 + np.exp(4 - 2 * bright))).astype(int)
-        return [{"pixel_values": torch.from_numpy(a), "labels": int(b)} for a, b in zip(x, y)]
+        return [
+            {"pixel_values": torch.from_numpy(a), "labels": int(b)}
+            for a, b in zip(x, y, strict=True)
+        ]
 
     from transformers import default_data_collator
 

@@ -20,6 +20,11 @@ _TASKS = {
     "TokenClassification": "tokens",
     "ImageClassification": "image",
 }
+_PREPARED = {
+    "text": ("AutoTokenizer", "tokenizer*.json"),
+    "tokens": ("AutoTokenizer", "tokenizer*.json"),
+    "image": ("AutoImageProcessor", "*processor_config.json"),
+}
 
 
 class FolderModel:
@@ -62,7 +67,12 @@ class FolderModel:
             do = hint("Make one with rule_from(trainer, validation) and save again, or {rule=}.")
             raise DataError(say(str(place), "carry a rule in config.json", "none", do))
         self.rule = own
-        reader = "AutoImageProcessor" if self.task == "image" else "AutoTokenizer"
+        reader, file = _PREPARED[self.task]
+        if not list(place.glob(file)):
+            # transformers 5 would make an empty tokenizer of nothing.
+            do = "Save what the model was trained with beside it, with save_pretrained."
+            what = reader.removeprefix("Auto")
+            raise DataError(say(str(place), f"hold a {what}", f"no {file}", do))
         self.prepare = _read(place, getattr(transformers, reader))
         head = getattr(transformers, f"AutoModelFor{suffix}")
         self.model = _read(place, head, use_safetensors=True).to(device).eval()
