@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from trainer_script import main, one_step, rows
+from trainer_script import bare_accelerate, main, one_step, rows
 from two_ranks import as_torchrun_starts_two
 
 import equipoise as eq
 import tiny_transformers as tiny
 from equipoise.integrations.huggingface import training_labels
+from equipoise.sampling import ClassBalancedSampler
 
 pytestmark = pytest.mark.ddp
 
@@ -49,3 +50,17 @@ def test_two_processes_share_one_draw_and_take_one_step(tmp_path: Path) -> None:
             torch.testing.assert_close(step[name], value, atol=2e-6, rtol=1e-5)
         moved = max(moved, float((value - start[name].detach()).abs().max()))
     assert moved > 0.05
+
+
+def test_accelerate_deals_out_a_sampler_that_does_not_shard_itself(tmp_path: Path) -> None:
+    as_torchrun_starts_two(bare_accelerate, str(tmp_path))
+    parts = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    labels = np.repeat([0, 1], [950, 50])
+    alone = ClassBalancedSampler(labels, seed=7)
+    for epoch in range(2):
+        alone.set_epoch(epoch)
+        dealt = np.stack([np.array(part[epoch]).reshape(5, 100) for part in parts], axis=1)
+        assert dealt.ravel().tolist() == list(alone)
+        for part in parts:
+            # Half of 500 draws, within four standard deviations.
+            assert abs(labels[part[epoch]].sum() - 250) < 4 * np.sqrt(500) / 2

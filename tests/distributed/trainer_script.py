@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader, TensorDataset
 from transformers import DataCollatorWithPadding
 
 import equipoise as eq
 import tiny_transformers as tiny
 from equipoise.integrations.huggingface import RemedyTrainer, training_labels
 from equipoise.losses import WeightedCrossEntropyLoss
+from equipoise.sampling import ClassBalancedSampler
 from equipoise.training import Remedy
 
 WEIGHTS = [1.0, 3.0, 9.0]
@@ -64,6 +67,20 @@ class InOrder:
 
     def set_epoch(self, epoch: int) -> None:
         """Every epoch is alike."""
+
+
+def bare_accelerate(folder: str) -> None:
+    """Which of 1,000 rows this process is dealt in two epochs of a loop of one's own."""
+    accelerator = Accelerator(cpu=True)
+    sampler = ClassBalancedSampler(np.repeat([0, 1], [950, 50]), seed=7, sharding="none")
+    data = TensorDataset(torch.arange(1000))
+    loader = accelerator.prepare(DataLoader(data, batch_size=100, sampler=sampler))
+    seen = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        seen.append([row for (batch,) in loader for row in batch.tolist()])
+    Path(folder, f"{accelerator.process_index}.json").write_text(json.dumps(seen))
+    torch.distributed.destroy_process_group()
 
 
 def main(folder: str) -> None:

@@ -109,6 +109,7 @@ class RemedyTrainer(transformers.Trainer):  # type: ignore[misc]
     Example:
         >>> import tempfile, torch, transformers
         >>> import equipoise as eq
+        >>> from equipoise.integrations.huggingface import training_labels
         >>> size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
         >>> config = transformers.BertConfig(
         ...     vocab_size=9, intermediate_size=8, num_labels=2, **size
