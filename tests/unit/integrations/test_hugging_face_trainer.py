@@ -300,6 +300,23 @@ def test_evaluation_measures_what_the_field_does_and_writes_scores(tmp_path: Pat
     assert found["eval_macro_f1"] == pytest.approx(tuned)
 
 
+def test_each_of_several_evaluation_sets_has_its_own_scores(tmp_path: Path) -> None:
+    rows, model = class_rows(200, 1), class_model()
+    sets = {"near": class_rows(150, 2), "far": class_rows(100, 3)}
+    trainer = trainer_of(
+        eq.remedy("none", training_labels(rows, model)),
+        model,
+        rows,
+        tmp_path,
+        eval_dataset=sets,
+    )
+    found = trainer.evaluate()
+    assert {"eval_near_macro_ap", "eval_far_macro_ap"} <= set(found)
+    for name, data in sets.items():
+        scores = eq.Scores.load(tmp_path / "scores" / f"eval_{name}-0.parquet")
+        assert scores.labels.values.tolist() == [row["labels"] for row in data]
+
+
 def test_nothing_is_tuned_on_rows_that_are_predicted(tmp_path: Path) -> None:
     rows, model = class_rows(200, 1), class_model()
     trainer = trainer_of(eq.remedy("none", training_labels(rows, model)), model, rows, tmp_path)
@@ -349,6 +366,31 @@ def test_a_sampler_that_changes_learns_how_many_epochs_there_are(tmp_path: Path)
     alone.set_num_epochs(3)
     assert trainer._sampler.num_epochs == alone.num_epochs
     assert trainer._sampler.epoch == 2
+
+
+def test_a_training_that_was_stopped_goes_on_with_the_same_draw(tmp_path: Path) -> None:
+    rows = class_rows(100, 1)
+
+    def train(again: str | None = None) -> dict[str, Any]:
+        model = class_model()
+        remedy = eq.remedy("class_balanced_sampling", training_labels(rows, model))
+        trainer = trainer_of(
+            remedy,
+            model,
+            rows,
+            tmp_path,
+            num_train_epochs=2,
+            per_device_train_batch_size=20,
+            save_strategy="steps",
+            save_steps=8,
+        )
+        trainer.train(resume_from_checkpoint=again)
+        return {k: v.detach().clone() for k, v in model.named_parameters()}
+
+    whole = train()
+    resumed = train(str(tmp_path / "checkpoint-8"))  # three batches into the second epoch
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, atol=1e-6, rtol=1e-5)
 
 
 # The truth.
