@@ -155,7 +155,7 @@ class RemedyTrainer(transformers.Trainer):  # type: ignore[misc]
             got = args.label_smoothing_factor
             raise UsageError(say("label_smoothing_factor", "be 0 beside a remedy's loss", got, do))
         if args.n_gpu > 1:
-            do = "Start one process per GPU: torchrun --nproc_per_node=N."
+            do = "Start one process per GPU, with torchrun."
             raise UsageError(say("processes", "have one GPU each", f"{args.n_gpu} GPUs", do))
         if getattr(args, "parallelism_config", None) is not None:
             do = "Leave parallelism_config out."
