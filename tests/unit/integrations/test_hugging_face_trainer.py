@@ -393,6 +393,26 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_draw(tmp_path: Path) 
         torch.testing.assert_close(resumed[name], value, atol=1e-6, rtol=1e-5)
 
 
+def test_rows_of_another_form_go_through_a_collator_of_ones_own(tmp_path: Path) -> None:
+    rows = token_rows(40, 0)
+    pairs = [(row["input_ids"], row["labels"]) for row in rows]
+
+    def collate(batch: list[Any]) -> Any:
+        return of_tokens()([{"input_ids": ids, "labels": labels} for ids, labels in batch])
+
+    labels = training_labels(rows, tiny.bert("Token", 3, id2label=NAMES))
+    for method in ("weighted_ce", "class_balanced_sampling"):
+        model = tiny.bert("Token", 3, id2label=NAMES)
+        trainer = trainer_of(
+            eq.remedy(method, labels), model, [*pairs] * 8, tmp_path, collate, max_steps=1
+        )
+        if method == "weighted_ce":
+            assert trainer.train().training_loss > 0
+        else:
+            with pytest.raises(UsageError, match="which draws tokens"):
+                trainer.train()
+
+
 # The truth.
 
 

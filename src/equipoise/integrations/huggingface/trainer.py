@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from equipoise.decisions import tune
 from equipoise.errors import ShapeError, UsageError
 from equipoise.integrations.huggingface._transformers import transformers
 from equipoise.integrations.huggingface.rules import FIELD, field_metrics, rule_of, to_scores
-from equipoise.integrations.huggingface.truth import column_of, flat_targets, kind_of
+from equipoise.integrations.huggingface.truth import find_column, flat_targets, kind_of
 from equipoise.training.remedy import Remedy, start_epoch
 from equipoise.training.targets import divisor as divisor_of, mark_unknown
 
@@ -173,11 +174,17 @@ class RemedyTrainer(transformers.Trainer):  # type: ignore[misc]
             if not hasattr(part, "__len__") or not hasattr(part, "__getitem__"):
                 continue
             first = part[0]
-            targets = flat_targets([first[column_of(first)]], self.model.config)
-            if targets.lengths is not None and self.remedy.sampler is not None:
-                do = "Take a loss: a row here is a sentence with many tokens."
-                got = f"'{self.remedy.name}', which draws tokens"
-                raise UsageError(say("remedy", "draw rows of the data set", got, do))
+            column = find_column(first) if isinstance(first, Mapping) else None
+            if column is None:
+                continue  # a collator of the user's own makes the batch
+            if flat_targets([first[column]], self.model.config).lengths is not None:
+                self._require_rows()
+
+    def _require_rows(self) -> None:
+        if self.remedy.sampler is not None:
+            do = "Take a loss: a row here is a sentence with many tokens."
+            got = f"'{self.remedy.name}', which draws tokens"
+            raise UsageError(say("remedy", "draw rows of the data set", got, do))
 
     # The loss.
 
@@ -190,6 +197,8 @@ class RemedyTrainer(transformers.Trainer):  # type: ignore[misc]
         flat = labels.reshape(-1, labels.shape[-1]).float() if several else labels.reshape(-1)
         if not self._seen:
             self._seen = True
+            if labels.ndim > 1 + several:
+                self._require_rows()
             values = flat.detach().cpu().double().numpy()
             if several:
                 require_labels("labels", np.where(values == IGNORE_INDEX, np.nan, values))

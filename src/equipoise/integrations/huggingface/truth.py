@@ -41,17 +41,22 @@ def names_of(config: Any) -> tuple[str, ...]:
     return tuple(str(config.id2label[i]) for i in range(config.num_labels))
 
 
+def find_column(item: Iterable[str]) -> str | None:
+    """Return under which key the Trainer's own collators look for a row's targets, or None."""
+    keys = set(item)
+    return next((name for name in _COLUMNS if name in keys), None)
+
+
 def column_of(item: Iterable[str]) -> str:
-    """Return under which key a row keeps its targets.
+    """Return that key.
 
     Raises:
-        DataError: under none that the Trainer reads.
+        DataError: there is none.
     """
-    keys = list(item)
-    found = next((name for name in _COLUMNS if name in keys), None)
+    found = find_column(item)
     if found is None:
         do = "Rename the column of the targets."
-        raise DataError(say("dataset", f"have a column of {', '.join(_COLUMNS)}", keys, do))
+        raise DataError(say("dataset", f"have a column of {', '.join(_COLUMNS)}", list(item), do))
     return found
 
 
