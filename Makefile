@@ -32,7 +32,7 @@ $(VENV)/.jax: $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run
-	@$(PIP) -e ".[docs,keras]"
+	@$(PIP) -e ".[docs,keras,hf]"
 	@touch $@
 
 demo: $(VENV)/.run ## run two studies on scikit-learn's digits and write demo/report.html

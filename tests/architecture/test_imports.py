@@ -179,6 +179,16 @@ def test_without_keras_or_its_backend_the_message_says_what_to_do(code: str, err
     assert words[error] in done.stderr
 
 
+def test_without_transformers_the_message_says_which_extra_brings_them() -> None:
+    program = (
+        "import sys; sys.modules['transformers'] = None\nimport equipoise.integrations.huggingface"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "MissingExtraError: equipoise.integrations.huggingface needs" in done.stderr
+    assert 'pip install "equipoise[hf]"' in done.stderr
+
+
 def test_the_face_names_what_exists() -> None:
     for name in equipoise.__all__:
         assert getattr(equipoise, name) is not None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,23 +17,28 @@ from equipoise.sampling import ClassBalancedSampler, StratifiedBatchSampler
 LABELS = np.repeat([0, 1], [950, 51])
 
 
-class Recorder(pl.LightningModule):
-    """A model of one weight that notes the rows it was given."""
+def make_recorder(pl: Any) -> Any:
+    """Return a module of either namespace."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = nn.Linear(1, 1)
-        self.rows: list[list[int]] = []
+    class Recorder(pl.LightningModule):
+        """A model of one weight that notes the rows it was given."""
 
-    def on_train_epoch_start(self) -> None:
-        self.rows.append([])
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = nn.Linear(1, 1)
+            self.rows: list[list[int]] = []
 
-    def training_step(self, batch: list[Tensor], _batch_idx: int) -> Tensor:
-        self.rows[-1] += batch[0].int().tolist()
-        return self.model(batch[0][:, None].float()).square().mean() * 1e-9
+        def on_train_epoch_start(self) -> None:
+            self.rows.append([])
 
-    def configure_optimizers(self) -> Any:
-        return torch.optim.SGD(self.parameters(), lr=1e-9)
+        def training_step(self, batch: list[Tensor], _batch_idx: int) -> Tensor:
+            self.rows[-1] += batch[0].int().tolist()
+            return self.model(batch[0][:, None].float()).square().mean() * 1e-9
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=1e-9)
+
+    return Recorder()
 
 
 def loader(kind: str) -> DataLoader[Any]:
@@ -44,8 +49,9 @@ def loader(kind: str) -> DataLoader[Any]:
     return DataLoader(rows, batch_sampler=batches)
 
 
-def main(folder: str, kind: str) -> None:
-    module = Recorder()
+def main(folder: str, kind: str, namespace: str) -> None:
+    pl = import_module(namespace)
+    module = make_recorder(pl)
     # use_distributed_sampler is left at its default, True: Lightning must see what it has.
     trainer = pl.Trainer(
         accelerator="cpu",

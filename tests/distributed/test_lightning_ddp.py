@@ -17,13 +17,17 @@ pytestmark = pytest.mark.ddp
 LABELS = np.repeat([0, 1], [950, 51])
 
 
-def train(folder: Path, kind: str) -> list[dict[str, Any]]:
-    as_torchrun_starts_two(main, str(folder), kind)
+NAMESPACES = ["lightning.pytorch", "pytorch_lightning"]
+
+
+def train(folder: Path, kind: str, namespace: str) -> list[dict[str, Any]]:
+    as_torchrun_starts_two(main, str(folder), kind, namespace)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
-def test_lightning_leaves_the_sampler_alone(tmp_path: Path) -> None:
-    ranks = train(tmp_path, "rows")
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_lightning_leaves_the_sampler_alone(namespace: str, tmp_path: Path) -> None:
+    ranks = train(tmp_path, "rows", namespace)
     assert [rank["sampler"] for rank in ranks] == ["ClassBalancedSampler"] * 2
     alone = ClassBalancedSampler(LABELS, seed=7)
     for epoch in range(2):
@@ -37,8 +41,9 @@ def test_lightning_leaves_the_sampler_alone(tmp_path: Path) -> None:
     assert ranks[0]["rows"][0] != ranks[0]["rows"][1]
 
 
-def test_lightning_keeps_what_a_batch_sampler_promises(tmp_path: Path) -> None:
-    ranks = train(tmp_path, "batches")
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_lightning_keeps_what_a_batch_sampler_promises(namespace: str, tmp_path: Path) -> None:
+    ranks = train(tmp_path, "batches", namespace)
     assert [rank["sampler"] for rank in ranks] == ["StratifiedBatchSampler"] * 2
     alone = StratifiedBatchSampler(LABELS, batch_size=20, min_positives=5, seed=7)
     for epoch in range(2):

@@ -530,40 +530,45 @@ class DecisionRule:
         body = read_json(path, _SCHEMA, _VERSION, _OLDER)
         if body["version"] in _OLDER:
             body = _from_version_2(body)
+        with reading(path, _SCHEMA):
+            return cls.from_dict(body)
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> DecisionRule:
+        """Read what :meth:`to_dict` wrote; what is missing or of another form raises."""
 
         def floats(name: str) -> Floats:
             return np.array([to_float(v) for v in body[name]], dtype=np.float64)
 
-        with reading(path, _SCHEMA):
-            target, evidence = body["target_prior"], body["evidence"]
-            correction = body["correction"]
-            made = cls(
-                kind=one_of("kind", body["kind"], KINDS),
-                names=_texts(body["names"]),
-                correction=None if correction is None else Correction.from_dict(correction),
-                calibrator=Calibrator.from_dict(body["calibrator"]),
-                prior_shift=floats("prior_shift"),
-                thresholds=None if body["thresholds"] is None else floats("thresholds"),
-                class_offset=None if body["class_offset"] is None else floats("class_offset"),
-                objective=body["objective"],
-                target_prior=target if isinstance(target, str) else tuple(target),
-                tuned_on=dict(body["tuned_on"]),
-                rows=RowMarks.from_dict(body["rows"]),
-                score_names=_texts(body["score_names"]),
-                evidence=None if evidence is None else Evidence.from_dict(evidence),
-                grades=_texts(body["grades"]),
-                claimed=floats("claimed"),
-                cross_fitted=floats("cross_fitted"),
-                notes=_texts(body["notes"]),
-                measure=body["measure"],
-                parameters=dict(body["parameters"]),
-                threshold_low=floats("threshold_low"),
-                threshold_high=floats("threshold_high"),
-                choice=None if body["choice"] is None else dict(body["choice"]),
-                prior=floats("prior"),
-                decided=floats("decided"),
-            )
-            return as_declared(made)
+        target, evidence = body["target_prior"], body["evidence"]
+        correction = body["correction"]
+        made = cls(
+            kind=one_of("kind", body["kind"], KINDS),
+            names=_texts(body["names"]),
+            correction=None if correction is None else Correction.from_dict(correction),
+            calibrator=Calibrator.from_dict(body["calibrator"]),
+            prior_shift=floats("prior_shift"),
+            thresholds=None if body["thresholds"] is None else floats("thresholds"),
+            class_offset=None if body["class_offset"] is None else floats("class_offset"),
+            objective=body["objective"],
+            target_prior=target if isinstance(target, str) else tuple(target),
+            tuned_on=dict(body["tuned_on"]),
+            rows=RowMarks.from_dict(body["rows"]),
+            score_names=_texts(body["score_names"]),
+            evidence=None if evidence is None else Evidence.from_dict(evidence),
+            grades=_texts(body["grades"]),
+            claimed=floats("claimed"),
+            cross_fitted=floats("cross_fitted"),
+            notes=_texts(body["notes"]),
+            measure=body["measure"],
+            parameters=dict(body["parameters"]),
+            threshold_low=floats("threshold_low"),
+            threshold_high=floats("threshold_high"),
+            choice=None if body["choice"] is None else dict(body["choice"]),
+            prior=floats("prior"),
+            decided=floats("decided"),
+        )
+        return as_declared(made)
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -16,13 +16,20 @@ EXAMPLE = "Example: equipoise predict model/ new.csv -o predictions.csv"
 
 def run(
     trial: Annotated[
-        Path, typer.Argument(help="Folder that `equipoise refit` or `equipoise train` wrote.")
+        Path,
+        typer.Argument(
+            help="Folder that `equipoise refit` or `equipoise train` wrote, or a model of "
+            "transformers whose config carries a rule."
+        ),
     ],
     data: Annotated[list[str], typer.Argument(help="Data of the form it was trained on.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", callback=o.file_to_write, help="Parquet or CSV to write.")
     ] = Path("predictions.parquet"),
     rule: Annotated[Path | None, typer.Option(help="A rule other than the trial's.")] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Texts or image files, for a model of transformers.")
+    ] = None,
     offsets: Annotated[str | None, typer.Option(help="Offsets of sequences in an .npy.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 64,
     num_workers: Annotated[int, typer.Option(min=0, help="Processes that load data.")] = 0,
@@ -33,10 +40,16 @@ def run(
     """Write calibrated probabilities and decisions for new rows."""
     from functools import partial
 
+    from equipoise.studies.predict_hugging_face import is_hugging_face_model, predict_hugging_face
     from equipoise.studies.predict_table import is_table_model, predict_table
 
     if is_table_model(trial):
         made = predict_table(trial, data, out, rule=rule)
+    elif is_hugging_face_model(trial):
+        with progress() as show:
+            made = predict_hugging_face(trial, data, out, column=column, rule=rule,
+                                        batch_size=batch_size, device=device,
+                                        progress=partial(show, "rows"))  # fmt: skip
     else:
         from equipoise.studies.predict import predict_files
 
