@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import platform
@@ -93,6 +95,18 @@ def print_row(columns: Sequence[Column], cells: Sequence[str]) -> None:
     """Print one row at once, so that long runs show where they are."""
     shown = " | ".join(c.cell(text) for c, text in zip(columns, cells, strict=True))
     print(f"| {shown} |", flush=True)
+
+
+def call(*words: str) -> None:
+    """Run the command line; its results are not shown."""
+    from equipoise.cli.main import main as equipoise
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            equipoise(list(words))
+        except SystemExit as left:
+            if left.code:
+                raise
 
 
 def write_results(out: Path | None, conditions: Mapping[str, Any], rows: Sequence[Any]) -> None:

@@ -11,8 +11,6 @@ that the command line runs: training loss and balanced accuracy on test rows aft
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +22,16 @@ import yaml
 from sklearn.datasets import load_digits
 from sklearn.metrics import balanced_accuracy_score
 
-from benchmarks.machine import Column, facts, print_conditions, print_head, print_row, write_results
+from benchmarks.machine import (
+    Column,
+    call,
+    facts,
+    print_conditions,
+    print_head,
+    print_row,
+    write_results,
+)
 from equipoise import Comparison, Trial
-from equipoise.cli.main import main as equipoise
 
 DIGIT_TAIL = [100, 80, 60, 45, 35, 25, 18, 13, 9, 7]
 IMAGE_TAIL = [19, 17, 15, 13, 11, 9, 7, 5, 3, 1]
@@ -112,16 +117,6 @@ def cifar(data: Path, folder: Path) -> dict[str, Any]:
         "split": {"how": "long_tail", "ratio": IMAGE_TAIL, "total": 1000,
                   "val_per_class": 50, "test_per_class": 50},
     }  # fmt: skip
-
-
-def call(*words: str) -> None:
-    """Run the command line; its results are not shown."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            equipoise(list(words))
-        except SystemExit as left:
-            if left.code:
-                raise
 
 
 def train(folder: Path, name: str, seed: int, study: dict[str, Any]) -> Trial:

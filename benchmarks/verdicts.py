@@ -12,8 +12,6 @@ test set of its own.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +23,8 @@ import polars as pl
 import yaml
 from scipy.sparse import csr_matrix
 
-from benchmarks.machine import facts, print_conditions, write_results
+from benchmarks.machine import call, facts, print_conditions, write_results
 from equipoise import Comparison
-from equipoise.cli.main import main as equipoise
 
 LABEL_ARMS = [
     "none",
@@ -159,16 +156,6 @@ def cifar(data: Path, folder: Path) -> dict[str, Any]:
 
 def write(path: Path, content: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-
-
-def call(*words: str) -> None:
-    """Run the command line; its progress and results are not shown."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            equipoise(list(words))
-        except SystemExit as left:
-            if left.code:
-                raise
 
 
 STUDIES: dict[str, Callable[[Path, Path], dict[str, Any]]] = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -127,7 +127,7 @@ class _Rows:
 
     @classmethod
     def of_scores(cls, scores: Scores, label: str | None, rule: DecisionRule | None) -> _Rows:
-        """Take a column: calibrated log-odds by a rule, else what ranks."""
+        """Take a column of log-odds, calibrated by a rule or by formula, else of what ranks."""
         aligned = scores if rule is None else rule.align(scores)
         labels = aligned.require_labels()
         if label is None and len(labels.names) > 1 and labels.kind == "multilabel":
@@ -139,9 +139,11 @@ class _Rows:
                 say("label", "be one of the scores", name, closest(name, labels.names))
             )
         column = labels.names.index(name)
-        values = aligned.values if rule is None else rule.log_odds(aligned)
-        if labels.kind == "multiclass":
-            values = one_vs_rest(values if rule is not None else aligned.log_odds())
+        if rule is None and not aligned.has_probabilities:
+            values = aligned.values
+        else:
+            values = aligned.log_odds() if rule is None else rule.log_odds(aligned)
+            values = one_vs_rest(values) if labels.kind == "multiclass" else values
         return cls.of_arrays(labels.one_hot()[:, column], values[:, column], labels.weights, name)
 
     @property
@@ -157,6 +159,75 @@ class _Rows:
         return float(np.average(self.positive, weights=self.weight))
 
 
+ToProb = Callable[[Floats], Floats]
+
+
+class _OfLabel(_Display):
+    """A display of one label, or of a class against the rest."""
+
+    _of_probabilities: ClassVar[bool] = True
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        scores: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
+        """Draw one label.
+
+        Args:
+            y_true: (N,) 0, 1 or -1 (unknown, left out).
+            scores: (N,) probabilities; for precision and recall alone any increasing scale.
+            sample_weight: (N,) how many rows each stands for, or None.
+            name: Of the label.
+            ax: Where to draw; None makes a figure.
+
+        Raises:
+            DataError: several columns, or no probabilities where these are shown.
+        """
+        rows = _Rows.of_arrays(y_true, scores, sample_weight, name)
+        return cls._of(rows, np.asarray, None).plot(ax)
+
+    @classmethod
+    def from_scores(
+        cls,
+        scores: Scores,
+        label: str | None = None,
+        *,
+        rule: DecisionRule | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
+        """Draw a label, or a class against the rest.
+
+        Args:
+            scores: With labels.
+            label: Which; None where there is one, of classes the last.
+            rule: Calibrates, and its cut is marked; None takes the scores' own formula.
+            ax: Where to draw; None makes a figure.
+
+        Raises:
+            UsageError: no such label, or scores that only rank where probabilities are shown and no
+                rule is given.
+        """
+        if cls._of_probabilities and rule is None and not scores.has_probabilities:
+            do = "Pass rule=tune(validation scores), which calibrates them."
+            raise UsageError(say("scores", "be probabilities", "scores that only rank", do))
+        rows = _Rows.of_scores(scores, label, rule)
+        return cls._of(rows, expit, _cut_of(rule, rows.name)).plot(ax)
+
+    @classmethod
+    def _of(cls, rows: _Rows, to_prob: ToProb, cut: float | None) -> Self:
+        raise NotImplementedError
+
+    def plot(self, ax: Axes | None = None, **line: Any) -> Self:
+        """Draw on ``ax``, or on a figure of its own; ``line`` goes to matplotlib's ``plot``."""
+        raise NotImplementedError
+
+
 def _cut_of(rule: DecisionRule | None, name: str) -> float | None:
     """Return the rule's cut of a label, in log-odds; None where another choice decides."""
     if rule is None or rule.thresholds is None:
@@ -165,7 +236,7 @@ def _cut_of(rule: DecisionRule | None, name: str) -> float | None:
 
 
 @dataclass(eq=False)
-class PrecisionRecallDisplay(_Display):
+class PrecisionRecallDisplay(_OfLabel):
     """Precision against recall of every cut, with the cut that a rule takes.
 
     Args:
@@ -184,6 +255,7 @@ class PrecisionRecallDisplay(_Display):
         (0.833, [0.5, 0.5, 1.0, 1.0])
     """
 
+    _of_probabilities: ClassVar[bool] = False
     recall: Floats = field(default_factory=lambda: np.zeros(0))
     precision: Floats = field(default_factory=lambda: np.zeros(0))
     average_precision: float = math.nan
@@ -192,48 +264,7 @@ class PrecisionRecallDisplay(_Display):
     chosen: tuple[float, float] | None = None
 
     @classmethod
-    def from_predictions(
-        cls,
-        y_true: ArrayLike,
-        scores: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-    ) -> Self:
-        """Draw the curve of one label.
-
-        Args:
-            y_true: (N,) 0, 1 or -1 (unknown, left out).
-            scores: (N,) any increasing scale.
-            sample_weight: (N,) how many rows each stands for, or None.
-            name: Of the label.
-            ax: Where to draw; None makes a figure.
-        """
-        return cls._of(_Rows.of_arrays(y_true, scores, sample_weight, name), None).plot(ax)
-
-    @classmethod
-    def from_scores(
-        cls,
-        scores: Scores,
-        label: str | None = None,
-        *,
-        rule: DecisionRule | None = None,
-        ax: Axes | None = None,
-    ) -> Self:
-        """Draw the curve of a label, or of a class against the rest, with its rule's cut.
-
-        Args:
-            scores: With labels.
-            label: Which; None where there is one, of classes the last.
-            rule: Whose cut is marked.
-            ax: Where to draw; None makes a figure.
-        """
-        rows = _Rows.of_scores(scores, label, rule)
-        return cls._of(rows, _cut_of(rule, rows.name)).plot(ax)
-
-    @classmethod
-    def _of(cls, rows: _Rows, cut: float | None) -> Self:
+    def _of(cls, rows: _Rows, to_prob: ToProb, cut: float | None) -> Self:  # noqa: ARG003
         points = rows.sweep
         positives = points.n_positive
         recall = points.tp / positives if positives else np.full(points.tp.size, np.nan)
@@ -261,7 +292,7 @@ class PrecisionRecallDisplay(_Display):
 
 
 @dataclass(eq=False)
-class ReliabilityDisplay(_Display):
+class ReliabilityDisplay(_OfLabel):
     """Observed share against probability, by isotonic blocks, with where right ones would lie.
 
     Args:
@@ -291,39 +322,9 @@ class ReliabilityDisplay(_Display):
     name: str = ""
 
     @classmethod
-    def from_predictions(
-        cls,
-        y_true: ArrayLike,
-        y_prob: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-    ) -> Self:
-        """Draw the curve of one label's probabilities; arguments as for precision and recall.
-
-        Raises:
-            DataError: probabilities outside [0, 1].
-        """
-        rows = _Rows.of_arrays(y_true, y_prob, sample_weight, name)
-        return cls._of(rows, rows.score).plot(ax)
-
-    @classmethod
-    def from_scores(
-        cls,
-        rule: DecisionRule,
-        scores: Scores,
-        label: str | None = None,
-        *,
-        ax: Axes | None = None,
-    ) -> Self:
-        """Draw the curve of a rule's calibrated probabilities of a label, or of a class."""
-        rows = _Rows.of_scores(scores, label, rule)
-        return cls._of(rows, expit(rows.score)).plot(ax)
-
-    @classmethod
-    def _of(cls, rows: _Rows, prob: Floats) -> Self:
+    def _of(cls, rows: _Rows, to_prob: ToProb, cut: float | None) -> Self:  # noqa: ARG003
         truth = rows.positive.astype(np.int8)
+        prob = to_prob(rows.score)
         predicted, observed, sizes = reliability_curve(truth, prob, rows.weight)
         low, high = reliability_band(prob, predicted)
         return cls(predicted, observed, sizes, low, high, rows.name)
@@ -344,7 +345,7 @@ class ReliabilityDisplay(_Display):
 
 
 @dataclass(eq=False)
-class ThresholdDisplay(_Display):
+class ThresholdDisplay(_OfLabel):
     """Precision, recall, F1 and the share that is flagged, at every cut.
 
     Args:
@@ -373,43 +374,16 @@ class ThresholdDisplay(_Display):
     chosen: float | None = None
 
     @classmethod
-    def from_predictions(
-        cls,
-        y_true: ArrayLike,
-        y_prob: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        name: str | None = None,
-        ax: Axes | None = None,
-    ) -> Self:
-        """Draw the curves of one label's probabilities; arguments as for precision and recall."""
-        rows = _Rows.of_arrays(y_true, y_prob, sample_weight, name)
-        return cls._of(rows, rows.sweep.score, None).plot(ax)
-
-    @classmethod
-    def from_scores(
-        cls,
-        rule: DecisionRule,
-        scores: Scores,
-        label: str | None = None,
-        *,
-        ax: Axes | None = None,
-    ) -> Self:
-        """Draw the curves of a rule's calibrated probabilities of a label, and mark its cut."""
-        rows = _Rows.of_scores(scores, label, rule)
-        cut = _cut_of(rule, rows.name)
-        chosen = None if cut is None else float(expit(cut))
-        return cls._of(rows, expit(rows.sweep.score), chosen).plot(ax)
-
-    @classmethod
-    def _of(cls, rows: _Rows, threshold: Floats, chosen: float | None) -> Self:
+    def _of(cls, rows: _Rows, to_prob: ToProb, cut: float | None) -> Self:
         points = rows.sweep
+        threshold = to_prob(points.score)
+        chosen = None if cut is None else float(expit(cut))
         flagged = points.tp + points.fp
         total = points.n_positive + points.n_negative
         recall = np.full(flagged.size, np.nan)
         if points.n_positive:
             recall = points.tp / points.n_positive
-        return cls(np.asarray(threshold), points.tp / flagged, recall, points.f_beta(),
+        return cls(threshold, points.tp / flagged, recall, points.f_beta(),
                    flagged / max(total, 1e-300), rows.name, chosen)  # fmt: skip
 
     def plot(self, ax: Axes | None = None, **line: Any) -> Self:
@@ -459,7 +433,7 @@ class ConfusionDisplay(_Display):
         return cls(Confusion(called, called, counts)).plot(ax)
 
     @classmethod
-    def from_scores(cls, rule: DecisionRule, scores: Scores, *, ax: Axes | None = None) -> Self:
+    def from_scores(cls, scores: Scores, *, rule: DecisionRule, ax: Axes | None = None) -> Self:
         """Draw what a rule says of test rows: of classes, or which label stands for which.
 
         Raises:

@@ -68,7 +68,7 @@ def test_a_rules_cut_is_where_the_rule_cuts(kind: str) -> None:
     assert shown.chosen == pytest.approx(
         ((flags & y).sum() / y.sum(), (flags & y).sum() / flags.sum())
     )
-    at = eq.ThresholdDisplay.from_scores(rule, test, "B")
+    at = eq.ThresholdDisplay.from_scores(test, "B", rule=rule)
     place = int((at.threshold >= at.chosen).sum()) - 1
     assert at.f1[place] == pytest.approx(f1_score(y, flags))
     assert at.flagged[place] == pytest.approx(flags.mean())
@@ -76,12 +76,20 @@ def test_a_rules_cut_is_where_the_rule_cuts(kind: str) -> None:
 
 def test_reliability_is_that_of_calibrated_probabilities() -> None:
     rule, test = eq.tune(scores("val", 0)), scores("test", 1)
-    shown = eq.ReliabilityDisplay.from_scores(rule, test, "A")
+    shown = eq.ReliabilityDisplay.from_scores(test, "A", rule=rule)
     p = rule.apply(test).probabilities[:, 0]
     expected = reliability_curve(test.require_labels().values[:, 0], p)
     for found, wanted in zip((shown.predicted, shown.observed, shown.rows), expected, strict=True):
         np.testing.assert_allclose(found, wanted)
     assert (shown.low <= shown.high).all()
+    ranked = eq.Scores.from_arrays(test.require_labels(), ranking=test.values, split="test")
+    with pytest.raises(UsageError, match="scores that only rank"):
+        eq.ReliabilityDisplay.from_scores(ranked, "A")
+    assert eq.PrecisionRecallDisplay.from_scores(ranked, "A").recall[-1] == 1
+    plain = eq.ThresholdDisplay.from_scores(test, "A")  # the logits' own formula
+    np.testing.assert_allclose(
+        plain.threshold, np.unique(1 / (1 + np.exp(-test.values[:, 0])))[::-1]
+    )
     with pytest.raises(DataError, match="probabilities in"):
         eq.ReliabilityDisplay.from_predictions([0, 1], [0.5, 3.0])
 
@@ -89,14 +97,14 @@ def test_reliability_is_that_of_calibrated_probabilities() -> None:
 @pytest.mark.parametrize("kind", ["multilabel", "multiclass"])
 def test_confusion_is_what_the_rule_says(kind: str) -> None:
     rule, test = eq.tune(scores("val", 0, kind)), scores("test", 1, kind)
-    shown = eq.ConfusionDisplay.from_scores(rule, test)
+    shown = eq.ConfusionDisplay.from_scores(test, rule=rule)
     assert shown.confusion is not None
     drawn = [text.get_text() for text in shown.ax_.texts]
     largest = shown.confusion.counts.max()
     assert f"{largest:,}" in drawn
     assert shown.ax_.get_ylabel() == "true"
     with pytest.raises(LeakageError):
-        eq.ConfusionDisplay.from_scores(rule, scores("val", 0, kind))
+        eq.ConfusionDisplay.from_scores(scores("val", 0, kind), rule=rule)
 
 
 def test_a_comparison_shows_its_remedies() -> None:
