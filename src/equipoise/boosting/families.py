@@ -754,7 +754,10 @@ def fit_hist(task: Task) -> Sklearn:
         return Sklearn(model, task.classes, rounds)
     halves, seen = _Halves(task), []
     for z in model.staged_decision_function(task.x_val):
-        seen.append(np.asarray(z, dtype=np.float64).reshape(len(z), task.classes))
+        made = np.asarray(z, dtype=np.float64).reshape(len(z), -1)
+        if made.shape[1] < task.classes:  # Two classes are one column of log odds there.
+            made = np.hstack([-np.logaddexp(0.0, made), -np.logaddexp(0.0, -made)])
+        seen.append(made)
         halves.note(seen[-1])
     # It keeps the rounds that brought nothing more: those up to the best are what counts.
     rounds = int(np.argmax(model.validation_score_[1:])) + 1
