@@ -16,6 +16,8 @@ import pytest
 
 from equipoise import studies
 from equipoise.cli.main import main
+from equipoise.errors import DataError
+from equipoise.studies.processes import named
 
 FAST = ["--set", "seeds=2", "--set", "training.epochs=2", "--set", "training.hidden=0",
         "--set", "models=[]"]  # fmt: skip
@@ -276,6 +278,44 @@ def test_ctrl_c_keeps_finished_trials_and_says_how_to_go_on(tables: Path) -> Non
     assert list(trials.glob("*/trial.json"))
     assert not (tables / "out" / "report.html").exists()
     assert not list(tables.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_is_one_whatever_compiled_code_makes_of_it(
+    number: int,
+    code: int,
+    tables: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """NumPy makes ValueError of one that reaches it while it reads a buffer's format."""
+
+    def interrupted(*_: object, **__: object) -> object:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            pass
+        msg = "is not a valid PEP 3118 buffer"
+        raise DataError(msg)
+
+    monkeypatch.setattr(studies, "load_study", interrupted)
+    assert run("compare", "labels.csv", "--labels", "A,B", "-o", "out") == code
+    said = capsys.readouterr().err
+    assert "run the same command to go on" in said
+    assert "PEP 3118" not in said
+
+
+def test_an_error_made_of_an_interruption_is_the_interruption() -> None:
+    def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            msg = "is not a valid PEP 3118 buffer"
+            raise ValueError(msg) from error
+
+    with pytest.raises(KeyboardInterrupt):
+        named("forest, seed 0", interrupted)
 
 
 def test_a_closed_pipe_is_no_error(tables: Path) -> None:

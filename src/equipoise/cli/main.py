@@ -185,23 +185,33 @@ def _any_terminal() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[list[int]]:
-    """Let SIGTERM end a verb as Ctrl-C does, with what is finished kept, and note that it came."""
+def _interruptible() -> Iterator[list[int]]:
+    """Let SIGTERM end a verb as Ctrl-C does, with what is finished kept, and note which came.
+
+    The note counts, not the exception: compiled code that is interrupted while it calls Python may
+    raise an error of its own instead, as NumPy does of a buffer's format that it could not read.
+    """
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield came
         return
 
     def stop(number: int, _: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough while it is cleared up
         came.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough while it is cleared up
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    # Where it is ignored, as of what runs in the background, it stays so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, stop)
     try:
         yield came
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _leave_pipe() -> int:
@@ -259,22 +269,22 @@ def _tracker() -> str:
     return "the project's issue tracker"
 
 
-def _answer(error: BaseException, options: Mapping[str, str], terminated: bool) -> int:
+def _answer(error: BaseException, options: Mapping[str, str], came: list[int]) -> int:
     """Say in a line what went wrong, and return the exit code; raise what is no error."""
     # typer answers a closed pipe itself, with SystemExit(1).
     broken = error.__context__ if isinstance(error, SystemExit) else error
     if isinstance(broken, OSError) and broken.errno == errno.EPIPE:
         return _leave_pipe()
     debug = os.environ.get("EQUIPOISE_DEBUG", "0") not in ("", "0")
+    if came or isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        again = "Finished trials are kept: run the same command to go on."
+        if signal.SIGTERM in came:
+            return _stop(f"ended by SIGTERM. {again}", TERMINATED)
+        return _stop(f"interrupted. {again}", INTERRUPTED)
     if isinstance(error, EquipoiseError):
         if debug:
             traceback.print_exception(error)
         return _stop(spell(_said(error), options), error.exit_code)
-    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        again = "Finished trials are kept: run the same command to go on."
-        if terminated:
-            return _stop(f"ended by SIGTERM. {again}", TERMINATED)
-        return _stop(f"interrupted. {again}", INTERRUPTED)
     # A panic of polars is no Exception.
     if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
         raise error
@@ -298,7 +308,7 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
         os.open(os.devnull, os.O_WRONLY)
     came: list[int] = []
     try:
-        with _terminable() as came, _any_terminal(), warnings.catch_warnings():
+        with _interruptible() as came, _any_terminal(), warnings.catch_warnings():
             warnings.showwarning = _notes(app, verb)
             code = _command(app)(
                 arguments, standalone_mode=False, prog_name="equipoise",
@@ -309,11 +319,11 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
                 sys.stdout.flush()
     except BaseException as error:
         # typer makes one and the same of every interruption.
-        return _answer(error, options_of(app, verb), bool(came))
+        return _answer(error, options_of(app, verb), came)
     if closed and not code:
         return _stop("standard output is closed, so that nothing of the result was said.", 1)
     if code == INTERRUPTED:
-        return _answer(KeyboardInterrupt(), {}, bool(came))
+        return _answer(KeyboardInterrupt(), {}, came)
     return int(code or 0)
 
 

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from equipoise._core.arrays import Bools, Floats
 from equipoise._core.logistic import one_vs_rest
-from equipoise._core.messages import closest, say
+from equipoise._core.messages import closest, hint, say
 from equipoise.artifacts import ArmRecord, Comparison, DecisionRule, Scores
 from equipoise.comparison.confusion import Confusion, count_confusions
 from equipoise.errors import DataError, UsageError
@@ -214,7 +214,7 @@ class _OfLabel(_Display):
                 rule is given.
         """
         if cls._of_probabilities and rule is None and not scores.has_probabilities:
-            do = "Pass rule=tune(validation scores), which calibrates them."
+            do = hint("Pass {rule=}, tuned on validation scores: it calibrates them.")
             raise UsageError(say("scores", "be probabilities", "scores that only rank", do))
         rows = _Rows.of_scores(scores, label, rule)
         return cls._of(rows, expit, _cut_of(rule, rows.name)).plot(ax)
