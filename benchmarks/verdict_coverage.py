@@ -37,6 +37,7 @@ from equipoise.metrics import (
     Influence,
     average_precision_influence,
     macro_influence,
+    mean_over_folds,
     pair_over_seeds,
 )
 from equipoise.metrics.paired import PairedDifference
@@ -271,22 +272,25 @@ def population_ap(y: Array, scores: Array) -> float:
     return float((hits / (hits + negative.size - np.searchsorted(negative, positive))).mean())
 
 
-def macro_ap(parts: Sequence[tuple[Array, Array, Array]], n: int) -> Influence:
+def macro_ap(
+    parts: Sequence[tuple[Array, Array, Array]], n: int, groups: Array | None = None
+) -> Influence:
     """Return macro AP with influences, of each label the mean over parts that have positives.
 
     Args:
         parts: Places of the rows among all that are tested, their labels and their scores.
         n: How many are tested in all.
+        groups: (n,) int codes of rows that belong together, or None.
     """
     labels = []
     for label in range(LABELS):
-        each = []
+        positive, each = np.zeros(n, dtype=bool), []
         for at, truth, scores in parts:
-            found = average_precision_influence(truth[:, label], scores[:, label])
-            rows = np.zeros(n)
-            rows[at] = found.rows
-            each.append(Influence(found.value, rows))
-        labels.append(macro_influence(each, n))
+            positive[at] = truth[:, label] == 1
+            if positive[at].any():
+                found = average_precision_influence(truth[:, label], scores[:, label])
+                each.append((at, found))
+        labels.append(mean_over_folds(each, positive, groups))
     return macro_influence(labels, n)
 
 
@@ -315,13 +319,14 @@ def simulate(cell: Cell, number: int, stream: int = STREAM) -> Outcome:
     train = np.stack([fold != k for fold in parts for k in range(FOLDS)])
     score = LEARNERS[cell.learner](x, y, train, int(rng.integers(2**30)))
 
+    together = np.arange(ROWS) // group if group > 1 else None
     influences: dict[str, list[list[Influence]]] = {design: [[], []] for design in DESIGNS}
     for arm in range(2):
         for repeat in range(REPEATS):
             models = range(repeat * FOLDS, (repeat + 1) * FOLDS)
             held = [(m, np.flatnonzero(~train[m])) for m in models]
             crossed = [(at, y[at], score(arm, m, x[at])) for m, at in held]
-            influences["crossed"][arm].append(macro_ap(crossed, ROWS))
+            influences["crossed"][arm].append(macro_ap(crossed, ROWS, together))
             apart = np.arange(tested), apart_y, score(arm, models[0], apart_x)
             influences["apart"][arm].append(macro_ap([apart], tested))
     gains = np.zeros(TRUTH_REPEATS * FOLDS)

@@ -4,31 +4,13 @@ The set-up is that of `benchmarks.verdict_coverage`. Seeds, numbers and bounds w
 first run. "Not significantly below .93", which is .95 - .02, is a one-sided exact binomial test at
 1 % over 100 independent data sets (60 of trees): at least 87 (51) intervals hold the truth.
 
-Share of intervals that hold the gain on these data; in brackets, the gain to be expected of other
-data of this size. "lr10" is logistic regression with 10 positives of a label per fold of 150 rows.
+Influences of few positives per fold were short at first: 86 of 100 at "lr10" crossed, .892 of 400
+other data sets at "lr3". `mean_over_folds` sets that right; it was found on data sets that are not
+among these, and checked on these and on a stream of its own (`FRESH_STREAM`, 400 data sets for each
+of logistic regression with 3, 5 and 10 positives per fold, at least 360 of them: 1 %), fixed before
+it was drawn.
 
-    cell             crossed         a separate test set
-    lr3              .930 (.930)     .960
-    lr5              .970 (.950)     .940
-    lr10             .860 (.910)     .980    crossed falls short: 86 of 100, the bound is 87
-    lr30             .970 (1.00)     1.00
-    lr30 grouped     .980 (.980)     1.00
-    trees3           .983 (.983)     .983
-    trees5           1.00 (1.00)     .983
-    trees10          .950 (.983)     1.00
-    trees30          .983 (.983)     1.00
-    trees30 grouped  .967 (.983)     .967
-    net3             .960 (.980)     .990
-    net5             .980 (.980)     1.00
-    net10            .980 (1.00)     .980
-    net30            .980 (.990)     .990
-    net30 grouped    1.00 (1.00)     .990
-
-Measured afterwards on other streams of data, which no test repeats: lr10 crossed .964 (.963) of
-1,200, so that its 86 of 100 look like bad luck, but the planned test stands; lr5 .965 (.935) and 20
-positives .965 (.985) of 400 each; lr3 .917 (.892) of 400, significantly below .93 for the gain to
-be expected: with 3 positives per fold intervals of logistic regression run short.
-"""
+TABLE"""
 
 from __future__ import annotations
 
@@ -62,12 +44,7 @@ from equipoise.metrics import average_precision
 pytestmark = pytest.mark.slow
 LEAST = 0.93
 NAMED = {cell.name: cell for cell in CELLS}
-# What falls short of what was planned, as it was found.
-SHORT = {"lr10": "86 of 100 where 87 are needed"}
-ON_THESE_DATA = [
-    pytest.param(name, marks=pytest.mark.xfail(reason=SHORT[name])) if name in SHORT else name
-    for name in NAMED
-]
+FRESH_STREAM, FRESH_SETS = 3109, 400
 
 
 @cache
@@ -86,7 +63,7 @@ def coverage(name: str, design: str) -> Coverage:
     return found
 
 
-@pytest.mark.parametrize("name", ON_THESE_DATA)
+@pytest.mark.parametrize("name", NAMED)
 def test_crossed_intervals_hold_the_gain_on_these_data(name: str) -> None:
     found = coverage(name, "crossed")
     assert covers(found.held, found.data_sets), found
@@ -104,9 +81,20 @@ def test_intervals_of_a_separate_test_set_hold_the_gain_on_these_data(name: str)
     assert covers(found.held, found.data_sets), found
 
 
+@pytest.mark.parametrize("name", ["lr3", "lr5", "lr10"])
+def test_few_positives_per_fold_on_data_sets_of_their_own(name: str) -> None:
+    cell = NAMED[name]
+    drawn = tuple(simulate(cell, number, FRESH_STREAM) for number in range(FRESH_SETS))
+    found = summarise(cell, drawn, "crossed")
+    assert found.data_sets == FRESH_SETS
+    assert covers(found.held, found.data_sets), found
+    assert covers(found.held_expected, found.data_sets), found
+
+
 def test_the_bound_is_as_described() -> None:
     assert [covers(k, 100) for k in (86, 87)] == [False, True]
     assert [covers(k, 60) for k in (50, 51)] == [False, True]
+    assert [covers(k, FRESH_SETS) for k in (359, 360)] == [False, True]
 
 
 def test_what_is_measured_is_what_a_comparison_does() -> None:

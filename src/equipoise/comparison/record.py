@@ -24,7 +24,12 @@ from equipoise.comparison.overlap import check_overlap
 from equipoise.decisions import Objective, shift_prior, to_target_prior, tune
 from equipoise.decisions.priors import TargetPrior, smoothed_prior
 from equipoise.decisions.tune import make_rule
-from equipoise.metrics import Influence, balanced_accuracy_influence, macro_influence
+from equipoise.metrics import (
+    Influence,
+    balanced_accuracy_influence,
+    macro_influence,
+    mean_over_folds,
+)
 from equipoise.metrics.ranks import rank_positives
 
 METRICS = (
@@ -275,11 +280,14 @@ def _ranking(
     parts: Sequence[_Part],
     hot: NDArray[np.int8],
     weight: Floats | None,
+    groups: NDArray[Any] | None,
     of: Callable[[_Part], Floats],
 ) -> dict[str, Influence]:
     """Return macro AP and AUROC, of each label the mean over the parts that can rank it."""
     n = hot.shape[0]
-    labels: dict[str, dict[int, list[Influence]]] = {"macro_ap": {}, "macro_auroc": {}}
+    labels: dict[str, dict[int, list[tuple[NDArray[np.int64], Influence]]]]
+    labels = {"macro_ap": {}, "macro_auroc": {}}
+    codes = None if groups is None else np.unique(groups, return_inverse=True)[1]
     for part in parts:
         scores = of(part)
         for column in range(hot.shape[1]):
@@ -290,13 +298,11 @@ def _ranking(
             ranks = rank_positives(truth, score, own)
             both = ranked(truth, ranks, ranks.cells(score), own)
             for metric, found in zip(labels, both, strict=True):
-                rows = found.rows
-                if len(parts) > 1:
-                    rows = np.zeros(n)
-                    rows[part.at] = found.rows
-                labels[metric].setdefault(column, []).append(Influence(found.value, rows))
+                labels[metric].setdefault(column, []).append((part.at, found))
     return {
-        metric: macro_influence([macro_influence(each, n) for each in by.values()], n)
+        metric: macro_influence(
+            [mean_over_folds(each, hot[:, column] == 1, codes) for column, each in by.items()], n
+        )
         for metric, by in labels.items()
     }
 
@@ -318,7 +324,7 @@ def _labels(
     first = parts[0].test
     before = _gathered(parts, lambda part: default_flags(part.test))
     after = _gathered(parts, lambda part: part.rule.apply(part.judged).predictions == 1)
-    metrics = _ranking(parts, labels.values, labels.weights, lambda part: part.test.values)
+    metrics = _ranking(parts, labels.values, labels.weights, labels.groups, lambda p: p.test.values)
     metrics["default"] = _macro(f1, labels, before)
     metrics["tuned"] = _macro(f1, labels, after)
     if first.score_kind != "ranking":
@@ -355,7 +361,7 @@ def _classes(
     first = _gathered(parts, lambda part: np.argmax(part.test.values, axis=1))
     tuned = _gathered(parts, lambda part: part.rule.apply(part.judged).predictions)
     odds = one_vs_rest(calibrated)
-    metrics = _ranking(parts, labels.one_hot(), weight, lambda part: odds[part.at])
+    metrics = _ranking(parts, labels.one_hot(), weight, labels.groups, lambda p: odds[p.at])
     metrics["default"] = balanced_accuracy_influence(y, first, width, weight)
     metrics["tuned"] = balanced_accuracy_influence(y, tuned, width, weight)
     if test.score_kind != "ranking":

@@ -22,6 +22,7 @@ from equipoise.metrics.influence import (
     balanced_accuracy_influence,
     macro_influence,
     matthews_influence,
+    mean_over_folds,
     ratio_influence,
     roc_auc_influence,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "macro_influence",
     "matthews_corrcoef",
     "matthews_influence",
+    "mean_over_folds",
     "measure_labels",
     "micro_average",
     "net_benefit",
