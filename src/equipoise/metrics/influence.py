@@ -342,11 +342,12 @@ def mean_over_folds(
 ) -> Influence:
     """Return the mean over folds of a metric of one label, with its influence values.
 
-    Within a fold the influences of P positives sum to 0, so that their squares fall short by
-    (P - 1) / P, as in a variance without Bessel's correction: at three positives per fold the
-    standard error would be a fifth too small. With one scatter of positives in all folds, the
-    squares of theirs are worth sum(1 / P_k) / sum((P_k - 1) / P_k^2) times as much; where no fold
-    has two, positives are compared over folds. One fold alone stays as it is.
+    The influences of the P positives of a fold scatter around their own mean, so that the squares
+    of what they differ by fall short by (P - 1) / P, as in a variance without Bessel's correction:
+    at three positives per fold the standard error would be up to a fifth too small. With one
+    scatter of positives in all folds the squares are worth sum(1 / P_k) / sum((P_k - 1) / P_k^2)
+    times as much; where no fold has two positives, they are compared over folds. One fold alone
+    stays as it is.
 
     Args:
         folds: Of each fold where the metric is defined, the places of its rows and the influence.
@@ -360,7 +361,7 @@ def mean_over_folds(
         >>> folds = [(at, average_precision_influence(y[at], s[at])) for at in places]
         >>> found = mean_over_folds(folds, y == 1)
         >>> round(found.value, 4), round(found.standard_error(), 4)
-        (0.7917, 0.1989)
+        (0.7917, 0.1885)
     """
     rows = np.zeros(positive.size)
     if not folds:
@@ -373,13 +374,13 @@ def mean_over_folds(
     held = [at[positive[at]] for at, _ in folds]
     count = np.array([at.size if groups is None else np.unique(groups[at]).size for at in held])
     within = float(((count - 1) / count**2).sum())
-    if within > 0:
-        factor = float((1 / count).sum()) / within
-    else:
-        factor = len(folds) / (len(folds) - 1)
-        for at, (_, found) in zip(held, folds, strict=True):
-            rows[at] += (found.value - value) / (at.size * len(folds))
-    rows[positive] *= np.sqrt(factor)
+    for at, (_, found) in zip(held, folds, strict=True):
+        if within > 0:
+            middle = rows[at].mean()
+            rows[at] = middle + np.sqrt((1 / count).sum() / within) * (rows[at] - middle)
+        else:
+            more = (found.value - value) / (at.size * len(folds))
+            rows[at] += np.sqrt(len(folds) / (len(folds) - 1)) * more
     return Influence(value, rows)
 
 
