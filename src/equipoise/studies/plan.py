@@ -113,6 +113,7 @@ def _more(study: Study, jobs: Sequence[Job], spec: object, per_trial: int) -> tu
             do = "Leave `model` and `tuning` out, or ask about these data."
             expected = "be 'these data' where networks are trained or settings are tuned"
             raise UsageError(say("comparison.question", expected, "'new sample'", do))
+    if study.model is not None:
         return ()
     if asked and isinstance(spec, FoldedSpec):
         do = "Leave it out: cross-fitting answers for a sample of this size in any case."

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from equipoise.artifacts import Comparison
+from equipoise.artifacts import Comparison, Trial
 from equipoise.comparison.verdict import LOOKS
 from equipoise.errors import TrainingError, UsageError
 from equipoise.studies import run as engine
@@ -269,8 +269,25 @@ def test_refits_on_fewer_rows_make_the_forecast(table: Path, tmp_path: Path) -> 
     assert "Twice the training rows would buy none about" in str(outcome.comparison)
     again = Comparison.load(outcome.comparison.save(tmp_path / "c.json"))
     assert again.forecast == found
+
+
+def test_refits_are_tuned_where_the_arms_are(table: Path, tmp_path: Path) -> None:
     tuned = study(table, arms=["none"], seeds=2, tuning={"lr": [0.001, 0.01]})
-    assert make_plan(tuned).more == ()
+    assert len(make_plan(tuned).more) == 2 * 2 * 2 * 5
+    outcome = run_study(tuned, out=tmp_path / "out")
+    assert outcome.comparison.forecast is not None
+    assert outcome.trained == 2 * (2 * 5 + 20)
+    refits = [
+        trial
+        for trial in map(Trial.load, (tmp_path / "out" / "trials").iterdir())
+        if "share" in trial.config
+    ]
+    # Of two settings each, one is scored on test rows.
+    assert len(refits) == 20
+    assert {trial.config["tuning"]["chosen_among"] for trial in refits} == {2}
+    again = run_study(tuned, out=tmp_path / "out")
+    assert again.trained == 0
+    assert run(again, tmp_path) == run(outcome, tmp_path)
 
 
 def asks(table: Path, folder: Path, **changes: Any) -> Study:
