@@ -52,18 +52,11 @@ def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDAr
             got = "floats beyond 2^53, which have lost digits"
         raise DataError(say(name, "be integers or texts", got, do))
     ids = as_text(array.astype(np.int64) if whole or array.dtype.kind == "b" else array)
-    if unique:
+    if unique and len(set(ids.tolist())) < n:
         distinct, counts = np.unique(ids, return_counts=True)
-        if distinct.size < n:
-            twice = distinct[counts > 1][0]
-            raise DataError(
-                say(
-                    name,
-                    "be unique",
-                    f"{n - distinct.size} duplicates (first: '{twice}')",
-                    "Remove duplicate rows, or give repeated rows a shared group instead.",
-                )
-            )
+        got = f"{n - distinct.size} duplicates (first: '{distinct[counts > 1][0]}')"
+        do = "Remove duplicate rows, or give repeated rows a shared group instead."
+        raise DataError(say(name, "be unique", got, do))
     return ids
 
 

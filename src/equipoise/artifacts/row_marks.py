@@ -95,6 +95,11 @@ class RowMarks:
             None if contents is None else np.sort(_mix(_twelve_digits(contents))),
         )
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known of the rows, so that nothing can be compared with them."""
+        return all(getattr(self, name) is None for name in FIELDS)
+
     def compare(self, new: RowMarks) -> dict[str, Shared]:
         """Return for "ids", "groups" and "contents" what these rows and the new ones share."""
         return {

@@ -419,7 +419,7 @@ class Scores:
             return cls.from_arrays(
                 labels,
                 split=meta["split"],
-                ids=ids,
+                ids=ids if labels is None else labels.ids,
                 kind=kind,
                 names=names,
                 correction=None if correction is None else Correction.from_dict(correction),

@@ -20,7 +20,13 @@ from equipoise.comparison.curves import label_curves
 from equipoise.comparison.evaluate import evaluate
 from equipoise.comparison.forecast import forecast
 from equipoise.comparison.gain import QUESTIONS, Arm, Design, Field, Race, gains, race
-from equipoise.comparison.record import METRICS, SeedRecord, crossed_record, seed_record
+from equipoise.comparison.record import (
+    METRICS,
+    SeedRecord,
+    crossed_ranking,
+    crossed_record,
+    seed_record,
+)
 from equipoise.comparison.summary import describe_data, recommend
 from equipoise.decisions.objectives import Objective
 from equipoise.decisions.priors import TargetPrior
@@ -286,7 +292,7 @@ class Contest:
                 continue
             for part, share in zip(parts, sorted(shares), strict=False):
                 held = sorted(shares[share], key=lambda t: -1 if t.fold is None else t.fold)
-                part.append(self._record_of(held).metrics[design.primary])
+                part.append(self._metric_of(held, design.primary))
             parts[2].append(record.metrics[design.primary])
         if len(parts[2]) < 2 or design.tested < FEW:
             return None
@@ -296,6 +302,13 @@ class Contest:
         if self._order is None:
             return seed_record(trials[0], **self._how)
         return crossed_record(trials, self._order, **self._how)
+
+    def _metric_of(self, trials: Sequence[Trial], metric: str) -> Influence:
+        """Return one metric of a seed that is asked for nothing else."""
+        labels = trials[0].scores["test"].kind == "multilabel"
+        if self._order is not None and labels and metric in ("macro_ap", "macro_auroc"):
+            return crossed_ranking(trials, self._order)[metric]
+        return self._record_of(trials).metrics[metric]
 
     @property
     def _how(self) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from equipoise._core.messages import say
 from equipoise.artifacts import DecisionRule, Scores
-from equipoise.artifacts.row_marks import NEARLY_ALL
+from equipoise.artifacts.row_marks import NEARLY_ALL, RowMarks
 from equipoise.errors import LeakageError
 
 _OTHER = "Evaluate on other rows, or tune on other rows."
@@ -31,7 +33,7 @@ def check_overlap(rule: DecisionRule, scores: Scores) -> str:
                 "A rule is judged on rows that neither training nor tuning has seen.",
             )
         )
-    marks = scores.marks
+    marks = scores.marks if not rule.rows.is_empty else _without_hashes(scores)
     made = rule.rows.compare(marks)
     ids, contents = made["ids"], made["contents"]
     # Without ids the fingerprint is that of the scores, which may be equal by being constant.
@@ -45,3 +47,11 @@ def check_overlap(rule: DecisionRule, scores: Scores) -> str:
         expected = "share no row with those the rule was tuned on"
         raise LeakageError(say("scores", expected, ids.text, _OTHER))
     return "; ".join(f"{what} {result}" for what, result in made.items())
+
+
+def _without_hashes(scores: Scores) -> RowMarks:
+    """Return marks that only say of what there are some, for a rule that knows no rows."""
+    some, labels = np.empty(0, dtype=np.uint64), scores.labels
+    ids = None if scores.ids is None else some
+    groups = None if labels is None or labels.groups is None else some
+    return RowMarks(ids, ids, groups, groups, some)

@@ -6,7 +6,7 @@ validation; the quality of its probabilities raw, after the formula, after calib
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -126,19 +126,37 @@ def crossed_record(
     """
     tests = [trial.scores["test"] for trial in trials]
     natural = [_natural(test) for test in tests]
-    ids = np.asarray(ids).astype(str)  # as scores hold them
-    order = np.argsort(ids)
-    parts = []
-    for k, test in enumerate(tests):
+    places, parts = _places(tests, ids), []
+    for k, (test, at) in enumerate(zip(tests, places, strict=True)):
         rest = _joined([natural[i] for i in range(len(tests)) if i != k], "oof")
         # Rows of other folds: nothing is to be looked for, so they need no hashes.
         rule = make_rule(rest, objective=objective, target_prior=target_prior, seed=trials[k].seed)
-        at = order[np.searchsorted(ids, np.asarray(test.ids), sorter=order)]
         parts.append(_Part(at, test, rule, natural[k], rest))
     rule, judged = _as_one(parts)
     back = np.argsort(np.concatenate([part.at for part in parts]))
     judged = judged[back]
     return _judged(trials[0].seed, parts, judged.require_labels(), rule, judged)
+
+
+def crossed_ranking(trials: Sequence[Trial], ids: NDArray[Any]) -> dict[str, Influence]:
+    """Return macro AP and AUROC of several labels as :func:`crossed_record` does: no rule is made.
+
+    Args:
+        trials: See :func:`crossed_record`.
+        ids: See :func:`crossed_record`.
+    """
+    tests = [trial.scores["test"] for trial in trials]
+    places = _places(tests, ids)
+    joined = _joined(tests, "test")[np.argsort(np.concatenate(places))].require_labels()
+    scores = (test.values for test in tests)
+    return _ranking(zip(places, scores, strict=True), joined)
+
+
+def _places(tests: Sequence[Scores], ids: NDArray[Any]) -> list[Ints]:
+    """Return where the rows of each fold stand among all."""
+    ids = np.asarray(ids).astype(str)  # as scores hold them
+    order = np.argsort(ids)
+    return [order[np.searchsorted(ids, np.asarray(test.ids), sorter=order)] for test in tests]
 
 
 def pool_folds(trials: Sequence[Trial]) -> Scores:
@@ -276,34 +294,32 @@ def _gathered(parts: Sequence[_Part], of: Callable[[_Part], NDArray[Any]]) -> ND
     return out
 
 
-def _ranking(
-    parts: Sequence[_Part],
-    hot: NDArray[np.int8],
-    weight: Floats | None,
-    groups: NDArray[Any] | None,
-    of: Callable[[_Part], Floats],
-) -> dict[str, Influence]:
-    """Return macro AP and AUROC, of each label the mean over the parts that can rank it."""
-    n = hot.shape[0]
-    labels: dict[str, dict[int, list[tuple[NDArray[np.int64], Influence]]]]
-    labels = {"macro_ap": {}, "macro_auroc": {}}
-    codes = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    for part in parts:
-        scores = of(part)
+def _ranking(parts: Iterable[tuple[Ints, Floats]], labels: Labels) -> dict[str, Influence]:
+    """Return macro AP and AUROC, of each label the mean over the parts that can rank it.
+
+    Args:
+        parts: Places of rows that one model tested, and its scores of them.
+        labels: Of all rows.
+    """
+    hot, weight, n = labels.one_hot(), labels.weights, len(labels)
+    by_column: dict[str, dict[int, list[tuple[Ints, Influence]]]]
+    by_column = {"macro_ap": {}, "macro_auroc": {}}
+    codes = None if labels.groups is None else np.unique(labels.groups, return_inverse=True)[1]
+    for at, scores in parts:
         for column in range(hot.shape[1]):
-            truth, score = hot[part.at, column], scores[:, column]
+            truth, score = hot[at, column], scores[:, column]
             if not (truth == 1).any() or not (truth == 0).any():
                 continue
-            own = None if weight is None else weight[part.at]
+            own = None if weight is None else weight[at]
             ranks = rank_positives(truth, score, own)
             both = ranked(truth, ranks, ranks.cells(score), own)
-            for metric, found in zip(labels, both, strict=True):
-                labels[metric].setdefault(column, []).append((part.at, found))
+            for metric, found in zip(by_column, both, strict=True):
+                by_column[metric].setdefault(column, []).append((at, found))
     return {
         metric: macro_influence(
             [mean_over_folds(each, hot[:, column] == 1, codes) for column, each in by.items()], n
         )
-        for metric, by in labels.items()
+        for metric, by in by_column.items()
     }
 
 
@@ -324,7 +340,7 @@ def _labels(
     first = parts[0].test
     before = _gathered(parts, lambda part: default_flags(part.test))
     after = _gathered(parts, lambda part: part.rule.apply(part.judged).predictions == 1)
-    metrics = _ranking(parts, labels.values, labels.weights, labels.groups, lambda p: p.test.values)
+    metrics = _ranking([(part.at, part.test.values) for part in parts], labels)
     metrics["default"] = _macro(f1, labels, before)
     metrics["tuned"] = _macro(f1, labels, after)
     if first.score_kind != "ranking":
@@ -361,7 +377,7 @@ def _classes(
     first = _gathered(parts, lambda part: np.argmax(part.test.values, axis=1))
     tuned = _gathered(parts, lambda part: part.rule.apply(part.judged).predictions)
     odds = one_vs_rest(calibrated)
-    metrics = _ranking(parts, labels.one_hot(), weight, labels.groups, lambda p: odds[p.at])
+    metrics = _ranking([(part.at, odds[part.at]) for part in parts], labels)
     metrics["default"] = balanced_accuracy_influence(y, first, width, weight)
     metrics["tuned"] = balanced_accuracy_influence(y, tuned, width, weight)
     if test.score_kind != "ranking":

@@ -113,7 +113,8 @@ def tune(
         scores, objective=objective, target_prior=target_prior, calibration=calibration,
         score_names=score_names, deployment=deployment, seed=seed,
     )  # fmt: skip
-    return replace(made, rows=scores.marks)
+    fingerprint = {"fingerprint": scores.fingerprint}
+    return replace(made, rows=scores.marks, tuned_on={**made.tuned_on, **fingerprint})
 
 
 def make_rule(
@@ -178,7 +179,6 @@ def make_rule(
         tuned_on={
             "split": scores.split,
             "n_rows": len(scores),
-            "fingerprint": scores.fingerprint,
             "score_kind": scores.score_kind,
             **(
                 {} if labels.weights is None else {"effective_rows": effective_size(labels.weights)}

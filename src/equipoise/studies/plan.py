@@ -108,11 +108,10 @@ def _more(study: Study, jobs: Sequence[Job], spec: object, per_trial: int) -> tu
         UsageError: a question that this study cannot answer.
     """
     asked = study.comparison.question == "new sample"
-    if study.model is not None or per_trial > 1:
-        if asked:
-            do = "Leave `model` and `tuning` out, or ask about these data."
-            expected = "be 'these data' where networks are trained or settings are tuned"
-            raise UsageError(say("comparison.question", expected, "'new sample'", do))
+    if (study.model is not None or per_trial > 1) and asked:
+        do = "Leave `model` and `tuning` out, or ask about these data."
+        expected = "be 'these data' where networks are trained or settings are tuned"
+        raise UsageError(say("comparison.question", expected, "'new sample'", do))
     if study.model is not None:
         return ()
     if asked and isinstance(spec, FoldedSpec):

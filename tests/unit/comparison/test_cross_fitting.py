@@ -11,7 +11,7 @@ from scipy.special import expit
 from equipoise.artifacts import Labels, Scores, Trial
 from equipoise.comparison import compare, evaluate
 from equipoise.comparison.gain import Arm, Design
-from equipoise.comparison.record import SeedRecord, crossed_record
+from equipoise.comparison.record import SeedRecord, crossed_ranking, crossed_record
 from equipoise.decisions import tune
 from equipoise.errors import DataError
 from equipoise.metrics import Influence, average_precision, f_beta
@@ -237,3 +237,12 @@ def test_the_error_of_another_sample_by_the_book() -> None:
     assert design.pair(base, base, "macro_ap").pool_error == 0.0
     same = dataclasses.replace(design, pools={**pools, "other": pools["none"]})
     assert same.pair(other, base, "macro_ap").pool_error == 0.0
+
+
+@pytest.mark.parametrize("kind", ["logits", "ranking"])
+def test_ranking_alone_is_that_of_the_whole_record(kind: str) -> None:
+    trials = crossed("none", 0, kind=kind)
+    whole = crossed_record(trials, IDS, objective=None, target_prior="validation")
+    for metric, found in crossed_ranking(trials, IDS).items():
+        assert found.value == whole.metrics[metric].value
+        assert np.array_equal(found.rows, whole.metrics[metric].rows)
