@@ -98,6 +98,6 @@ def run(
         print_json(body)
     else:
         typer.echo(f"{result}\nReport: {path}")
-        if study.features is None:
-            typer.echo(f"Model: equipoise refit {folder} -o model/")
+        code = " --allow-code" if allow_code else ""
+        typer.echo(f"Model: equipoise refit {folder} -o model/{code}")
     return None

@@ -48,5 +48,6 @@ def run(
         return
     kind = "" if made.kind == made.method else f" on {made.kind}"
     typer.echo(f"{made.arm}{kind}, {made.rows:,} rows: {made.folder}")
-    new = "NEW.csv" if study.model is None else "NEW"
-    typer.echo(f"Next: equipoise predict {made.folder} {new} -o predictions.csv")
+    new = "NEW.csv" if study.model is None and study.features is None else "NEW"
+    code = " --allow-code" if allow_code else ""
+    typer.echo(f"Next: equipoise predict {made.folder} {new} -o predictions.csv{code}")

@@ -4,7 +4,7 @@ from equipoise.labels.loss_settings import prior_bias
 from equipoise.models import _torch  # noqa: F401  # comes first: says which extra brings torch
 from equipoise.models.factory import MODEL_NAMES, make_model
 from equipoise.models.freezing import freeze, trainable_share, unfreeze
-from equipoise.models.head import CosineHead, Head, initialise_prior_bias
+from equipoise.models.head import CosineHead, Head, HeadOnFeatures, initialise_prior_bias
 from equipoise.models.last_layer import find_last_layer, replace_head
 from equipoise.models.lstm import LSTMClassifier
 from equipoise.models.mlp import MLP
@@ -20,6 +20,7 @@ __all__ = [
     "VGG16",
     "CosineHead",
     "Head",
+    "HeadOnFeatures",
     "LSTMClassifier",
     "LoadReport",
     "ResNet32",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,70 @@ class CosineHead(nn.Module):
         """Name the settings."""
         width, inputs = self.weight.shape
         return f"in_features={inputs}, num_classes={width}, scale={self.scale:g}"
+
+
+class HeadOnFeatures(nn.Module):
+    """A head on what a layer of a frozen network reads: standardised, a hidden layer or none.
+
+    Args:
+        network: Any; in training, too, it stays in eval mode and gets no gradient.
+        layer: Name of the layer whose input are the features, flattened to (N, in_features).
+        in_features: Values per row.
+        num_classes: Outputs.
+        hidden: Units of a hidden layer with ReLU; 0 for none.
+        cosine: Whether the outputs are cosines.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> HeadOnFeatures(network, "2", 3, 5)(torch.zeros(6, 4)).shape
+        torch.Size([6, 5])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layer: str,
+        in_features: int,
+        num_classes: int,
+        *,
+        hidden: int = 0,
+        cosine: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network, self.layer = network.eval().requires_grad_(False), layer
+        self.register_buffer("mean", torch.zeros(in_features))
+        self.register_buffer("std", torch.ones(in_features))
+        self.hidden = nn.Linear(in_features, hidden) if hidden else None
+        kind: Head = "cosine" if cosine else "linear"
+        self.head = make_head(hidden or in_features, num_classes, head=kind)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the head alone."""
+        super().train(mode)
+        self.network.eval()
+        return self
+
+    def features(self, x: Any) -> Tensor:
+        """Return what the layer reads of a batch, (N, in_features) float32."""
+        seen: list[Tensor] = []
+        layer = self.network.get_submodule(self.layer)
+        hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        try:
+            self.network(x)
+        finally:
+            hook.remove()
+        return seen[-1].flatten(1).float()
+
+    def forward(self, x: Any) -> Tensor:
+        """Return logits, (N, num_classes)."""
+        out = (self.features(x) - self.mean) / self.std
+        if self.hidden is not None:
+            out = torch.relu(self.hidden(out))
+        return cast("Tensor", self.head(out))
 
 
 Head = Literal["linear", "cosine"]

@@ -509,8 +509,12 @@ def _next_step(chapter: Chapter) -> dict[str, str]:
     place = chapter.place or "RESULTS"
     comparison = chapter.comparison
     spec = {} if comparison is None else comparison.provenance.get("study", {})
-    if comparison is not None and _is_of_a_table(spec):
-        does = "trains what is recommended on all rows and keeps the model with its rule"
+    if comparison is not None and _is_kept(spec):
+        does = (
+            "trains what is recommended on all rows and keeps the model with its rule"
+            if spec.get("model") is None
+            else "keeps the network that is recommended, with its rule"
+        )
         return {"command": f"equipoise refit {place} -o model/", "does": does}
     held = chapter.of(chapter.main)
     if held:
@@ -528,8 +532,8 @@ def _next_step(chapter: Chapter) -> dict[str, str]:
     return {"command": "equipoise tune VALIDATION.parquet -o rule.json", "does": does}
 
 
-def _is_of_a_table(spec: Mapping[str, Any]) -> bool:
-    """Whether the compared study is one that can be trained again on all rows."""
+def _is_kept(spec: Mapping[str, Any]) -> bool:
+    """Whether a model can be kept of the compared study."""
     data = spec.get("data", {})
     tabular = isinstance(data, Mapping) and data.get("source") == "table"
-    return tabular and spec.get("model") is None and spec.get("features") is None
+    return tabular or spec.get("model") is not None or spec.get("features") is not None

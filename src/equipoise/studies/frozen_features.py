@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from equipoise.studies.schema import FeatureSpec
 from equipoise.training.devices import choose_device
 
 _SAMPLED = 256
+_OUTPUTS = 2  # of a network by name; its last layer is not used
 _SAVE_SECONDS = 5.0
 _POLL_SECONDS = 0.5
 
@@ -43,6 +45,7 @@ class Backbone:
         device: Where it is.
         name: What it is, in a few words.
         fingerprint: 16 hex digits of its weights.
+        build: How it is made again, for ``build_again``.
     """
 
     network: nn.Module
@@ -50,6 +53,7 @@ class Backbone:
     device: torch.device
     name: str
     fingerprint: str
+    build: Mapping[str, Any]
 
     @torch.no_grad()
     def __call__(self, x: Any) -> NDArray[np.float32]:
@@ -85,9 +89,10 @@ def open_backbone(
         raise UsageError(say("features", "name a trial or a model", got, do))
     if spec.trial is not None:
         network, build, done = load_network(Path(spec.trial), allow_code)
+        build = {"outputs": len(build["names"]), **build}
         name = f"{build['model']['name']} ({done.method}, seed {done.seed})"
     else:
-        network, name = _by_name(rows, spec, allow_code)
+        network, build, name = _by_name(rows, spec, allow_code)
     batch = _first(rows)
     layer = spec.layer or find_last_layer(network, batch)
     if spec.layer is not None and spec.layer not in dict(network.named_modules()):
@@ -96,27 +101,44 @@ def open_backbone(
     where = choose_device(device)
     state = network.state_dict().values()
     weights = fingerprint_array(*(w.detach().cpu().numpy() for w in state))
-    return Backbone(network.to(where).eval(), layer, where, name, weights)
+    return Backbone(network.to(where).eval(), layer, where, name, weights, build)
 
 
-def _by_name(rows: TrainRows, spec: FeatureSpec, allow_code: bool) -> tuple[nn.Module, str]:
+_BEGIN = ("weights", "pretrained")
+
+
+def _by_name(
+    rows: TrainRows, spec: FeatureSpec, allow_code: bool
+) -> tuple[nn.Module, dict[str, Any], str]:
+    """Return a network by name, how it is made again, and what it is called."""
     network = make_model(
         spec.model or "",
-        2,
+        _OUTPUTS,
         input_shape=rows.input_shape,
         weights=spec.weights,
         settings=spec.settings,
         seed=0,
         allow_code=allow_code,
     )
-    first = rows.dataset[0][0]
+    first, width = rows.dataset[0][0], 0
     if spec.scale_inputs == "imagenet":
-        network = ScaledInputs(network, *IMAGENET, axis=rows.axis)
+        network, width = ScaledInputs(network, *IMAGENET, axis=rows.axis), len(IMAGENET[0])
     elif first.dtype == torch.uint8:
-        width = first.shape[0]
+        width = int(first.shape[0])
         network = ScaledInputs(network, [0.0] * width, [1.0] * width, axis=rows.axis)
-    given = spec.weights or any(k in spec.settings for k in ("weights", "pretrained"))
-    return network, f"{spec.model}{'' if given else ' with random weights'}"
+    given = spec.weights or any(k in spec.settings for k in _BEGIN)
+    # Made again, it is given the weights that it has here.
+    settings = {key: value for key, value in spec.settings.items() if key not in _BEGIN}
+    build = {
+        "model": {"name": spec.model, "settings": settings},
+        "head": "linear",
+        "outputs": _OUTPUTS,
+        "input_shape": list(rows.input_shape),
+        "axis": rows.axis,
+        "scaled": width,
+        "columns": None if rows.columns is None else list(rows.columns),
+    }
+    return network, build, f"{spec.model}{'' if given else ' with random weights'}"
 
 
 def _first(rows: TrainRows) -> Any:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from equipoise._core.rng import generator
 from equipoise.artifacts import Labels
 from equipoise.models import (
+    HeadOnFeatures,
     ScaledInputs,
     find_last_layer,
     freeze,
@@ -119,13 +120,14 @@ def build_again(build: Mapping[str, Any], *, allow_code: bool) -> nn.Module:
     """Return the network of a finished trial, its weights still to be loaded.
 
     Args:
-        build: "build" of the trial's config.
+        build: "build" of the trial's config, or of a head on features: "head_on_features" then
+            says of which layer, and "outputs" how many the network below has.
         allow_code: Whether "module:callable" may run.
     """
     model, shape = build["model"], build["input_shape"]
     network = make_model(
         model["name"],
-        len(build["names"]),
+        build.get("outputs", len(build["names"])),
         input_shape=shape,
         head=build["head"],
         settings=_lists(model.get("settings", {})),
@@ -133,7 +135,9 @@ def build_again(build: Mapping[str, Any], *, allow_code: bool) -> nn.Module:
         allow_code=allow_code,
     )
     width: Sequence[float] = [1.0] * build["scaled"]
-    return ScaledInputs(network, width, width, axis=build["axis"]) if width else network
+    network = ScaledInputs(network, width, width, axis=build["axis"]) if width else network
+    on = build.get("head_on_features")
+    return HeadOnFeatures(network, num_classes=len(build["names"]), **on) if on else network
 
 
 def _lists(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,10 +114,11 @@ def named(job: object, call: Callable[..., Result], *given: Any, **more: Any) ->
         raise type(error)(f"{job}: {error}") from error
     except Exception as error:
         # Compiled code makes an error of its own of an interruption that reaches it.
-        before: BaseException | None = error
-        while before := before.__cause__ or before.__context__:
+        before = error.__cause__ or error.__context__
+        while before is not None:
             if isinstance(before, KeyboardInterrupt):
                 raise before from None
+            before = before.__cause__ or before.__context__
         words = " ".join(str(error).split())[:200]
         raise TrainingError(f"{job}: {type(error).__name__}: {words}") from error
 

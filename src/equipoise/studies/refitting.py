@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import platform
 import shutil
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import canonical_json
-from equipoise._core.messages import closest, hint, listed, say
+from equipoise._core.messages import closest, listed, say
 from equipoise._core.progress import Progress
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import (
@@ -35,7 +36,7 @@ from equipoise.artifacts.labels import with_ids as labelled
 from equipoise.artifacts.trial import Trial, trial_folder
 from equipoise.boosting.families import get_family
 from equipoise.boosting.model import HeadWeights, TableModel
-from equipoise.boosting.preparation import learn_preparation
+from equipoise.boosting.preparation import Preparation, learn_preparation
 from equipoise.comparison import evaluate
 from equipoise.decisions import tune
 from equipoise.errors import DataError, NoEffectWarning, UsageError
@@ -48,6 +49,7 @@ from equipoise.studies.fitted import Fit, device_of
 from equipoise.studies.plan import make_plan
 from equipoise.studies.rows import with_ids
 from equipoise.studies.schema import (
+    DATA_PATHS,
     HEAD,
     REFERENCES,
     Job,
@@ -56,6 +58,9 @@ from equipoise.studies.schema import (
     parse_study,
     set_value,
 )
+
+if TYPE_CHECKING:
+    from equipoise.training import HeadResult, Remedy
 
 _KEPT_OUT = 0.1
 """Share of rows that choose the epoch of a head."""
@@ -103,10 +108,11 @@ def refit(
     Boosters take as many rounds as their models of the folds chose, in the median; a head keeps a
     tenth of the rows out to choose its epoch. The rule is tuned on the out-of-fold log-odds of the
     first seed. A whole network is that of the first seed as it was compared: its validation rows,
-    which chose its epoch, choose its rule too.
+    which chose its epoch, choose its rule too. On features of a frozen network the two become one.
 
     Args:
-        study: That was compared, of a table, or of images, sequences or arrays with a network.
+        study: That was compared: of a table, of features of a frozen network, or of images,
+            sequences or arrays with a network.
         results: Folder of the comparison.
         out: Folder to write.
         arm: Another arm than the one that is recommended.
@@ -116,15 +122,12 @@ def refit(
 
     Raises:
         DataError: no finished comparison in ``results``.
-        UsageError: an arm that it has not, or that is no model of its own; a study of features.
+        UsageError: an arm that it has not, or that is no model of its own.
         MissingExtraError: without skops, for what scikit-learn learned.
     """
-    if study.features is not None:
-        do = hint("Train the network's head with {model=NAME} by `equipoise train`.")
-        raise UsageError(say("study", "be of a table", "features of a frozen network", do))
     place = Path(results)
     compared = _comparison_in(place)
-    plan, chosen = _plan_of(study, compared, allow_code)
+    plan, chosen = _plan_of(study, compared, allow_code, place, progress)
     name = arm or compared.recommended
     job = _job_of(plan, name)
     if progress is not None:
@@ -135,6 +138,8 @@ def refit(
         rows = np.arange(len(plan.data.labels))
     if study.model is not None:
         return _network(plan, job, trials, place, Path(out))
+    if study.features is not None:
+        return _on_features(plan, job, trials, rows, Path(out), allow_code)
     pooled = _out_of_fold(plan, trials)
     spec = plan.study.comparison
     rule = tune(pooled, objective=spec.objective, target_prior=spec.target_prior, seed=0)
@@ -176,12 +181,20 @@ def _comparison_in(place: Path) -> Comparison:
     return Comparison.load(place / "comparison.json")
 
 
-def _plan_of(study: Study, compared: Comparison, allow_code: bool) -> tuple[Plan, str]:
+def _plan_of(
+    study: Study,
+    compared: Comparison,
+    allow_code: bool,
+    place: Path,
+    progress: Progress | None,
+) -> tuple[Plan, str]:
     """Return the plan of a study as it was compared, and the kind of model that was chosen."""
     told = compared.provenance.get("models")
     if not study.models:
         threads = compared.provenance.get("threads")
-        return make_plan(study, threads=threads, check=False, allow_code=allow_code), HEAD
+        plan = make_plan(study, threads=threads, check=False, allow_code=allow_code,
+                         cache=place / "features", progress=progress)  # fmt: skip
+        return plan, HEAD
     if told is None:
         do = "Compare the study again."
         raise DataError(say("results", "be of this study", "a comparison without models", do))
@@ -321,10 +334,7 @@ def _network(plan: Plan, job: Job, trials: Sequence[Trial], place: Path, out: Pa
     # The record comes last: without it nobody takes the folder for a model.
     record = out / "trial.json"
     record.unlink(missing_ok=True)
-    for file in source.iterdir():
-        if file.is_file() and file.name != record.name:
-            with atomic_path(out / file.name) as temporary:
-                shutil.copyfile(file, temporary)
+    _move(source, out, but=record.name)
     tested = write_card(trial, out, rule)
     with atomic_path(record) as temporary:
         shutil.copyfile(source / record.name, temporary)
@@ -333,14 +343,93 @@ def _network(plan: Plan, job: Job, trials: Sequence[Trial], place: Path, out: Pa
     return Refitted(out, job.arm.label, job.arm.method, kind, packages, trial.n_train, rule, tested)
 
 
-def _head(
+def _on_features(
     plan: Plan,
-    remedy: Any,
+    job: Job,
     trials: Sequence[Trial],
     rows: NDArray[np.int64],
-    common: dict[str, Any],
-) -> TableModel:
-    """Train a head; a tenth of the rows chooses its epoch."""
+    out: Path,
+    allow_code: bool,
+) -> Refitted:
+    """Join a frozen network and a head on its features, trained on rows, to one network."""
+    import torch
+
+    from equipoise.models import HeadOnFeatures
+    from equipoise.studies.frozen_features import open_backbone
+    from equipoise.studies.network_rows import load_rows
+    from equipoise.training.folder import write_card, write_weights
+
+    study, labels, config = plan.study, plan.data.labels, trials[0].config
+    pooled, spec = _out_of_fold(plan, trials), plan.study.comparison
+    rule = tune(pooled, objective=spec.objective, target_prior=spec.target_prior, seed=0)
+    agreed = _agreed(trials)
+    remedy = get_method(job.arm.method).build(labels[rows], **agreed[0].config["settings"])
+    test = np.setdiff1d(np.arange(len(labels)), rows)
+    with using_threads(plan.threads):
+        made, result = _train_head(plan, remedy, agreed, rows, lambda _: plan.data.features, test)
+    val = result.trial.scores["val"]
+    if val.has_probabilities:
+        # Tuned on log-odds after the inverse of each fold's model, it is used after this one's.
+        rule = replace(rule, correction=val.correction or Correction.identity(val.kind))
+    assert study.features is not None  # noqa: S101  # the caller has looked
+    read = load_rows(study.files)
+    backbone = open_backbone(read, study.features, device="cpu", allow_code=allow_code)
+    # Weights lie as (inputs, outputs) there, and the rest as rows.
+    laid = {key: v.T if "weight" in key else v.reshape(-1) for key, v in result.state.items()}
+    state = {key: torch.as_tensor(np.ascontiguousarray(v)) for key, v in laid.items()}
+    on: dict[str, Any] = {
+        "layer": backbone.layer,
+        "in_features": state["mean"].numel(),
+        "hidden": state["hidden.bias"].numel() if "hidden.bias" in state else 0,
+        "cosine": made.head == "cosine",
+    }
+    network = HeadOnFeatures(backbone.network, num_classes=labels.num_classes, **on)
+    network.load_state_dict({**network.state_dict(), **state})
+    data = study.data.model_dump(mode="json", exclude_none=True)
+    build = {**backbone.build, "head_on_features": on, "names": list(labels.names),
+             "kind": labels.kind,
+             "data": {k: v for k, v in data.items() if k not in DATA_PATHS}}  # fmt: skip
+    told = {**config, "build": build, "title": study.title}
+    trial = replace(result.trial, config=told, method=job.arm.label, model_file="model.safetensors")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "trial.json").unlink(missing_ok=True)
+    write_weights(network.state_dict(), out / "model.safetensors")
+    with tempfile.TemporaryDirectory() as folder:
+        _move(trial.save(folder), out, but="trial.json")
+        tested = write_card(trial, out, rule)
+        _move(Path(folder) / trial.folder_name, out)
+    packages = ("torch", "safetensors")
+    return Refitted(
+        out, job.arm.label, job.arm.method, backbone.name, packages, rows.size, rule, tested
+    )
+
+
+def _move(source: Path, out: Path, *, but: str = "") -> None:
+    """Write copies of a folder's files, each whole or not at all."""
+    for file in source.iterdir():
+        if file.is_file() and file.name != but:
+            with atomic_path(out / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+
+
+def _train_head(
+    plan: Plan,
+    remedy: Remedy,
+    trials: Sequence[Trial],
+    rows: NDArray[np.int64],
+    features_for: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    test: NDArray[np.int64],
+) -> tuple[Remedy, HeadResult]:
+    """Train a head; a tenth of the rows chooses its epoch.
+
+    Args:
+        plan: Of the study.
+        remedy: What it is trained with.
+        trials: Of the arm, with the settings that most of them chose.
+        rows: To train on, and to choose the epoch by.
+        features_for: Of the rows that are trained on, the features of all.
+        test: Rows that it is tested on.
+    """
     from equipoise.training import HeadJob, HeadSettings, train_heads
 
     labels = plan.data.labels
@@ -351,19 +440,37 @@ def _head(
     )  # fmt: skip
     train, val = rows[inner.train], rows[inner.val]
     made = get_method(remedy.name).build(labels[train], **remedy.settings)
-    preparation, seen = learn_preparation(plan.data.table, labels, train, "numbers")
-    features = preparation(plan.data.table)
-    features[train] = seen
     training = trials[0].config["training"]
     known = {k: v for k, v in training.items() if k not in ("lr", "weight_decay")}
     compute = plan.study.compute
     settings = HeadSettings(**known, lr=training["lr"], weight_decay=training["weight_decay"],
                             device=compute.device, memory_gb=compute.memory_gb)  # fmt: skip
     job = HeadJob(made, 0, train, val)
+    (result,) = train_heads(features_for(train), labels, test, [job], settings=settings)
+    return made, result
+
+
+def _head(
+    plan: Plan,
+    remedy: Remedy,
+    trials: Sequence[Trial],
+    rows: NDArray[np.int64],
+    common: dict[str, Any],
+) -> TableModel:
+    """Return a head on a table's columns as a model of its own."""
+    learned: list[Preparation] = []
+
+    def prepared(train: NDArray[np.int64]) -> NDArray[np.float32]:
+        preparation, seen = learn_preparation(plan.data.table, plan.data.labels, train, "numbers")
+        learned.append(preparation)
+        features = preparation(plan.data.table)
+        features[train] = seen
+        return features
+
     nowhere = np.empty(0, dtype=np.int64)
-    (result,) = train_heads(features, labels, nowhere, [job], settings=settings)
+    made, result = _train_head(plan, remedy, trials, rows, prepared, nowhere)
     part = HeadWeights(result.state, cosine=made.head == "cosine")
-    return TableModel(family=HEAD, parts=[part], preparation=preparation,
+    return TableModel(family=HEAD, parts=[part], preparation=learned[0],
                       correction=made.correction, **common)  # fmt: skip
 
 

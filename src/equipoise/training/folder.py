@@ -32,15 +32,20 @@ def write_trial(trial: Trial, weights: Mapping[str, Tensor], root: Path) -> Tria
     Returns:
         The trial with the name of its model file.
     """
-    from safetensors.torch import save_file
-
     named = replace(trial, model_file="model.safetensors")
     folder = root / named.folder_name
-    with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
+    write_weights(weights, folder / "model.safetensors")
     write_card(named, folder)
     named.save(root)
     return named
+
+
+def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write name -> tensor as safetensors, whole or not at all."""
+    from safetensors.torch import save_file
+
+    with atomic_path(path) as temporary:
+        save_file({k: v.contiguous() for k, v in weights.items()}, temporary)
 
 
 def write_card(trial: Trial, folder: Path, rule: DecisionRule | None = None) -> Evaluation | None:

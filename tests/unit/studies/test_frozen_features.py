@@ -11,15 +11,19 @@ import PIL.Image
 import polars as pl
 import pytest
 import torch
+import yaml
 from safetensors.numpy import load_file as load_numpy
 from safetensors.torch import load_file as load_torch, save_file
 from sklearn.datasets import load_digits
 
+from equipoise.artifacts import Scores
 from equipoise.errors import DataError, UsageError
 from equipoise.studies import frozen_features as features, run as running
 from equipoise.studies.load import load_data
 from equipoise.studies.network import plan_training, run_training
 from equipoise.studies.plan import plan_rows
+from equipoise.studies.predict import load_network, predict_files
+from equipoise.studies.refitting import refit
 from equipoise.studies.schema import load_study, parse_study
 from unit.studies.my_networks import tiny
 
@@ -202,3 +206,52 @@ def test_methods_for_images_and_misspelt_keys_are_answered(place: Path) -> None:
         running.make_plan(parse_study(content))
     with pytest.raises(UsageError, match=r"`features\.modle`. Did you mean `model`"):
         parse_study({**content, "features": {"modle": "x"}})
+
+
+@pytest.mark.parametrize("arm", ["none", "logit_adjusted", "ldam"])
+def test_network_and_head_become_one_that_predicts(arm: str, place: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load((place / "study.yaml").read_text())
+    content["data"]["path"] = str(place / "rows.parquet")
+    content["features"]["weights"] = str(place / "net.safetensors")
+    content["arms"] = ["none", *({arm} - {"none"})]
+    content["training"] = {"hidden": 6 if arm == "none" else 0, "epochs": 40}
+    study = parse_study(content)
+    outcome = running.run_study(study, out=tmp_path / "out", allow_code=True)
+    outcome.comparison.save(tmp_path / "out" / "comparison.json")
+    folder = tmp_path / "m"
+    made = refit(study, results=tmp_path / "out", out=folder, arm=arm, allow_code=True)
+    assert made.tested is not None
+    network, build, trial = load_network(folder, True)
+    assert (build["names"], made.rows) == (list(made.rule.names), round(0.8 * ROWS))
+    images = [
+        np.asarray(PIL.Image.open(io.BytesIO(b)))
+        for b in pl.read_parquet(place / "rows.parquet")["image"]
+    ]
+    batch = torch.from_numpy(np.stack(images))[:, None]
+    with torch.no_grad():
+        np.testing.assert_allclose(network.features(batch).numpy(), expected(place), atol=1e-6)
+        logits = network(batch).double().numpy()
+    # Test rows have the scores that the head had of them in training.
+    test = trial.scores["test"]
+    at = np.asarray(test.ids).astype(int)
+    assert len(at) == ROWS - made.rows
+    np.testing.assert_allclose(test.values, logits[at], atol=1e-4)
+    predict_files(folder, [str(place / "rows.parquet")], tmp_path / "p.csv", allow_code=True)
+    told = pl.read_csv(tmp_path / "p.csv")
+    assert told.columns[0] == "id"
+    p = told.select(pl.col("^probability:.*$")).to_numpy()
+    want = made.rule.apply(
+        Scores.from_arrays(
+            None,
+            logits=logits,
+            split="new",
+            kind="multiclass",
+            names=made.rule.names,
+            correction=trial.scores["val"].correction,
+        )
+    )
+    np.testing.assert_allclose(p, want.probabilities, atol=1e-5)
+    truth = load_digits().target[:ROWS] % 4
+    assert np.mean(p.argmax(axis=1) == truth) > 0.35
+    # Their mean is the share of each class, as far as 192 rows tell.
+    np.testing.assert_allclose(p.mean(axis=0), np.bincount(truth) / ROWS, atol=0.08)
