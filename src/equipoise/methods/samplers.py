@@ -14,20 +14,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise import sampling
 from equipoise._core.messages import one_of
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.artifacts.resampled import Resampled, TrainingRows
 from equipoise.errors import NoEffectWarning
 from equipoise.methods.losses import plain
 from equipoise.methods.method import CLASSES, LABELS, OnDemand, method
+from equipoise.sampling import draws
 from equipoise.sampling.resample.tables import RepeatedRows
 
 if TYPE_CHECKING:
-    from equipoise import data, training
+    from equipoise import data, sampling, training
     from equipoise.training import AugmentCopies, Remedy
 else:
     data, training = OnDemand("equipoise.data"), OnDemand("equipoise.training")
+    # Without torch, models of tables draw the same rows by the draws that its samplers are made of.
+    without = ("ClassBalanced", "ListedRows", "Progressive", "RepeatFactor", "Weighted")
+    sampling = OnDemand(
+        "equipoise.sampling",
+        {f"{n}Sampler": getattr(draws, f"{n.removesuffix('Rows')}Rows") for n in without},
+    )
 
 _FOLK = "folk recipe"
 _EXACT_FOR_CLASSES = {CLASSES: "exact", LABELS: "approximate"}

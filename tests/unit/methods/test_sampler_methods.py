@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -105,3 +109,42 @@ def test_resampled_labels_are_refused() -> None:
     after = random_oversample(TrainingRows.of(TAIL, split))
     with pytest.raises(LeakageError, match="be the labels as they were collected"):
         remedy("random_oversample", after.labels)
+
+
+WITHOUT = """
+import json, sys
+sys.modules["torch"] = None
+import numpy as np
+from equipoise.artifacts import Labels
+from equipoise.methods import methods_for
+rng = np.random.default_rng(0)
+made = {}
+truths = {"multilabel": rng.random((90, 2)) < (0.1, 0.4), "multiclass": np.arange(90) % 8 // 5}
+for kind, y in truths.items():
+    labels = Labels.from_array(y.astype(int), kind=kind)
+    for method in methods_for(kind):
+        if method.family == "sampler" and method.name not in TORCH:
+            settings = {"num_epochs": 3} if method.name == "progressive_sampling" else {}
+            remedy = method.build(labels, **settings)
+            drawn = [] if remedy.sampler is None else list(remedy.sampler(seed=4))
+            made[f"{kind} {method.name}"] = [list(map(int, drawn)), remedy.correction.to_dict()]
+print(json.dumps(made))
+"""
+
+
+def test_rows_are_drawn_alike_without_torch() -> None:
+    """Tables are compared without it."""
+    code = WITHOUT.replace("TORCH", "('augment_balance',)")
+    found = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", source],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for source in (code, code.replace('sys.modules["torch"] = None', ""))
+    ]
+    without, with_torch = map(json.loads, found)
+    assert without == with_torch
+    assert len(without) > 15
+    assert all(len(drawn) == 90 for drawn, _ in without.values() if drawn)
