@@ -10,7 +10,26 @@ among these, and checked on these and on a stream of its own (`FRESH_STREAM`, 40
 of logistic regression with 3, 5 and 10 positives per fold, at least 360 of them: 1 %), fixed before
 it was drawn.
 
-TABLE"""
+Share of intervals that hold the gain on these data; in brackets, the gain to be expected of other
+data of this size. "lr10" is logistic regression with 10 positives of a label per fold of 150 rows.
+
+    cell             crossed         a separate test set
+    lr3              .980 (.970)     .960
+    lr5              .980 (.970)     .940
+    lr10             .870 (.930)     .980
+    lr30             .970 (1.00)     1.00
+    lr30 grouped     .980 (.990)     1.00
+    trees3           .983 (.983)     .983
+    trees5           1.00 (1.00)     .983
+    trees10          .967 (.983)     1.00
+    trees30          .983 (.983)     1.00
+    trees30 grouped  .967 (.983)     .967
+    net3             .970 (.990)     .990
+    net5             .980 (.980)     1.00
+    net10            .990 (1.00)     .980
+    net30            .980 (.990)     .990
+    net30 grouped    1.00 (1.00)     .990
+"""
 
 from __future__ import annotations
 

@@ -145,6 +145,7 @@ _EXPONENT = re.compile(r"[-+]?(?:\d+|\d+\.\d*|\.\d+)[eE][-+]?\d+")
 
 
 _NESTED = (list, Mapping, tuple, set)
+_LEAVES = frozenset({float, int, str, bool, type(None)})
 
 
 def _too_deep() -> str:
@@ -170,7 +171,7 @@ def _require_shallow(content: Any, most: int | None) -> None:
         inner: list[Any] = []
         for part in level:
             values = part.values() if isinstance(part, Mapping) else part
-            if not isinstance(part, _NESTED):
+            if not isinstance(part, _NESTED) or _LEAVES.issuperset(map(type, values)):
                 continue
             inner += [v for v in values if isinstance(v, _NESTED)]
             if most is not None and nodes + len(inner) > most:

@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, (list, tuple)):
         # Knots of tables come by the ten thousand: finite floats are as they shall be.
-        if all(type(v) is float and math.isfinite(v) for v in value):
+        if {float}.issuperset(map(type, value)) and all(map(math.isfinite, value)):
             return list(value)
         return [plain(v) for v in value]
     if isinstance(value, (bool, str)) or value is None:

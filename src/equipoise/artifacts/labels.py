@@ -40,7 +40,8 @@ def to_ids(name: str, values: ArrayLike | None, n: int, *, unique: bool) -> NDAr
         return None
     array = to_array(name, values, ndim=1)
     require_shape(name, array, (n,), "Give one entry per row.")
-    missing = array.dtype.kind == "O" and any(v is None or v != v for v in array.tolist())
+    mixed = array.dtype.kind == "O" and not {str}.issuperset(map(type, array.tolist()))
+    missing = mixed and any(v is None or v != v for v in array.tolist())
     # Beyond 2^53 a float no longer tells neighbours apart.
     whole = array.dtype.kind == "f" and bool(
         np.isfinite(array).all() and (array % 1 == 0).all() and (np.abs(array) < 2**53).all()

@@ -57,7 +57,7 @@ def describe_data(base: Arm, target_prior: TargetPrior, *, crossed: bool) -> dic
 
 
 _CHANGE = ": change the model"
-_THIN = 5.0  # see tests/statistical/test_verdict_coverage.py
+_THIN = 3.0  # see tests/statistical/test_verdict_coverage.py
 
 
 def _beats(pair: PairedDifference, level: float, levels: Levels, rope: float) -> bool:
@@ -260,8 +260,8 @@ def _doubt(records: Sequence[ArmRecord], design: Design, remarks: Sequence[str])
         )
     if design.per_fold < _THIN:
         parts.append(
-            f"the rarest has {design.per_fold:.2g} positives per fold: below {_THIN:g} intervals "
-            "may hold 9 times in 10 where they say 95 %"
+            f"the rarest has {design.per_fold:.2g} positives per fold: below {_THIN:g} "
+            "nobody has measured how often intervals hold"
         )
     if undecided:
         parts.append(f"undecided: {', '.join(undecided)}")
