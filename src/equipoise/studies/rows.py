@@ -46,7 +46,7 @@ from equipoise.studies.schema import (
 _ROWS_AT_ONCE = 4096
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class StudyData:
     """Features and labels of one study.
 
@@ -84,14 +84,14 @@ class StudyData:
         named = (Column(f"x{i}", "number") for i in range(self.features.shape[1]))
         return Coded(np.asarray(self.features), self.columns or tuple(named))
 
-    @property
+    @cached_property
     def contents(self) -> NDArray[np.uint64] | None:
         """(N,) hashes of what the rows hold; None where equal rows are no evidence of copies."""
         if self.content_hashes is not None or self.pending is not None:
             return self.content_hashes
         return feature_contents(self.features)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that name features and labels."""
         if not isinstance(self.features, np.memmap) and self.features.strides[0]:
