@@ -1,0 +1,230 @@
+"""The language of what is shown: finished English text, translated where it is displayed.
+
+Records, files and JSON hold English. Where a text is shown it goes through :func:`said`, which
+looks it up in the catalogue of the language, ``languages/LANGUAGE.json``: English texts with holes,
+and what to say instead. A text may be put together of several sentences, whose holes hold texts
+again, so it also works for what was read from a file. What has no entry stays English.
+
+An English text has the holes ``{}``, and ``{#}`` where only a number fits. In its translation
+``{0}`` is what stood in the first hole, as it was written: names, numbers, options and files are
+never translated. ``{0!}`` is translated in its turn; of ``{0*}``, a list of names with remarks,
+only the remarks are; ``{0-}`` is left out, as the s of an English plural is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from equipoise._core.messages import one_of
+
+LANGUAGES = ("en", "zh")
+HTML_LANGUAGES = {"en": "en", "zh": "zh-CN"}
+VARIABLE = "EQUIPOISE_LANG"
+_chosen: ContextVar[str | None] = ContextVar("language", default=None)
+_NUMBER = r"([-+\u2212]?(?:\d[\d.,]*|\.\d+)(?:e[-+]?\d+)? ?%?)"
+_HOLE = re.compile(r"\{(#?)\}")
+_FILLED = re.compile(r"\{(\d+)([!*-]?)\}")
+# Where a Chinese text ends and a Latin word or number begins stands a space; beside a sign none.
+_HAN = r"\u3400-\u9fff\uf900-\ufaff"
+_WIDE = rf"[{_HAN}\u3000-\u303f\uff00-\uffef\u201c\u201d]"
+
+
+def language() -> str:
+    """Return the language in force: that of :func:`speaking`, of the environment, or English."""
+    chosen = _chosen.get()
+    if chosen is not None:
+        return chosen
+    named = os.environ.get(VARIABLE, "")
+    return named if named in LANGUAGES else "en"
+
+
+def speak(name: str | None, called: str = "lang") -> None:
+    """Choose the language from here on; None is that of the environment.
+
+    Args:
+        name: "en" or "zh".
+        called: What the argument is called in messages.
+
+    Raises:
+        UsageError: another language.
+    """
+    _chosen.set(None if name is None else one_of(called, name, LANGUAGES))
+
+
+@contextmanager
+def speaking(name: str | None) -> Iterator[None]:
+    """Show texts in a language within the block; None leaves the one in force.
+
+    Example:
+        >>> with speaking("zh"):
+        ...     print(said("Labels that cannot be learned"), said("Nobody ever wrote this."))
+        无法学习的标签 Nobody ever wrote this.
+    """
+    before = _chosen.set(one_of("lang", name or language(), LANGUAGES))
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
+
+
+def said(text: str) -> str:
+    """Return a finished English text in the language in force, what has no entry as it is.
+
+    Example:
+        >>> with speaking("zh"):
+        ...     said("groups: 9 of 10 kept together")
+        '分组：10 个中有 9 个保持完整'
+    """
+    now = language()
+    return text if now == "en" else _translated(now, str(text))
+
+
+class Template(NamedTuple):
+    """An English text with holes, what finds it, and its translation."""
+
+    anchor: str
+    pattern: re.Pattern[str]
+    told: str
+
+
+@cache
+def catalogue(name: str) -> Mapping[str, str]:
+    """Return English text -> translation, of all sections."""
+    file = files("equipoise._core") / "languages" / f"{name}.json"
+    sections: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8"))
+    return {english: told for section in sections.values() for english, told in section.items()}
+
+
+@cache
+def _templates(name: str) -> list[Template]:
+    """Return the entries with holes, those that say most first."""
+    made = []
+    for english, told in catalogue(name).items():
+        pieces = _HOLE.split(english)  # words, mark, words, ...
+        if len(pieces) == 1:
+            continue
+        pattern = re.escape(pieces[0])
+        for mark, words in zip(pieces[1::2], pieces[2::2], strict=True):
+            pattern += (_NUMBER if mark else "(.*?)") + re.escape(words)
+        anchor = max(pieces[::2], key=len)
+        made.append((sum(map(len, pieces[::2])), Template(anchor, re.compile(pattern, re.S), told)))
+    made.sort(key=lambda pair: -pair[0])
+    return [template for _, template in made]
+
+
+@lru_cache(maxsize=4096)
+def _translated(name: str, text: str) -> str:
+    core = text.strip()
+    if not re.search("[A-Za-z]", core):
+        return text
+    start = text.index(core)
+    return text[:start] + _whole(name, core) + text[start + len(core) :]
+
+
+def _whole(name: str, text: str) -> str:
+    """Translate a text of one or several sentences."""
+    found = _match(name, text)
+    if found is not None:
+        return found
+    parts = re.split(r"(?<=[.?!]) (?=\S)", text)
+    told: list[str] = []
+    i = 0
+    while i < len(parts):
+        for j in range(len(parts), i, -1):
+            found = _match(name, " ".join(parts[i:j])) if j - i < len(parts) else None
+            if found is None and j == i + 1:
+                found = _looser(name, parts[i])
+            if found is not None:
+                told.append(found)
+                i = j
+                break
+        else:
+            told.append(parts[i])
+            i += 1
+    return _joined(told)
+
+
+def _match(name: str, text: str, bare: bool = True) -> str | None:
+    """Return the translation of what an entry says in whole, its full stop or not."""
+    own, stop = (text[:-1], "。") if text.endswith(".") else (text, "")
+    for form in dict.fromkeys((own, own[:1].lower() + own[1:], own[:1].upper() + own[1:])):
+        if bare and form in catalogue(name):
+            return f"{catalogue(name)[form]}{stop}"
+    for anchor, pattern, told in _templates(name):
+        # The first letter of a sentence may be that of an entry that stands within others.
+        for form in (own, own[:1].lower() + own[1:]):
+            if anchor in form and (found := pattern.fullmatch(form)):
+                return f"{_fill(name, told, found.groups())}{stop}"
+    return None
+
+
+def _looser(name: str, text: str) -> str | None:
+    """Translate clauses between semicolons, and what follows a name and a colon."""
+    own, stop = (text[:-1], "。") if text.endswith(".") else (text, "")
+    clauses = own.split("; ")
+    if len(clauses) > 1:
+        told = [_match(name, clause) or _looser(name, clause) for clause in clauses]
+        if any(told):
+            return "；".join(new or old for new, old in zip(told, clauses, strict=True)) + stop
+    for mark in re.finditer(": ", own):
+        rest = _match(name, own[mark.end() :])
+        if rest is not None:
+            return f"{own[: mark.start()]}：{rest}{stop}"
+    return None
+
+
+def _fill(name: str, told: str, values: tuple[str | None, ...]) -> str:
+    pieces = _FILLED.split(told)  # words, place, mark, words, ...
+    made = pieces[0]
+    for place, mark, words in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+        value = values[int(place)] or ""
+        if mark == "-":
+            value = ""
+        elif mark == "!":
+            value = _translated(name, value)
+        elif mark == "*":
+            value = _listed(name, value)
+        made = _beside(_beside(made, value), words)
+    return made
+
+
+def _beside(left: str, right: str) -> str:
+    """Put two pieces together: no space between Chinese and Chinese, one beside a Latin word."""
+    if not left or not right:
+        return left + right
+    if re.search(_WIDE + r" ?$", left) and re.match(" ?" + _WIDE, right):
+        return left.rstrip(" ") + right.lstrip(" ")
+    if re.search(f"[{_HAN}]$", left) and re.match(r"[A-Za-z0-9`+\-.]", right):
+        return f"{left} {right}"
+    if re.search(r"[A-Za-z0-9`%]$", left) and re.match(f"[{_HAN}]", right):
+        return f"{left} {right}"
+    return left + right
+
+
+def _listed(name: str, text: str) -> str:
+    """Translate the remarks of a list: "A (9 of 12), B (none) and 3 more"; names stay."""
+    whole = _match(name, text, bare=False)
+    if whole is not None:
+        return whole
+    more = re.fullmatch(r"(.*?) and ([\d,]+) more", text, re.S)
+    if more is not None:
+        return f"{_listed(name, more[1])} 等，另有 {more[2]} 项"
+    parts = re.split("(, |; )", text)
+    return "".join(part if part in (", ", "; ") else _match(name, part, bare=False) or part
+                   for part in parts)  # fmt: skip
+
+
+def _joined(sentences: list[str]) -> str:
+    made = ""
+    for sentence in sentences:
+        gap = "" if re.search(r"[\u3000-\u303f\uff00-\uffef]$", made) or not made else " "
+        made += gap + sentence
+    return made
