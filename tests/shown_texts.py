@@ -27,7 +27,7 @@ SECTIONS = {
 NOT_SHOWN = (
     "diagnosis/_vocabulary.py diagnosis/logs.py diagnosis/setup.py diagnosis/class_table.py "
     "audit/from_text.py audit/_torch.py report/model_card.py report/displays.py "
-    "decisions/objectives.py cli/main.py cli/options.py cli/objective.py cli/mine.py cli/train.py"
+    "decisions/objectives.py cli/main.py cli/options.py cli/objective.py cli/mine.py cli/train.py cli/init.py"
 ).split()
 # What they are given is an error, the text of an option, or code.
 _SILENT = (
@@ -38,7 +38,7 @@ _SILENT = (
 _ASIDE = ("do", "got", "expected", "EXAMPLE", "command")
 _CODE = re.compile(
     r"^[\w./*-]+$|^(Examples?: |      )?equipoise |<\w|</|\\|nl,nl|default-src|^[\w ]*\[|outside |"
-    r"^[A-Z]\w+ [A-Z]\w+( [A-Z]\w+)*$|^Chapter read|upper left|^(square|loss|prob) squared$"
+    r"^[A-Z]\w+ [A-Z]\w+( [A-Z]\w+)*$|^Chapter read|upper left|^(square|loss|prob) squared$|^(be|lie|come with) "
 )
 
 

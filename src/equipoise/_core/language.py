@@ -34,6 +34,7 @@ _HOLE = re.compile(r"\{(#?)\}")
 _FILLED = re.compile(r"\{(\d+)([!*-]?)\}")
 # Where a Chinese text ends and a Latin word or number begins stands a space; beside a sign none.
 _HAN = r"\u3400-\u9fff\uf900-\ufaff"
+_COLON, _SEMICOLON, _STOP = "\uff1a", "\uff1b", "\u3002"
 _WIDE = rf"[{_HAN}\u3000-\u303f\uff00-\uffef\u201c\u201d]"
 
 
@@ -46,17 +47,14 @@ def language() -> str:
     return named if named in LANGUAGES else "en"
 
 
-def speak(name: str | None, called: str = "lang") -> None:
-    """Choose the language from here on; None is that of the environment.
-
-    Args:
-        name: "en" or "zh".
-        called: What the argument is called in messages.
+def spoken() -> str:
+    """Return the language in force, and refuse one of the environment that there is not.
 
     Raises:
-        UsageError: another language.
+        UsageError: EQUIPOISE_LANG names another language.
     """
-    _chosen.set(None if name is None else one_of(called, name, LANGUAGES))
+    named = os.environ.get(VARIABLE)
+    return language() if not named else one_of(VARIABLE, named, LANGUAGES)
 
 
 @contextmanager
@@ -88,11 +86,30 @@ def said(text: str) -> str:
 
 
 class Template(NamedTuple):
-    """An English text with holes, what finds it, and its translation."""
+    """An English text with holes, what finds it, and its translation.
+
+    Args:
+        anchor: Its longest piece between holes.
+        close: Pattern that finds it where no hole reaches over the end of a sentence or clause.
+        wide: The same where one does, as a label called "a; b" makes it.
+        told: The translation.
+    """
 
     anchor: str
-    pattern: re.Pattern[str]
+    close: str
+    wide: str
     told: str
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    """Compile a pattern once it is needed: few of all are."""
+    return re.compile(text, re.DOTALL)
+
+
+def colon() -> str:
+    """Return what stands between a name and what is said of it."""
+    return _COLON if language() == "zh" else ": "
 
 
 @cache
@@ -111,11 +128,12 @@ def _templates(name: str) -> list[Template]:
         pieces = _HOLE.split(english)  # words, mark, words, ...
         if len(pieces) == 1:
             continue
-        pattern = re.escape(pieces[0])
+        close = wide = re.escape(pieces[0])
         for mark, words in zip(pieces[1::2], pieces[2::2], strict=True):
-            pattern += (_NUMBER if mark else "(.*?)") + re.escape(words)
-        anchor = max(pieces[::2], key=len)
-        made.append((sum(map(len, pieces[::2])), Template(anchor, re.compile(pattern, re.S), told)))
+            close += (_NUMBER if mark else r"((?:(?!; |[.?!] ).)*?)") + re.escape(words)
+            wide += (_NUMBER if mark else "(.*?)") + re.escape(words)
+        template = Template(max(pieces[::2], key=len), close, wide, told)
+        made.append((sum(map(len, pieces[::2])), template))
     made.sort(key=lambda pair: -pair[0])
     return [template for _, template in made]
 
@@ -131,54 +149,85 @@ def _translated(name: str, text: str) -> str:
 
 def _whole(name: str, text: str) -> str:
     """Translate a text of one or several sentences."""
-    found = _match(name, text)
-    if found is not None:
-        return found
-    parts = re.split(r"(?<=[.?!]) (?=\S)", text)
+    parts = re.split(r"(?<=[.?!])(?<!e\.g\.) (?=\S)", text)
     told: list[str] = []
     i = 0
     while i < len(parts):
-        for j in range(len(parts), i, -1):
-            found = _match(name, " ".join(parts[i:j])) if j - i < len(parts) else None
-            if found is None and j == i + 1:
-                found = _looser(name, parts[i])
+        j, found = _longest(name, parts, i)
+        told.append(found)
+        i = j
+    return _joined(told)
+
+
+def _longest(name: str, parts: list[str], i: int) -> tuple[int, str]:
+    """Return where the text that begins with a sentence ends, and its translation."""
+    ends = range(i + 1, len(parts) + 1)
+    for j in ends:
+        if (found := _match(name, " ".join(parts[i:j]))) is not None:
+            return j, found
+    if (found := _looser(name, parts[i])) is not None:
+        return i + 1, found
+    for j in ends:
+        if (found := _match(name, " ".join(parts[i:j]), wide=True)) is not None:
+            return j, found
+    return i + 1, parts[i]
+
+
+def _match(name: str, text: str, *, bare: bool = True, wide: bool = False) -> str | None:
+    """Return the translation of what an entry says in whole, its full stop or not.
+
+    Args:
+        name: Language.
+        text: A sentence, or a part of one.
+        bare: Whether entries without holes count: a name could read like one.
+        wide: Whether a hole may hold the end of a sentence.
+    """
+    own, stop = (text[:-1], _STOP) if text.endswith(".") else (text, "")
+    forms = dict.fromkeys((own, own[:1].lower() + own[1:], own[:1].upper() + own[1:]))
+    for form in forms:
+        if bare and form in catalogue(name):
+            return f"{catalogue(name)[form]}{stop}"
+    for template in _templates(name):
+        for form in forms:
+            if template.anchor not in form:
+                continue
+            found = _pattern(template.wide if wide else template.close).fullmatch(form)
+            if found is not None:
+                return f"{_fill(name, template.told, found.groups())}{stop}"
+    return None
+
+
+def _looser(name: str, text: str) -> str | None:
+    """Translate clauses between semicolons, and what follows a name and a colon."""
+    own, stop = (text[:-1], _STOP) if text.endswith(".") else (text, "")
+    told, left = _clauses(name, own)
+    for mark in re.finditer(": ", own):
+        if not left:
+            break
+        rest, more = _clauses(name, own[mark.end() :])
+        if more < left:
+            before = own[: mark.start()]
+            told, left = f"{_match(name, before) or before}{_COLON}{rest}", more
+    return None if told == own else told + stop
+
+
+def _clauses(name: str, text: str) -> tuple[str, int]:
+    """Return a text with its clauses translated, and how many could not be."""
+    parts = text.split("; ")
+    told: list[str] = []
+    left = i = 0
+    while i < len(parts):
+        for j in range(i + 1, len(parts) + 1):
+            found = _match(name, "; ".join(parts[i:j]))
             if found is not None:
                 told.append(found)
                 i = j
                 break
         else:
             told.append(parts[i])
+            left += 1
             i += 1
-    return _joined(told)
-
-
-def _match(name: str, text: str, bare: bool = True) -> str | None:
-    """Return the translation of what an entry says in whole, its full stop or not."""
-    own, stop = (text[:-1], "。") if text.endswith(".") else (text, "")
-    for form in dict.fromkeys((own, own[:1].lower() + own[1:], own[:1].upper() + own[1:])):
-        if bare and form in catalogue(name):
-            return f"{catalogue(name)[form]}{stop}"
-    for anchor, pattern, told in _templates(name):
-        # The first letter of a sentence may be that of an entry that stands within others.
-        for form in (own, own[:1].lower() + own[1:]):
-            if anchor in form and (found := pattern.fullmatch(form)):
-                return f"{_fill(name, told, found.groups())}{stop}"
-    return None
-
-
-def _looser(name: str, text: str) -> str | None:
-    """Translate clauses between semicolons, and what follows a name and a colon."""
-    own, stop = (text[:-1], "。") if text.endswith(".") else (text, "")
-    clauses = own.split("; ")
-    if len(clauses) > 1:
-        told = [_match(name, clause) or _looser(name, clause) for clause in clauses]
-        if any(told):
-            return "；".join(new or old for new, old in zip(told, clauses, strict=True)) + stop
-    for mark in re.finditer(": ", own):
-        rest = _match(name, own[mark.end() :])
-        if rest is not None:
-            return f"{own[: mark.start()]}：{rest}{stop}"
-    return None
+    return (text if left == len(parts) else _SEMICOLON.join(told)), left
 
 
 def _fill(name: str, told: str, values: tuple[str | None, ...]) -> str:
@@ -214,12 +263,22 @@ def _listed(name: str, text: str) -> str:
     whole = _match(name, text, bare=False)
     if whole is not None:
         return whole
-    more = re.fullmatch(r"(.*?) and ([\d,]+) more", text, re.S)
+    more = re.fullmatch(r"(.*?) (and [\d,]+ more)", text, re.DOTALL)
     if more is not None:
-        return f"{_listed(name, more[1])} 等，另有 {more[2]} 项"
-    parts = re.split("(, |; )", text)
-    return "".join(part if part in (", ", "; ") else _match(name, part, bare=False) or part
-                   for part in parts)  # fmt: skip
+        return f"{_listed(name, more[1])} {_match(name, more[2]) or more[2]}"
+    return "".join(
+        part if part in (", ", "; ") else _remark(name, part) for part in re.split("(, |; )", text)
+    )
+
+
+def _remark(name: str, part: str) -> str:
+    """Translate a name with a remark, or a remark in brackets behind it."""
+    found = _match(name, part, bare=False)
+    if found is not None:
+        return found
+    behind = re.fullmatch(r"(.*?) (\(.*\))", part, re.DOTALL)
+    told = None if behind is None else _match(name, behind[2], bare=False)
+    return part if behind is None or told is None else f"{behind[1]}{told}"
 
 
 def _joined(sentences: list[str]) -> str:

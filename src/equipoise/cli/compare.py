@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise._core.text import table
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress, seconds_of
@@ -76,7 +77,7 @@ def run(
     result = outcome.comparison
     result.save(folder / "comparison.json")
     path = write_report(chapter_of(folder, outcome.findings), path=folder / "report.html")
-    note(f"{outcome.trained} trials trained, {outcome.reused} re-used")
+    note(said(f"{outcome.trained} trials trained, {outcome.reused} re-used"))
     copied = [found for found in outcome.findings if found.code in ("EQ202", "EQ208")]
     if copied:
         note("\n".join(short_findings(copied)))
@@ -97,7 +98,7 @@ def run(
         }
         print_json(body)
     else:
-        typer.echo(f"{result}\nReport: {path}")
+        typer.echo(f"{result}\n{said(f'Report: {path}')}")
         if study.features is None:
-            typer.echo(f"Model: equipoise refit {folder} -o model/")
+            typer.echo(said(f"Model: equipoise refit {folder} -o model/"))
     return None

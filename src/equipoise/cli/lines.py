@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipoise._core.language import colon, said
 from equipoise._core.messages import listed
 from equipoise._core.text import table
 from equipoise.cli.console import findings_lines
@@ -34,7 +35,9 @@ _SHOWN = 5
 
 def proof_lines(summary: SplitSummary, on_purpose: bool) -> list[str]:
     """Return the table and what to know about it; a long tail deviates ``on_purpose``."""
-    head = ["", *summary.parts] + ([] if on_purpose else ["rate", "deviation"])
+    head = ["", *map(said, summary.parts)] + (
+        [] if on_purpose else [said("rate"), said("deviation")]
+    )
     body = []
     for k, name in enumerate(summary.names):
         row = [name, *(str(counts[k]) for counts in summary.counts)]
@@ -42,25 +45,24 @@ def proof_lines(summary: SplitSummary, on_purpose: bool) -> list[str]:
             gap = summary.deviations[k]
             row += [f"{summary.rates[k]:.2%}", "-" if gap != gap else f"{gap:.2%}"]
         body.append(row)
-    body.append(["rows", *map(str, summary.rows)] + ([] if on_purpose else ["", ""]))
+    body.append([said("rows"), *map(str, summary.rows)] + ([] if on_purpose else ["", ""]))
     lines: list[str] = [table(head, body)]
     if not on_purpose:
         worst = max((d for d in summary.deviations if d == d), default=0.0)
-        lines.append(
-            f"deviation of a rate: {summary.mean_deviation:.3%} on average over labels, "
-            f"{worst:.3%} at most"
-        )
+        mean = f"{summary.mean_deviation:.3%} on average over labels"
+        lines.append(said(f"deviation of a rate: {mean}, {worst:.3%} at most"))
     gone = [f"{name} from {', '.join(parts)}" for name, parts in summary.missing.items()]
-    lines.append(f"missing labels: {listed(gone, _SHOWN, '; ') or 'none'}")
+    lines.append(said(f"missing labels: {listed(gone, _SHOWN, '; ') or 'none'}"))
     if summary.absent:
-        lines.append(f"without positives anywhere: {listed(list(summary.absent), _SHOWN, '; ')}")
+        absent = listed(list(summary.absent), _SHOWN, "; ")
+        lines.append(said(f"without positives anywhere: {absent}"))
     if summary.unknown:
-        lines.append(f"unknown entries (-1 or empty): {summary.unknown:,}")
+        lines.append(said(f"unknown entries (-1 or empty): {summary.unknown:,}"))
     if summary.groups is not None:
         number, crossing = summary.groups
-        lines.append(f"groups: {number - crossing} of {number} kept together")
+        lines.append(said(f"groups: {number - crossing} of {number} kept together"))
     if summary.left_out:
-        lines.append(f"rows left out: {summary.left_out}")
+        lines.append(said(f"rows left out: {summary.left_out}"))
     return lines
 
 
@@ -85,10 +87,15 @@ def plan_lines(plan: TrainPlan) -> list[str]:
 
 def short_findings(findings: Sequence[Finding]) -> list[str]:
     """Return a line per finding; its page has the rest."""
-    lines = [f"{f.code} {f.severity}: {f.message.split('. ')[0].rstrip('.')}." for f in findings]
+    lines = [finding_line(f, f"{f.message.split('. ')[0].rstrip('.')}.") for f in findings]
     if lines:
-        lines.append(f"More: equipoise diagnose --explain {findings[0].code}")
+        lines.append(said(f"More: equipoise diagnose --explain {findings[0].code}"))
     return lines
+
+
+def finding_line(finding: Finding, message: str) -> str:
+    """Return a finding in a line."""
+    return f"{finding.code} {said(finding.severity)}{colon()}{said(message)}"
 
 
 def trial_lines(trial: Trial, place: Path) -> list[str]:
@@ -201,7 +208,8 @@ def decided_lines(
     rows = [[name, rule.grades[i] if rule.grades else "", f"{decided[name]:,.0f}",
              f"{decided[name] / n:.2%}", f"{expected[name] / n:.2%}"]
             for i, name in enumerate(rule.names)]  # fmt: skip
-    return table(["name", "grade", "decided", "share", "expected"], rows)
+    words = ("name", "grade", "decided", "share", "expected")
+    return table([said(word) for word in words], rows)
 
 
 def parted_lines(
@@ -211,11 +219,15 @@ def parted_lines(
     from equipoise.decisions import parted_shares
 
     found = parted_shares(rule, decided, expected, n_rows)
-    lines = [f"warning: {name}: {text}" for name, text in list(found.items())[:MOST_LABELS]]
+    lines = [
+        f"{said('warning')}{colon()}{name}{colon()}{said(text)}"
+        for name, text in list(found.items())[:MOST_LABELS]
+    ]
     if len(found) > MOST_LABELS:
-        lines.append(f"warning: and {len(found) - MOST_LABELS} more labels")
+        lines.append(said(f"warning: and {len(found) - MOST_LABELS} more labels"))
     if lines:
-        lines.append("Check on labelled rows whether these rows are like those it was tuned on.")
+        do = "Check on labelled rows whether these rows are like those it was tuned on."
+        lines.append(said(do))
     return lines
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_TOKEN = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)
+_TOKEN = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _ELEMENT = re.compile(r"<(em|code)>([^<]*)</\1>")
-_TAG = re.compile(r"(<style>.*?</style>|<!doctype[^>]*>|<[^>]*>)", re.S)
+_TAG = re.compile(r"(<style>.*?</style>|<!doctype[^>]*>|<[^>]*>)", re.DOTALL)
 _ATTRIBUTE = re.compile(r'(\b(?:aria-label|placeholder|title|alt)=")([^"]*)(")')
 _FIRST = 0xE000  # private letters stand for what is no text
 _FILLED = re.compile(r"\{(\d+)([!-]?)\}")
