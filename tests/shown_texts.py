@@ -24,20 +24,52 @@ SECTIONS = {
     "terminal": "cli/*.py",
 }
 # They hold names and settings, or read what users wrote.
-NOT_SHOWN = (
-    "diagnosis/_vocabulary.py diagnosis/logs.py diagnosis/setup.py diagnosis/class_table.py "
-    "audit/from_text.py audit/_torch.py report/model_card.py report/displays.py "
-    "decisions/objectives.py cli/main.py cli/options.py cli/objective.py cli/mine.py cli/train.py cli/init.py"
-).split()
+NOT_SHOWN = [
+    "diagnosis/_vocabulary.py",
+    "diagnosis/logs.py",
+    "diagnosis/setup.py",
+    "diagnosis/class_table.py",
+    "audit/from_text.py",
+    "audit/_torch.py",
+    "report/model_card.py",
+    "report/displays.py",
+    "decisions/objectives.py",
+    "cli/main.py",
+    "cli/options.py",
+    "cli/objective.py",
+    "cli/mine.py",
+    "cli/train.py",
+    "cli/init.py",
+]
 # What they are given is an error, the text of an option, or code.
-_SILENT = (
-    "say UsageError DataError ShapeError LeakageError MissingExtraError NotRecoverableError "
-    "require_shape one_of reading_file Option Argument compile sub findall search fullmatch "
-    "closest Literal NotImplementedError warn quote echo_command"
-).split()
+_SILENT = [
+    "say",
+    "UsageError",
+    "DataError",
+    "ShapeError",
+    "LeakageError",
+    "MissingExtraError",
+    "NotRecoverableError",
+    "require_shape",
+    "one_of",
+    "reading_file",
+    "Option",
+    "Argument",
+    "compile",
+    "sub",
+    "findall",
+    "search",
+    "fullmatch",
+    "closest",
+    "Literal",
+    "NotImplementedError",
+    "warn",
+    "quote",
+    "echo_command",
+]
 _ASIDE = ("do", "got", "expected", "EXAMPLE", "command")
 _CODE = re.compile(
-    r"^[\w./*-]+$|^(Examples?: |      )?equipoise |<\w|</|\\|nl,nl|default-src|^[\w ]*\[|outside |"
+    r"^[\w./*-]+$|^(Examples?: |      )?equipoise |<\w|</|\\|nl,nl|default-src|^[\w ]*\[|^outside [lru]|"
     r"^[A-Z]\w+ [A-Z]\w+( [A-Z]\w+)*$|^Chapter read|upper left|^(square|loss|prob) squared$|^(be|lie|come with) "
 )
 
@@ -138,7 +170,8 @@ def shown_texts() -> dict[str, list[str]]:
         files = [file for pattern in patterns.split() for file in sorted(ROOT.glob(pattern))]
         shown = [f for f in files if f.relative_to(ROOT).as_posix() not in NOT_SHOWN]
         made[section] = [key for file in shown for key in of_module(file)]
+    made["templates"] = []
     for file in sorted((ROOT / "report" / "templates").glob("*.j2")):
-        made["page"] += of_template(file)
+        made["templates"] += of_template(file)
     made["methods"] = [m.summary.removesuffix(".") for m in METHODS.values()]
     return {name: list(dict.fromkeys(texts)) for name, texts in made.items()}

@@ -8,7 +8,8 @@ again, so it also works for what was read from a file. What has no entry stays E
 An English text has the holes ``{}``, and ``{#}`` where only a number fits. In its translation
 ``{0}`` is what stood in the first hole, as it was written: names, numbers, options and files are
 never translated. ``{0!}`` is translated in its turn; of ``{0*}``, a list of names with remarks,
-only the remarks are; ``{0-}`` is left out, as the s of an English plural is.
+only the remarks are; ``{0~}`` is what another program said, whatever it is; ``{0-}`` is left out,
+as the s of an English plural is.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ VARIABLE = "EQUIPOISE_LANG"
 _chosen: ContextVar[str | None] = ContextVar("language", default=None)
 _NUMBER = r"([-+\u2212]?(?:\d[\d.,]*|\.\d+)(?:e[-+]?\d+)? ?%?)"
 _HOLE = re.compile(r"\{(#?)\}")
-_FILLED = re.compile(r"\{(\d+)([!*-]?)\}")
+_FILLED = re.compile(r"\{(\d+)([!*~-]?)\}")
 # Where a Chinese text ends and a Latin word or number begins stands a space; beside a sign none.
 _HAN = r"\u3400-\u9fff\uf900-\ufaff"
-_COLON, _SEMICOLON, _STOP = "\uff1a", "\uff1b", "\u3002"
+_COLON, _SEMICOLON, _COMMA, _STOP = "\uff1a", "\uff1b", "\uff0c", "\u3002"
 _WIDE = rf"[{_HAN}\u3000-\u303f\uff00-\uffef\u201c\u201d]"
 
 
@@ -107,17 +108,28 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.DOTALL)
 
 
-def colon() -> str:
-    """Return what stands between a name and what is said of it."""
-    return _COLON if language() == "zh" else ": "
+def mark(text: str) -> str:
+    """Return ": " or "; " as they are written in the language in force."""
+    return {": ": _COLON, "; ": _SEMICOLON}[text] if language() == "zh" else text
+
+
+@cache
+def sections(name: str) -> Mapping[str, Mapping[str, str]]:
+    """Return section -> English text -> translation; "templates" are those of HTML templates."""
+    file = files("equipoise._core") / "languages" / f"{name}.json"
+    read: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8"))
+    return read
 
 
 @cache
 def catalogue(name: str) -> Mapping[str, str]:
-    """Return English text -> translation, of all sections."""
-    file = files("equipoise._core") / "languages" / f"{name}.json"
-    sections: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8"))
-    return {english: told for section in sections.values() for english, told in section.items()}
+    """Return English text -> translation, of all that finished texts are made of."""
+    return {
+        english: told
+        for section, texts in sections(name).items()
+        if section != "templates"
+        for english, told in texts.items()
+    }
 
 
 @cache
@@ -129,9 +141,11 @@ def _templates(name: str) -> list[Template]:
         if len(pieces) == 1:
             continue
         close = wide = re.escape(pieces[0])
-        for mark, words in zip(pieces[1::2], pieces[2::2], strict=True):
-            close += (_NUMBER if mark else r"((?:(?!; |[.?!] ).)*?)") + re.escape(words)
-            wide += (_NUMBER if mark else "(.*?)") + re.escape(words)
+        for numeric, words in zip(pieces[1::2], pieces[2::2], strict=True):
+            # What stands first is no title of what follows it.
+            end = "; |: |[.?!] " if not close else "; |[.?!] "
+            close += (_NUMBER if numeric else f"((?:(?!{end}).)*?)") + re.escape(words)
+            wide += (_NUMBER if numeric else "(.*?)") + re.escape(words)
         template = Template(max(pieces[::2], key=len), close, wide, told)
         made.append((sum(map(len, pieces[::2])), template))
     made.sort(key=lambda pair: -pair[0])
@@ -188,25 +202,43 @@ def _match(name: str, text: str, *, bare: bool = True, wide: bool = False) -> st
         if bare and form in catalogue(name):
             return f"{catalogue(name)[form]}{stop}"
     for template in _templates(name):
+        if wide and len(template.anchor) < _TELLING:
+            continue
         for form in forms:
             if template.anchor not in form:
                 continue
             found = _pattern(template.wide if wide else template.close).fullmatch(form)
-            if found is not None:
+            if found is not None and (wide or _fits(template.told, found.groups())):
                 return f"{_fill(name, template.told, found.groups())}{stop}"
     return None
+
+
+# Letters of a piece that no other text is likely to have.
+_TELLING = 12
+_PROSE = re.compile(r"\b[a-z]+ [a-z]{2,} [a-z]+\b")
+
+
+def _fits(told: str, values: tuple[str | None, ...]) -> bool:
+    """Whether what would stay as it is looks like names and numbers, and not like a sentence."""
+    kept = [int(place) for place, how in re.findall(r"\{(\d+)([!*~-]?)\}", told) if not how]
+    return not any(_PROSE.search(values[place] or "") for place in kept)
 
 
 def _looser(name: str, text: str) -> str | None:
     """Translate clauses between semicolons, and what follows a name and a colon."""
     own, stop = (text[:-1], _STOP) if text.endswith(".") else (text, "")
     told, left = _clauses(name, own)
-    for mark in re.finditer(": ", own):
+    for between in (", ", " and "):
+        if left and between in own:
+            each = [_match(name, part) for part in own.split(between)]
+            if all(each):
+                told, left = _COMMA.join(part or "" for part in each), 0
+    for found in re.finditer(": ", own):
         if not left:
             break
-        rest, more = _clauses(name, own[mark.end() :])
+        rest, more = _clauses(name, own[found.end() :])
         if more < left:
-            before = own[: mark.start()]
+            before = own[: found.start()]
             told, left = f"{_match(name, before) or before}{_COLON}{rest}", more
     return None if told == own else told + stop
 
@@ -233,13 +265,13 @@ def _clauses(name: str, text: str) -> tuple[str, int]:
 def _fill(name: str, told: str, values: tuple[str | None, ...]) -> str:
     pieces = _FILLED.split(told)  # words, place, mark, words, ...
     made = pieces[0]
-    for place, mark, words in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+    for place, how, words in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
         value = values[int(place)] or ""
-        if mark == "-":
+        if how == "-":
             value = ""
-        elif mark == "!":
+        elif how == "!":
             value = _translated(name, value)
-        elif mark == "*":
+        elif how == "*":
             value = _listed(name, value)
         made = _beside(_beside(made, value), words)
     return made
@@ -260,15 +292,18 @@ def _beside(left: str, right: str) -> str:
 
 def _listed(name: str, text: str) -> str:
     """Translate the remarks of a list: "A (9 of 12), B (none) and 3 more"; names stay."""
-    whole = _match(name, text, bare=False)
-    if whole is not None:
-        return whole
     more = re.fullmatch(r"(.*?) (and [\d,]+ more)", text, re.DOTALL)
     if more is not None:
         return f"{_listed(name, more[1])} {_match(name, more[2]) or more[2]}"
-    return "".join(
-        part if part in (", ", "; ") else _remark(name, part) for part in re.split("(, |; )", text)
-    )
+    # Not where a bracket is open: a remark may have commas of its own.
+    parts, depth = [""], 0
+    for piece in re.split(r"(, |; |[()])", text):
+        depth += (piece == "(") - (piece == ")")
+        if piece in (", ", "; ") and depth == 0:
+            parts += [piece, ""]
+        else:
+            parts[-1] += piece
+    return "".join(part if i % 2 else _remark(name, part) for i, part in enumerate(parts))
 
 
 def _remark(name: str, part: str) -> str:
@@ -276,9 +311,20 @@ def _remark(name: str, part: str) -> str:
     found = _match(name, part, bare=False)
     if found is not None:
         return found
-    behind = re.fullmatch(r"(.*?) (\(.*\))", part, re.DOTALL)
-    told = None if behind is None else _match(name, behind[2], bare=False)
-    return part if behind is None or told is None else f"{behind[1]}{told}"
+    behind = re.fullmatch(r"(.*?) \((.*)\)", part, re.DOTALL)
+    if behind is not None:
+        told = _match(name, f"({behind[2]})", bare=False)
+        if told is None and (inner := _match(name, behind[2], bare=" " in behind[2])) is not None:
+            told = f"\uff08{inner}\uff09"
+        if told is not None:
+            return f"{_range(name, behind[1])}{told}"
+    return _range(name, part)
+
+
+def _range(name: str, text: str) -> str:
+    """Translate "A: 0.084 to 0.181"; a name that ends in whole numbers stays."""
+    found = re.fullmatch(r"(.*?)(\d*\.\d+%?) to ([-+]?\d*\.\d+%?)", text, re.DOTALL)
+    return text if found is None else f"{found[1]}{found[2]} {catalogue(name)['to']} {found[3]}"
 
 
 def _joined(sentences: list[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.language import colon, said
+from equipoise._core.language import mark, said
 from equipoise._core.messages import closest, say
 from equipoise._core.text import as_html, table
 from equipoise.artifacts._io import as_declared, plain, read_json, reading, to_float, write_json
@@ -272,7 +272,7 @@ def _parts(comparison: Comparison) -> list[str]:
         "other rows than it is tested on; log loss after calibration"
     )
     explained = [rules, *_protocol(comparison)]
-    doubts = [f"{f.code}{colon()}{said(f.message)}" for f in comparison.findings]
+    doubts = [f"{f.code}{mark(': ')}{said(f.message)}" for f in comparison.findings]
     lines = [comparison.title, *doubts, table(head, rows), *map(said, explained)]
     if comparison.kind == "multilabel" and len(comparison.names) <= _FEW_LABELS:
         lines += ["", *_decision_lines(comparison), ""]

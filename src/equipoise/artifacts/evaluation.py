@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equipoise._core.language import colon, said
+from equipoise._core.language import mark, said
 from equipoise._core.text import as_html, table
 from equipoise.artifacts._io import as_declared, plain, read_json, reading, write_json
 from equipoise.artifacts.estimate import FEW, Estimate
@@ -195,8 +195,8 @@ def _headline(found: Evaluation) -> list[str]:
     for level, row in found.overall.items():
         if level != "macro":
             numbers = "   ".join(f"{_word(m)} {said(str(e))}" for m, e in row.items())
-            lines.append(f"{said(level)}{colon()}{numbers}")
-    missing = "; ".join(f"{n}{colon()}{said(why)}" for n, why in found.not_evaluable.items())
+            lines.append(f"{said(level)}{mark(': ')}{numbers}")
+    missing = mark("; ").join(f"{n}{mark(': ')}{said(why)}" for n, why in found.not_evaluable.items())
     over = said(f"macro AP over {found.n_evaluable['ap']} of {len(found.names)} labels")
     lines.append(over + (f" ({missing})" if missing else ""))
     worst = found.worst("ap")

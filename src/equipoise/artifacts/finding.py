@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from equipoise._core.language import colon, said
+from equipoise._core.language import mark, said
 from equipoise._core.messages import one_of, say
 from equipoise._core.text import as_html
 from equipoise.artifacts._io import as_declared, plain, read_json, reading, write_json
@@ -67,7 +67,7 @@ class Finding:
 
 def headline(finding: Finding) -> str:
     """Return code, severity and title as they are shown."""
-    return f"{finding.code} {said(finding.severity)}{colon()}{said(finding.title)}"
+    return f"{finding.code} {said(finding.severity)}{mark(': ')}{said(finding.title)}"
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import require_finite, require_shape
-from equipoise._core.language import colon, said
+from equipoise._core.language import mark, said
 from equipoise._core.logistic import expit, log_softmax
 from equipoise._core.messages import one_of, say
 from equipoise._core.text import as_html, table
@@ -618,8 +618,8 @@ def _parts(rule: DecisionRule) -> list[str]:
         lines.append(f"... {said(f'and {width - _MOST_LINES:,} more')}")
     lines += map(said, shared)
     if rule.grades:
-        told = "; ".join(f"{g} {said(GRADES[g])}" for g in sorted(set(rule.grades)))
-        lines.append(f"{said('grade')}{colon()}{told}")
+        told = mark("; ").join(f"{g} {said(GRADES[g])}" for g in sorted(set(rule.grades)))
+        lines.append(f"{said('grade')}{mark(': ')}{told}")
     if rule.score_names and rule.score_names != rule.names:
         pairs = zip(rule.score_names, rule.names, strict=False)
         lines.append(said(f"score columns: {', '.join(f'{c} for {n}' for c, n in pairs)}"))

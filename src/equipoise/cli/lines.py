@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipoise._core.language import colon, said
+from equipoise._core.language import mark, said
 from equipoise._core.messages import listed
 from equipoise._core.text import table
 from equipoise.cli.console import findings_lines
@@ -95,7 +95,7 @@ def short_findings(findings: Sequence[Finding]) -> list[str]:
 
 def finding_line(finding: Finding, message: str) -> str:
     """Return a finding in a line."""
-    return f"{finding.code} {said(finding.severity)}{colon()}{said(message)}"
+    return f"{finding.code} {said(finding.severity)}{mark(': ')}{said(message)}"
 
 
 def trial_lines(trial: Trial, place: Path) -> list[str]:
@@ -220,7 +220,7 @@ def parted_lines(
 
     found = parted_shares(rule, decided, expected, n_rows)
     lines = [
-        f"{said('warning')}{colon()}{name}{colon()}{said(text)}"
+        f"{said('warning')}{mark(': ')}{name}{mark(': ')}{said(text)}"
         for name, text in list(found.items())[:MOST_LABELS]
     ]
     if len(found) > MOST_LABELS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from equipoise._core.language import said
 from equipoise.report.explorer import Arm, explorer_data
 from equipoise.report.words import as_json
 
@@ -94,6 +95,6 @@ def explorer_view(arms: Sequence[Arm], anchor: str) -> dict[str, Any]:
         "level": data["level"],
         "metrics": _METRICS,
         "totals": _LABEL_TOTALS if labelled else _CLASS_TOTALS,
-        "words": as_json(words),
+        "words": as_json({name: said(text) for name, text in words.items()}),
         "json": as_json(data),
     }

@@ -14,6 +14,7 @@ _ELEMENT = re.compile(r"<(em|code)>([^<]*)</\1>")
 _TAG = re.compile(r"(<style>.*?</style>|<!doctype[^>]*>|<[^>]*>)", re.DOTALL)
 _ATTRIBUTE = re.compile(r'(\b(?:aria-label|placeholder|title|alt)=")([^"]*)(")')
 _FIRST = 0xE000  # private letters stand for what is no text
+_LETTER = "[\ue000-\uf8ff]"
 _FILLED = re.compile(r"\{(\d+)([!-]?)\}")
 
 
@@ -30,52 +31,59 @@ def translate_template(source: str, translate: Callable[[str], str | None]) -> s
         >>> translate_template("<p>{{ n }} of {{ m }} shown</p>", told.get)
         '<p>shown of {{ m }}: {{ n }}</p>'
     """
-    held: list[str] = []
+    held = _Held()
+    skeleton = _ELEMENT.sub(held.hold, _TOKEN.sub(held.hold, source))
+    pieces = _TAG.split(skeleton)
+    for i, piece in enumerate(pieces):
+        if i % 2 == 0:
+            # A statement ends a text: what follows it may not be shown.
+            runs = re.split(f"([{held.statements}])", piece) if held.statements else [piece]
+            pieces[i] = "".join(
+                run if j % 2 else held.replaced(run, translate) for j, run in enumerate(runs)
+            )
+        elif not piece.startswith("<style>"):
+            pieces[i] = _ATTRIBUTE.sub(
+                lambda m: m[1] + held.replaced(m[2], translate) + m[3], piece
+            )
+    return held.restored("".join(pieces))
 
-    def hold(text: str) -> str:
-        held.append(text)
-        return chr(_FIRST + len(held) - 1)
 
-    def restore(text: str) -> str:
-        while True:
-            told = re.sub("[\ue000-\uf8ff]", lambda m: held[ord(m[0]) - _FIRST], text)
-            if told == text:
-                return told
-            text = told
+class _Held:
+    """What is no text of a template, with a private letter in the place of each."""
 
-    def replaced(text: str) -> str:
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.statements = ""
+
+    def hold(self, piece: re.Match[str]) -> str:
+        """Keep a piece and return its letter."""
+        letter = chr(_FIRST + len(self.pieces))
+        self.pieces.append(piece[0])
+        if piece[0][:2] in ("{%", "{#"):
+            self.statements += letter
+        return letter
+
+    def restored(self, text: str) -> str:
+        """Put the pieces back; one may hold others."""
+        while re.search(_LETTER, text):
+            text = re.sub(_LETTER, lambda m: self.pieces[ord(m[0]) - _FIRST], text)
+        return text
+
+    def replaced(self, text: str, translate: Callable[[str], str | None]) -> str:
+        """Return a text translated, or as it is where it has no words or no translation."""
         core = text.strip()
-        if not re.search("[A-Za-z]{2}", re.sub("&[a-z]+;", "", core)):
+        if core != "." and not re.search("[A-Za-z]{2}", re.sub("&[a-z]+;", "", core)):
             return text
-        holes = re.findall("[\ue000-\uf8ff]", core)
-        told = translate(re.sub("[\ue000-\uf8ff]", "{}", core))
+        holes = re.findall(_LETTER, core)
+        told = translate(re.sub(_LETTER, "{}", core))
         if told is None:
             return text
 
         def fill(mark: re.Match[str]) -> str:
+            hole = self.pieces[ord(holes[int(mark[1])]) - _FIRST]
             if mark[2] == "-":
                 return ""
-            hole = held[ord(holes[int(mark[1])]) - _FIRST]
-            if mark[2] == "!":
-                return "{{ (" + hole[2:-2].strip() + ") | said }}"
-            return hole
+            return "{{ (" + hole[2:-2].strip() + ") | said }}" if mark[2] == "!" else hole
 
-        return text.replace(core, _FILLED.sub(fill, told))
-
-    def texts(run: str) -> str:
-        # A statement ends a text: what follows it may not be shown.
-        return "".join(
-            part if len(part) == 1 and "\ue000" <= part <= "\uf8ff" else replaced(part)
-            for part in re.split(f"([{statements}])" if statements else "(\uffff)", run)
-        )
-
-    skeleton = _TOKEN.sub(lambda m: hold(m[0]), source)
-    statements = "".join(chr(_FIRST + i) for i, text in enumerate(held) if text[1] in "%#")
-    skeleton = _ELEMENT.sub(lambda m: hold(m[0]), skeleton)
-    pieces = _TAG.split(skeleton)
-    for i, piece in enumerate(pieces):
-        if i % 2 and not piece.startswith("<style>"):
-            pieces[i] = _ATTRIBUTE.sub(lambda m: m[1] + replaced(m[2]) + m[3], piece)
-        elif not i % 2:
-            pieces[i] = texts(piece)
-    return restore("".join(pieces))
+        # Chinese has no spaces that would stand between this text and its neighbours.
+        return text.strip(" ").replace(core, _FILLED.sub(fill, told))
