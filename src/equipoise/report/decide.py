@@ -61,6 +61,9 @@ _WORDS = {
     "lacking": "Not to be had: {all} positives, all of them found, certify this share; {n} are "
     "lacking. The tuned cut stays.",
     "certified": "Certified where at least {k} of the {n} positives are found.",
+    "lackingFlagged": "Not to be had: some cut would have to flag {n} more positives, and nothing "
+    "else more, to certify this share. The tuned cut stays.",
+    "certifiedFlagged": "Certified: {k} of the {n} flagged rows are positives.",
     "reached": "Reached on these rows; on others it may be less: see the interval.",
     "unreached": "No cut reaches this on these rows. The tuned one stays.",
     "drawn": "{n} of {all} positives are drawn, evenly by rank.",

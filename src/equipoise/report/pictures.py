@@ -137,7 +137,8 @@ def training_curves(trial: Trial) -> str:
             if len(curves) > 1:
                 axes.legend()
 
-    return draw_svg((9.6, 2.7), draw, language.said(f"Training of {trial.method}, seed {trial.seed}"))
+    title = f"Training of {trial.method}, seed {trial.seed}"
+    return draw_svg((9.6, 2.7), draw, language.said(title))
 
 
 def recall_curves(trial: Trial) -> str | None:
