@@ -576,7 +576,8 @@ CERTIFY = """(steps) => steps.map(({column, share, wanted}) => {
   put('surety', 'certified');
   put('precision', wanted);
   const said = part('said');
-  const read = (name) => Number(part('table').querySelector(`[data-metric=${name}] td + td`).dataset.value);
+  const now = (name) => part('table').querySelector(`[data-metric=${name}] td + td`);
+  const read = (name) => Number(now(name).dataset.value);
   return {said: said.textContent, bound: Number(said.dataset.bound), found: read('found'),
           alarms: read('false_alarms')};
 })"""
@@ -670,7 +671,6 @@ def test_a_precision_that_no_cut_certifies_says_how_many_flagged_positives_are_l
     labelled: tuple[Path, DecisionRule, Scores],
 ) -> None:
     path, rule, scores = labelled
-    truth, odds = scores.require_labels().values[:, 0], rule.log_odds(scores)[:, 0]
     step = {"column": 0, "share": None, "wanted": 0.9}
     with opened(path) as page:
         (told,) = page.evaluate(CERTIFY, [step])

@@ -93,12 +93,14 @@ class Template(NamedTuple):
         anchor: Its longest piece between holes.
         close: Pattern that finds it where no hole reaches over the end of a sentence or clause.
         wide: The same where one does, as a label called "a; b" makes it.
+        quoted: Holes between quotes: whatever stands there is a name.
         told: The translation.
     """
 
     anchor: str
     close: str
     wide: str
+    quoted: tuple[int, ...]
     told: str
 
 
@@ -141,12 +143,14 @@ def _templates(name: str) -> list[Template]:
         if len(pieces) == 1:
             continue
         close = wide = re.escape(pieces[0])
-        for numeric, words in zip(pieces[1::2], pieces[2::2], strict=True):
+        for numeric, after in zip(pieces[1::2], pieces[2::2], strict=True):
             # What stands first is no title of what follows it.
             end = "; |: |[.?!] " if not close else "; |[.?!] "
-            close += (_NUMBER if numeric else f"((?:(?!{end}).)*?)") + re.escape(words)
-            wide += (_NUMBER if numeric else "(.*?)") + re.escape(words)
-        template = Template(max(pieces[::2], key=len), close, wide, told)
+            close += (_NUMBER if numeric else f"((?:(?!{end}).)*?)") + re.escape(after)
+            wide += (_NUMBER if numeric else "(.*?)") + re.escape(after)
+        words = pieces[::2]
+        quoted = tuple(i for i in range(len(words) - 1) if words[i][-1:] == words[i + 1][:1] == "'")
+        template = Template(max(words, key=len), close, wide, quoted, told)
         made.append((sum(map(len, pieces[::2])), template))
     made.sort(key=lambda pair: -pair[0])
     return [template for _, template in made]
@@ -164,27 +168,39 @@ def _translated(name: str, text: str) -> str:
 def _whole(name: str, text: str) -> str:
     """Translate a text of one or several sentences."""
     parts = re.split(r"(?<=[.?!])(?<!e\.g\.) (?=\S)", text)
-    told: list[str] = []
+    return _joined([told for told, _ in _in_turn(name, parts, " ")])
+
+
+def _in_turn(name: str, parts: list[str], between: str) -> list[tuple[str, bool]]:
+    """Translate sentences or clauses, some of them together; and say of each whether it could be.
+
+    What has no entry may be the rest of a name that holds what sentences end with: then an entry
+    fits it together with what stands before.
+    """
+    made: list[tuple[int, str, bool]] = []  # where it begins, the translation, whether it is one
     i = 0
     while i < len(parts):
-        j, found = _longest(name, parts, i)
-        told.append(found)
-        i = j
-    return _joined(told)
-
-
-def _longest(name: str, parts: list[str], i: int) -> tuple[int, str]:
-    """Return where the text that begins with a sentence ends, and its translation."""
-    ends = range(i + 1, len(parts) + 1)
-    for j in ends:
-        if (found := _match(name, " ".join(parts[i:j]))) is not None:
-            return j, found
-    if (found := _looser(name, parts[i])) is not None:
-        return i + 1, found
-    for j in ends:
-        if (found := _match(name, " ".join(parts[i:j]), wide=True)) is not None:
-            return j, found
-    return i + 1, parts[i]
+        ends = range(i + 1, len(parts) + 1)
+        found, stop = next(
+            ((told, j) for j in ends if (told := _match(name, between.join(parts[i:j])))),
+            (_looser(name, parts[i]) if between == " " else None, i + 1),
+        )
+        start = i
+        if found is None:
+            begun = [i, *(at for at, _, _ in reversed(made))]
+            found, start, stop = next(
+                (
+                    (told, at, j)
+                    for at in begun
+                    for j in ends
+                    if (told := _match(name, between.join(parts[at:j]), wide=True))
+                ),
+                (None, i, i + 1),
+            )
+        made = [entry for entry in made if entry[0] < start]
+        made.append((start, parts[i] if found is None else found, found is not None))
+        i = stop
+    return [(told, known) for _, told, known in made]
 
 
 def _match(name: str, text: str, *, bare: bool = True, wide: bool = False) -> str | None:
@@ -208,31 +224,36 @@ def _match(name: str, text: str, *, bare: bool = True, wide: bool = False) -> st
             if template.anchor not in form:
                 continue
             found = _pattern(template.wide if wide else template.close).fullmatch(form)
-            if found is not None and (wide or _fits(template.told, found.groups())):
+            if found is not None and _fits(name, template, found.groups(), wide):
                 return f"{_fill(name, template.told, found.groups())}{stop}"
     return None
 
 
 # Letters of a piece that no other text is likely to have.
-_TELLING = 12
+_TELLING = 15
 _PROSE = re.compile(r"\b[a-z]+ [a-z]{2,} [a-z]+\b")
 
 
-def _fits(told: str, values: tuple[str | None, ...]) -> bool:
-    """Whether what would stay as it is looks like names and numbers, and not like a sentence."""
-    kept = [int(place) for place, how in re.findall(r"\{(\d+)([!*~-]?)\}", told) if not how]
-    return not any(_PROSE.search(values[place] or "") for place in kept)
+def _fits(name: str, template: Template, values: tuple[str | None, ...], wide: bool) -> bool:
+    """Whether what would stay English looks like names and numbers, and not like a sentence."""
+    for at, how in re.findall(r"\{(\d+)([!*~-]?)\}", template.told):
+        value = values[int(at)] or ""
+        if wide and how == "!" and _PROSE.search(value):
+            value = _translated(name, value)
+        if (wide or not how) and how != "~" and int(at) not in template.quoted:
+            if _PROSE.search(value):
+                return False
+    return True
 
 
 def _looser(name: str, text: str) -> str | None:
     """Translate clauses between semicolons, and what follows a name and a colon."""
     own, stop = (text[:-1], _STOP) if text.endswith(".") else (text, "")
-    told, left = _clauses(name, own)
     for between in (", ", " and "):
-        if left and between in own:
-            each = [_match(name, part) for part in own.split(between)]
-            if all(each):
-                told, left = _COMMA.join(part or "" for part in each), 0
+        each = [_match(name, part) for part in own.split(between)]
+        if len(each) > 1 and all(each):
+            return _COMMA.join(part or "" for part in each) + stop
+    told, left = _clauses(name, own)
     for found in re.finditer(": ", own):
         if not left:
             break
@@ -245,21 +266,9 @@ def _looser(name: str, text: str) -> str | None:
 
 def _clauses(name: str, text: str) -> tuple[str, int]:
     """Return a text with its clauses translated, and how many could not be."""
-    parts = text.split("; ")
-    told: list[str] = []
-    left = i = 0
-    while i < len(parts):
-        for j in range(i + 1, len(parts) + 1):
-            found = _match(name, "; ".join(parts[i:j]))
-            if found is not None:
-                told.append(found)
-                i = j
-                break
-        else:
-            told.append(parts[i])
-            left += 1
-            i += 1
-    return (text if left == len(parts) else _SEMICOLON.join(told)), left
+    told = _in_turn(name, text.split("; "), "; ")
+    left = sum(not known for _, known in told)
+    return (text if left == len(told) else _SEMICOLON.join(t for t, _ in told)), left
 
 
 def _fill(name: str, told: str, values: tuple[str | None, ...]) -> str:

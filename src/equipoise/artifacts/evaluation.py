@@ -196,7 +196,9 @@ def _headline(found: Evaluation) -> list[str]:
         if level != "macro":
             numbers = "   ".join(f"{_word(m)} {said(str(e))}" for m, e in row.items())
             lines.append(f"{said(level)}{mark(': ')}{numbers}")
-    missing = mark("; ").join(f"{n}{mark(': ')}{said(why)}" for n, why in found.not_evaluable.items())
+    missing = mark("; ").join(
+        f"{n}{mark(': ')}{said(why)}" for n, why in found.not_evaluable.items()
+    )
     over = said(f"macro AP over {found.n_evaluable['ap']} of {len(found.names)} labels")
     lines.append(over + (f" ({missing})" if missing else ""))
     worst = found.worst("ap")

@@ -610,9 +610,9 @@ def _parts(rule: DecisionRule) -> list[str]:
     ]
     columns = (rule.names, grades, rule.calibrator.method, cuts, *claims, notes)
     rows = [list(row) for row in zip(*columns, strict=True)]
-    measure = f"{rule.measure or rule.objective} claimed"
-    words = ("label", "grade", "calibration", "threshold", measure, "cross-fitted", "")
-    head = [said(word) for word in words]
+    measure = f"{said(rule.measure or rule.objective)} {said('claimed')}"
+    words = [said(word) for word in ("label", "grade", "calibration", "threshold")]
+    head = [*words, measure, said("cross-fitted"), ""]
     lines: list[str] = [table(head, rows[:_MOST_LINES])]
     if width > _MOST_LINES:
         lines.append(f"... {said(f'and {width - _MOST_LINES:,} more')}")

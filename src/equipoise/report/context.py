@@ -368,7 +368,7 @@ def _errors_view(
 
 
 def _not(name: str) -> str:
-    return said(f"not {name}")
+    return f"{said('not')} {name}"
 
 
 def _sampling_view(trials: Sequence[Trial]) -> dict[str, Any] | None:
