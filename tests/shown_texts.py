@@ -69,13 +69,19 @@ _SILENT = [
 ]
 _ASIDE = ("do", "got", "expected", "EXAMPLE", "command")
 _CODE = re.compile(
-    r"^[\w./*-]+$|^(Examples?: |      )?equipoise |<\w|</|\\|nl,nl|default-src|^[\w ]*\[|^outside [lru]|"
-    r"^[A-Z]\w+ [A-Z]\w+( [A-Z]\w+)*$|^Chapter read|upper left|^(square|loss|prob) squared$|^(be|lie|come with) "
+    r"""^[\w./*-]+$  # a name or a path
+    | ^(Examples?:[ ]|[ ]{6})?equipoise[ ]  # a command
+    | <\w|</|\\|default-src  # markup, patterns, a policy
+    | nl,nl|^(square|loss|prob)[ ]squared$  # sums and tables of products
+    | ^[\w ]*\[|^outside[ ][lru]|upper[ ]left|^Chapter[ ]read  # annotations, places in a figure
+    | ^[A-Z]\w+[ ][A-Z]\w+([ ][A-Z]\w+)*$  # fonts
+    | ^(be|lie|come[ ]with)[ ]  # what an error expects""",
+    re.VERBOSE,
 )
 
 
 def template_of(node: ast.AST) -> str | None:
-    """Return the text of a constant, an f-string or a sum of them, with {} for what is filled in."""
+    """Return the text of a constant, an f-string or a sum of them, {} for what is filled in."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):

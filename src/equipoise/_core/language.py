@@ -240,9 +240,9 @@ def _fits(name: str, template: Template, values: tuple[str | None, ...], wide: b
         value = values[int(at)] or ""
         if wide and how == "!" and _PROSE.search(value):
             value = _translated(name, value)
-        if (wide or not how) and how != "~" and int(at) not in template.quoted:
-            if _PROSE.search(value):
-                return False
+        kept = how != "~" and (wide or not how) and int(at) not in template.quoted
+        if kept and _PROSE.search(value):
+            return False
     return True
 
 

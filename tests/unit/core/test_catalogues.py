@@ -71,7 +71,9 @@ def test_chinese_is_written_as_chinese() -> None:
 
 
 def test_the_glossary_holds_the_terms_that_are_used() -> None:
-    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", GLOSSARY.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", GLOSSARY.read_text("utf-8"), re.MULTILINE
+    )
     told = "\n".join(text for texts in sections("zh").values() for text in texts.values())
     terms = {english: chinese for english, chinese, _ in rows[1:]}
     for english, chinese in terms.items():
