@@ -21,7 +21,7 @@ def chinese(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_english_is_what_it_was_and_the_same_object() -> None:
-    text = "".join(["Labels that ", "cannot be learned"])
+    text = f"{len(__name__)} seeds are few"
     assert said(text) is text
     assert language() == spoken() == "en"
 
@@ -46,9 +46,8 @@ def test_english_is_what_it_was_and_the_same_object() -> None:
         ),
         # Remarks in a list are translated, the names they stand behind are not.
         (
-            "The true probability at output 0.5: A: 0.084 to 0.181 (inverse frequency: 0.077), "
-            "recall: 0.29 (inverse frequency: 0.2).",
-            "输出 0.5 处的真实概率：A: 0.084 至 0.181（逆频率：0.077）, recall: 0.29（逆频率：0.2）。",
+            "The true probability at output 0.5: A: 0.1 to 0.2 (inverse frequency: 0.7), recall: 0.",
+            "输出 0.5 处的真实概率：A: 0.1 至 0.2（逆频率：0.7）, recall: 0。",
         ),
         ("no rule and no scores", "没有规则，没有分数"),
         # Options, as the command line spells them.
@@ -113,8 +112,8 @@ def test_the_language_is_that_of_the_block_else_of_the_environment(
 
 @pytest.mark.usefixtures("chinese")
 def test_files_are_english_and_shown_in_either_language(tmp_path: Path) -> None:
-    found = Finding("EQ106", "tip", "What weighting does to the 0.5 cut",
-                    "Answering 0 is right in 90% of rows.", suggests=("Apply it once.",))  # fmt: skip
+    title, message = "What weighting does to the 0.5 cut", "Answering 0 is right in 90% of rows."
+    found = Finding("EQ106", "tip", title, message, suggests=("Apply it once.",))
     path = save_findings([found], tmp_path / "findings.json")
     assert path.read_text(encoding="utf-8").isascii()
     (read,) = load_findings(path)
