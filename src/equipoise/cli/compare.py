@@ -66,8 +66,11 @@ def run(
             allow_code=allow_code,
         )  # fmt: skip
         bodies = [dict(zip(head, row, strict=True)) for row in rows]
-        print_json(bodies) if as_json else typer.echo(table(head, rows))
-        return note(summary)
+        words = [said(word) for word in head]
+        at = head.index("state")
+        shown = [[*row[:at], said(row[at]), *row[at + 1 :]] for row in rows]
+        print_json(bodies) if as_json else typer.echo(table(words, shown))
+        return note("\n".join(map(said, summary.split("\n"))))
     if not resume:
         clear_trials(folder)
     with progress() as show:

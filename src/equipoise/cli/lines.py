@@ -82,7 +82,7 @@ def plan_lines(plan: TrainPlan) -> list[str]:
     if plan.rows.left_out:
         shown = "; ".join(plan.rows.left_out[:3])
         lines.append(f"{len(plan.rows.left_out)} broken images left out: {shown}")
-    return lines
+    return [said(line) for line in lines]
 
 
 def short_findings(findings: Sequence[Finding]) -> list[str]:
@@ -115,7 +115,7 @@ def trial_lines(trial: Trial, place: Path) -> list[str]:
         lines.append(f"      equipoise predict {place} NEW_DATA -o predictions.parquet")
     else:
         lines.append(f"Next: equipoise tune {place}/oof.parquet -o rule.json")
-    return lines
+    return [said(line) for line in lines]
 
 
 _WHY = {
@@ -143,13 +143,13 @@ def mining_lines(plan: MinePlan) -> list[str]:
     )
     most = f"{options.rounds} rounds at most"
     size = f"{training.options.epochs} epochs of batches of {training.options.batch_size}"
-    return [
+    lines = [
         f"{training.rows.description}: {parts} rows",
         f"{pool.positives().size:,} positives, {pool.n_negative:,} negatives ({plan.negative})",
         f"{plan.n_first:,} negatives to begin with, {how}{cut} per round, {most}",
         f"{training.model.name}, {training.job.arm.label}, {size} in each round",
-        *(findings_lines(wrong) if wrong else ()),
-    ]  # fmt: skip
+    ]
+    return [*map(said, lines), *(findings_lines(wrong) if wrong else ())]
 
 
 def mined_lines(mined: Mined, review: Review | None) -> list[str]:
@@ -158,13 +158,16 @@ def mined_lines(mined: Mined, review: Review | None) -> list[str]:
     for done in mined.rounds:
         cut = "" if math.isnan(done.cut) else f"{done.cut:.3f}"
         ap = f"{done.ap.value:.3f} [{done.ap.low:.3f}, {done.ap.high:.3f}]"
-        mark = " *" if done.round == mined.best else ""
+        star = " *" if done.round == mined.best else ""
         counts = (sum(done.counts.values()), done.counts["hard"], done.new, done.skipped)
-        rows.append([f"{done.round}{mark}", *(f"{n:,}" for n in counts), cut, ap])
-    head = ["round", "rows", "of them hard", "new", "skipped", "cut", "validation AP"]
-    lines = [table(head, rows), f"* kept. Ended: {_WHY[mined.stopped]}.", f"Run: {mined.folder}"]
+        rows.append([f"{done.round}{star}", *(f"{n:,}" for n in counts), cut, ap])
+    words = ("round", "rows", "of them hard", "new", "skipped", "cut", "validation AP")
+    head = [said(word) for word in words]
+    ended = said(f"* kept. Ended: {_WHY[mined.stopped]}.")
+    shown = [table(head, rows), ended, said(f"Run: {mined.folder}")]
     if mined.findings:
-        lines += findings_lines(mined.findings)
+        shown += findings_lines(mined.findings)
+    lines: list[str] = []
     if review is not None:
         lines.append(
             f"{review.overlap:.0%} of the worst mistakes lie nearer to a labelled positive than "
@@ -179,7 +182,7 @@ def mined_lines(mined: Mined, review: Review | None) -> list[str]:
         lines.append(
             f"Next: equipoise predict {mined.trial} NEW_DATA --rule {mined.folder}/rule.json"
         )
-    return lines
+    return [*shown, *map(said, lines)]
 
 
 def mined_dict(mined: Mined, review: Review | None) -> dict[str, Any]:

@@ -46,8 +46,8 @@ def test_english_is_what_it_was_and_the_same_object() -> None:
         ),
         # Remarks in a list are translated, the names they stand behind are not.
         (
-            "The true probability at output 0.5: A: 0.1 to 0.2 (inverse frequency: 0.7), recall: 0.",
-            "输出 0.5 处的真实概率：A: 0.1 至 0.2（逆频率：0.7）, recall: 0。",
+            "The true probability at output 0.5: A: 0.1 to 0.2 (inverse frequency: 0.7), no: 0.",
+            "输出 0.5 处的真实概率：A: 0.1 至 0.2（逆频率：0.7）, no: 0。",
         ),
         ("no rule and no scores", "没有规则，没有分数"),
         # Options, as the command line spells them.
