@@ -583,7 +583,9 @@ CERTIFY = """(steps) => steps.map(({column, share, wanted}) => {
 })"""
 
 
-def tested_runs(tp: np.ndarray, flagged: np.ndarray, wanted: float, level: float) -> np.ndarray:
+def certified_points(
+    tp: np.ndarray, flagged: np.ndarray, wanted: float, level: float
+) -> np.ndarray:
     """Return which points a search certifies, by going from every start until one fails."""
     most = flagged[-1] / least_flagged(wanted, confidence_level=level)
     count = max(1, math.ceil(math.log2(max(most, 1.0) + 1e-12)) + 1)
@@ -634,7 +636,7 @@ def test_a_certified_precision_of_labels_is_that_of_python(
         in_odds = setting["wanted"] / (1 - setting["wanted"]) * weights[1] / weights[0]
         wanted = in_odds / (1 + in_odds)
         flagged = points.tp + points.fp
-        certified = tested_runs(points.tp, flagged, wanted, 0.95)
+        certified = certified_points(points.tp, flagged, wanted, 0.95)
         own = held[column]
         kept = [k for k in range(1, own.cut.size)
                 if certified[np.searchsorted(flagged, own.tp[k] + own.fp[k])]]  # fmt: skip
