@@ -15,9 +15,10 @@ import pytest
 from chromium import MARKS, opened
 from equipoise import DecisionRule, Labels, Scores, evaluate, tune, write_report
 from equipoise.decisions import Budget, Cost, Precision, Recall, TopK
-from equipoise.decisions.certify import precision_lower_bound
+from equipoise.decisions.certify import certified_cut, least_flagged, precision_lower_bound
 from equipoise.errors import LeakageError
 from equipoise.metrics import balanced_accuracy, operating_point, wilson_interval
+from equipoise.metrics.sweep import Sweep
 from equipoise.report.chapter import Chapter
 from equipoise.report.explorer import STEP, Arm, joint_steps, label_cuts
 
@@ -559,3 +560,158 @@ def test_classes_that_decide_by_costs_are_set_by_offsets(tmp_path: Path) -> None
     # Missing one class at eight times the price is an offset of log 8, to the nearest cut.
     same = made.apply(scores).predictions == rule.apply(scores).predictions
     assert same.mean() > 0.999
+
+
+# Asks for a certified precision, and reads what is said of it beside the flagged rows.
+CERTIFY = """(steps) => steps.map(({column, share, wanted}) => {
+  const root = document.querySelector('[data-explorer]');
+  const part = (name) => root.querySelector(`[data-part="${name}"]`);
+  const put = (name, value) => {
+    part(name).value = value;
+    part(name).dispatchEvent(new Event(name === 'surety' ? 'change' : 'input'));
+  };
+  root.querySelector(`[data-column="${column}"]`).click();
+  part('tuned').click();
+  put('share', share === null ? '' : 100 * share);
+  put('surety', 'certified');
+  put('precision', wanted);
+  const said = part('said');
+  const now = (name) => part('table').querySelector(`[data-metric=${name}] td + td`);
+  const read = (name) => Number(now(name).dataset.value);
+  return {said: said.textContent, bound: Number(said.dataset.bound), found: read('found'),
+          alarms: read('false_alarms')};
+})"""
+
+
+def certified_points(
+    tp: np.ndarray, flagged: np.ndarray, wanted: float, level: float
+) -> np.ndarray:
+    """Return which points a search certifies, by going from every start until one fails."""
+    most = flagged[-1] / least_flagged(wanted, confidence_level=level)
+    count = max(1, math.ceil(math.log2(max(most, 1.0) + 1e-12)) + 1)
+    each = 1 - (1 - level) / count
+    first = least_flagged(wanted, confidence_level=each)
+    certified = np.zeros(tp.size, dtype=bool)
+    for start in range(count):
+        for at in range(tp.size):
+            if flagged[at] < first * 2**start:
+                continue
+            if precision_lower_bound(tp[at], flagged[at], confidence_level=each) < wanted:
+                break
+            certified[at] = True
+    return certified
+
+
+def wanted_precisions(width: int, each: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(12)
+    return [
+        {"column": int(column), "wanted": float(rng.uniform(0.1, 0.9)),
+         "share": float(rng.uniform(0.02, 0.4)) if turn % 2 else None}
+        for column in range(width)
+        for turn in range(each)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("each", [pytest.param(6), pytest.param(40, marks=pytest.mark.slow)])
+def test_a_certified_precision_of_labels_is_that_of_python(
+    labelled: tuple[Path, DecisionRule, Scores], each: int
+) -> None:
+    path, rule, scores = labelled
+    truth, odds = scores.require_labels().values, rule.log_odds(scores)
+    settings = wanted_precisions(len(NAMES), each)
+    with opened(path) as page:
+        answers = page.evaluate(CERTIFY, settings)
+        assert page.problems == []
+    held = label_cuts(Arm("", rule, scores)).made
+    reached = 0
+    for setting, told in zip(settings, answers, strict=True):
+        column, share = setting["column"], setting["share"]
+        known = truth[:, column] >= 0
+        yes, z = truth[known, column] == 1, odds[known, column]
+        order = np.argsort(-z, kind="stable")
+        points = Sweep.from_sorted(z[order], yes[order])
+        weights = (1.0, 1.0)
+        if share is not None:
+            weights = (share / yes.mean(), (1 - share) / (1 - yes.mean()))
+        in_odds = setting["wanted"] / (1 - setting["wanted"]) * weights[1] / weights[0]
+        wanted = in_odds / (1 + in_odds)
+        flagged = points.tp + points.fp
+        certified = certified_points(points.tp, flagged, wanted, 0.95)
+        own = held[column]
+        kept = [k for k in range(1, own.cut.size)
+                if certified[np.searchsorted(flagged, own.tp[k] + own.fp[k])]]  # fmt: skip
+        python = certified_cut(points, setting["wanted"], weights=weights)
+        rows = np.array([known.sum(), known.sum()])
+        if share is not None:
+            rows = np.array([yes.sum() / share, (~yes).sum() / (1 - share)])
+        counts = np.array([told["found"], told["alarms"]]) * rows
+        if told["said"].startswith("Certified"):
+            reached += 1
+            hits, n = counts[0], counts.sum()
+            want = precision_lower_bound(np.array([hits]), np.array([n]))[0]
+            assert told["bound"] == pytest.approx(want, abs=1e-9)
+            assert wanted <= told["bound"]
+            # What Python flags holds what the page flags.
+            assert n <= (z >= python).sum() + 1e-6
+        if column == 2:
+            continue  # ties: the page may be stricter
+        at = max(kept) if kept else None
+        assert told["said"].startswith("Certified" if kept else "Not to be had"), setting
+        cut = rule.thresholds[column] if at is None else own.cut[at]
+        want_counts = [(yes & (z >= cut)).sum(), (~yes & (z >= cut)).sum()]
+        np.testing.assert_allclose(counts, want_counts, atol=1e-6, err_msg=str(setting))
+        if kept:
+            # Cuts between those of the page add false alarms alone, so that it finds as much as
+            # Python; but where Python's run of tests lies between two of them, it has none of it.
+            found = (yes & (z >= python)).sum()
+            last = np.flatnonzero(own.tp + own.fp <= (z >= python).sum())[-1]
+            assert counts[0] == pytest.approx(found, abs=1e-6) or (last != at and counts[0] < found)
+    assert reached >= each
+
+
+def test_a_precision_that_no_cut_certifies_says_how_many_flagged_positives_are_lacking(
+    labelled: tuple[Path, DecisionRule, Scores],
+) -> None:
+    path, rule, scores = labelled
+    step = {"column": 0, "share": None, "wanted": 0.9}
+    with opened(path) as page:
+        (told,) = page.evaluate(CERTIFY, [step])
+        page.wait_for_timeout(300)
+        fragment = page.evaluate("location.hash")
+    own = label_cuts(Arm("", rule, scores)).made[0]
+    count = math.ceil(math.log2(6000 / least_flagged(0.9)) + 1e-12) + 1
+    level = 1 - 0.05 / count
+    more = next(
+        d for d in range(1, 200)
+        if (precision_lower_bound(own.tp + d, own.tp + own.fp + d, confidence_level=level)
+            >= 0.9).any()
+    )  # fmt: skip
+    assert f"flag {more} more positives" in told["said"]
+    # The chance that 5 rare ones and so many more are right by luck is 0.9^n at best.
+    assert more >= least_flagged(0.9, confidence_level=level) - 5
+    # A link keeps what was meant.
+    assert "precision%3A0.9%3Acertified" in fragment
+    with opened(path, fragment) as page:
+        assert page.locator('[data-part="surety"]').input_value() == "certified"
+
+
+def test_a_certified_precision_of_a_class_is_that_of_python(
+    classed: tuple[Path, DecisionRule, Scores],
+) -> None:
+    path, rule, scores = classed
+    values = -STEP * joint_steps(rule.log_odds(scores)) + np.asarray(rule.class_offset)
+    truth = scores.require_labels().values
+    settings = [{"column": c, "wanted": w, "share": None} for c in (0, 4) for w in (0.5, 0.8, 0.97)]
+    with opened(path) as page:
+        answers = page.evaluate(CERTIFY, settings)
+    for setting, told in zip(settings, answers, strict=True):
+        c = setting["column"]
+        lead = values[:, c] - np.delete(values, c, axis=1).max(axis=1)
+        order = np.argsort(-lead, kind="stable")
+        points = Sweep.from_sorted(lead[order], truth[order] == c)
+        cut = certified_cut(points, setting["wanted"])
+        assert told["said"].startswith("Certified" if np.isfinite(cut) else "Not to be had")
+        flags = lead >= (cut if np.isfinite(cut) else 0.0)
+        found, alarms = (flags & (truth == c)).mean(), (flags & (truth != c)).mean()
+        assert told["found"] == pytest.approx(found, abs=1e-9), setting
+        assert told["alarms"] == pytest.approx(alarms, abs=1e-9), setting

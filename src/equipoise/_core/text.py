@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from html import escape
 
@@ -61,13 +62,32 @@ def _table_html(shown: Table) -> str:
     return f"<table><thead><tr>{line(shown.head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def width(text: str) -> int:
+    """Return how many columns a text takes in a terminal: Chinese letters take two each.
+
+    Example:
+        >>> width("recall"), width("召回率")
+        (6, 6)
+    """
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
+
+
+def padded(text: str, columns: int, *, left: bool = True) -> str:
+    """Return a text that takes so many columns, on the left or the right of them."""
+    gap = " " * max(0, columns - width(text))
+    return text + gap if left else gap + text
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """Return rows in columns, the first to the left, the rest to the right."""
-    widths = [max(len(str(r[i])) for r in (head, *rows)) for i in range(len(head))]
+    widths = [max(width(str(r[i])) for r in (head, *rows)) for i in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
-        first = str(row[0]).ljust(widths[0])
-        rest = [str(c).rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+        first = padded(str(row[0]), widths[0])
+        rest = [padded(str(c), w, left=False) for c, w in zip(row[1:], widths[1:], strict=True)]
         return "  ".join([first, *rest]).rstrip()
 
     rule = "  ".join("-" * w for w in widths)
@@ -76,6 +96,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows of words in columns, all to the left."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    padded = [[c.ljust(w) for c, w in zip(r, widths, strict=True)] for r in (head, *rows)]
-    return "\n".join(line.rstrip() for line in table(padded[0], padded[1:]).splitlines())
+    widths = [max(map(width, column)) for column in zip(head, *rows, strict=True)]
+    wide = [[padded(c, w) for c, w in zip(r, widths, strict=True)] for r in (head, *rows)]
+    return "\n".join(line.rstrip() for line in table(wide[0], wide[1:]).splitlines())

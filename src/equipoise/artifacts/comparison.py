@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from equipoise._core.language import mark, said
 from equipoise._core.messages import closest, say
 from equipoise._core.text import as_html, table
 from equipoise.artifacts._io import as_declared, plain, read_json, reading, to_float, write_json
@@ -252,37 +253,30 @@ def _number(estimate: Estimate) -> str:
 def _parts(comparison: Comparison) -> list[str]:
     """Return the verdict table and the two sentences, at most 30 lines."""
     short = "AP" if comparison.primary == "macro_ap" else "primary"
-    head = [
-        "arm",
-        "macro AP",
-        "AUROC",
-        "default",
-        "tuned",
-        "log loss",
-        f"d {short} [interval]",
-        "verdict",
-    ]
+    words = ["arm", "macro AP", "AUROC", "default", "tuned", "log loss", f"d {short} [interval]",
+             "verdict"]  # fmt: skip
     if comparison.looks:
-        head[1:1] = ["seeds"]
+        words[1:1] = ["seeds"]
+    head = [said(word) for word in words]
     rows = []
     for arm in comparison.arms:
         record, gain = arm.record, arm.gain
         same = arm.method == f"{comparison.baseline} + thresholds"
-        difference = "" if gain is None else ("same model" if same else _signed(gain.shown))
+        difference = "" if gain is None else (said("same model") if same else _signed(gain.shown))
         columns = ("macro_ap", "macro_auroc", "default", "tuned", "log_loss_calibrated")
         numbers = [_number(record[k]) if k in record else "-" for k in columns]
         own = [str(arm.n_seeds)] if comparison.looks else []
-        rows.append([arm.method, *own, *numbers, difference, arm.verdict])
+        rows.append([arm.method, *own, *numbers, difference, said(arm.verdict)])
     rules = (
         f"default, tuned: {comparison.rule_metric} at 0.5 or argmax, and with the rule tuned on "
         "other rows than it is tested on; log loss after calibration"
     )
     explained = [rules, *_protocol(comparison)]
-    doubts = [f"{f.code}: {f.message}" for f in comparison.findings]
-    lines = [comparison.title, *doubts, table(head, rows), *explained]
+    doubts = [f"{f.code}{mark(': ')}{said(f.message)}" for f in comparison.findings]
+    lines = [comparison.title, *doubts, table(head, rows), *map(said, explained)]
     if comparison.kind == "multilabel" and len(comparison.names) <= _FEW_LABELS:
         lines += ["", *_decision_lines(comparison), ""]
-    return [*lines, *comparison.summary, *forecast_words(comparison)]
+    return [*lines, *map(said, comparison.summary), *map(said, forecast_words(comparison))]
 
 
 def forecast_words(comparison: Comparison) -> list[str]:
@@ -328,8 +322,8 @@ def _decision_lines(comparison: Comparison) -> list[str]:
         pairs = [(arm.recall[n][0], arm.flagged[n][0]) for n in names]
         rows.append([arm.method, *(f"{r:.2f} ({100 * f:4.1f} %)" for r, f in pairs)])
     truth = comparison.arms[0].flagged
-    rows.append(["share positive", *(f"({100 * truth[n][2]:4.1f} %)" for n in names)])
-    return [table(["recall (flagged) at 0.5", *names], rows)]
+    rows.append([said("share positive"), *(f"({100 * truth[n][2]:4.1f} %)" for n in names)])
+    return [table([said("recall (flagged) at 0.5"), *names], rows)]
 
 
 def _signed(estimate: Estimate) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from equipoise._core.language import mark, said
 from equipoise._core.text import as_html, table
 from equipoise.artifacts._io import as_declared, plain, read_json, reading, write_json
 from equipoise.artifacts.estimate import FEW, Estimate
@@ -147,22 +148,23 @@ def _parts(found: Evaluation, everything: bool, more: str) -> list[str]:
         names = sorted(names, key=lambda n: found.per_label[n]["prevalence"].value)[:MOST_LABELS]
     lines = [*_headline(found), "", _labels(found, names, FIRST)]
     if len(names) < len(found.names):
-        lines.append(f"the {len(names)} rarest of {len(found.names)} labels; all of them: {more}")
+        left = f"the {len(names)} rarest of {len(found.names)} labels; all of them: {more}"
+        lines.append(said(left))
     few = [n for n in found.names if 0 < (found.per_label[n]["auroc"].n_positive or 0) < FEW]
     if few:
-        lines.append(f"fewer than {FEW} positives, read with care: {', '.join(few)}")
+        lines.append(said(f"fewer than {FEW} positives, read with care: {', '.join(few)}"))
     if everything:
         for title, metrics in SECTIONS.items():
             known = [m for m in metrics if m in found.per_label[names[0]]]
             if known:
-                lines += ["", _title(title, found), _labels(found, names, known)]
+                lines += ["", said(_title(title, found)), _labels(found, names, known)]
         counts = [[n, *(str(found.counts[n][k]) for k in ("tp", "fp", "fn", "tn"))] for n in names]
-        lines += ["", "Counts", table(["label", "tp", "fp", "fn", "tn"], counts)]
+        lines += ["", said("Counts"), table([said("label"), "tp", "fp", "fn", "tn"], counts)]
     if found.groups:
         lines += ["", _groups(found)]
     for title, rows in _by(found):
         lines += ["", _block(title, rows)]
-    return [*lines, "", _rests_on(found)]
+    return [*lines, "", said(_rests_on(found))]
 
 
 def _title(title: str, found: Evaluation) -> str:
@@ -180,47 +182,55 @@ def _title(title: str, found: Evaluation) -> str:
 def _groups(found: Evaluation) -> str:
     """Return the macro averages of head, medium and tail: and the labels in them."""
     held = found.evaluated_on["group_labels"]
-    body = [[group, str(held[group]), *(_cell(row[m]) for m in FIRST[1:])]
+    body = [[said(group), str(held[group]), *(_cell(row[m]) for m in FIRST[1:])]
             for group, row in found.groups.items()]  # fmt: skip
-    return table(["by frequency in training", "labels", *FIRST[1:]], body)
+    return table([said("by frequency in training"), said("labels"), *map(said, FIRST[1:])], body)
 
 
 def _headline(found: Evaluation) -> list[str]:
     macro = found.overall["macro"]
-    lines = [f"macro AP {macro['ap']}   macro AUROC {macro['auroc']}   macro F1 {macro['f1']}"]
+    lines = [
+        said(f"macro AP {macro['ap']}   macro AUROC {macro['auroc']}   macro F1 {macro['f1']}")
+    ]
     for level, row in found.overall.items():
         if level != "macro":
-            numbers = "   ".join(f"{m.replace('_', ' ')} {e}" for m, e in row.items())
-            lines.append(f"{level}: {numbers}")
-    missing = "; ".join(f"{n}: {why}" for n, why in found.not_evaluable.items())
-    over = f"macro AP over {found.n_evaluable['ap']} of {len(found.names)} labels"
+            numbers = "   ".join(f"{_word(m)} {said(str(e))}" for m, e in row.items())
+            lines.append(f"{said(level)}{mark(': ')}{numbers}")
+    missing = mark("; ").join(
+        f"{n}{mark(': ')}{said(why)}" for n, why in found.not_evaluable.items()
+    )
+    over = said(f"macro AP over {found.n_evaluable['ap']} of {len(found.names)} labels")
     lines.append(over + (f" ({missing})" if missing else ""))
     worst = found.worst("ap")
     if worst is not None:
-        lines.append(f"lowest AP: {worst[0]} {worst[1]}")
+        lines.append(said(f"lowest AP: {worst[0]} {worst[1]}"))
     return lines
 
 
 def _labels(found: Evaluation, names: Sequence[str], metrics: Sequence[str]) -> str:
     rows = [[n, *(_cell(found.per_label[n][m]) for m in metrics)] for n in names]
     macro = found.overall["macro"]
-    rows.append(["macro", *(_cell(macro[m]) if m in macro else "" for m in metrics)])
-    return table(["label", *(m.replace("_", " ") for m in metrics)], rows)
+    rows.append([said("macro"), *(_cell(macro[m]) if m in macro else "" for m in metrics)])
+    return table([said("label"), *map(_word, metrics)], rows)
+
+
+def _word(metric: str) -> str:
+    return said(metric.replace("_", " "))
 
 
 def _cell(estimate: Estimate) -> str:
-    return f"- ({estimate.reason})" if estimate.is_missing else str(estimate)
+    return f"- ({said(estimate.reason or '')})" if estimate.is_missing else str(estimate)
 
 
 def _by(found: Evaluation) -> list[tuple[str, Mapping[str, Mapping[str, Estimate]]]]:
-    return [("by " + what.replace("_", " "), rows) for what, rows in found.by.items()]
+    return [(said("by " + what.replace("_", " ")), rows) for what, rows in found.by.items()]
 
 
 def _block(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:
     metrics = [m for m in next(iter(rows.values())) if m in PRINTED]
     body = [[name, str(row[metrics[0]].n), *(_cell(row[m]) for m in metrics)]
             for name, row in rows.items()]  # fmt: skip
-    return table([title, "rows", *(m.replace("_", " ") for m in metrics)], body)
+    return table([title, said("rows"), *map(_word, metrics)], body)
 
 
 PRINTED = ("ap", "auroc", "precision", "recall", "f1", "samples_f1", "exact_match")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from equipoise._core.language import mark, said
 from equipoise._core.messages import one_of, say
 from equipoise._core.text import as_html
 from equipoise.artifacts._io import as_declared, plain, read_json, reading, write_json
@@ -61,7 +62,12 @@ class Finding:
         return as_declared(cls(**{**fields, "suggests": tuple(fields["suggests"])}))
 
     def __str__(self) -> str:
-        return f"{self.code} {self.severity}: {self.title}. {self.message}"
+        return f"{headline(self)}. {said(self.message)}"
+
+
+def headline(finding: Finding) -> str:
+    """Return code, severity and title as they are shown."""
+    return f"{finding.code} {said(finding.severity)}{mark(': ')}{said(finding.title)}"
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
@@ -96,12 +102,12 @@ class Findings(list[Finding]):
         """Return them as text, worst first, advice as ``spelt`` has it."""
         made = []
         for finding in in_order(f for f in self if f.severity != "fact"):
-            made.append(f"{finding.code} {finding.severity}: {finding.title}")
-            made.append(f"    {finding.message}")
-            made.extend(f"    -> {spelt(todo)}" for todo in finding.suggests)
-        made = made or ["Nothing unusual was found by the checks that were made."]
+            made.append(headline(finding))
+            made.append(f"    {said(finding.message)}")
+            made.extend(f"    -> {said(spelt(todo))}" for todo in finding.suggests)
+        made = made or [said("Nothing unusual was found by the checks that were made.")]
         if facts := [f for f in self if f.severity == "fact"]:
-            made += ["As usual:", *(f"    {f.message} ({f.code})" for f in facts)]
+            made += [said("As usual:"), *(f"    {said(f.message)} ({f.code})" for f in facts)]
         return made
 
     def __str__(self) -> str:

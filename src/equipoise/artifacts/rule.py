@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import require_finite, require_shape
+from equipoise._core.language import mark, said
 from equipoise._core.logistic import expit, log_softmax
 from equipoise._core.messages import one_of, say
 from equipoise._core.text import as_html, table
@@ -600,6 +601,7 @@ def _parts(rule: DecisionRule) -> list[str]:
     if rule.thresholds is not None:
         cuts = [f"{p:.4f}" for p in expit(rule.thresholds)]
     notes, shared = _apart(rule.notes or [""] * width)
+    notes = [said(note) for note in notes]
     # What was not tuned here, but put together by hand, has no grades and claims nothing.
     grades = rule.grades or [""] * width
     claims = [
@@ -608,17 +610,19 @@ def _parts(rule: DecisionRule) -> list[str]:
     ]
     columns = (rule.names, grades, rule.calibrator.method, cuts, *claims, notes)
     rows = [list(row) for row in zip(*columns, strict=True)]
-    measure = f"{rule.measure or rule.objective} claimed"
-    head = ["label", "grade", "calibration", "threshold", measure, "cross-fitted", ""]
+    measure = f"{said(rule.measure or rule.objective)} {said('claimed')}"
+    words = [said(word) for word in ("label", "grade", "calibration", "threshold")]
+    head = [*words, measure, said("cross-fitted"), ""]
     lines: list[str] = [table(head, rows[:_MOST_LINES])]
     if width > _MOST_LINES:
-        lines.append(f"... and {width - _MOST_LINES:,} more")
-    lines += shared
+        lines.append(f"... {said(f'and {width - _MOST_LINES:,} more')}")
+    lines += map(said, shared)
     if rule.grades:
-        lines.append("grade: " + "; ".join(f"{g} {GRADES[g]}" for g in sorted(set(rule.grades))))
+        told = mark("; ").join(f"{g} {said(GRADES[g])}" for g in sorted(set(rule.grades)))
+        lines.append(f"{said('grade')}{mark(': ')}{told}")
     if rule.score_names and rule.score_names != rule.names:
         pairs = zip(rule.score_names, rule.names, strict=False)
-        lines.append(f"score columns: {', '.join(f'{c} for {n}' for c, n in pairs)}")
+        lines.append(said(f"score columns: {', '.join(f'{c} for {n}' for c, n in pairs)}"))
     return lines
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress, split_list
 from equipoise.cli.lines import decided_lines, parted_lines
@@ -43,4 +44,4 @@ def run(
                     "expected": made.expected})  # fmt: skip
         return
     typer.echo(decided_lines(made.rule, *shares))
-    typer.echo(f"{made.n_rows:,} rows: {made.out}")
+    typer.echo(said(f"{made.n_rows:,} rows: {made.out}"))

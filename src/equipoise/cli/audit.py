@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, kind_of, numbers, print_json, split_list
 from equipoise.cli.options import CodingOptions, with_groups
@@ -55,7 +56,8 @@ def run(
     done = audit.audit_path(target, audit.read_settings(arg or []), labels=given, what=what,
                             kind=kind_of(kind), weight=weight)  # fmt: skip
     if isinstance(done, audit.SamplerAudit):
-        head, found, body = [done.text(), ""], list(done.findings), done.to_dict()
+        told = [said(line) for line in done.text().splitlines()]
+        head, found, body = [*told, ""], list(done.findings), done.to_dict()
     else:
         head, found, body = [], done, [f.to_dict() for f in done]
     if as_json:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise._core.text import table
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress, seconds_of
@@ -65,8 +66,11 @@ def run(
             allow_code=allow_code,
         )  # fmt: skip
         bodies = [dict(zip(head, row, strict=True)) for row in rows]
-        print_json(bodies) if as_json else typer.echo(table(head, rows))
-        return note(summary)
+        words = [said(word) for word in head]
+        at = head.index("state")
+        shown = [[*row[:at], said(row[at]), *row[at + 1 :]] for row in rows]
+        print_json(bodies) if as_json else typer.echo(table(words, shown))
+        return note("\n".join(map(said, summary.split("\n"))))
     if not resume:
         clear_trials(folder)
     with progress() as show:
@@ -76,7 +80,7 @@ def run(
     result = outcome.comparison
     result.save(folder / "comparison.json")
     path = write_report(chapter_of(folder, outcome.findings), path=folder / "report.html")
-    note(f"{outcome.trained} trials trained, {outcome.reused} re-used")
+    note(said(f"{outcome.trained} trials trained, {outcome.reused} re-used"))
     copied = [found for found in outcome.findings if found.code in ("EQ202", "EQ208")]
     if copied:
         note("\n".join(short_findings(copied)))
@@ -97,7 +101,7 @@ def run(
         }
         print_json(body)
     else:
-        typer.echo(f"{result}\nReport: {path}")
         code = " --allow-code" if allow_code else ""
-        typer.echo(f"Model: equipoise refit {folder} -o model/{code}")
+        typer.echo(f"{result}\n{said(f'Report: {path}')}")
+        typer.echo(said(f"Model: equipoise refit {folder} -o model/{code}"))
     return None

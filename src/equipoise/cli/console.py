@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from equipoise._core.language import said
 from equipoise._core.messages import one_of
 
 if TYPE_CHECKING:
@@ -153,32 +154,36 @@ def results_lines(
     # What was given and could not be used is the user's to mend, and comes first.
     failed = [r for r in results if r.status == "not made" and r.applicable]
     lines = [
-        f"not made because {spelt(reason).rstrip('.')}: "
-        + ", ".join(r.code for r in failed if r.reason == reason)
+        _not_made(spelt(reason), [r.code for r in failed if r.reason == reason])
         for reason in sorted(dict.fromkeys(r.reason for r in failed))
     ]
     lines += findings_lines(findings, spelt) if findings else []
     fine = [r.code for r in results if r.status == "fine"]
     made = len(fine) + sum(r.status == "found" for r in results)
     if not findings:
-        lines.append(
+        nothing = (
             f"Nothing was found by the {made} of {len(results)} checks that were made."
             if made
             else "No check was made: nothing that was given holds what one of them looks at."
         )
+        lines.append(said(nothing))
     if fine:
-        lines.append(f"fine: {', '.join(fine)}")
+        lines.append(said(f"fine: {', '.join(fine)}"))
     skipped = [r for r in results if r.status == "not made"]
     shown = [r for r in skipped if every and not r.applicable]
     for reason in sorted(dict.fromkeys(r.reason for r in shown)):
         codes = [r.code for r in shown if r.reason == reason]
-        lines.append(f"not made because {reason.rstrip('.')}: {', '.join(codes)}")
+        lines.append(_not_made(reason, codes))
     if left := len(skipped) - len(shown) - len(failed):
-        lines.append(f"{left} checks are about what was not given; --all lists them")
+        lines.append(said(f"{left} checks are about what was not given; --all lists them"))
     muted = [r.code for r in results if r.status == "muted"]
     if muted:
-        lines.append(f"muted: {', '.join(muted)}")
+        lines.append(said(f"muted: {', '.join(muted)}"))
     return lines
+
+
+def _not_made(reason: str, codes: Sequence[str]) -> str:
+    return said(f"not made because {reason.rstrip('.')}: {', '.join(codes)}")
 
 
 def fail_on(findings: Sequence[Finding], level: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress
 
@@ -46,7 +47,7 @@ def run(
         comparisons.append(outcome.comparison)
         findings.append(outcome.findings)
         spent = time.perf_counter() - started
-        note(f"{outcome.trained} trials trained, {outcome.reused} re-used, {spent:.0f} s")
+        note(said(f"{outcome.trained} trials trained, {outcome.reused} re-used, {spent:.0f} s"))
         if not as_json:
             typer.echo(f"\n{outcome.comparison}\n")
     chapters = [chapter_of(out / r, f) for r, f in zip(RECIPES, findings, strict=True)]
@@ -54,4 +55,4 @@ def run(
     if as_json:
         print_json({"report": path, "recommended": [c.recommended for c in comparisons]})
     else:
-        typer.echo(f"Report: {path}")
+        typer.echo(said(f"Report: {path}"))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipoise._core.language import mark, said
 from equipoise._core.messages import listed
 from equipoise._core.text import table
 from equipoise.cli.console import findings_lines
@@ -34,7 +35,9 @@ _SHOWN = 5
 
 def proof_lines(summary: SplitSummary, on_purpose: bool) -> list[str]:
     """Return the table and what to know about it; a long tail deviates ``on_purpose``."""
-    head = ["", *summary.parts] + ([] if on_purpose else ["rate", "deviation"])
+    head = ["", *map(said, summary.parts)] + (
+        [] if on_purpose else [said("rate"), said("deviation")]
+    )
     body = []
     for k, name in enumerate(summary.names):
         row = [name, *(str(counts[k]) for counts in summary.counts)]
@@ -42,25 +45,24 @@ def proof_lines(summary: SplitSummary, on_purpose: bool) -> list[str]:
             gap = summary.deviations[k]
             row += [f"{summary.rates[k]:.2%}", "-" if gap != gap else f"{gap:.2%}"]
         body.append(row)
-    body.append(["rows", *map(str, summary.rows)] + ([] if on_purpose else ["", ""]))
+    body.append([said("rows"), *map(str, summary.rows)] + ([] if on_purpose else ["", ""]))
     lines: list[str] = [table(head, body)]
     if not on_purpose:
         worst = max((d for d in summary.deviations if d == d), default=0.0)
-        lines.append(
-            f"deviation of a rate: {summary.mean_deviation:.3%} on average over labels, "
-            f"{worst:.3%} at most"
-        )
+        mean = f"{summary.mean_deviation:.3%} on average over labels"
+        lines.append(said(f"deviation of a rate: {mean}, {worst:.3%} at most"))
     gone = [f"{name} from {', '.join(parts)}" for name, parts in summary.missing.items()]
-    lines.append(f"missing labels: {listed(gone, _SHOWN, '; ') or 'none'}")
+    lines.append(said(f"missing labels: {listed(gone, _SHOWN, '; ') or 'none'}"))
     if summary.absent:
-        lines.append(f"without positives anywhere: {listed(list(summary.absent), _SHOWN, '; ')}")
+        absent = listed(list(summary.absent), _SHOWN, "; ")
+        lines.append(said(f"without positives anywhere: {absent}"))
     if summary.unknown:
-        lines.append(f"unknown entries (-1 or empty): {summary.unknown:,}")
+        lines.append(said(f"unknown entries (-1 or empty): {summary.unknown:,}"))
     if summary.groups is not None:
         number, crossing = summary.groups
-        lines.append(f"groups: {number - crossing} of {number} kept together")
+        lines.append(said(f"groups: {number - crossing} of {number} kept together"))
     if summary.left_out:
-        lines.append(f"rows left out: {summary.left_out}")
+        lines.append(said(f"rows left out: {summary.left_out}"))
     return lines
 
 
@@ -80,15 +82,20 @@ def plan_lines(plan: TrainPlan) -> list[str]:
     if plan.rows.left_out:
         shown = "; ".join(plan.rows.left_out[:3])
         lines.append(f"{len(plan.rows.left_out)} broken images left out: {shown}")
-    return lines
+    return [said(line) for line in lines]
 
 
 def short_findings(findings: Sequence[Finding]) -> list[str]:
     """Return a line per finding; its page has the rest."""
-    lines = [f"{f.code} {f.severity}: {f.message.split('. ')[0].rstrip('.')}." for f in findings]
+    lines = [finding_line(f, f"{f.message.split('. ')[0].rstrip('.')}.") for f in findings]
     if lines:
-        lines.append(f"More: equipoise diagnose --explain {findings[0].code}")
+        lines.append(said(f"More: equipoise diagnose --explain {findings[0].code}"))
     return lines
+
+
+def finding_line(finding: Finding, message: str) -> str:
+    """Return a finding in a line."""
+    return f"{finding.code} {said(finding.severity)}{mark(': ')}{said(message)}"
 
 
 def trial_lines(trial: Trial, place: Path) -> list[str]:
@@ -108,7 +115,7 @@ def trial_lines(trial: Trial, place: Path) -> list[str]:
         lines.append(f"      equipoise predict {place} NEW_DATA -o predictions.parquet")
     else:
         lines.append(f"Next: equipoise tune {place}/oof.parquet -o rule.json")
-    return lines
+    return [said(line) for line in lines]
 
 
 _WHY = {
@@ -136,13 +143,13 @@ def mining_lines(plan: MinePlan) -> list[str]:
     )
     most = f"{options.rounds} rounds at most"
     size = f"{training.options.epochs} epochs of batches of {training.options.batch_size}"
-    return [
+    lines = [
         f"{training.rows.description}: {parts} rows",
         f"{pool.positives().size:,} positives, {pool.n_negative:,} negatives ({plan.negative})",
         f"{plan.n_first:,} negatives to begin with, {how}{cut} per round, {most}",
         f"{training.model.name}, {training.job.arm.label}, {size} in each round",
-        *(findings_lines(wrong) if wrong else ()),
-    ]  # fmt: skip
+    ]
+    return [*map(said, lines), *(findings_lines(wrong) if wrong else ())]
 
 
 def mined_lines(mined: Mined, review: Review | None) -> list[str]:
@@ -151,13 +158,16 @@ def mined_lines(mined: Mined, review: Review | None) -> list[str]:
     for done in mined.rounds:
         cut = "" if math.isnan(done.cut) else f"{done.cut:.3f}"
         ap = f"{done.ap.value:.3f} [{done.ap.low:.3f}, {done.ap.high:.3f}]"
-        mark = " *" if done.round == mined.best else ""
+        star = " *" if done.round == mined.best else ""
         counts = (sum(done.counts.values()), done.counts["hard"], done.new, done.skipped)
-        rows.append([f"{done.round}{mark}", *(f"{n:,}" for n in counts), cut, ap])
-    head = ["round", "rows", "of them hard", "new", "skipped", "cut", "validation AP"]
-    lines = [table(head, rows), f"* kept. Ended: {_WHY[mined.stopped]}.", f"Run: {mined.folder}"]
+        rows.append([f"{done.round}{star}", *(f"{n:,}" for n in counts), cut, ap])
+    words = ("round", "rows", "of them hard", "new", "skipped", "cut", "validation AP")
+    head = [said(word) for word in words]
+    ended = said(f"* kept. Ended: {_WHY[mined.stopped]}.")
+    shown = [table(head, rows), ended, said(f"Run: {mined.folder}")]
     if mined.findings:
-        lines += findings_lines(mined.findings)
+        shown += findings_lines(mined.findings)
+    lines: list[str] = []
     if review is not None:
         lines.append(
             f"{review.overlap:.0%} of the worst mistakes lie nearer to a labelled positive than "
@@ -172,7 +182,7 @@ def mined_lines(mined: Mined, review: Review | None) -> list[str]:
         lines.append(
             f"Next: equipoise predict {mined.trial} NEW_DATA --rule {mined.folder}/rule.json"
         )
-    return lines
+    return [*shown, *map(said, lines)]
 
 
 def mined_dict(mined: Mined, review: Review | None) -> dict[str, Any]:
@@ -201,7 +211,8 @@ def decided_lines(
     rows = [[name, rule.grades[i] if rule.grades else "", f"{decided[name]:,.0f}",
              f"{decided[name] / n:.2%}", f"{expected[name] / n:.2%}"]
             for i, name in enumerate(rule.names)]  # fmt: skip
-    return table(["name", "grade", "decided", "share", "expected"], rows)
+    words = ("name", "grade", "decided", "share", "expected")
+    return table([said(word) for word in words], rows)
 
 
 def parted_lines(
@@ -211,11 +222,15 @@ def parted_lines(
     from equipoise.decisions import parted_shares
 
     found = parted_shares(rule, decided, expected, n_rows)
-    lines = [f"warning: {name}: {text}" for name, text in list(found.items())[:MOST_LABELS]]
+    lines = [
+        f"{said('warning')}{mark(': ')}{name}{mark(': ')}{said(text)}"
+        for name, text in list(found.items())[:MOST_LABELS]
+    ]
     if len(found) > MOST_LABELS:
-        lines.append(f"warning: and {len(found) - MOST_LABELS} more labels")
+        lines.append(said(f"warning: and {len(found) - MOST_LABELS} more labels"))
     if lines:
-        lines.append("Check on labelled rows whether these rows are like those it was tuned on.")
+        do = "Check on labelled rows whether these rows are like those it was tuned on."
+        lines.append(said(do))
     return lines
 
 

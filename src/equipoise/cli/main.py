@@ -39,6 +39,7 @@ from equipoise.cli import (
     train,
     tune,
 )
+from equipoise.cli.options import in_language
 from equipoise.errors import EquipoiseError, Terminated
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -339,7 +340,7 @@ app = typer.Typer(
 )
 for verb in (demo, init, diagnose, audit, split, train, mine, compare, tune, evaluate, apply,
              predict, refit, export, report, methods):  # fmt: skip
-    app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(verb.run)
+    app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(in_language(verb.run))
 
 
 @app.callback(invoke_without_command=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise._core.messages import one_of
 from equipoise._core.text import text_table
 from equipoise.cli import options as o
@@ -38,12 +39,13 @@ def run(
         return
     rows = []
     for method in chosen:
-        exact = "/".join(dict.fromkeys(method.exactness.values()))
-        rows.append([method.name, "+".join(method.kinds), exact, method.summary])
+        exact = "/".join(dict.fromkeys(map(said, method.exactness.values())))
+        rows.append([method.name, "+".join(method.kinds), exact, said(method.summary)])
         if method.settings:
             settings = ", ".join(f"{k}={v}" for k, v in method.settings.items())
             rows.append(["", "", "", f"  {settings}"])
-    typer.echo(text_table(["method", "for", "undone", "what it does, and its settings"], rows))
+    head = ("method", "for", "undone", "what it does, and its settings")
+    typer.echo(text_table([said(word) for word in head], rows))
 
 
 def _print_points(kind: str | None, as_json: bool) -> None:
@@ -54,8 +56,5 @@ def _print_points(kind: str | None, as_json: bool) -> None:
         print_json([p._asdict() for p in found])
         return
     rows = [[p.method, EXAMPLES[p.labels], p.points, p.reach, p.settings] for p in found]
-    typer.echo(
-        text_table(
-            ["method", "example", "true probability at output 0.5", "range", "settings"], rows
-        )
-    )
+    head = ("method", "example", "true probability at output 0.5", "range", "settings")
+    typer.echo(text_table([said(word) for word in head], rows))

@@ -222,6 +222,39 @@ def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+Lang = Annotated[str | None, typer.Option("--lang", help="Language of what is shown: en, zh.")]
+
+
+def in_language(verb: Callable[..., None]) -> Callable[..., None]:
+    """Return a verb that also takes --lang, and shows all that it says in that language.
+
+    Without the option it is that of the environment variable EQUIPOISE_LANG, or English.
+
+    Example:
+        >>> from equipoise._core.language import said
+        >>> def run(name: str) -> None:
+        ...     print(said("Rule: " + name))
+        >>> run.__annotations__ = {"name": str, "return": None}
+        >>> in_language(run)(name="rule.json", lang="zh")
+        规则：rule.json
+    """
+    own = list(signature(verb).parameters.values())
+    hints = get_type_hints(verb, include_extras=True)
+
+    def run(*, lang: str | None = None, **given: Any) -> None:
+        from equipoise._core.language import speaking, spoken
+
+        with speaking(lang or spoken()):
+            return verb(**given)
+
+    given = [p.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[p.name]) for p in own]
+    options = [*given, Parameter("lang", Parameter.KEYWORD_ONLY, default=None, annotation=Lang)]
+    run.__doc__ = verb.__doc__
+    run.__signature__ = Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
+    return run
+
+
 @dataclass(frozen=True)
 class CodingOptions:
     """What the entries of label columns stand for."""

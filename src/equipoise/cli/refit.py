@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress
 
@@ -41,7 +42,7 @@ def run(
         made = refit(study, results=folder, out=out, arm=arm, progress=show,
                      allow_code=allow_code, command=f"equipoise refit {source}")  # fmt: skip
     if made.tested is not None:
-        note(f"On the test set, which nothing was chosen on:\n{made.tested}")
+        note(f"{said('On the test set, which nothing was chosen on:')}\n{made.tested}")
     if as_json:
         print_json({"out": made.folder, "arm": made.arm, "model": made.kind,
                     "rows": made.rows, "needs": list(made.needs)})  # fmt: skip
@@ -50,4 +51,4 @@ def run(
     typer.echo(f"{made.arm}{kind}, {made.rows:,} rows: {made.folder}")
     new = "NEW.csv" if study.model is None and study.features is None else "NEW"
     code = " --allow-code" if allow_code else ""
-    typer.echo(f"Next: equipoise predict {made.folder} {new} -o predictions.csv{code}")
+    typer.echo(said(f"Next: equipoise predict {made.folder} {new} -o predictions.csv{code}"))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise.cli import options as o
 from equipoise.cli.options import ScoreOptions, with_groups
 
@@ -72,4 +73,4 @@ def run(
         told = diagnose(scores=found, more=Material(rule=loaded), ignore=("EQ402", "EQ409"))
         chapters.append(Chapter(rule=loaded, scores=found, findings=told, title=rule.stem))
     path = write_report(chapters, path=out)
-    typer.echo(f"Report: {path} ({path.stat().st_size / 1000:.0f} kB)")
+    typer.echo(said(f"Report: {path} ({path.stat().st_size / 1000:.0f} kB)"))

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise.cli import options as o
 from equipoise.cli.console import numbers, print_json, split_list
-from equipoise.cli.lines import proof_lines
+from equipoise.cli.lines import finding_line, proof_lines
 from equipoise.cli.options import LabelOptions, with_groups
 
 EXAMPLE = "Example: equipoise split labels.csv --labels A,B,C,D --groups patient -o parts"
@@ -45,16 +46,17 @@ def run(
     copies = table_copies(source, found, columns.named)
     made = draw_splits(found, fractions=shares, folds=folds, min_per_part=min_per_part,
                        long_tail=tail, seed=seed, copies=copies)  # fmt: skip
-    summary, said = split_summary(made, found), told_of(copies, made, found)
+    summary, found_out = split_summary(made, found), told_of(copies, made, found)
     written = [] if dry_run else write_splits(made, found, source, out, copy)
     if as_json:
-        more = {"findings": [f.to_dict() for f in said], "summary": summary.to_dict()}
+        more = {"findings": [f.to_dict() for f in found_out], "summary": summary.to_dict()}
         print_json(splits_dict(made) | more | {"written": written})
         return
     prints = " ".join(s.fingerprint for s in made)
     end = f"written: {', '.join(map(str, written))}" if written else "dry run: nothing written"
+    mark = said(f"fingerprint {prints}")
     lines = [
         *proof_lines(summary, long_tail),
-        *(f"{f.code} {f.severity}: {f.message}" for f in said),
+        *(finding_line(f, f.message) for f in found_out),
     ]
-    typer.echo("\n".join([*lines, f"fingerprint {prints}", end]))
+    typer.echo("\n".join([*lines, mark, said(end)]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from equipoise._core.language import said
 from equipoise.cli import options as o
 from equipoise.cli.console import fail_on, findings_lines, note, print_json
 from equipoise.cli.objective import ObjectiveOptions, in_names_order, parse_target
@@ -59,6 +60,6 @@ def run(
         body = {k: v for k, v in rule.to_dict().items() if k != "rows"}
         print_json(body | {"findings": [f.to_dict() for f in findings]})
     else:
-        typer.echo(f"{rule}\nRule: {out}")
+        typer.echo(f"{rule}\n{said(f'Rule: {out}')}")
         note("\n".join(findings_lines(findings)) if findings else "")
     fail_on(findings, fail)

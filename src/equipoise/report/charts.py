@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from equipoise._core.language import said
 from equipoise.artifacts import ArmRecord, Comparison, Trial
 from equipoise.comparison import Confusion
 from equipoise.report.displays import Hues, draw_confusion, draw_differences
@@ -65,7 +66,7 @@ def _svg(size: tuple[float, float], draw: Callable[[Figure], None], title: str, 
     if view is None:
         return text
     head = (
-        f'<svg viewBox="{view[1]}" role="img" aria-label="{html.escape(alt)}" '
+        f'<svg viewBox="{view[1]}" role="img" aria-label="{html.escape(said(alt))}" '
         f'style="max-width:{most:.0f}px;min-width:{most * _NARROWEST:.0f}px">'
     )
     return text.replace(view[0], head, 1).replace("\n", " ").strip()
@@ -116,7 +117,7 @@ def forest(comparison: Comparison, metric: str) -> str:
         axes = figure.add_subplot()
         draw_differences(axes, comparison, arms, _PAGE)
         _rows(axes, [a.method for a in arms])
-        axes.set_xlabel(f"difference in {metric} from {comparison.baseline}")
+        axes.set_xlabel(said(f"difference in {metric} from {comparison.baseline}"))
 
     alt = f"Difference in {metric} from {comparison.baseline} of each remedy, with intervals"
     return _svg((7.4, 0.75 + 0.42 * len(arms)), draw, f"{comparison.title} differences", alt)
@@ -142,7 +143,7 @@ def decomposition(comparison: Comparison) -> str:
                 axes.plot([gain.total.low, gain.total.high], [row, row], color=INK, lw=1)
             axes.plot([gain.total.value], [row], "D", color=INK, ms=4)
         _rows(axes, [a.method for a in arms])
-        axes.set_xlabel(f"gain in {comparison.rule_metric} at the default rule")
+        axes.set_xlabel(said(f"gain in {comparison.rule_metric} at the default rule"))
 
     alt = f"Gain in {comparison.rule_metric} of each remedy: its ranking and operating-point parts"
     return _svg((7.4, 0.75 + 0.42 * len(arms)), draw, f"{comparison.title} gains", alt)
@@ -193,9 +194,9 @@ def _grid(
             axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
             axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
             if place % columns == 0:
-                axes.set_ylabel(labels[1])
+                axes.set_ylabel(said(labels[1]))
             if place >= len(names) - columns:
-                axes.set_xlabel(labels[0])
+                axes.set_xlabel(said(labels[0]))
         handles, words = figure.axes[0].get_legend_handles_labels()
         if handles:
             figure.legend(handles, words, loc="outside lower center", ncols=4, labelcolor=INK)
@@ -261,7 +262,9 @@ def confusion(found: Confusion, title: str) -> str:
         names = [[shortened(name, 18) for name in each] for each in (found.said, found.truth)]
         draw_confusion(axes, found, names, _PAGE)
         axes.tick_params(colors=INK)
-        axes.set_title(title)
+        axes.set_xlabel(said("said"))
+        axes.set_ylabel(said("true"))
+        axes.set_title(said(title))
 
     alt = f"{title}: share of each true class or label that was said to be each other"
     size = (1.6 + 0.62 * side, 1.3 + 0.5 * len(found.truth))
@@ -286,7 +289,7 @@ def by_class(comparison: Comparison, names: Sequence[str]) -> str:
                 axes.axhline(row - 0.5, color=LINE, lw=0.5)
             _rows(axes, names if place == 1 else [""] * len(names))
             axes.set_xlim(-0.02, 1.02)
-            axes.set_title(metric)
+            axes.set_title(said(metric))
         handles, words = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, words, loc="outside lower center", ncols=4, labelcolor=INK)
 
@@ -310,8 +313,8 @@ def histories(trials: Sequence[Trial], title: str) -> str:
                 one = len(values) == 1
                 axes.plot(range(len(values)), values, color=hue, lw=1.2, label=trial.method,
                           marker=shape if one else "", ms=6)  # fmt: skip
-            axes.set_title(shortened(panels[key], 40))
-            axes.set_xlabel("epoch")
+            axes.set_title(shortened(said(panels[key]), 40))
+            axes.set_xlabel(said("epoch"))
             longest = max(len(_history(t.history, key)) for t in shown)
             if longest == 1:
                 axes.set_xticks([0])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.language import said
 from equipoise._core.logistic import expit
 from equipoise.artifacts import (
     ArmRecord,
@@ -82,7 +83,7 @@ def _label_rows(found: Evaluation, positives: Mapping[str, Any] | None) -> str:
     rows = []
     for name in found.names:
         estimates = found.per_label[name]
-        why = found.not_evaluable.get(name, "")
+        why = said(found.not_evaluable.get(name, ""))
         cells: list[list[Any]] = [[name, name, why, ""]]
         if positives is not None:
             held = positives[name]
@@ -90,7 +91,7 @@ def _label_rows(found: Evaluation, positives: Mapping[str, Any] | None) -> str:
             cells.append([held["train"], counts, "", ""])
         for metric in ("prevalence", "ap", "auroc", "precision", "recall", "f1"):
             shown = interval(estimates[metric])
-            cells.append([shown["sort"], shown["text"], shown["bounds"], shown["why"]])
+            cells.append([shown["sort"], shown["text"], shown["bounds"], said(shown["why"])])
         ratio = _ratio(estimates)
         cells.append([-9 if math.isnan(ratio) else ratio, number(ratio, 2), "", ""])
         rows.append((estimates["f1"].value, cells))
@@ -294,16 +295,18 @@ def _confusion_view(rule: DecisionRule, scores: Scores) -> dict[str, Any]:
     """Return the figure of confusions, of many names the most confused, and the pairs in words."""
     found = count_confusions(rule, scores)
     counts = found.counts.astype(np.float64)
-    wrong = counts - np.diag(np.diag(counts))
     size = len(rule.names)
+    # What is no label of the rule says that there is none.
+    truth, told = ([*names[:size], *map(said, names[size:])] for names in (found.truth, found.said))
+    wrong = counts - np.diag(np.diag(counts))
     kept = np.arange(len(found.said))
     if size > MOST_CONFUSED:
         load = wrong[:size].sum(axis=1) + wrong[:, :size].sum(axis=0)
         most = np.sort(np.argsort(-load, kind="stable")[: MOST_CONFUSED - 1])
         kept = np.append(most, np.arange(size, len(found.said)))
     shown = Confusion(
-        tuple(found.truth[i] for i in kept),
-        tuple(found.said[i] for i in kept),
+        tuple(truth[i] for i in kept),
+        tuple(told[i] for i in kept),
         found.counts[np.ix_(kept, kept)],
     )
     classes = rule.kind == "multiclass"
@@ -314,8 +317,8 @@ def _confusion_view(rule: DecisionRule, scores: Scores) -> dict[str, Any]:
     total = found.counts.sum(axis=1)
     pairs = [
         {
-            "truth": found.truth[i],
-            "said": found.said[j],
+            "truth": truth[i],
+            "said": told[j],
             "count": int(found.counts[i, j]),
             "share": percent(float(found.counts[i, j] / total[i])),
         }
@@ -353,7 +356,7 @@ def _errors_view(
         sure = np.where(flagged, p, 1 - p)
         for i in np.argsort(-sure, kind="stable")[:MOST_ERRORS]:
             name = rule.names[int(column[i])]
-            was, told = ("not " + name, name) if flagged[i] else (name, "not " + name)
+            was, told = (_not(name), name) if flagged[i] else (name, _not(name))
             rows.append({"row": int(at[i]), "truth": was, "said": told, "sure": float(sure[i])})
     keys = [str(row["row"] if scores.ids is None else scores.ids[row["row"]]) for row in rows]
     known = {} if contents is None else contents(keys)
@@ -362,6 +365,10 @@ def _errors_view(
         row |= {"id": key, "image": held.pop("image", ""), "text": held.pop("text", ""),
                 "values": list(held.items()), "sure": percent(row["sure"])}  # fmt: skip
     return rows
+
+
+def _not(name: str) -> str:
+    return f"{said('not')} {name}"
 
 
 def _sampling_view(trials: Sequence[Trial]) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from equipoise._core.language import said
 from equipoise.report.explorer import Arm, explorer_data
 from equipoise.report.words import as_json
 
@@ -60,6 +61,9 @@ _WORDS = {
     "lacking": "Not to be had: {all} positives, all of them found, certify this share; {n} are "
     "lacking. The tuned cut stays.",
     "certified": "Certified where at least {k} of the {n} positives are found.",
+    "lackingFlagged": "Not to be had: some cut would have to flag {n} more positives, and nothing "
+    "else more, to certify this share. The tuned cut stays.",
+    "certifiedFlagged": "Certified: {k} of the {n} flagged rows are positives.",
     "reached": "Reached on these rows; on others it may be less: see the interval.",
     "unreached": "No cut reaches this on these rows. The tuned one stays.",
     "drawn": "{n} of {all} positives are drawn, evenly by rank.",
@@ -94,6 +98,6 @@ def explorer_view(arms: Sequence[Arm], anchor: str) -> dict[str, Any]:
         "level": data["level"],
         "metrics": _METRICS,
         "totals": _LABEL_TOTALS if labelled else _CLASS_TOTALS,
-        "words": as_json(words),
+        "words": as_json({name: said(text) for name, text in words.items()}),
         "json": as_json(data),
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from equipoise._core import language
 from equipoise._core.checks import require_shape
 from equipoise._core.files import write_text
 from equipoise._core.messages import say
@@ -59,8 +61,8 @@ def draw_confusion(
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(said)), said, rotation=90)
         axes.set_yticks(range(len(truth)), truth)
-        axes.set_xlabel("said")
-        axes.set_ylabel("true")
+        axes.set_xlabel(language.said("said"))
+        axes.set_ylabel(language.said("true"))
         if len(said) <= MOST_NUMBERS:
             for (row, column), share in np.ndenumerate(shares):
                 color = "white" if share > 0.5 else "black"
@@ -68,7 +70,8 @@ def draw_confusion(
                 axes.text(column, row, text, ha="center", va="center", color=color)
         buffer = io.StringIO()
         canvas: Any = FigureCanvasSVG(figure)
-        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
+        with _any_letters():
+            canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, buffer.getvalue())
     return file
@@ -122,19 +125,20 @@ def training_curves(trial: Trial) -> str:
         for place, (title, curves) in enumerate(panels, start=1):
             axes = figure.add_subplot(1, len(panels), place)
             for (key, word), colour in zip(curves, _COLOURS, strict=False):
-                _line(axes, range(len(first)), first, key, colour, word)
+                _line(axes, range(len(first)), first, key, colour, language.said(word))
                 behind = range(len(first), len(first) + len(second))
                 _line(axes, behind, second, key, colour, "")
             if second:
                 axes.axvline(len(first) - 0.5, color="#8c8c8c", lw=0.8, ls=":")
             _mark_kept(axes, trial)
-            axes.set_title(title)
+            axes.set_title(language.said(title))
             axes.set_xlabel(_below(trial))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if len(curves) > 1:
                 axes.legend()
 
-    return draw_svg((9.6, 2.7), draw, f"Training of {trial.method}, seed {trial.seed}")
+    title = f"Training of {trial.method}, seed {trial.seed}"
+    return draw_svg((9.6, 2.7), draw, language.said(title))
 
 
 def recall_curves(trial: Trial) -> str | None:
@@ -156,6 +160,7 @@ def recall_curves(trial: Trial) -> str | None:
     title = "Recall on validation rows, rarest first"
     if len(rarest) < len(seen):
         title = f"Recall on validation rows, the {MOST} rarest of {len(seen)} labels"
+    title = language.said(title)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -188,7 +193,7 @@ def _mark_kept(axes: Axes, trial: Trial) -> None:
 
 
 def _below(trial: Trial) -> str:
-    return "epoch" if _kept(trial) is None else f"epoch ({_kept(trial)} is kept)"
+    return language.said("epoch" if _kept(trial) is None else f"epoch ({_kept(trial)} is kept)")
 
 
 def _kept(trial: Trial) -> int | None:
@@ -212,6 +217,14 @@ def shortened(name: str, most: int = 24) -> str:
     return name if len(name) <= most else name[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """Draw letters that no font here has: text stays text, and the fonts of the reader draw it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from")
+        yield
+
+
 def draw_svg(
     size: tuple[float, float],
     draw: Callable[[Figure], None],
@@ -226,12 +239,10 @@ def draw_svg(
         title: Of the file, for screen readers; None for a figure of a page.
         style: Settings of matplotlib beside those that all pictures share.
     """
-    with mpl.rc_context(), warnings.catch_warnings():
+    with mpl.rc_context(), _any_letters():
         # The file must not hang on what else the process has set.
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE | dict(style))
-        # Text stays text in the file: the reader's fonts draw it, not those of this machine.
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from")
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         buffer = io.StringIO()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from equipoise._core.files import write_text
+from equipoise._core.language import speaking
 from equipoise._core.messages import say
 from equipoise._core.reading import reading_file
 from equipoise.artifacts import Comparison, Finding
@@ -49,6 +50,7 @@ def write_report(
     findings: Sequence[Finding | Sequence[Finding]] = (),
     *,
     path: str | Path,
+    lang: str | None = None,
 ) -> Path:
     """Write one self-contained HTML file: verdict, explorer, remedies, labels, curves, provenance.
 
@@ -57,12 +59,15 @@ def write_report(
             trials too, so that cuts can be set by hand, errors be looked at and curves be read.
         findings: Findings of the first comparison, or one list per comparison.
         path: Where to write; an existing report is replaced when the new one is complete.
+        lang: "en" or "zh", the language of the page; None takes that of the environment variable
+            EQUIPOISE_LANG, and English without it.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: nothing to report.
+        UsageError: nothing to report, or another language.
         DataError: a comparison that lacks what the page prints of it.
     """
-    return write_text(path, render_report(results, findings))
+    with speaking(lang):
+        return write_text(path, render_report(results, findings))

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from equipoise._core.language import said
 from equipoise.report.page import page_of
 from equipoise.report.pictures import draw_svg
 
@@ -70,9 +71,9 @@ def growth_picture(history: Sequence[Mapping[str, Any]], title: str = "Mining") 
         base = np.zeros(len(history))
         for key, word, colour in _PARTS:
             heights = np.array([row[key] for row in history], dtype=float)
-            bars.bar(at, heights, 0.7, bottom=base, color=colour, label=word)
+            bars.bar(at, heights, 0.7, bottom=base, color=colour, label=said(word))
             base = base + heights
-        bars.set_title("rows trained on")
+        bars.set_title(said("rows trained on"))
         bars.set_ylim(0, 1.35 * float(base.max()))
         bars.legend(ncols=2, loc="upper left", fontsize=8)
         known = [row for row in history if not math.isnan(row["ap"])]
@@ -86,9 +87,9 @@ def growth_picture(history: Sequence[Mapping[str, Any]], title: str = "Mining") 
         for row in known:
             if row["best"]:
                 line.axvline(row["round"], color="#8c8c8c", lw=0.8)
-        line.set_title("average precision on validation rows, 95 % interval")
+        line.set_title(said("average precision on validation rows, 95 % interval"))
         for axes in (bars, line):
-            axes.set_xlabel("round")
+            axes.set_xlabel(said("round"))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
     return draw_svg((9.6, 3.0), draw, title)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from equipoise._core.language import said
 from equipoise.artifacts import Estimate
 
 DASH = "\N{EN DASH}"
@@ -35,7 +36,7 @@ def interval(estimate: Estimate, *, signed: bool = False) -> dict[str, Any]:
     if estimate.is_missing:
         return {"text": DASH, "bounds": "", "why": estimate.reason or "", "sort": -9}
     has_bounds = not math.isnan(estimate.low)
-    bounds = f"{estimate.low:{form}} to {estimate.high:{form}}" if has_bounds else ""
+    bounds = f"{estimate.low:{form}} {said('to')} {estimate.high:{form}}" if has_bounds else ""
     return {
         "text": f"{estimate.value:{form}}",
         "bounds": bounds,

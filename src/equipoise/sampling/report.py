@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array
+from equipoise._core.language import said
 from equipoise._core.messages import say
+from equipoise._core.text import padded, width
 from equipoise.artifacts.labels import UNKNOWN, Labels
 from equipoise.errors import DataError, UsageError
 from equipoise.sampling.effect import (
@@ -199,24 +201,25 @@ class SamplingReport:
     def text(self) -> str:
         """Return the report as aligned plain text."""
         verb = "drawn" if self.realised else "expected"
-        lines = [f"{self.num_samples:,} draws per epoch from {self.rows:,} rows ({verb})", ""]
+        lines = [said(f"{self.num_samples:,} draws per epoch from {self.rows:,} rows ({verb})"), ""]
         columns = (self.names, self.rates_before, self.rates_after, self.pos_weight)
         body = [
             (name, _number(before), _number(after), _number(weight))
             for name, before, after, weight in zip(*columns, strict=True)
         ]
-        lines += _aligned([("label", "before", "after", "as pos_weight"), *body])
-        sizes = (("before", self.sizes_before), ("after", self.sizes_after))
+        words = ("label", "before", "after", "as pos_weight")
+        lines += _aligned([tuple(map(said, words)), *body])
+        sizes = ((said("before"), self.sizes_before), (said("after"), self.sizes_after))
         shares = [(when, *(f"{share:.1%}" for share in part)) for when, part in sizes]
-        lines += ["", *_aligned([("labels per row", *SIZES), *shares]), ""]
-        lines.append(f"effective rows   {self.effective_rows:,.0f} ({self.ess_share:.1%} of all)")
-        lines.append(f"coverage         {self.coverage:.1%} of the rows come in one epoch")
-        lines.append(
-            f"most-drawn row   row {self.most_drawn_row}, {self.most_draws:.3g} times an epoch"
-        )
+        lines += ["", *_aligned([(said("labels per row"), *SIZES), *shares]), ""]
+        facts = [
+            f"effective rows   {self.effective_rows:,.0f} ({self.ess_share:.1%} of all)",
+            f"coverage         {self.coverage:.1%} of the rows come in one epoch",
+            f"most-drawn row   row {self.most_drawn_row}, {self.most_draws:.3g} times an epoch",
+        ]
         if self.pairs is not None:
-            lines += _pair_lines(self.pairs)
-        return "\n".join(lines)
+            facts += _pair_lines(self.pairs)
+        return "\n".join([*lines, *map(said, facts)])
 
     def __str__(self) -> str:
         return self.text()
@@ -318,11 +321,11 @@ def _number(value: float) -> str:
 
 
 def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    widths = [max(width(row[i]) for row in table) for i in range(len(table[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            padded(cell, wide, left=i == 0)
+            for i, (cell, wide) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table
     ]

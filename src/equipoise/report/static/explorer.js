@@ -139,6 +139,56 @@
   }
   const least = (q, level) => Math.ceil(Math.log(1 - level) / Math.log(q) - 1e-9);
 
+  function logGamma(x) {
+    // Stirling's series; below 15 the recurrence leads up to it.
+    let shift = 0;
+    for (; x < 15; x++) shift -= Math.log(x);
+    const inverse = 1 / (x * x);
+    const series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse * (1 / 1680 - inverse / 1188)))) / x;
+    return shift + (x - 0.5) * Math.log(x) - x + 0.5 * Math.log(2 * Math.PI) + series;
+  }
+  // The regularised incomplete beta function, by Lentz's continued fraction.
+  function incompleteBeta(x, a, b) {
+    if (x <= 0 || x >= 1) return x <= 0 ? 0 : 1;
+    if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(1 - x, b, a);
+    const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x)) / a;
+    const tiny = 1e-300;
+    const kept = (v) => (Math.abs(v) < tiny ? tiny : v);
+    let [c, d] = [1, 1 / kept(1 - ((a + b) * x) / (a + 1))];
+    let total = d;
+    for (let m = 1; m < 10000; m++) {
+      let term = (m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m));
+      d = 1 / kept(1 + term * d);
+      c = kept(1 + term / c);
+      total *= d * c;
+      term = (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1));
+      d = 1 / kept(1 + term * d);
+      c = kept(1 + term / c);
+      total *= d * c;
+      if (Math.abs(d * c - 1) < 1e-15) break;
+    }
+    return front * total;
+  }
+  // Whether hits of n flagged rows certify a precision q, by Clopper and Pearson.
+  function certifies(hits, n, q, level) {
+    if (!hits || hits <= q * n) return false;
+    const share = hits / n;
+    const miss = share < 1 ? (1 - share) * Math.log((1 - share) / (1 - q)) : 0;
+    // Chernoff's bound of the chance is mostly enough.
+    if (-n * (share * Math.log(share / q) + miss) <= Math.log(1 - level)) return true;
+    return incompleteBeta(q, hits, n - hits + 1) <= 1 - level;
+  }
+  // The bound itself.
+  function precisionBound(hits, n, level) {
+    if (!hits) return 0;
+    let [low, high] = [0, hits / n];
+    for (let i = 0; i < 100 && high - low > 1e-15; i++) {
+      const middle = 0.5 * (low + high);
+      if (incompleteBeta(middle, hits, n - hits + 1) <= 1 - level) low = middle; else high = middle;
+    }
+    return 0.5 * (low + high);
+  }
+
   class Cuts {
     constructor(cut, tp, fp) {
       [this.cut, this.tp, this.fp] = [cut, tp, fp];
@@ -164,6 +214,58 @@
       if (share === null) return (this.tp[k] + this.fp[k]) / n;
       return (share * this.tp[k]) / this.pos + ((1 - share) * this.fp[k]) / this.neg;
     }
+    // A wanted precision as it reads on these rows, and the level of each of some starts, as in
+    // equipoise.decisions.certified_cut.
+    asked(precision, how) {
+      const n = this.pos + this.neg;
+      const share = how.share ?? this.pos / n;
+      const odds = (precision / (1 - precision)) * (((1 - share) * this.pos) / (share * this.neg));
+      const wanted = odds / (1 + odds);
+      const count = Math.max(1, Math.ceil(Math.log2(Math.max(n / least(wanted, how.level), 1) + 1e-12)) + 1);
+      const level = 1 - (1 - how.level) / count;
+      return { wanted, count, level, first: least(wanted, level) };
+    }
+    // The laxest cut whose precision is certified, or null. From each start every cut is tested until
+    // one fails: those kept here, and those between them, of which the laxest passes last.
+    certified(precision, how) {
+      if (!this.pos || !this.neg) return null;
+      const { wanted, count, level, first } = this.asked(precision, how);
+      const passes = (hits, n) => certifies(hits, n, wanted, level);
+      let best = null;
+      for (let start = 0; start < count; start++) {
+        const fewest = first * 2 ** start;
+        let [low, high] = [1, this.last + 1];
+        while (low < high) {
+          const middle = (low + high) >> 1;
+          if (this.tp[middle] + this.fp[middle] >= fewest) high = middle; else low = middle + 1;
+        }
+        for (let k = low; k <= this.last; k++) {
+          const n = this.tp[k] + this.fp[k];
+          const before = n - (this.tp[k] - this.tp[k - 1]);
+          const between = before > this.tp[k - 1] + this.fp[k - 1] && before >= fewest;
+          if ((between && !passes(this.tp[k - 1], before)) || !passes(this.tp[k], n)) break;
+          if (best === null || k > best) best = k;
+        }
+      }
+      return best;
+    }
+    // How many more flagged positives some cut would have to have before it certified a precision.
+    lacking(precision, how) {
+      const { wanted, level, first } = this.asked(precision, how);
+      let fewest = first;
+      for (let k = 1; k <= this.last; k++) {
+        const n = this.tp[k] + this.fp[k];
+        const enough = (more) => certifies(this.tp[k] + more, n + more, wanted, level);
+        if (!enough(fewest - 1)) continue;
+        let [low, high] = [1, fewest - 1];
+        while (low < high) {
+          const middle = (low + high) >> 1;
+          if (enough(middle)) high = middle; else low = middle + 1;
+        }
+        fewest = low;
+      }
+      return fewest;
+    }
     // The position that a goal asks for, or null where no cut reaches it.
     solve(goal, how, shift) {
       const [kind, value, mode] = goal;
@@ -179,6 +281,7 @@
         if (!this.pos || this.tp[this.last] < hits) return null;
         return hits <= 0 ? 0 : this.lastWhere((k) => this.tp[k] < hits) + 1;
       }
+      if (mode === "certified") return this.certified(value, how);
       for (let k = this.last; k > 0; k--) {
         const all = this.flagged(k, how.share);
         const right = how.share === null ? this.tp[k] / n : (how.share * this.tp[k]) / this.pos;
@@ -446,7 +549,7 @@
       if (!this.isLabels) this.data.offset.set(this.body.tuned);
     }
     find() {
-      for (const name of ["label", "cut", "cost", "budget", "unit", "recall", "certainty", "precision", "share", "strength", "arm",
+      for (const name of ["label", "cut", "cost", "budget", "unit", "recall", "certainty", "precision", "surety", "share", "strength", "arm",
         "export", "tuned", "default", "said", "fragile", "table", "totals", "strip", "pr", "costs", "decision", "numbers"]) {
         this[name] = this.part(name);
       }
@@ -555,7 +658,9 @@
       const recall = () => Number.isFinite(this.recall.valueAsNumber) && this.set(["recall", this.recall.valueAsNumber, this.certainty.value]);
       number(this.recall, (v) => v !== null && recall());
       this.certainty.addEventListener("change", recall);
-      number(this.precision, (v) => v !== null && this.set(["precision", v]));
+      const precision = () => Number.isFinite(this.precision.valueAsNumber) && this.set(["precision", this.precision.valueAsNumber, this.surety.value]);
+      number(this.precision, (v) => v !== null && precision());
+      this.surety.addEventListener("change", precision);
       if (this.strength) number(this.strength, (v) => v !== null && this.set(["strength", v]));
       number(this.share, (v) => {
         const { state } = this;
@@ -616,10 +721,11 @@
       clear(this.share, share === undefined ? "" : String(Number((100 * share).toPrecision(6))));
       if (goal[0] === "budget" || goal[0] === "shared") this.unit.value = goal[2];
       if (goal[0] === "recall") this.certainty.value = goal[2];
+      if (goal[0] === "precision") this.surety.value = goal[2] ?? "reached";
       for (const radio of this.root.querySelectorAll("[data-part=scope] input")) radio.checked = radio.value === scope;
       this.root.dataset.scope = scope;
       // A share is that of one label; and of classes only the strength speaks of all.
-      const single = this.isLabels ? [this.share] : [this.share, this.cut, this.budget, this.unit, this.recall, this.certainty, this.precision];
+      const single = this.isLabels ? [this.share] : [this.share, this.cut, this.budget, this.unit, this.recall, this.certainty, this.precision, this.surety];
       for (const control of single) control.disabled = scope === "all";
       if (this.arm) this.arm.value = String(this.state.arm);
     }
@@ -665,10 +771,24 @@
         else if (mode === "certified") text = words.certified.replace("{k}", fewest(pos, q, this.body.level)).replace("{n}", pos);
         else text = words.reached;
       } else if (kind === "precision" && this.state.scope === "one") {
-        const k = this.data.cuts(this.state.label).solve(goal, this.how(this.state.label), this.shift(this.state.label));
-        text = k === null ? words.unreached : words.reached;
+        text = this.sayPrecision(goal);
       }
       this.said.textContent = text;
+    }
+    sayPrecision(goal) {
+      const { words } = this;
+      const [column, [, wanted, mode]] = [this.state.label, goal];
+      const [cuts, how] = [this.data.cuts(column), this.how(column)];
+      const k = cuts.solve(goal, how, this.shift(column));
+      delete this.said.dataset.bound;
+      if (mode !== "certified") return k === null ? words.unreached : words.reached;
+      if (k === null) {
+        const known = cuts.pos && cuts.neg;
+        return known ? words.lackingFlagged.replace("{n}", cuts.lacking(wanted, how)) : words.unreached;
+      }
+      const [hits, n] = [cuts.tp[k], cuts.tp[k] + cuts.fp[k]];
+      this.said.dataset.bound = precisionBound(hits, n, how.level);
+      return words.certifiedFlagged.replace("{k}", hits).replace("{n}", n);
     }
     fillTable({ now, ...beside }) {
       const column = this.state.label;
