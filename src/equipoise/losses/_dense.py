@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from equipoise._core.messages import one_of, say
-from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.targets import IGNORE_INDEX, to_class_dim
 from equipoise.artifacts.labels import Kind
-from equipoise.errors import ShapeError, UsageError
+from equipoise.errors import ShapeError
 from equipoise.losses._checks import is_mapped, known_rows, upcast, where_known
 from equipoise.losses._passes import REDUCTIONS, Reduction
 
@@ -37,14 +37,6 @@ P = ParamSpec("P")
 Divisor = Callable[..., Tensor | None]
 # Entries per block; several tensors of its size are made from it and should share a cache.
 _BLOCK = 1 << 17
-
-
-def to_class_dim(class_dim: int) -> int:
-    """Return an axis of classes: -1, or at least 1 since rows of a batch come first."""
-    if class_dim != -1 and not class_dim >= 1:
-        do = "Dense outputs (N, C, H, W) and (N, C, T) have 1, (N, T, C) has 2."
-        raise UsageError(say("class_dim", "be -1 or at least 1", class_dim, do))
-    return int(class_dim)
 
 
 def to_rows(target: Tensor, class_dim: int) -> Tensor:

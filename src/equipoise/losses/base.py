@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from equipoise._core.arrays import Floats
 from equipoise._core.messages import one_of
-from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.targets import IGNORE_INDEX, to_class_dim
 from equipoise.labels.losses import LossSide
 from equipoise.losses._checks import known_rows
-from equipoise.losses._dense import to_class_dim, to_rows
+from equipoise.losses._dense import to_rows
 from equipoise.losses._passes import REDUCTIONS, Reduction
 from equipoise.losses.posterior import log_odds_tables, recover_posterior
 
