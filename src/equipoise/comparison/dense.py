@@ -187,11 +187,20 @@ class _Judge:
 
     @classmethod
     def of(cls, counts: list[_Counts], owners: NDArray[Any], level: float) -> _Judge:
-        tables = [np.stack([getattr(c, name) for c in counts]) for name in _Counts.__slots__[:4]]
+        def table(name: str) -> Ints:
+            return np.stack([getattr(c, name) for c in counts])
+
         codes = np.unique(owners, return_inverse=True)[1].astype(np.int64)
         single = bool(np.unique(codes).size == codes.size)
-        loss = np.array([c.loss for c in counts])
-        return cls(*tables, loss, None if single else codes, level)
+        return cls(
+            tp=table("tp"),
+            truth=table("truth"),
+            flagged=table("flagged"),
+            known=table("known"),
+            loss=np.array([c.loss for c in counts]),
+            codes=None if single else codes,
+            level=level,
+        )
 
     @property
     def n_pixels(self) -> int:

@@ -73,9 +73,11 @@ def dense(
             target: Any = given[1]
             _require_layout(logits, target, class_dim, kind)
             plain: Any = loss
-            if class_dim == logits.ndim - 1 or not (by_blocks and _is_plain(*given, settings)):
+            if class_dim == logits.ndim - 1 or not (
+                by_blocks and _is_plain(logits, target, settings)
+            ):
                 return _flat(plain, logits, target, class_dim, unit, settings)
-            form = "row" if unit == "row" else "coupled" if coupled else "entry"
+            form: Form = "row" if unit == "row" else "coupled" if coupled else "entry"
             return _by_blocks(plain, logits, target, class_dim, form, settings, divisor)
 
         return along

@@ -54,6 +54,10 @@ class Loss(LossSide, nn.Module, ABC):
         self.reduction: Reduction = reduction
         self.num_classes: int | None = None
 
+    def along(self, class_dim: int) -> None:
+        """Take classes or labels from another axis, as ``class_dim`` in the constructor."""
+        self.class_dim = to_class_dim(class_dim)
+
     @abstractmethod
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss; shapes as in the function of the same name."""

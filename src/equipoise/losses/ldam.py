@@ -148,12 +148,35 @@ class ClassWeighted(nn.Module):
         self.register_buffer("weight", weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of logits (N, C) and class indices (N,), or class shares (N, C)."""
+        """Return the loss of logits (N, C) and class indices (N,), or class shares (N, C).
+
+        With the ``class_dim`` of its loss they are dense.
+        """
         if not target.is_floating_point():
-            target = one_hot(target, len(self.weight))
-        value: Tensor = self.loss(logits, target * self.weight)
+            known = (target != self.ignore_index).unsqueeze(-1)
+            hot = one_hot(torch.where(known.squeeze(-1), target, 0), len(self.weight))
+            target = torch.where(known, hot.to(logits.dtype), torch.nan).movedim(-1, self.class_dim)
+        around = logits.ndim - 1 - self.class_dim % logits.ndim
+        weight = self.weight.reshape(-1, *[1] * around)
+        value: Tensor = self.loss(logits, target * weight)
         return value
 
+    @property
+    def class_dim(self) -> int:
+        """Axis of classes, that of the loss."""
+        return int(getattr(self.loss, "class_dim", -1))
+
+    @property
+    def ignore_index(self) -> int:
+        """Class index of rows that are left out, that of the loss."""
+        return int(getattr(self.loss, "ignore_index", IGNORE_INDEX))
+
+    def along(self, class_dim: int) -> None:
+        """Take classes from another axis."""
+        self.loss.along(class_dim)  # type: ignore[operator]
+
     def divisor(self, target: Tensor) -> Tensor:
-        """Return what the mean divides by: rows."""
-        return torch.tensor(len(target))
+        """Return what the mean divides by: known rows."""
+        ask = getattr(self.loss, "divisor", None)
+        rows: Tensor = ask(target) if callable(ask) else torch.tensor(len(target))
+        return rows

@@ -204,9 +204,10 @@ def make_rule(
     if reduces != "none":
         do = 'Build it with reduction="none".'
         raise UsageError(say("loss", "return one value per row or entry", f"{reduces!r}", do))
-    if getattr(loss, "class_dim", -1) != -1:
+    own: int = getattr(loss, "class_dim", -1)
+    if own != -1:
         do = "Give class_dim to the loss that picks: it hands over rows."
-        raise UsageError(say("loss.class_dim", "be -1", loss.class_dim, do))
+        raise UsageError(say("loss.class_dim", "be -1", own, do))
     said = kind if kind is not None else getattr(loss, "kind", None)
     if said is None:
         do = 'Name it: kind="multilabel" or kind="multiclass".'

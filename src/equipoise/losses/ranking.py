@@ -287,6 +287,10 @@ class SmoothAPLoss(Loss):
         _refuse_dense(class_dim)
         self.temperature = to_scale("temperature", temperature)
 
+    def along(self, class_dim: int) -> None:
+        """Refuse dense outputs."""
+        _refuse_dense(class_dim)
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`smooth_ap_loss`."""
         return smooth_ap_loss(

@@ -81,16 +81,29 @@ def methods_for(kind: str) -> list[Method]:
     return [m for m in METHODS.values() if kind in m.kinds]
 
 
-def remedy(name: str, labels: Labels, **settings: Any) -> Remedy:
+def remedy(name: str, labels: Labels, *, class_dim: int = -1, **settings: Any) -> Remedy:
     """Return a remedy of the catalogue, made for these training labels.
 
     Args:
         name: A method of ``equipoise methods``.
-        labels: Of the training rows, in the order in which they will be trained on.
+        labels: Of the training rows, in the order in which they will be trained on; of dense
+            targets, of their pixels: ``Scores.from_dense(...).labels`` or ``Labels.from_array`` of
+            the flattened maps.
+        class_dim: Axis of classes or labels in outputs: -1 for rows, 1 for (N, C, H, W), 2 for
+            (N, T, C).
         **settings: The method's own parameters; an unknown one is an error.
 
     Raises:
-        UsageError: unknown method or setting, or a method for the other kind of labels.
+        UsageError: unknown method or setting, a method for the other kind of labels, or for dense
+            targets one that does not change the loss alone.
     """
     require_labels("labels", labels)
-    return get_method(name).build(labels, **settings)
+    return _dense(get_method(name).build(labels, **settings), class_dim)
+
+
+def _dense(made: Remedy, class_dim: int) -> Remedy:
+    if class_dim == -1:
+        return made
+    from equipoise.methods.dense import make_dense
+
+    return make_dense(made, class_dim)

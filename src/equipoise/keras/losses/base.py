@@ -244,8 +244,8 @@ class Loss(LossSide, keras.losses.Loss):  # type: ignore[misc]
                 dense, such as (N, C, H, W).
 
         Returns:
-            The same shape, float64: where the expected training gradient is zero, these are the true
-            probabilities under the prior of the training rows.
+            The same shape, float64: where the expected training gradient is zero, these are the
+            true probabilities under the prior of the training rows.
 
         Raises:
             NotRecoverableError: the loss has no inverse, for example with a zero weight.
