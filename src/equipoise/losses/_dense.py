@@ -36,7 +36,7 @@ Form = Literal["row", "entry", "coupled"]
 P = ParamSpec("P")
 Divisor = Callable[..., Tensor | None]
 # Entries per block; several tensors of its size are made from it and should share a cache.
-_BLOCK = 1 << 17
+_BLOCK = 1 << 18
 
 
 def to_rows(target: Tensor, class_dim: int) -> Tensor:
