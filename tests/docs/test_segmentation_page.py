@@ -40,7 +40,7 @@ def test_the_page_on_segmentation_runs(capsys: pytest.CaptureFixture[str]) -> No
     assert after > before + 0.1
     flagged = float(re.search(rf"images with a crack: F1 ({NUMBER})", said)[1])
     assert flagged > 0.8
-    marked = re.findall(r"# \((\d)\)", text)
+    marked = re.findall(r"# \((\d)\)", "".join(code for code, _ in blocks))
     assert marked == [*"123456"]
     assert "**six statements**" in text
     rare = space["table"].per_label["crack"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Literal
 
 import torch
@@ -73,7 +74,7 @@ class RegionLoss(nn.Module):
     ) -> None:
         super().__init__()
         try:
-            from monai import losses as monai_losses
+            made: Any = importlib.import_module("monai.losses")
         except (ImportError, RuntimeError) as error:
             raise MissingExtraError("monai", "vision", "dice") from error
         self.kind = kind
@@ -83,9 +84,9 @@ class RegionLoss(nn.Module):
         self.reduction = "mean"
         # Probabilities and masks are made here: MONAI knows neither unknown labels nor stacks.
         self.overlap: nn.Module = (
-            monai_losses.DiceLoss(reduction="none")
+            made.DiceLoss(reduction="none")
             if region == "dice"
-            else monai_losses.TverskyLoss(alpha=self.alpha, beta=self.beta, reduction="none")
+            else made.TverskyLoss(alpha=self.alpha, beta=self.beta, reduction="none")
         )
 
     def along(self, class_dim: int) -> None:
