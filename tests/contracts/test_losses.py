@@ -704,6 +704,11 @@ def test_a_dense_posterior_is_that_of_rows(case: LossCase) -> None:
     rows = logits.movedim(axis, -1).reshape(-1, case.width)
     expected = case.build().posterior(rows)
     torch.testing.assert_close(found.movedim(axis, -1).reshape(-1, case.width), expected)
+    for dim in (1, 2, 3):
+        loss = case.build(class_dim=dim)
+        torch.testing.assert_close(
+            loss.operating_point(case.width), case.build().operating_point(case.width)
+        )
 
 
 @every_loss

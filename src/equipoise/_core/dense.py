@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import to_array
 from equipoise._core.messages import say
-from equipoise._core.targets import require_classes, require_labels, to_class_dim
+from equipoise._core.targets import (
+    require_classes,
+    require_classes_for_index,
+    require_labels,
+    to_class_dim,
+)
 from equipoise.errors import DataError, ShapeError
 
 Kind = Literal["multiclass", "multilabel"]
@@ -50,9 +55,11 @@ def dense_truth(
 
     Raises:
         ShapeError: the target is not of these outputs.
+        UsageError: an ``ignore_index`` for labels.
         DataError: a class that is none and not ``ignore_index``, or labels that are neither 0, 1,
             -1 nor NaN.
     """
+    require_classes_for_index(kind, ignore_index)
     axis = class_dim % outputs.ndim
     full = outputs.shape
     expected = full if kind == "multilabel" else full[:axis] + full[axis + 1 :]

@@ -57,3 +57,14 @@ def to_class_dim(class_dim: int) -> int:
         do = "Dense outputs (N, C, H, W) and (N, C, T) have 1, (N, T, C) has 2."
         raise UsageError(say("class_dim", "be -1 or at least 1", class_dim, do))
     return int(class_dim)
+
+
+def require_classes_for_index(kind: str, ignore_index: int) -> None:
+    """Raise where an index of unknown classes is given for labels.
+
+    Raises:
+        UsageError: it is, and is not the default.
+    """
+    if kind == "multilabel" and ignore_index != IGNORE_INDEX:
+        do = "Write NaN or -1 where a label is unknown."
+        raise UsageError(say("ignore_index", "be left out for labels", ignore_index, do))

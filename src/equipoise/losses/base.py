@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from equipoise._core.arrays import Floats
 from equipoise._core.messages import one_of
-from equipoise._core.targets import IGNORE_INDEX, to_class_dim
+from equipoise._core.targets import IGNORE_INDEX, require_classes_for_index, to_class_dim
 from equipoise.labels.losses import LossSide
 from equipoise.losses._checks import known_rows
 from equipoise.losses._dense import to_rows
@@ -54,9 +54,20 @@ class Loss(LossSide, nn.Module, ABC):
         self.reduction: Reduction = reduction
         self.num_classes: int | None = None
 
-    def along(self, class_dim: int) -> None:
-        """Take classes or labels from another axis, as ``class_dim`` in the constructor."""
+    def along(self, class_dim: int, ignore_index: int | None = None) -> None:
+        """Take classes or labels from another axis, and leave out what has another index.
+
+        Args:
+            class_dim: As in the constructor.
+            ignore_index: Class index of what is left out; None keeps it.
+
+        Raises:
+            UsageError: an ``ignore_index`` for labels, whose unknown entries are NaN or below 0.
+        """
         self.class_dim = to_class_dim(class_dim)
+        if ignore_index is not None:
+            require_classes_for_index(self.kind, ignore_index)
+            self.ignore_index = int(ignore_index)
 
     @abstractmethod
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -105,10 +116,12 @@ class Loss(LossSide, nn.Module, ABC):
             NotRecoverableError: the loss has no inverse, for example with a zero weight.
         """
         moved = logits.detach().movedim(self.class_dim, -1)
-        rows = moved.reshape(-1, moved.shape[-1])
-        made = self._probabilities(rows.cpu().double().numpy())
-        found = recover_posterior(self, rows) if made is None else torch.from_numpy(made)
+        found = self._posterior_of_rows(moved.reshape(-1, moved.shape[-1]))
         return found.reshape(moved.shape).movedim(-1, self.class_dim).to(logits.device)
+
+    def _posterior_of_rows(self, rows: Tensor) -> Tensor:
+        made = self._probabilities(rows.cpu().double().numpy())
+        return recover_posterior(self, rows) if made is None else torch.from_numpy(made)
 
     def _tables(self, num_classes: int | None) -> Any:
         """Return the closed form as a table; where there is none, what the gradients say."""
@@ -137,7 +150,7 @@ class Loss(LossSide, nn.Module, ABC):
         self._require_recoverable()  # before it asks for a number that would not help
         width = self._width(num_classes)
         zeros = torch.zeros(1, width, dtype=torch.float64, device=self._device())
-        return self.posterior(zeros)[0]
+        return self._posterior_of_rows(zeros)[0].to(zeros.device)
 
     def _device(self) -> torch.device:
         buffer = next(self.buffers(), None)

@@ -171,9 +171,9 @@ class ClassWeighted(nn.Module):
         """Class index of rows that are left out, that of the loss."""
         return int(getattr(self.loss, "ignore_index", IGNORE_INDEX))
 
-    def along(self, class_dim: int) -> None:
-        """Take classes from another axis."""
-        self.loss.along(class_dim)  # type: ignore[operator]
+    def along(self, class_dim: int, ignore_index: int | None = None) -> None:
+        """Take classes from another axis, and leave out what has another index."""
+        self.loss.along(class_dim, ignore_index)  # type: ignore[operator]
 
     def divisor(self, target: Tensor) -> Tensor:
         """Return what the mean divides by: known rows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -336,6 +336,17 @@ class OnlineLoss(Loss):
             class_dim=self.class_dim,
             reduction=self.reduction,
         )
+
+    def along(self, class_dim: int, ignore_index: int | None = None) -> None:
+        """Take classes or labels from another axis, and leave out what has another index."""
+        super().along(class_dim, ignore_index)
+        if ignore_index is None:
+            return
+        if not isinstance(self.loss, Loss):
+            do = "Set the index of the loss that is wrapped."
+            raise UsageError(say("ignore_index", "be that of a loss from here", ignore_index, do))
+        self.loss.along(-1, ignore_index)
+        self.rule = replace(self.rule, ignore_index=int(ignore_index))
 
     @torch.no_grad()
     def selected(self, logits: Tensor, target: Tensor) -> Tensor:

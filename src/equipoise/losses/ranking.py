@@ -287,9 +287,10 @@ class SmoothAPLoss(Loss):
         _refuse_dense(class_dim)
         self.temperature = to_scale("temperature", temperature)
 
-    def along(self, class_dim: int) -> None:
+    def along(self, class_dim: int, ignore_index: int | None = None) -> None:
         """Refuse dense outputs."""
         _refuse_dense(class_dim)
+        super().along(class_dim, ignore_index)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`smooth_ap_loss`."""

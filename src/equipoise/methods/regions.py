@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from equipoise._core.messages import say
-from equipoise._core.targets import IGNORE_INDEX, require_classes, to_class_dim
+from equipoise._core.targets import (
+    IGNORE_INDEX,
+    require_classes,
+    require_classes_for_index,
+    to_class_dim,
+)
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import MissingExtraError, NotRecoverableError, ShapeError
 from equipoise.labels.losses import to_scale, to_strength
@@ -89,9 +94,12 @@ class RegionLoss(nn.Module):
             else made.TverskyLoss(alpha=self.alpha, beta=self.beta, reduction="none")
         )
 
-    def along(self, class_dim: int) -> None:
-        """Take classes or labels from another axis."""
+    def along(self, class_dim: int, ignore_index: int | None = None) -> None:
+        """Take classes or labels from another axis, and leave out what has another index."""
         self.class_dim = to_class_dim(class_dim)
+        if ignore_index is not None:
+            require_classes_for_index(self.kind, ignore_index)
+            self.ignore_index = int(ignore_index)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return a scalar, or one value per leading slice where ``class_dim`` is -1."""

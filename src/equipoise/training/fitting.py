@@ -236,7 +236,7 @@ def _scores(
     )
 
 
-_SLOTS = ("sampler", "augmentation", "mixing", "schedule", "second_stage")
+_SLOTS = ("class_dim", "sampler", "augmentation", "mixing", "schedule", "second_stage")
 Model = nn.Module | Callable[[], nn.Module]
 
 

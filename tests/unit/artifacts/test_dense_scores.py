@@ -148,6 +148,8 @@ def test_dense_score_mistakes_are_named() -> None:
         dense(class_dim=0)
     with pytest.raises(DataError, match="`target` must lie in 0 to C - 1 = 3"):
         dense(Y + 1)
+    with pytest.raises(UsageError, match="`ignore_index` must be left out for labels, got 255"):
+        dense(np.ones_like(Z), kind="multilabel", ignore_index=255)
     with pytest.raises(UsageError, match="exactly one of logits=, probabilities=, ranking="):
         Scores.from_dense(Y, split="val", kind="multiclass")
     with pytest.raises(DataError, match="`image_ids` must be unique"):

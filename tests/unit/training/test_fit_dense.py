@@ -135,6 +135,56 @@ def test_dense_training_names_what_does_not_fit() -> None:
         dense_run(remedy=lambda _: eq.remedy("none", pixels, class_dim=1))
 
 
+@pytest.mark.parametrize("name", ["weighted_ce", "focal", "drw", "ohem", "dice"])
+def test_another_index_of_unknown_pixels_is_told_to_the_remedy(name: str) -> None:
+    pixels = eq.Labels.from_array(np.repeat([0, 1], [90, 10]), kind="multiclass")
+    g = torch.Generator().manual_seed(0)
+    logits, target = (
+        torch.randn(2, 2, 3, 4, generator=g),
+        torch.randint(0, 2, (2, 3, 4), generator=g),
+    )
+    holes = torch.zeros_like(target, dtype=torch.bool)
+    holes[:, 0] = True
+    usual = eq.remedy(name, pixels, class_dim=1).loss
+    other = eq.remedy(name, pixels, class_dim=1, ignore_index=255).loss
+    expected = usual(logits, target.masked_fill(holes, -100))
+    marked = target.masked_fill(holes, 255)
+    torch.testing.assert_close(other(logits, marked), expected)
+    torch.testing.assert_close(
+        other.divisor(marked), usual.divisor(target.masked_fill(holes, -100))
+    )
+    hot = eq.Labels.from_array([[1], [0], [0], [0]], kind="multilabel")
+    with pytest.raises(UsageError, match="`ignore_index` must be left out for labels, got 255"):
+        eq.remedy("pos_weight", hot, class_dim=1, ignore_index=255)
+
+
+def test_engines_of_rows_refuse_dense_remedies() -> None:
+    pixels = eq.Labels.from_array(np.repeat([0, 1], [90, 10]), kind="multiclass")
+    dense = eq.remedy("weighted_ce", pixels, class_dim=1)
+    with pytest.raises(
+        UsageError, match="`class_dim of 'weighted_ce'` must be -1 for `train_heads`"
+    ):
+        dense.require_supported("train_heads", ("sampler",))
+
+
+def test_arms_on_dense_targets_are_compared_over_seeds() -> None:
+    images, masks = blobs(n=40)
+    labels = of_images(masks)
+    base = eq.stratified_split(labels, fractions=(0.5, 0.2, 0.3), seed=0)
+    trials = []
+    for seed in (0, 1):
+        split = eq.redraw_validation(base, labels, seed=seed)
+        known = masks[split.train].ravel()
+        pixels = eq.Labels.from_array(known, kind="multiclass", names=["no", "yes"])
+        for name in ("none", "weighted_ce", "dice"):
+            made = eq.remedy(name, pixels, class_dim=1)
+            options = TrainingOptions(epochs=2, batch_size=8, lr=0.05)
+            trials.append(eq.fit(network, Maps(images, masks), split, made, labels=labels,
+                                 seed=seed, options=options, progress=False))  # fmt: skip
+    found = eq.compare(trials, baseline="none")
+    assert {arm.method for arm in found.arms} >= {"none", "weighted_ce", "dice"}
+
+
 def test_a_deferred_remedy_takes_dense_targets_late_too() -> None:
     pixels = eq.Labels.from_array(np.repeat([0, 1], [90, 10]), kind="multiclass")
     made = eq.remedy("drw", pixels, class_dim=1)
