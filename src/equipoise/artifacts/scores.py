@@ -169,7 +169,7 @@ class Scores:
 
     Args:
         values: (N, C) float64; of wide scores (1,000 labels and more, 2^27 entries and more)
-            float32 where they came as float32, and then not copied.
+            float32 where they came as float32, and then not copied; so are dense ones.
         score_kind: "logits", "probabilities" or "ranking" (order only). Declared, never guessed.
         split: "train", "val", "oof" (out of fold), "test" or "new".
         kind: "multiclass" or "multilabel".
