@@ -66,6 +66,7 @@ bench: $(VENV)/.dev ## speed, side by side with the peers
 	@$(BIN)/python -m benchmarks.sampling_speed
 	@$(BIN)/python -m benchmarks.decisions_speed
 	@$(BIN)/python -m benchmarks.loss_speed
+	@$(BIN)/python -m benchmarks.dense --images 20
 	@$(BIN)/python -m benchmarks.metrics_speed
 	@$(BIN)/python -m benchmarks.training_speed
 	@$(BIN)/python -m benchmarks.screening_speed

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from equipoise.comparison import (
         compare as compare,
         evaluate as evaluate,
+        evaluate_dense as evaluate_dense,
     )
     from equipoise.decisions import (
         BalancedAccuracy as BalancedAccuracy,
@@ -93,7 +94,7 @@ _HOME = {
     ),
     "audit": "audit_loss audit_sampler check_model",
     "boosting": "load",
-    "comparison": "compare evaluate",
+    "comparison": "compare evaluate evaluate_dense",
     "decisions": (
         "BalancedAccuracy Budget Cost FBeta MacroF1 NetBenefit Precision Recall Rescale TopK tune"
     ),

@@ -13,7 +13,7 @@ import torch
 from keras_cases import KERAS_CASES, KerasCase
 
 from equipoise.artifacts import Correction
-from equipoise.errors import DataError
+from equipoise.errors import DataError, ShapeError, UsageError
 from equipoise.keras import losses
 from equipoise.labels import losses as sides
 from keras_backend import gradient, number
@@ -279,3 +279,58 @@ def test_settings_are_those_of_torch(case: KerasCase) -> None:
     assert ("ignore_index" in theirs) == (case.kind == "multiclass")
     ours = set(inspect.signature(case.keras_class).parameters)
     assert ours == theirs | {"from_logits", "reduction", "name"}
+
+
+def keras_dense(case: KerasCase) -> tuple[np.ndarray, np.ndarray]:
+    """Return outputs (2, C, 4, 5) and targets (2, 4, 5) or (2, L, 4, 5) of the case's 40 rows."""
+    z, y = case.logits(), case.targets(unknown=case.kind == "multilabel")
+    if case.kind == "multiclass":
+        y[::5] = -100
+        return np.moveaxis(z.reshape(2, 4, 5, -1), -1, 1), y.reshape(2, 4, 5)
+    return (np.moveaxis(v.reshape(2, 4, 5, -1), -1, 1) for v in (z, y))
+
+
+@each
+def test_dense_outputs_are_their_pixels_as_rows(case: KerasCase) -> None:
+    z, y = keras_dense(case)
+    rows = np.moveaxis(z, 1, -1).reshape(-1, case.width)
+    of_rows = (
+        y.reshape(-1) if case.kind == "multiclass" else np.moveaxis(y, 1, -1).reshape(rows.shape)
+    )
+    plain = case.keras_class(**case.settings, from_logits=True)
+    loss = case.keras_class(**case.settings, from_logits=True, class_dim=1)
+    np.testing.assert_allclose(number(loss(y, z)), number(plain(of_rows, rows)), rtol=1e-5)
+    found = gradient(lambda leaf: loss(y, leaf), z)
+    expected = gradient(lambda leaf: plain(of_rows, leaf), rows)
+    np.testing.assert_allclose(
+        np.moveaxis(found, 1, -1).reshape(rows.shape), expected, rtol=1e-4, atol=1e-7
+    )
+    value, slope = torch_side(case, z, y, class_dim=1)
+    np.testing.assert_allclose(number(loss(y, z)), value.item(), rtol=1e-5)
+    np.testing.assert_allclose(found, slope, rtol=1e-4, atol=1e-5)
+    every = number(loss.unreduced(y, z))
+    assert every.shape == y.shape
+    theirs, _ = torch_side(case, z, y, class_dim=1, reduction="none")
+    np.testing.assert_allclose(every, theirs.detach(), rtol=1e-5, atol=1e-5)
+    eta = loss.posterior(z)
+    assert eta.shape == z.shape
+    np.testing.assert_allclose(np.moveaxis(eta, 1, -1).reshape(rows.shape), plain.posterior(rows))
+    again = type(loss).from_config(loss.get_config())
+    assert again.class_dim == 1
+    if case.takes_probabilities:
+        squash = keras.ops.softmax if case.kind == "multiclass" else keras.ops.sigmoid
+        p = squash(z, axis=1) if case.kind == "multiclass" else squash(z)
+        on = case.keras_class(**case.settings, class_dim=1)
+        np.testing.assert_allclose(number(on(y, p)), number(loss(y, z)), rtol=1e-3)
+
+
+def test_keras_dense_mistakes_are_named() -> None:
+    loss = losses.SoftmaxFocalLoss(from_logits=True, class_dim=1)
+    with pytest.raises(ShapeError, match="`y_pred` must have its classes or labels on axis"):
+        losses.SoftmaxFocalLoss(from_logits=True, class_dim=2)(np.zeros(2), np.zeros((2, 3)))
+    with pytest.raises(ShapeError, match="`y_true` must have shape"):
+        loss(np.zeros((2, 3, 4)), np.zeros((2, 5, 4)))
+    with pytest.raises(UsageError, match="`class_dim` must be -1 or at least 1, got 0"):
+        losses.BCELoss(class_dim=0)
+    with pytest.raises(UsageError, match="`early` must have the class_dim of `late`, 1"):
+        losses.DeferredLoss(losses.BCELoss(), losses.BCELoss(class_dim=1))

@@ -617,3 +617,152 @@ def test_wrong_settings_are_named(case: LossCase) -> None:
         case.function(logits.long(), target, **case.settings)
     with pytest.raises(ShapeError, match=r"`logits` must have shape \(\.\.\., N, "):
         case.function(logits[0], target, **case.settings)
+
+
+def dense_layouts(case: LossCase) -> list[tuple[Tensor, Tensor, int]]:
+    """Return the outputs and targets of 2 x 3 x 4 pixels with their classes on each axis."""
+    logits, target = draw(case, n=24)
+    if case.kind == "multiclass":
+        target[::5] = -100
+    made = []
+    for shape in ((2, 3, 4), (6, 4), (24,)):
+        z, y = logits.view(*shape, -1), target.view(*shape, *target.shape[1:])
+        for axis in range(1, len(shape) + 1):
+            moved = y if case.kind == "multiclass" else y.movedim(-1, axis)
+            made.append((z.movedim(-1, axis).contiguous(), moved.contiguous(), axis))
+    return made
+
+
+def as_rows(case: LossCase, values: Tensor, axis: int) -> Tensor:
+    """Return what "none" gives of dense outputs as that of rows."""
+    if case.unit == "entry" and case.kind == "multilabel":
+        return values.movedim(axis, -1).reshape(-1, case.width)
+    return values if case.unit in ("label", "batch") else values.reshape(-1)
+
+
+@every_loss
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_dense_is_flattened(case: LossCase, reduction: Any) -> None:
+    """Values, gradients and divisors with a class_dim are those of the pixels as rows."""
+    if (case.unit, reduction) == ("batch", "none"):
+        return  # refused: test_a_loss_of_the_batch_refuses_none
+    if case.module is losses.SmoothAPLoss:
+        with pytest.raises(UsageError, match="`class_dim` must be -1, since all pairs of pixels"):
+            case.build(class_dim=1)
+        return
+    rows, of_rows, _ = dense_layouts(case)[-1]
+    leaf = rows.clone().requires_grad_()
+    flat = case.build(reduction=reduction)
+    expected = flat(leaf, of_rows)
+    weights = torch.linspace(0.5, 2.0, expected.numel()).view(expected.shape)
+    (slope,) = torch.autograd.grad((expected * weights).sum(), leaf)
+    for logits, target, axis in dense_layouts(case):
+        loss = case.build(reduction=reduction, class_dim=axis)
+        own = logits.clone().requires_grad_()
+        found = loss(own, target)
+        if reduction == "none" and case.unit in ("entry", "row"):
+            by_entry = case.unit == "entry" and case.kind == "multilabel"
+            assert found.shape == (logits if by_entry else logits.select(axis, 0)).shape
+        as_one = as_rows(case, found, axis) if reduction == "none" else found
+        torch.testing.assert_close(as_one, expected)
+        (got,) = torch.autograd.grad((as_one * weights).sum(), own)
+        assert got.shape == logits.shape
+        torch.testing.assert_close(got.movedim(axis, -1).reshape(-1, case.width), slope)
+        with torch.no_grad():
+            torch.testing.assert_close(loss(logits, target), found.detach())
+        torch.testing.assert_close(loss.divisor(target), flat.divisor(of_rows))
+        assert f"class_dim={axis}" in repr(loss)
+
+
+@every_loss
+def test_dense_takes_half_precision_empty_batches_and_graphs(case: LossCase) -> None:
+    if case.module is losses.SmoothAPLoss:
+        return
+    logits, target, axis = dense_layouts(case)[0]
+    loss = case.build(class_dim=axis)
+    half = logits.bfloat16()
+    assert loss(half, target).dtype == torch.bfloat16
+    torch.testing.assert_close(loss(half, target), loss(half.float(), target).bfloat16())
+    nothing = logits[:0].clone().requires_grad_()
+    value = loss(nothing, target[:0])
+    assert value.item() == 0.0
+    value.backward()
+    wide, twin = logits.double()[:1, :, :1, :2], case.build(class_dim=axis).double()
+    some = target[:1, :1, :2] if case.kind == "multiclass" else target[:1, :, :1, :2]
+    if case.frozen is None:
+        assert torch.autograd.gradcheck(lambda z: twin(z, some), wide.requires_grad_())
+    assert torch.autograd.gradgradcheck(lambda z: twin(z, some), wide.requires_grad_())
+
+
+@every_loss
+def test_a_dense_posterior_is_that_of_rows(case: LossCase) -> None:
+    if case.module.exactness == "none" or case.width > 100:
+        return
+    logits, _, axis = dense_layouts(case)[0]
+    found = case.build(class_dim=axis).posterior(logits)
+    assert found.shape == logits.shape
+    rows = logits.movedim(axis, -1).reshape(-1, case.width)
+    expected = case.build().posterior(rows)
+    torch.testing.assert_close(found.movedim(axis, -1).reshape(-1, case.width), expected)
+    for dim in (1, 2, 3):
+        loss = case.build(class_dim=dim)
+        torch.testing.assert_close(
+            loss.operating_point(case.width), case.build().operating_point(case.width)
+        )
+
+
+@every_loss
+def test_dense_mistakes_are_named(case: LossCase) -> None:
+    if case.module is losses.SmoothAPLoss:
+        return
+    logits, target, _ = dense_layouts(case)[0]
+    loss = case.build(class_dim=1)
+    with pytest.raises(ShapeError, match=r"`target` must have shape \(2, .*class_dim = 1, got"):
+        loss(logits, target[..., :1])
+    with pytest.raises(ShapeError, match="`logits` must have its classes or labels on axis"):
+        case.build(class_dim=3)(logits[0], target[0])
+    with pytest.raises(UsageError, match="`class_dim` must be -1 or at least 1, got 0"):
+        case.build(class_dim=0)
+
+
+@every_loss
+def test_dense_compiles_and_maps(case: LossCase) -> None:
+    if case.module is losses.SmoothAPLoss:
+        return
+    logits, target, axis = dense_layouts(case)[0]
+    loss = case.build(class_dim=axis)
+    mapped = torch.func.vmap(loss)(logits[None], target[None])
+    torch.testing.assert_close(mapped[0], loss(logits, target))
+
+
+def test_a_dense_weighted_cross_entropy_is_that_of_torch() -> None:
+    g = torch.Generator().manual_seed(0)
+    logits, weight = torch.randn(2, 5, 3, 4, generator=g), torch.rand(5, generator=g) + 0.5
+    target = torch.randint(0, 5, (2, 3, 4), generator=g)
+    target[0, 0] = -100
+    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    loss = losses.WeightedCrossEntropyLoss(weight, normalizer="weights", class_dim=1)
+    expected = functional.cross_entropy(theirs, target, weight=weight)
+    found = loss(ours, target)
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_large_maps_are_taken_in_blocks() -> None:
+    """More entries than one block holds, in one image and over several."""
+    g = torch.Generator().manual_seed(0)
+    loss = losses.SoftmaxFocalLoss(class_dim=1)
+    flat = losses.SoftmaxFocalLoss()
+    for shape in ((2, 3, 300, 250), (700, 3, 90)):
+        logits = torch.randn(shape, generator=g).requires_grad_()
+        target = torch.randint(0, 3, (shape[0], *shape[2:]), generator=g)
+        target[0, 0] = -100
+        rows = logits.detach().movedim(1, -1).reshape(-1, 3).requires_grad_()
+        found, expected = loss(logits, target), flat(rows, target.reshape(-1))
+        torch.testing.assert_close(found, expected)
+        found.backward()
+        expected.backward()
+        slope = logits.grad.movedim(1, -1).reshape(-1, 3)
+        torch.testing.assert_close(slope, rows.grad)

@@ -333,6 +333,8 @@ def test_every_loss_of_the_package_is_reached_and_has_an_operating_point_or_none
         for name in losses.__all__
         if isinstance(getattr(losses, name), type) and issubclass(getattr(losses, name), nn.Module)
     }
+    # Those of regions are of MONAI.
+    assert reached.pop("RegionLoss") == {"dice", "tversky", "focal_tversky"}
     # Balanced softmax is logit adjustment with tau 1: one name for one method.
     assert set(reached) == public - {"Loss", "ClassLoss", "OnlineLoss", "BalancedSoftmaxLoss"}
     listed = {point.method for point in operating_points()}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.messages import say
-from equipoise.errors import DataError
+from equipoise.errors import DataError, UsageError
 
 IGNORE_INDEX = -100
 """Class index of rows whose class is unknown, as in torch."""
@@ -49,3 +49,22 @@ def _first(wrong: NDArray[Any]) -> str:
     """Return the first of some values, and how many more there are."""
     more = f" and {wrong.size - 1:,} more" if wrong.size > 1 else ""
     return f"{wrong[0]:g}{more}"
+
+
+def to_class_dim(class_dim: int) -> int:
+    """Return an axis of classes: -1, or at least 1 since rows of a batch come first."""
+    if class_dim != -1 and not class_dim >= 1:
+        do = "Dense outputs (N, C, H, W) and (N, C, T) have 1, (N, T, C) has 2."
+        raise UsageError(say("class_dim", "be -1 or at least 1", class_dim, do))
+    return int(class_dim)
+
+
+def require_classes_for_index(kind: str, ignore_index: int) -> None:
+    """Raise where an index of unknown classes is given for labels.
+
+    Raises:
+        UsageError: it is, and is not the default.
+    """
+    if kind == "multilabel" and ignore_index != IGNORE_INDEX:
+        do = "Write NaN or -1 where a label is unknown."
+        raise UsageError(say("ignore_index", "be left out for labels", ignore_index, do))

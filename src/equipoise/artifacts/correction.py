@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array
+from equipoise._core.dense import as_rows, to_dense
 from equipoise._core.logistic import expit, log_softmax
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts._io import plain, read_json, reading, to_float, write_json
@@ -175,11 +176,13 @@ class Correction:
         """Whether outputs are already natural-prior logits."""
         return not self.ops and self.exactness == "exact"
 
-    def apply(self, logits: ArrayLike) -> Floats:
+    def apply(self, logits: ArrayLike, *, class_dim: int = -1) -> Floats:
         """Return natural-prior log-odds (labels) or log-posteriors (classes), (N, C) float64.
 
         Args:
-            logits: (N, C) outputs of the model on the logit scale, any float type.
+            logits: (N, C) outputs of the model on the logit scale, any float type; with
+                ``class_dim`` dense ones, which come back in their layout.
+            class_dim: Axis of classes or labels: -1 for rows, 1 for (N, C, H, W), 2 for (N, T, C).
 
         Raises:
             NotRecoverableError: ``exactness`` is "none".
@@ -190,6 +193,11 @@ class Correction:
                 "These outputs rank but carry no probability, and no formula recovers one. "
                 "Fit a calibrator on validation data: tune(scores)."
             )
+        if class_dim != -1:
+            dense = to_dense("logits", logits, class_dim)
+            moved = np.moveaxis(dense, class_dim, -1).shape
+            made = self.apply(as_rows(dense, class_dim))
+            return np.moveaxis(made.reshape(moved), -1, class_dim)
         values = np.asarray(to_array("logits", logits, ndim=2), dtype=np.float64)
         values = self._run(values)
         if self.kind == "multiclass":
@@ -201,9 +209,9 @@ class Correction:
             values = STEPS[op["op"]](values, op, self.kind)
         return values
 
-    def probabilities(self, logits: ArrayLike) -> Floats:
-        """Return the corrected probabilities, (N, C) float64."""
-        values = self.apply(logits)
+    def probabilities(self, logits: ArrayLike, *, class_dim: int = -1) -> Floats:
+        """Return the corrected probabilities, (N, C) float64; dense ones as :meth:`apply` does."""
+        values = self.apply(logits, class_dim=class_dim)
         if self.kind == "multiclass":
             return np.asarray(np.exp(values))
         return expit(values)

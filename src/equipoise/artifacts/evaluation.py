@@ -124,6 +124,8 @@ class Evaluation:
 
 
 FIRST = ("prevalence", "ap", "auroc", "precision", "recall", "f1")
+# Of pixels, whose scores are not kept to be ranked.
+FIRST_OF_PIXELS = ("prevalence", "precision", "recall", "iou", "dice", "dice_per_image")
 SECTIONS = {
     "Region": ("partial_auroc", "recall_at_fpr", "precision_at_top"),
     "Decisions": ("specificity", "balanced_accuracy", "mcc", "flagged"),
@@ -146,13 +148,16 @@ def _parts(found: Evaluation, everything: bool, more: str) -> list[str]:
     names = list(found.names)
     if not everything and len(names) > MOST_LABELS:
         names = sorted(names, key=lambda n: found.per_label[n]["prevalence"].value)[:MOST_LABELS]
-    lines = [*_headline(found), "", _labels(found, names, FIRST)]
+    ranked = "ap" in found.overall["macro"]
+    first = FIRST if ranked else FIRST_OF_PIXELS
+    lines = [*_headline(found), "", _labels(found, names, first)]
     if len(names) < len(found.names):
         left = f"the {len(names)} rarest of {len(found.names)} labels; all of them: {more}"
         lines.append(said(left))
-    few = [n for n in found.names if 0 < (found.per_label[n]["auroc"].n_positive or 0) < FEW]
+    asked, unit = ("auroc", "positives") if ranked else ("iou", "images with it")
+    few = [n for n in found.names if 0 < (found.per_label[n][asked].n_positive or 0) < FEW]
     if few:
-        lines.append(said(f"fewer than {FEW} positives, read with care: {', '.join(few)}"))
+        lines.append(said(f"fewer than {FEW} {unit}, read with care: {', '.join(few)}"))
     if everything:
         for title, metrics in SECTIONS.items():
             known = [m for m in metrics if m in found.per_label[names[0]]]
@@ -189,9 +194,14 @@ def _groups(found: Evaluation) -> str:
 
 def _headline(found: Evaluation) -> list[str]:
     macro = found.overall["macro"]
-    lines = [
-        said(f"macro AP {macro['ap']}   macro AUROC {macro['auroc']}   macro F1 {macro['f1']}")
-    ]
+    ranked = "ap" in macro
+    main, name = ("ap", "AP") if ranked else ("iou", "IoU")
+    first = (
+        f"macro AP {macro['ap']}   macro AUROC {macro['auroc']}   macro F1 {macro['f1']}"
+        if ranked
+        else f"macro IoU {macro['iou']}   macro Dice {macro['dice']}"
+    )
+    lines = [said(first)]
     for level, row in found.overall.items():
         if level != "macro":
             numbers = "   ".join(f"{_word(m)} {said(str(e))}" for m, e in row.items())
@@ -199,11 +209,11 @@ def _headline(found: Evaluation) -> list[str]:
     missing = mark("; ").join(
         f"{n}{mark(': ')}{said(why)}" for n, why in found.not_evaluable.items()
     )
-    over = said(f"macro AP over {found.n_evaluable['ap']} of {len(found.names)} labels")
+    over = said(f"macro {name} over {found.n_evaluable[main]} of {len(found.names)} labels")
     lines.append(over + (f" ({missing})" if missing else ""))
-    worst = found.worst("ap")
+    worst = found.worst(main)
     if worst is not None:
-        lines.append(said(f"lowest AP: {worst[0]} {worst[1]}"))
+        lines.append(said(f"lowest {name}: {worst[0]} {worst[1]}"))
     return lines
 
 
@@ -243,5 +253,8 @@ def _rests_on(found: Evaluation) -> str:
     if tuned != (worth is not None):
         weighed += ", without weights" if tuned else ""
         weighed += f" (the rule was tuned with{'' if tuned else 'out'} row weights)"
+    images = found.evaluated_on.get("images")
     rows = f"{found.n_rows} rows{weighed}"
+    if images is not None:
+        rows = f"{found.n_rows:,} pixels of {images:,} images"
     return f"{rows}; overlap with the rows it was tuned on: {found.overlap}"

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats, Ints
 from equipoise._core.checks import require_finite, require_shape
+from equipoise._core.dense import as_rows, to_dense
 from equipoise._core.language import mark, said
 from equipoise._core.logistic import expit, log_softmax
 from equipoise._core.messages import one_of, say
@@ -21,10 +22,10 @@ from equipoise.artifacts._io import as_declared, plain, read_json, reading, to_f
 from equipoise.artifacts.calibrator import Calibrator
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.evidence import Evidence
-from equipoise.artifacts.labels import KINDS, Kind
+from equipoise.artifacts.labels import KINDS, Kind, to_ids
 from equipoise.artifacts.row_marks import RowMarks
-from equipoise.artifacts.scores import SCORE_KINDS, Scores
-from equipoise.errors import DataError, EquipoiseError, UsageError
+from equipoise.artifacts.scores import SCORE_KINDS, Scores, SplitName
+from equipoise.errors import DataError, EquipoiseError, ShapeError, UsageError
 
 _FORMS = {"top_k": "multilabel", "budget": "multilabel", "costs": "multiclass"}
 
@@ -444,6 +445,57 @@ class DecisionRule:
         values = self.log_odds(scores)
         probabilities = expit(values) if self.kind == "multilabel" else np.exp(values)
         return Decisions(probabilities, self.decide(values), self.names, scores.ids)
+
+    def apply_dense(
+        self,
+        outputs: ArrayLike,
+        *,
+        class_dim: int = 1,
+        image_ids: ArrayLike | None = None,
+        split: SplitName = "new",
+    ) -> Decisions:
+        """Return calibrated probabilities and decisions of dense outputs, in their layout.
+
+        Args:
+            outputs: (N, C, H, W) or (N, C, T) for ``class_dim`` 1, (N, T, C) for 2, of the kind of
+                scores that the rule was tuned on; columns in the order of the rule's names.
+            class_dim: Axis of the classes or labels; -1 is last.
+            image_ids: (N,) that the decisions carry as ids, or None.
+            split: Of the scores.
+
+        Returns:
+            Probabilities in the shape of ``outputs``; predictions too for labels, and without the
+            axis of classes, (N, H, W), for classes. Ids are those of images.
+
+        Example:
+            >>> rule = DecisionRule(
+            ...     "multiclass", ("A", "B"), Correction.identity("multiclass"),
+            ...     Calibrator.identity(2), np.zeros(2), None, np.zeros(2), "accuracy",
+            ...     "validation", {},
+            ... )
+            >>> made = rule.apply_dense(np.array([[[[0.0, 2.0]], [[1.0, 0.0]]]]))
+            >>> made.predictions.tolist(), made.probabilities.shape
+            ([[[1, 0]]], (1, 2, 1, 2))
+        """
+        dense = to_dense("outputs", outputs, class_dim)
+        kind = self.tuned_on.get("score_kind", "logits")
+        given: dict[str, Any] = {kind: as_rows(dense, class_dim)}
+        if dense.shape[class_dim] != len(self.names):
+            wanted = f"have {len(self.names)} classes or labels on axis {class_dim}"
+            do = "Apply the rule to outputs of the model it was tuned for."
+            raise ShapeError(say("outputs", wanted, dense.shape, do))
+        scores = Scores.from_arrays(
+            None, split=split, kind=self.kind, names=self.names, check_kind=False, **given
+        )
+        made = self.apply(scores)
+        moved = np.moveaxis(dense, class_dim, -1).shape
+        probabilities = np.moveaxis(made.probabilities.reshape(moved), -1, class_dim)
+        if self.kind == "multiclass":
+            predictions = made.predictions.reshape(moved[:-1])
+        else:
+            predictions = np.moveaxis(made.predictions.reshape(moved), -1, class_dim)
+        ids = to_ids("image_ids", image_ids, dense.shape[0], unique=True)
+        return Decisions(probabilities, predictions, self.names, ids)
 
     def decide(self, log_odds: Floats) -> NDArray[Any]:
         """Return the decisions from what :meth:`log_odds` returned: (N, L) int8 or (N,) int64."""

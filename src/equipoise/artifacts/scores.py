@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_finite, require_shape, to_array, to_floats
+from equipoise._core.dense import as_rows, dense_truth, drawn_rows, rows_per_image, to_dense
 from equipoise._core.fingerprint import Blocks, fingerprint_array
 from equipoise._core.identity import hashable_ids, loose_keys
 from equipoise._core.messages import hint, one_of, say
+from equipoise._core.targets import IGNORE_INDEX
 from equipoise.artifacts._io import read_column, read_table, reading, write_table
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.entries import BLOCK
@@ -26,6 +28,14 @@ ROUNDING = 1e-6
 # From so many entries of so many labels on, copies of the whole are not made: what is worked out
 # goes some labels, or some rows, at a time.
 WIDE, WIDE_LABELS = 1 << 27, 1000
+
+
+ScoreKind = Literal["logits", "probabilities", "ranking"]
+SplitName = Literal["train", "val", "oof", "test", "new"]
+SCORE_KINDS: tuple[ScoreKind, ...] = ("logits", "probabilities", "ranking")
+PARTS: tuple[SplitName, ...] = ("train", "val", "oof", "test", "new")
+_SCHEMA, _VERSION = "equipoise.Scores", 1
+_TINY = np.finfo(np.float64).tiny
 
 
 def require_range(values: NDArray[np.float64], score_kind: str) -> None:
@@ -114,18 +124,43 @@ def _keeps_float32(table: NDArray[Any]) -> bool:
     return wide and table.dtype == np.float32
 
 
+def _the_one(
+    logits: ArrayLike | None, probabilities: ArrayLike | None, ranking: ArrayLike | None
+) -> tuple[str, ArrayLike, ScoreKind]:
+    """Return the name, the values and the kind of the one array that is given."""
+    given = {"logits": logits, "probabilities": probabilities, "ranking": ranking}
+    named = [(name, value) for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        do = "Outputs before sigmoid or softmax are logits; what only ranks is ranking."
+        expected = "be given as exactly one of logits=, probabilities=, ranking="
+        raise UsageError(say("scores", expected, f"{len(named)} of them", do))
+    name, raw = named[0]
+    return name, raw, one_of("score_kind", name, SCORE_KINDS)
+
+
+def _kept_rows(
+    images: int, size: int, known: NDArray[np.bool_] | None, per_image: int | None, seed: int
+) -> NDArray[np.int64] | None:
+    """Return which rows of images of ``size`` rows are kept; None where all are."""
+    if per_image is not None and per_image < 1:
+        raise UsageError(say("per_image", "be at least 1", per_image))
+    if per_image is not None and per_image < size:
+        drawn = drawn_rows(images, size, per_image, seed)
+        kept = drawn if known is None else drawn[known[drawn]]
+    elif known is None or known.all():
+        return None
+    else:
+        kept = np.flatnonzero(known)
+    if kept.size == 0:
+        do = "Check ignore_index, and that the masks belong to these images."
+        raise DataError(say("target", "have a known pixel", "none", do))
+    return kept
+
+
 def _check_correction(correction: Correction | None, kind: Kind) -> None:
     if correction is not None and correction.kind != kind:
         do = "Use the correction of the loss that made these scores."
         raise DataError(say("correction.kind", f"be '{kind}'", repr(correction.kind), do))
-
-
-ScoreKind = Literal["logits", "probabilities", "ranking"]
-SplitName = Literal["train", "val", "oof", "test", "new"]
-SCORE_KINDS: tuple[ScoreKind, ...] = ("logits", "probabilities", "ranking")
-PARTS: tuple[SplitName, ...] = ("train", "val", "oof", "test", "new")
-_SCHEMA, _VERSION = "equipoise.Scores", 1
-_TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +169,7 @@ class Scores:
 
     Args:
         values: (N, C) float64; of wide scores (1,000 labels and more, 2^27 entries and more)
-            float32 where they came as float32, and then not copied.
+            float32 where they came as float32, and then not copied; so are dense ones.
         score_kind: "logits", "probabilities" or "ranking" (order only). Declared, never guessed.
         split: "train", "val", "oof" (out of fold), "test" or "new".
         kind: "multiclass" or "multilabel".
@@ -191,14 +226,7 @@ class Scores:
         """
         if labels is not None:
             require_labels("labels", labels)
-        given = {"logits": logits, "probabilities": probabilities, "ranking": ranking}
-        named = [(name, value) for name, value in given.items() if value is not None]
-        if len(named) != 1:
-            do = "Outputs before sigmoid or softmax are logits; what only ranks is ranking."
-            expected = "be given as exactly one of logits=, probabilities=, ranking="
-            raise UsageError(say("scores", expected, f"{len(named)} of them", do))
-        name, raw = named[0]
-        score_kind: ScoreKind = one_of("score_kind", name, SCORE_KINDS)
+        name, raw, score_kind = _the_one(logits, probabilities, ranking)
         one_of("split", split, PARTS)
         array = to_array(name, raw, ndim=(1, 2))
         if array.size == 0:
@@ -224,6 +252,102 @@ class Scores:
             labels, row_ids = join_ids(labels, row_ids)
         _check_correction(correction, kind)
         return cls(values, score_kind, split, kind, columns, labels, row_ids, correction)
+
+    @classmethod
+    def from_dense(
+        cls,
+        target: ArrayLike | None,
+        *,
+        logits: ArrayLike | None = None,
+        probabilities: ArrayLike | None = None,
+        ranking: ArrayLike | None = None,
+        split: SplitName,
+        kind: Kind,
+        class_dim: int = 1,
+        ignore_index: int = IGNORE_INDEX,
+        image_ids: ArrayLike | None = None,
+        per_image: int | None = None,
+        seed: int = 0,
+        names: Sequence[str] | None = None,
+        correction: Correction | None = None,
+        check_kind: bool = True,
+    ) -> Scores:
+        """Wrap dense outputs, one row per pixel of an image or step of a sequence.
+
+        Rows of one image are one group, so that intervals go over images. Pixels have no ids of
+        their own, since millions of texts would say no more than the groups: their rows stand in
+        the order of the array, and leakage is looked for by groups.
+
+        Args:
+            target: Class indices (N, H, W), or labels (N, L, H, W) of 0, 1 and -1 or NaN where
+                unknown; None for new data.
+            logits: (N, C, H, W) or (N, C, T) for ``class_dim`` 1, (N, T, C) for 2; or one of the
+                next two.
+            probabilities: The same shape.
+            ranking: The same shape.
+            split: As in :meth:`from_arrays`, and so are ``names``, ``correction`` and
+                ``check_kind``.
+            kind: "multiclass" or "multilabel".
+            class_dim: Axis of the classes or labels; -1 is last.
+            ignore_index: Class index of pixels that are left out; of labels those without any
+                known one are.
+            image_ids: (N,) ids of the images; None numbers them, which finds no leakage.
+            per_image: At most so many pixels of each image, drawn evenly before unknown ones are
+                left out, so that shares of classes stay what they are; None takes all.
+            seed: Of that draw.
+
+        Returns:
+            Scores whose values keep float32, and share memory with the array where no pixel is
+            left out and classes lie last in memory, or there is one image.
+
+        Raises:
+            UsageError: as :meth:`from_arrays`, or ``per_image`` is below 1.
+            ShapeError: the target is not of these outputs.
+            DataError: as :meth:`from_arrays`, or no pixel is known.
+
+        Example:
+            >>> z = np.full((2, 3, 4, 4), -1.0, dtype=np.float32)
+            >>> y = np.zeros((2, 4, 4), dtype=np.int64)
+            >>> y[0, 0] = -100
+            >>> scores = Scores.from_dense(
+            ...     y, logits=z, split="val", kind="multiclass", image_ids=["a", "b"]
+            ... )
+            >>> len(scores), scores.labels.groups[[0, -1]].tolist()
+            (28, ['a', 'b'])
+        """
+        one_of("kind", kind, KINDS)
+        name, raw, score_kind = _the_one(logits, probabilities, ranking)
+        one_of("split", split, PARTS)
+        dense = to_dense(name, raw, class_dim)
+        if dense.size == 0:
+            raise DataError(say(name, "have at least one row and column", dense.shape))
+        images, size = dense.shape[0], rows_per_image(dense.shape, class_dim)
+        owners = np.arange(images) if image_ids is None else image_ids
+        owner_ids = to_ids("image_ids", owners, images, unique=True)
+        values = as_rows(dense, class_dim)
+        if values.dtype not in (np.float32, np.float64):
+            values = to_floats(name, values)
+        truth = known = None
+        if target is not None:
+            truth, known = dense_truth(target, dense, class_dim, kind, ignore_index)
+        kept = _kept_rows(images, size, known, per_image, seed)
+        if kept is not None:
+            values = values[kept]
+            truth = None if truth is None else truth[kept]
+        rows = np.arange(images * size) if kept is None else kept
+        columns = describe(values, None, kind, names)[1]
+        labels = None
+        if truth is not None and owner_ids is not None:
+            labels = Labels(truth, kind, columns, groups=owner_ids[rows // size])
+        if not np.isfinite([values.min(), values.max()]).all():
+            require_finite(name, values, "Scores of failed rows must be left out or recomputed.")
+        require_range(values, score_kind)
+        if check_kind:
+            _require_kind(values, score_kind, kind)
+        if score_kind == "probabilities" and (values.min() < 0 or values.max() > 1):
+            values = np.clip(values, 0.0, 1.0)
+        _check_correction(correction, kind)
+        return cls(values, score_kind, split, kind, columns, labels, None, correction)
 
     def __len__(self) -> int:
         return int(self.values.shape[0])

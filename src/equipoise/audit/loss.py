@@ -780,7 +780,7 @@ def audit_loss(
     """
     if not callable(loss):
         raise UsageError(say("loss", "be a function or Module", type(loss).__name__))
-    names = _names(loss, labels)
+    loss, names = _of_rows(loss), _names(loss, labels)
     with guest():
         probe = Probe(loss, _kind(loss, kind, names), names)
         scale, on_logits, on_probabilities = find_scale(probe)
@@ -797,6 +797,15 @@ def audit_loss(
         found += mask_findings(probe)
         found += side_effect_findings(probe)
     return in_order(found)
+
+
+def _of_rows(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a loss that reads classes from another axis as one that is asked about rows."""
+    if not isinstance(getattr(loss, "class_dim", None), int) or loss.class_dim == -1:  # type: ignore[attr-defined]
+        return loss
+    made: Any = copy.deepcopy(loss)
+    made.class_dim = -1
+    return made  # type: ignore[no-any-return]
 
 
 def _kind(loss: Any, kind: Kind | None, names: tuple[str, ...]) -> Kind:

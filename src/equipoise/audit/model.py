@@ -274,19 +274,31 @@ def _kind(outputs: Tensor, trial: _Trial) -> Kind:
     if known in ("multiclass", "multilabel"):
         return "multiclass" if known == "multiclass" else "multilabel"
     whole = not trial.target.is_floating_point() and trial.target.dtype != torch.bool
-    indices = trial.target.ndim == 1 or _class_axis(outputs, trial.target) is not None
+    indices = trial.target.ndim == 1 or _class_axis(outputs, trial) is not None
     indices |= whole and outputs.shape != trial.target.shape and bool((trial.target > 1).any())
     return "multiclass" if whole and indices else "multilabel"
 
 
-def _class_axis(outputs: Tensor, target: Tensor) -> int | None:
-    """Return where outputs have their classes if ``target`` holds one index per row, step or pixel.
+def _said_axis(outputs: Tensor, trial: _Trial) -> int | None:
+    """Return the axis that the loss says itself to read classes or labels from."""
+    said = getattr(trial.loss, "class_dim", None)
+    if isinstance(said, int) and 1 <= said < outputs.ndim:
+        return said
+    return None
 
-    Last, as sequence models have it, or second, as torch's own losses have it.
+
+def _class_axis(outputs: Tensor, trial: _Trial) -> int | None:
+    """Return where outputs have their classes if targets hold one index per row, step or pixel.
+
+    Where the loss says it; else last, as sequence models have it, or second, as torch's own losses
+    have it.
     """
-    have, want = tuple(outputs.shape), tuple(target.shape)
+    have, want = tuple(outputs.shape), tuple(trial.target.shape)
     if len(have) != len(want) + 1:
         return None
+    said = _said_axis(outputs, trial)
+    if said is not None:
+        return said if have[:said] + have[said + 1 :] == want else None
     if have[:-1] == want:
         return len(have) - 1
     return 1 if (have[0], *have[2:]) == want else None
@@ -296,10 +308,11 @@ def _mismatch(outputs: Tensor, trial: _Trial) -> list[Finding]:
     """Return where outputs and labels cannot belong to one another."""
     have, want = tuple(outputs.shape), tuple(trial.target.shape)
     problem, evidence = "", {"outputs": list(have), "labels": list(want)}
-    axis = _class_axis(outputs, trial.target)
+    axis = _class_axis(outputs, trial)
     if _kind(outputs, trial) == "multiclass" and have != want:
         width = have[axis] if axis is not None else 0
-        top = int(trial.target.max()) if trial.target.numel() else -1
+        held = trial.target[trial.target != getattr(trial.loss, "ignore_index", IGNORE_INDEX)]
+        top = int(held.max()) if held.numel() else -1
         known = getattr(trial.loss, "num_classes", None)
         if axis is None:
             shown = ", ".join(map(str, want))
@@ -335,7 +348,7 @@ def _strange(outputs: Tensor, trial: _Trial) -> list[Finding]:
         else:
             # What is too high for the outputs is said with their number.
             index = int(getattr(trial.loss, "ignore_index", IGNORE_INDEX))
-            axis = _class_axis(outputs, target)
+            axis = _class_axis(outputs, trial)
             width = 2**31 if axis is None else int(outputs.shape[axis])
             require_classes("The batch's targets", np.minimum(values, width - 1), width, index)
     except DataError as error:
@@ -439,9 +452,10 @@ def _probe(outputs: Tensor, trial: _Trial) -> Probe | None:
     if isinstance(trial.loss, nn.NLLLoss):
         return None
     loss = trial.loss.cpu() if isinstance(trial.loss, nn.Module) else trial.loss
-    axis = _class_axis(outputs, trial.target)
+    axis = _class_axis(outputs, trial)
     kind = _kind(outputs, trial)
-    last = outputs.ndim - 1
+    said = _said_axis(outputs, trial)
+    last = outputs.ndim - 1 if said is None else said
     width = 1 if outputs.ndim == 1 else int(outputs.shape[last if axis is None else axis])
     between = outputs.ndim - 2
     ask = loss
@@ -451,6 +465,8 @@ def _probe(outputs: Tensor, trial: _Trial) -> Probe | None:
             steps = rows.reshape(len(rows), *[1] * between, width)
             steps = steps.movedim(-1, last if axis is None else axis)
             hot = target.reshape(len(rows), *[1] * between, *target.shape[1:])
+            if said is not None and target.ndim == 2:
+                hot = hot.movedim(-1, said)
             value: Tensor = loss(steps, hot)
             return value
 

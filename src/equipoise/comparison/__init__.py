@@ -2,6 +2,7 @@
 
 from equipoise.comparison.compare import Contest, compare
 from equipoise.comparison.confusion import Confusion, count_confusions
+from equipoise.comparison.dense import evaluate_dense
 from equipoise.comparison.evaluate import evaluate
 from equipoise.comparison.paired import PairedScores, compare_scores
 from equipoise.comparison.record import SeedRecord, seed_record
@@ -15,5 +16,6 @@ __all__ = [
     "compare_scores",
     "count_confusions",
     "evaluate",
+    "evaluate_dense",
     "seed_record",
 ]

@@ -3,6 +3,7 @@
 from equipoise.decisions.calibration import fit_isotonic, fit_label_calibrator
 from equipoise.decisions.certify import certified_cut, precision_lower_bound
 from equipoise.decisions.class_calibration import fit_class_calibrator
+from equipoise.decisions.images import image_scores
 from equipoise.decisions.objectives import (
     BalancedAccuracy,
     Budget,
@@ -39,6 +40,7 @@ __all__ = [
     "fit_class_calibrator",
     "fit_isotonic",
     "fit_label_calibrator",
+    "image_scores",
     "parted_shares",
     "precision_lower_bound",
     "shift_prior",

@@ -37,6 +37,7 @@ LOSS_METHODS = (
     "distribution_balanced", "logit_adjusted", "vector_scaling", "cdt", "label_aware_smoothing",
     "poly1", "ldam", "class_balanced_focal", "asymmetric_polynomial", "hill", "splc", "zlpr",
     "two_way", "soft_f_beta", "pairwise_auc", "smooth_ap", "ohem", "negative_ratio", "semi_hard",
+    "dice", "tversky", "focal_tversky",
 )  # fmt: skip
 SAMPLER_METHODS = (
     "class_balanced_sampling", "weighted_sampling", "square_root_sampling",

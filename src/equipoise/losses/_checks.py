@@ -46,6 +46,8 @@ def check_classes(
         raise DataError(say("target", "be int64 indices or float", target.dtype, do))
     if tuple(target.shape) != expected:
         wanted = f"have shape {form} = {expected}"
+        if logits.ndim > 2 and tuple(target.shape) == (logits.shape[0], *logits.shape[2:]):
+            do = f"Outputs {full} with classes second ask for class_dim=1."
         raise ShapeError(say("target", wanted, tuple(target.shape), do))
     if target.is_floating_point():
         entries = where_known(target)

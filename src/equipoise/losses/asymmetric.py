@@ -7,11 +7,13 @@ from torch import Tensor
 
 from equipoise.labels.losses import AsymmetricSide, to_margin, to_strength
 from equipoise.losses._checks import check_labels, upcast
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Entrywise, Reduction, Term, reduce_loss
 from equipoise.losses._terms import negative_focal, positive_focal, power, sigmoids
 from equipoise.losses.base import Loss
 
 
+@dense("multilabel", "entry")
 def asymmetric_loss(
     logits: Tensor,
     target: Tensor,
@@ -20,6 +22,7 @@ def asymmetric_loss(
     gamma_negative: float = 4.0,
     margin: float = 0.05,
     detach_focus: bool = False,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Silence easy negatives more than easy positives (Ridnik et al., 2021).
@@ -40,6 +43,8 @@ def asymmetric_loss(
             at 0 the loss is BCE exactly.
         detach_focus: Whether the focusing weights are constants for the gradient. Values do not
             change, training does: see the note.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "batchmean" by the number of rows with one, as published codes come close to;
             "sum". All keep leading axes.
@@ -112,6 +117,7 @@ class AsymmetricLoss(AsymmetricSide, Loss):
         gamma_negative: Focusing of negatives, >= 0.
         margin: Negatives below it are left alone; in [0, 1).
         detach_focus: Whether the focusing weights are constants for the gradient.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -122,9 +128,10 @@ class AsymmetricLoss(AsymmetricSide, Loss):
         gamma_negative: float = 4.0,
         margin: float = 0.05,
         detach_focus: bool = False,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self._settle(gamma_positive, gamma_negative, margin, detach_focus)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -136,6 +143,7 @@ class AsymmetricLoss(AsymmetricSide, Loss):
             gamma_negative=self.gamma_negative,
             margin=self.margin,
             detach_focus=self.detach_focus,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 

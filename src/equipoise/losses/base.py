@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from equipoise._core.arrays import Floats
 from equipoise._core.messages import one_of
-from equipoise._core.targets import IGNORE_INDEX
+from equipoise._core.targets import IGNORE_INDEX, require_classes_for_index, to_class_dim
 from equipoise.labels.losses import LossSide
 from equipoise.losses._checks import known_rows
+from equipoise.losses._dense import to_rows
 from equipoise.losses._passes import REDUCTIONS, Reduction
 from equipoise.losses.posterior import log_odds_tables, recover_posterior
 
@@ -29,6 +30,8 @@ class Loss(LossSide, nn.Module, ABC):
     it has a closed form it overrides ``_ops``, or ``_log_odds`` where no step of `Correction` fits.
 
     Args:
+        class_dim: Axis of the outputs that classes or labels are on: -1, or 1 for (N, C, H, W) and
+            2 for (N, T, C), where each pixel or step is a row.
         reduction: "none", "mean" or "sum".
 
     Attributes:
@@ -44,11 +47,27 @@ class Loss(LossSide, nn.Module, ABC):
     linear_in_target: ClassVar[bool] = True
     ignore_index: int = IGNORE_INDEX
 
-    def __init__(self, *, reduction: Reduction = "mean") -> None:
+    def __init__(self, *, class_dim: int = -1, reduction: Reduction = "mean") -> None:
         super().__init__()
+        self.class_dim = to_class_dim(class_dim)
         one_of("reduction", reduction, REDUCTIONS)
         self.reduction: Reduction = reduction
         self.num_classes: int | None = None
+
+    def along(self, class_dim: int, ignore_index: int | None = None) -> None:
+        """Take classes or labels from another axis, and leave out what has another index.
+
+        Args:
+            class_dim: As in the constructor.
+            ignore_index: Class index of what is left out; None keeps it.
+
+        Raises:
+            UsageError: an ``ignore_index`` for labels, whose unknown entries are NaN or below 0.
+        """
+        self.class_dim = to_class_dim(class_dim)
+        if ignore_index is not None:
+            require_classes_for_index(self.kind, ignore_index)
+            self.ignore_index = int(ignore_index)
 
     @abstractmethod
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -63,6 +82,17 @@ class Loss(LossSide, nn.Module, ABC):
         Args:
             target: As :meth:`forward` takes it.
         """
+        return self._divisor(self._rows(target))
+
+    def _rows(self, target: Tensor) -> Tensor:
+        """Return dense targets as those of rows, (M,) or (M, C)."""
+        if self.class_dim == -1:
+            return target
+        if self.kind == "multiclass" and not target.is_floating_point():
+            return target.reshape(-1)
+        return to_rows(target, self.class_dim)
+
+    def _divisor(self, target: Tensor) -> Tensor:
         if self.reduction == "sum":
             return torch.ones(())
         if self.kind == "multiclass":
@@ -76,7 +106,7 @@ class Loss(LossSide, nn.Module, ABC):
         """Return the true probabilities that these outputs stand for.
 
         Args:
-            logits: (..., N, C) or (..., N, L), floating.
+            logits: As :meth:`forward` takes them: (..., N, C), or dense as ``class_dim`` says.
 
         Returns:
             The same shape, float64: where the expected training gradient is zero, these are the
@@ -85,11 +115,13 @@ class Loss(LossSide, nn.Module, ABC):
         Raises:
             NotRecoverableError: the loss has no inverse, for example with a zero weight.
         """
-        rows = logits.detach().reshape(-1, logits.shape[-1])
-        found = self._probabilities(rows.cpu().double().numpy())
-        if found is None:
-            return recover_posterior(self, logits)
-        return torch.from_numpy(found).reshape(logits.shape).to(logits.device)
+        moved = logits.detach().movedim(self.class_dim, -1)
+        found = self._posterior_of_rows(moved.reshape(-1, moved.shape[-1]))
+        return found.reshape(moved.shape).movedim(-1, self.class_dim).to(logits.device)
+
+    def _posterior_of_rows(self, rows: Tensor) -> Tensor:
+        made = self._probabilities(rows.cpu().double().numpy())
+        return recover_posterior(self, rows) if made is None else torch.from_numpy(made)
 
     def _tables(self, num_classes: int | None) -> Any:
         """Return the closed form as a table; where there is none, what the gradients say."""
@@ -118,7 +150,7 @@ class Loss(LossSide, nn.Module, ABC):
         self._require_recoverable()  # before it asks for a number that would not help
         width = self._width(num_classes)
         zeros = torch.zeros(1, width, dtype=torch.float64, device=self._device())
-        return self.posterior(zeros)[0]
+        return self._posterior_of_rows(zeros)[0].to(zeros.device)
 
     def _device(self) -> torch.device:
         buffer = next(self.buffers(), None)
@@ -138,7 +170,9 @@ class Loss(LossSide, nn.Module, ABC):
 
     def extra_repr(self) -> str:
         """Name the settings."""
-        return f"reduction={self.reduction!r}"
+        # What enters the hash of a trial stays as it was.
+        dense = "" if self.class_dim == -1 else f", class_dim={self.class_dim}"
+        return f"reduction={self.reduction!r}{dense}"
 
 
 class ClassLoss(Loss):
@@ -147,16 +181,23 @@ class ClassLoss(Loss):
     Args:
         ignore_index: Class index of rows whose class is unknown: they have no loss and no
             gradient, and means do not count them. So have rows of shares with a NaN.
+        class_dim: As for :class:`Loss`.
         reduction: "none", "mean" or "sum".
     """
 
     kind = "multiclass"
 
-    def __init__(self, *, ignore_index: int = IGNORE_INDEX, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self,
+        *,
+        ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self.ignore_index = int(ignore_index)
 
     def extra_repr(self) -> str:
-        """Name the settings; what enters the hash of a trial stays as it was."""
+        """Name the settings."""
         own = "" if self.ignore_index == IGNORE_INDEX else f", ignore_index={self.ignore_index}"
         return f"{super().extra_repr()}{own}"

@@ -11,6 +11,7 @@ from equipoise.losses._checks import (
     check_vector,
     upcast,
 )
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Entrywise, Reduction, reduce_loss
 from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import Loss
@@ -19,7 +20,10 @@ _BCE = Entrywise(positive_focal(0.0), negative_focal(0.0))
 _WHY = "Pass one weight per label, e.g. `pos_weights(n_positive, n_known)`."
 
 
-def bce_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+@dense("multilabel", "entry")
+def bce_loss(
+    logits: Tensor, target: Tensor, *, class_dim: int = -1, reduction: Reduction = "mean"
+) -> Tensor:
     r"""Score independent labels by the negative log-likelihood of their known entries.
 
     Use as the baseline that every remedy has to beat, and for binary classification with L = 1.
@@ -32,6 +36,8 @@ def bce_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") -
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
         target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
             Integers are refused: they are class indices.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "sum". Both keep leading axes.
 
@@ -56,8 +62,14 @@ def bce_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") -
     return reduce_loss(_BCE, z, target, reduction, dtype=logits.dtype)
 
 
+@dense("multilabel", "entry")
 def pos_weight_bce_loss(
-    logits: Tensor, target: Tensor, *, pos_weight: Tensor, reduction: Reduction = "mean"
+    logits: Tensor,
+    target: Tensor,
+    *,
+    pos_weight: Tensor,
+    class_dim: int = -1,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Multiply the positive term of binary cross entropy by a weight per label.
 
@@ -70,6 +82,8 @@ def pos_weight_bce_loss(
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
         target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         pos_weight: One weight per label, (L,), floating, >= 0; 1 is BCE exactly.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries, never by weights; "sum". Both keep leading axes.
 
@@ -103,12 +117,13 @@ class BCELoss(BCESide, Loss):
     """Masked binary cross entropy of independent labels. See :func:`bce_loss`.
 
     Args:
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`bce_loss`."""
-        return bce_loss(logits, target, reduction=self.reduction)
+        return bce_loss(logits, target, class_dim=self.class_dim, reduction=self.reduction)
 
 
 class PosWeightBCELoss(PosWeightSide, Loss):
@@ -116,19 +131,26 @@ class PosWeightBCELoss(PosWeightSide, Loss):
 
     Args:
         pos_weight: One weight per label, (L,), >= 0; kept as a float32 buffer.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
     pos_weight: Tensor
 
-    def __init__(self, pos_weight: Vector, *, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, pos_weight: Vector, *, class_dim: int = -1, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self._settle(pos_weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`pos_weight_bce_loss`."""
         return pos_weight_bce_loss(
-            logits, target, pos_weight=self.pos_weight, reduction=self.reduction
+            logits,
+            target,
+            pos_weight=self.pos_weight,
+            class_dim=self.class_dim,
+            reduction=self.reduction,
         )
 
     def extra_repr(self) -> str:

@@ -13,6 +13,7 @@ from equipoise.losses._checks import (
     check_vector,
     upcast,
 )
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Entrywise, Reduction, reduce_loss
 from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import Loss
@@ -20,12 +21,14 @@ from equipoise.losses.base import Loss
 _WHY = "Pass one weight per label, e.g. `ClassBalancedBCELoss.from_label_counts(...)`."
 
 
+@dense("multilabel", "entry")
 def class_balanced_bce_loss(
     logits: Tensor,
     target: Tensor,
     *,
     weight: Tensor,
     weight_on: WeightOn,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Weigh binary cross entropy by the effective number of examples (Cui et al., 2019).
@@ -42,6 +45,8 @@ def class_balanced_bce_loss(
         weight_on: "positives": a = weight, b = 1, which moves the operating point. "label":
             a = b = weight, which only sets the share of a label in the whole and its learning
             rate, never its operating point.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries, never by weights; "batchmean" by the number of rows with one; "sum".
 
@@ -72,6 +77,7 @@ def class_balanced_bce_loss(
     )
 
 
+@dense("multilabel", "entry")
 def class_balanced_focal_loss(
     logits: Tensor,
     target: Tensor,
@@ -79,6 +85,7 @@ def class_balanced_focal_loss(
     weight: Tensor,
     weight_on: WeightOn,
     gamma: float = 2.0,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Weigh the sigmoid focal loss by the effective number of examples (Cui et al., 2019).
@@ -95,6 +102,8 @@ def class_balanced_focal_loss(
         weight_on: "positives" (a = weight, b = 1) or "label" (a = b = weight); see
             :func:`class_balanced_bce_loss`.
         gamma: Focusing strength, >= 0; 0 is class-balanced BCE.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries, never by weights; "batchmean" by the number of rows with one; "sum".
 
@@ -136,15 +145,21 @@ class ClassBalancedBCELoss(ClassBalancedSide, Loss):
     Args:
         weight: One weight per label, (L,), >= 0; kept as a float32 buffer.
         weight_on: "positives" or "label".
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
     weight: Tensor
 
     def __init__(
-        self, weight: Vector, *, weight_on: WeightOn, reduction: Reduction = "mean"
+        self,
+        weight: Vector,
+        *,
+        weight_on: WeightOn,
+        class_dim: int = -1,
+        reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self._settle(weight, weight_on, 0.0)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -155,6 +170,7 @@ class ClassBalancedBCELoss(ClassBalancedSide, Loss):
             weight=self.weight,
             weight_on=self.weight_on,
             gamma=self.gamma,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 
@@ -171,6 +187,7 @@ class ClassBalancedFocalLoss(ClassBalancedBCELoss):
         weight: One weight per label, (L,), >= 0; kept as a float32 buffer.
         weight_on: "positives" or "label".
         gamma: Focusing strength, >= 0.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -180,7 +197,8 @@ class ClassBalancedFocalLoss(ClassBalancedBCELoss):
         *,
         weight_on: WeightOn,
         gamma: float = 2.0,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(weight, weight_on=weight_on, reduction=reduction)
+        super().__init__(weight, weight_on=weight_on, class_dim=class_dim, reduction=reduction)
         self.gamma = to_strength("gamma", gamma)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed as dist
@@ -16,9 +16,9 @@ from equipoise.losses._checks import (
     check_classes,
     check_vector,
     known_rows,
-    pick,
     upcast,
 )
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 from equipoise.losses.smoothing import smoothed, to_smoothing, unmix_ops
@@ -28,12 +28,14 @@ NORMALIZERS: tuple[Normalizer, ...] = ("samples", "weights", "global")
 _WHY = "Pass one weight per class, e.g. `class_weights(counts)`."
 
 
+@dense("multiclass", "row")
 def cross_entropy(
     logits: Tensor,
     target: Tensor,
     *,
     label_smoothing: float = 0.0,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Score single-label classification by the negative log-likelihood.
@@ -49,6 +51,8 @@ def cross_entropy(
             floating (mixup).
         label_smoothing: Share of each target that is spread evenly over all classes, in [0, 1).
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
             are known; "sum". Both keep leading axes.
 
@@ -75,6 +79,46 @@ def cross_entropy(
     return reduce_rows(loss, known, reduction, dtype=logits.dtype)
 
 
+def _of_rows(weight: Tensor, target: Tensor, known: Tensor | None) -> Tensor:
+    """Return the weight of every row's class, (..., N), 0 where unknown."""
+    if target.is_floating_point():
+        target = target if known is None else torch.where(known.unsqueeze(-1), target, 0.0)
+        of_rows = (weight * target.to(weight.dtype)).sum(-1)
+    else:
+        of_rows = weight[target if known is None else torch.where(known, target, 0)]
+    return of_rows if known is None else torch.where(known, of_rows, 0.0)
+
+
+def _mean_divisor(
+    weight: Tensor,
+    target: Tensor,
+    known: Tensor | None,
+    normalizer: Normalizer,
+    weight_total: float | Tensor | None,
+) -> Tensor:
+    """Return the sum of the weights of the rows, (...), or of those of a whole step."""
+    own = _of_rows(weight, target, known).sum(-1)
+    return _per_rank(own, weight_total) if normalizer == "global" else own
+
+
+def _dense_divisor(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor,
+    normalizer: Normalizer = "samples",
+    weight_total: float | Tensor | None = None,
+    ignore_index: int = IGNORE_INDEX,
+    **_: Any,
+) -> Tensor | None:
+    if normalizer == "samples":
+        return None
+    known = known_rows(target, ignore_index)
+    w = weight.to(upcast(logits[:0]).dtype)
+    return _mean_divisor(w, target, known, normalizer, weight_total)
+
+
+@dense("multiclass", "row", divisor=_dense_divisor)
 def weighted_cross_entropy(
     logits: Tensor,
     target: Tensor,
@@ -84,6 +128,7 @@ def weighted_cross_entropy(
     weight_total: float | Tensor | None = None,
     label_smoothing: float = 0.0,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Weight the cross entropy of each row by the weight of its class.
@@ -109,6 +154,8 @@ def weighted_cross_entropy(
             the whole smoothed term; weights inside the sum (as torch has them) would draw p
             towards classes with large weights.
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N); "mean"; "sum". Both keep leading axes.
 
     Returns:
@@ -143,11 +190,8 @@ def weighted_cross_entropy(
     log_p = upcast(logits).log_softmax(-1)
     w = weight.to(log_p.dtype)
     divisor = None
-    if normalizer != "samples":
-        of_rows = pick(w.expand_as(log_p), target)
-        divisor = (of_rows if known is None else torch.where(known, of_rows, 0.0)).sum(-1)
-    if normalizer == "global" and divisor is not None and reduction == "mean":
-        divisor = _per_rank(divisor, weight_total)
+    if normalizer != "samples" and reduction == "mean":
+        divisor = _mean_divisor(w, target, known, normalizer, weight_total)
     loss = -smoothed(log_p, target, to_smoothing(label_smoothing), w)
     return reduce_rows(loss, known, reduction, dtype=logits.dtype, divisor=divisor)
 
@@ -172,6 +216,7 @@ class CrossEntropyLoss(ClassLoss):
     Args:
         label_smoothing: Share of each target spread evenly over all classes, in [0, 1).
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -180,9 +225,10 @@ class CrossEntropyLoss(ClassLoss):
         *,
         label_smoothing: float = 0.0,
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(ignore_index=ignore_index, reduction=reduction)
+        super().__init__(ignore_index=ignore_index, class_dim=class_dim, reduction=reduction)
         self.label_smoothing = to_smoothing(label_smoothing)
         self.is_untreated = self.label_smoothing == 0.0
 
@@ -193,6 +239,7 @@ class CrossEntropyLoss(ClassLoss):
             target,
             label_smoothing=self.label_smoothing,
             ignore_index=self.ignore_index,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 
@@ -212,6 +259,7 @@ class WeightedCrossEntropyLoss(ClassWeightSide, ClassLoss):
         normalizer: "samples", "weights" or "global".
         label_smoothing: Share of each target spread evenly over all classes, in [0, 1).
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -224,9 +272,10 @@ class WeightedCrossEntropyLoss(ClassWeightSide, ClassLoss):
         normalizer: Normalizer = "samples",
         label_smoothing: float = 0.0,
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(ignore_index=ignore_index, reduction=reduction)
+        super().__init__(ignore_index=ignore_index, class_dim=class_dim, reduction=reduction)
         one_of("normalizer", normalizer, NORMALIZERS)
         self.label_smoothing = to_smoothing(label_smoothing)
         self.normalizer: Normalizer = normalizer
@@ -234,22 +283,16 @@ class WeightedCrossEntropyLoss(ClassWeightSide, ClassLoss):
 
     def weight_total(self, *targets: Tensor) -> Tensor:
         """Return the sum of the weights of the known rows of these targets."""
-        return torch.stack([self._total(target) for target in targets]).sum()
+        return torch.stack([self._total(self._rows(target)) for target in targets]).sum()
 
     def _total(self, target: Tensor) -> Tensor:
-        known, width = known_rows(target, self.ignore_index), self.weight.shape[0]
-        if target.is_floating_point():
-            target = torch.where(known.unsqueeze(-1), target, 0.0)
-        else:
-            target = torch.where(known, target, 0)
-        weight = pick(self.weight.expand(*known.shape, width), target)
-        return torch.where(known, weight, 0.0).sum()
+        return _of_rows(self.weight, target, known_rows(target, self.ignore_index)).sum()
 
-    def divisor(self, target: Tensor) -> Tensor:
-        """Return what "mean" divides by on these targets: rows, or their weights."""
+    def _divisor(self, target: Tensor) -> Tensor:
+        """Return how many rows are known, or the sum of their weights."""
         if self.normalizer == "samples" or self.reduction != "mean":
-            return super().divisor(target)
-        total = self.weight_total(target)
+            return super()._divisor(target)
+        total = self._total(target)
         return total if self.normalizer == "weights" else _per_rank(total, None)
 
     def forward(
@@ -264,6 +307,7 @@ class WeightedCrossEntropyLoss(ClassWeightSide, ClassLoss):
             weight_total=weight_total,
             label_smoothing=self.label_smoothing,
             ignore_index=self.ignore_index,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 

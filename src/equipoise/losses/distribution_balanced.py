@@ -14,6 +14,7 @@ from equipoise.losses._checks import (
     check_vector,
     upcast,
 )
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Entrywise, Reduction, Term, reduce_loss
 from equipoise.losses._terms import focal_term, positive_focal
 from equipoise.losses.base import Loss
@@ -21,6 +22,7 @@ from equipoise.losses.base import Loss
 _WHY = "Pass the positives of each label among the training rows, e.g. `labels.counts`."
 
 
+@dense("multilabel", "entry", coupled=True)
 def distribution_balanced_loss(
     logits: Tensor,
     target: Tensor,
@@ -33,6 +35,7 @@ def distribution_balanced_loss(
     kappa: float = 0.05,
     scale: float = 2.0,
     gamma: float = 2.0,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Undo the over-sampling of labels that come together, spare negatives (Wu et al., 2020).
@@ -63,6 +66,8 @@ def distribution_balanced_loss(
         kappa: Size of the shift v, >= 0.
         scale: Lambda, > 0: how steep negatives are, and how little they weigh.
         gamma: Focusing, >= 0. With alpha 0.5, beta 0, kappa 0, scale 1 and gamma 0 the loss is BCE.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries, never by weights; "batchmean" by the number of rows with one; "sum".
 
@@ -144,6 +149,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, Loss):
         gamma: Focusing, >= 0.
         weight_ratio: Mean weight of positives over mean weight of negatives, (L,), which the way
             back undoes; :meth:`from_targets` measures it. None takes rows to have one label each.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -163,9 +169,10 @@ class DistributionBalancedLoss(DistributionBalancedSide, Loss):
         scale: float = 2.0,
         gamma: float = 2.0,
         weight_ratio: Vector | None = None,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self._settle(
             n_positive,
             n_rows,
@@ -191,6 +198,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, Loss):
             kappa=self.kappa,
             scale=self.scale,
             gamma=self.gamma,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 

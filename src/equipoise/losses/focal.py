@@ -15,6 +15,7 @@ from equipoise.losses._checks import (
     pick,
     upcast,
 )
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Entrywise, Reduction, reduce_loss, reduce_rows, rowwise
 from equipoise.losses._terms import negative_focal, positive_focal
 from equipoise.losses.base import ClassLoss, Loss
@@ -34,6 +35,7 @@ def log_one_minus(logits: Tensor, log_p: Tensor) -> Tensor:
 _WHY = "Pass one weight per class, e.g. `class_weights(counts)`."
 
 
+@dense("multiclass", "row")
 def softmax_focal_loss(
     logits: Tensor,
     target: Tensor,
@@ -41,6 +43,7 @@ def softmax_focal_loss(
     gamma: float = 2.0,
     weight: Tensor | None = None,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Down-weight easy rows in single-label classification (Lin et al., 2017).
@@ -56,6 +59,8 @@ def softmax_focal_loss(
         gamma: Focusing strength, >= 0; 0 is weighted cross entropy exactly.
         weight: One weight per class, (C,), or None. It multiplies the loss and leaves p alone.
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
             are known; "sum". Both keep leading axes.
 
@@ -106,12 +111,14 @@ def _hard_focal(z: Tensor, target: Tensor, gamma: float) -> Tensor:
     return rowwise(rule, z, target)
 
 
+@dense("multilabel", "entry")
 def sigmoid_focal_loss(
     logits: Tensor,
     target: Tensor,
     *,
     gamma: float = 2.0,
     alpha: float | Tensor | None = None,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Down-weight easy entries in binary and multi-label classification (Lin et al., 2017).
@@ -129,6 +136,8 @@ def sigmoid_focal_loss(
         alpha: Weight of positives against 1 - alpha for negatives, in (0, 1): a number, (L,), or
             None for no weights at all. The published 0.25 weakens positives: for rare positives
             use None or more than 0.5. A setting: no gradient flows to it.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "sum". Both keep leading axes.
 
@@ -175,6 +184,7 @@ class SoftmaxFocalLoss(SoftmaxFocalSide, ClassLoss):
         gamma: Focusing strength, >= 0.
         weight: One weight per class, (C,), or None; kept as a float32 buffer.
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -186,9 +196,10 @@ class SoftmaxFocalLoss(SoftmaxFocalSide, ClassLoss):
         gamma: float = 2.0,
         weight: Vector | None = None,
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(ignore_index=ignore_index, reduction=reduction)
+        super().__init__(ignore_index=ignore_index, class_dim=class_dim, reduction=reduction)
         self._settle(gamma, weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -199,6 +210,7 @@ class SoftmaxFocalLoss(SoftmaxFocalSide, ClassLoss):
             gamma=self.gamma,
             weight=self.weight,
             ignore_index=self.ignore_index,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 
@@ -214,6 +226,7 @@ class SigmoidFocalLoss(SigmoidFocalSide, Loss):
     Args:
         gamma: Focusing strength, >= 0.
         alpha: Weight of positives in (0, 1): a number, one per label (L,), or None.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -224,16 +237,22 @@ class SigmoidFocalLoss(SigmoidFocalSide, Loss):
         *,
         gamma: float = 2.0,
         alpha: float | Vector | None = None,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self._settle(gamma, alpha)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`sigmoid_focal_loss`."""
         alpha = self.alpha_number if self.alpha is None else self.alpha
         return sigmoid_focal_loss(
-            logits, target, gamma=self.gamma, alpha=alpha, reduction=self.reduction
+            logits,
+            target,
+            gamma=self.gamma,
+            alpha=alpha,
+            class_dim=self.class_dim,
+            reduction=self.reduction,
         )
 
     def extra_repr(self) -> str:

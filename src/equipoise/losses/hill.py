@@ -15,11 +15,13 @@ from equipoise.artifacts._steps import focal_log_scale
 from equipoise.errors import NotRecoverableError, UsageError
 from equipoise.labels.losses import to_strength
 from equipoise.losses._checks import check_labels, upcast
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Entrywise, Reduction, Term, reduce_loss
 from equipoise.losses._terms import focal_term, negative_focal, positive_focal, sigmoids
 from equipoise.losses.base import Loss
 
 
+@dense("multilabel", "entry")
 def hill_loss(
     logits: Tensor,
     target: Tensor,
@@ -27,6 +29,7 @@ def hill_loss(
     gamma: float = 2.0,
     shift: float = 1.0,
     hill: float = 1.5,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Trust negatives less the surer the model is that they are positive (Zhang et al., 2021).
@@ -43,6 +46,8 @@ def hill_loss(
         gamma: Focusing of positives, >= 0.
         shift: Margin m of positives, subtracted from the logit, >= 0.
         hill: Lambda, >= 0. Below 1.5 sure negatives are pushed up, as if they were positive.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "batchmean" by the number of rows with one; "sum". All keep leading axes.
 
@@ -84,6 +89,7 @@ def _hill_term(hill: float) -> Term:
     return term
 
 
+@dense("multilabel", "entry")
 def splc_loss(
     logits: Tensor,
     target: Tensor,
@@ -92,6 +98,7 @@ def splc_loss(
     cut: float = 0.6,
     gamma: float = 2.0,
     shift: float = 1.0,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Take negatives for positives where the model is sure of it (Zhang et al., 2021).
@@ -112,6 +119,8 @@ def splc_loss(
         cut: Probability tau above which a negative is not believed, in (0, 1).
         gamma: Focusing, >= 0.
         shift: Margin m of positives, subtracted from the logit, >= 0.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "batchmean" by the number of rows with one; "sum". All keep leading axes.
 
@@ -173,6 +182,7 @@ class HillLoss(Loss):
         gamma: Focusing of positives, >= 0.
         shift: Margin of positives on the logit, >= 0.
         hill: Height lambda of the loss of negatives; no inverse below 1.5.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -184,9 +194,10 @@ class HillLoss(Loss):
         gamma: float = 2.0,
         shift: float = 1.0,
         hill: float = 1.5,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self.gamma = to_strength("gamma", gamma)
         self.shift = to_strength("shift", shift)
         self.hill = to_strength("hill", hill)
@@ -199,6 +210,7 @@ class HillLoss(Loss):
             gamma=self.gamma,
             shift=self.shift,
             hill=self.hill,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 
@@ -235,6 +247,7 @@ class SPLCLoss(Loss):
         shift: Margin of positives on the logit, >= 0.
         correcting: Whether correction has begun, until :meth:`set_epoch` says so.
         first_epoch: Epoch, counted from 0, at which correction begins.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -249,9 +262,10 @@ class SPLCLoss(Loss):
         shift: float = 1.0,
         correcting: bool = False,
         first_epoch: int = 1,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self.cut = _open_cut(cut)
         self.gamma = to_strength("gamma", gamma)
         self.shift = to_strength("shift", shift)
@@ -279,6 +293,7 @@ class SPLCLoss(Loss):
             cut=self.cut,
             gamma=self.gamma,
             shift=self.shift,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 

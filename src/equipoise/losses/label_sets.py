@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 from equipoise._core.messages import one_of, say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_labels, split_known, upcast
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import REDUCTIONS, Reduction, reduce_units
 from equipoise.losses.base import Loss
 
@@ -22,7 +23,10 @@ def split_weights(target: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return truth, rest if known is None else torch.where(known, rest, 0.0)
 
 
-def zlpr_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+@dense("multilabel", "row", by_blocks=False)
+def zlpr_loss(
+    logits: Tensor, target: Tensor, *, class_dim: int = -1, reduction: Reduction = "mean"
+) -> Tensor:
     r"""Rank the positives of a row above zero and its negatives below (Su et al., 2022).
 
     Use when rows carry few of many labels and a set per row is wanted. Prefer :func:`bce_loss`
@@ -35,6 +39,8 @@ def zlpr_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") 
     Args:
         logits: Scores, (..., N, L), floating. A label is predicted where its score is above 0.
         target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives one value per row, (..., N), 0 where nothing is known; "mean" and
             "batchmean" divide by the number of rows with a known entry; "sum".
 
@@ -67,12 +73,14 @@ def zlpr_loss(logits: Tensor, target: Tensor, *, reduction: Reduction = "mean") 
     return reduce_units(below + above, counted, reduction, dtype=logits.dtype)
 
 
+@dense("multilabel", "batch", by_blocks=False)
 def two_way_loss(
     logits: Tensor,
     target: Tensor,
     *,
     temperature_positive: float = 4.0,
     temperature_negative: float = 1.0,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Rank positives above negatives within rows and within labels (Kobayashi, 2023).
@@ -91,6 +99,8 @@ def two_way_loss(
         target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         temperature_positive: T+ > 0.
         temperature_negative: T- > 0.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "mean" and "batchmean" add the mean over rows and the mean over labels, each
             over those with a positive and a negative; "sum" adds the sums. "none" is refused: the
             loss has no smaller unit than the batch.
@@ -146,6 +156,7 @@ class ZLPRLoss(Loss):
     """Zero-bounded log-sum-exp and pairwise rank loss. See :func:`zlpr_loss`.
 
     Args:
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -153,15 +164,15 @@ class ZLPRLoss(Loss):
     exactness = "none"
     linear_in_target = False
 
-    def divisor(self, target: Tensor) -> Tensor:
-        """Return what "mean" divides by on these targets: rows with a known entry."""
+    def _divisor(self, target: Tensor) -> Tensor:
+        """Return how many rows have a known entry."""
         if self.reduction == "sum":
-            return super().divisor(target)
+            return super()._divisor(target)
         return (target >= 0).any(1).sum()
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`zlpr_loss`."""
-        return zlpr_loss(logits, target, reduction=self.reduction)
+        return zlpr_loss(logits, target, class_dim=self.class_dim, reduction=self.reduction)
 
 
 class TwoWayLoss(Loss):
@@ -170,6 +181,7 @@ class TwoWayLoss(Loss):
     Args:
         temperature_positive: T+ > 0.
         temperature_negative: T- > 0.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "mean", "sum" or "batchmean".
     """
 
@@ -182,9 +194,12 @@ class TwoWayLoss(Loss):
         *,
         temperature_positive: float = 4.0,
         temperature_negative: float = 1.0,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=one_of("reduction", reduction, REDUCTIONS[1:]))
+        super().__init__(
+            class_dim=class_dim, reduction=one_of("reduction", reduction, REDUCTIONS[1:])
+        )
         self.temperature_positive = _temperature(temperature_positive)
         self.temperature_negative = _temperature(temperature_negative)
 
@@ -195,6 +210,7 @@ class TwoWayLoss(Loss):
             target,
             temperature_positive=self.temperature_positive,
             temperature_negative=self.temperature_negative,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 

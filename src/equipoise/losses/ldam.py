@@ -9,6 +9,7 @@ from torch.nn.functional import one_hot, softplus
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.labels.losses import LDAMSide, to_scale
 from equipoise.losses._checks import Vector, check_classes, check_vector, pick, upcast
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 from equipoise.losses.focal import log_one_minus
@@ -16,6 +17,7 @@ from equipoise.losses.focal import log_one_minus
 _WHY = "Pass one margin per class, e.g. of `LDAMLoss.from_class_counts(counts)`."
 
 
+@dense("multiclass", "row")
 def ldam_loss(
     logits: Tensor,
     target: Tensor,
@@ -23,6 +25,7 @@ def ldam_loss(
     margin: Tensor,
     scale: float = 30.0,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Ask for a larger margin where a class is rarer (Cao et al., 2019).
@@ -42,6 +45,8 @@ def ldam_loss(
         margin: One margin per class, (C,), floating, >= 0.
         scale: s > 0; with margin 0 and scale 1 this is cross entropy exactly.
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
             are known; "sum". Both keep leading axes.
 
@@ -89,6 +94,7 @@ class LDAMLoss(LDAMSide, ClassLoss):
         margin: One margin per class, (C,), >= 0; kept as a float32 buffer.
         scale: s > 0. Where the head multiplies by it already, pass 1 here and margins times s.
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -100,9 +106,10 @@ class LDAMLoss(LDAMSide, ClassLoss):
         *,
         scale: float = 30.0,
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(ignore_index=ignore_index, reduction=reduction)
+        super().__init__(ignore_index=ignore_index, class_dim=class_dim, reduction=reduction)
         self._settle(margin, scale)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -113,6 +120,7 @@ class LDAMLoss(LDAMSide, ClassLoss):
             margin=self.margin,
             scale=self.scale,
             ignore_index=self.ignore_index,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 
@@ -140,12 +148,35 @@ class ClassWeighted(nn.Module):
         self.register_buffer("weight", weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of logits (N, C) and class indices (N,), or class shares (N, C)."""
+        """Return the loss of logits (N, C) and class indices (N,), or class shares (N, C).
+
+        With the ``class_dim`` of its loss they are dense.
+        """
         if not target.is_floating_point():
-            target = one_hot(target, len(self.weight))
-        value: Tensor = self.loss(logits, target * self.weight)
+            known = (target != self.ignore_index).unsqueeze(-1)
+            hot = one_hot(torch.where(known.squeeze(-1), target, 0), len(self.weight))
+            target = torch.where(known, hot.to(logits.dtype), torch.nan).movedim(-1, self.class_dim)
+        around = logits.ndim - 1 - self.class_dim % logits.ndim
+        weight = self.weight.reshape(-1, *[1] * around)
+        value: Tensor = self.loss(logits, target * weight)
         return value
 
+    @property
+    def class_dim(self) -> int:
+        """Axis of classes, that of the loss."""
+        return int(getattr(self.loss, "class_dim", -1))
+
+    @property
+    def ignore_index(self) -> int:
+        """Class index of rows that are left out, that of the loss."""
+        return int(getattr(self.loss, "ignore_index", IGNORE_INDEX))
+
+    def along(self, class_dim: int, ignore_index: int | None = None) -> None:
+        """Take classes from another axis, and leave out what has another index."""
+        self.loss.along(class_dim, ignore_index)  # type: ignore[operator]
+
     def divisor(self, target: Tensor) -> Tensor:
-        """Return what the mean divides by: rows."""
-        return torch.tensor(len(target))
+        """Return what the mean divides by: known rows."""
+        ask = getattr(self.loss, "divisor", None)
+        rows: Tensor = ask(target) if callable(ask) else torch.tensor(len(target))
+        return rows

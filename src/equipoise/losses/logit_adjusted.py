@@ -13,6 +13,7 @@ from equipoise.losses._checks import (
     pick,
     upcast,
 )
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 
@@ -20,6 +21,7 @@ _FLOOR = 1e-30
 _WHY = "Pass one share per class, e.g. `priors(counts)`."
 
 
+@dense("multiclass", "row")
 def logit_adjusted_loss(
     logits: Tensor,
     target: Tensor,
@@ -28,6 +30,7 @@ def logit_adjusted_loss(
     tau: float = 1.0,
     target_prior: Tensor | None = None,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Train balanced logits by adding the log prior inside cross entropy (Menon et al., 2021).
@@ -47,6 +50,8 @@ def logit_adjusted_loss(
         tau: Strength, >= 0; 0 is cross entropy exactly.
         target_prior: Class shares where the model is to be right, (C,); None is uniform.
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
             are known; "sum". Both keep leading axes.
 
@@ -82,12 +87,14 @@ def logit_adjusted_loss(
     return reduce_rows(-pick(z.log_softmax(-1), target), known, reduction, dtype=logits.dtype)
 
 
+@dense("multiclass", "row")
 def balanced_softmax_loss(
     logits: Tensor,
     target: Tensor,
     *,
     prior: Tensor,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Weigh each class of the softmax by its share of rows (Ren et al., 2020).
@@ -102,6 +109,8 @@ def balanced_softmax_loss(
         target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
         prior: Class shares or counts of the training rows, (C,), floating.
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
             are known; "sum". Both keep leading axes.
 
@@ -144,6 +153,7 @@ class LogitAdjustedLoss(LogitAdjustedSide, ClassLoss):
         target_prior: Class shares where the model is to be right, (C,); None is uniform.
         zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -158,9 +168,10 @@ class LogitAdjustedLoss(LogitAdjustedSide, ClassLoss):
         target_prior: Vector | None = None,
         zero_prior: ZeroPrior = "error",
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(ignore_index=ignore_index, reduction=reduction)
+        super().__init__(ignore_index=ignore_index, class_dim=class_dim, reduction=reduction)
         self._settle(prior, tau, target_prior, zero_prior)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -172,6 +183,7 @@ class LogitAdjustedLoss(LogitAdjustedSide, ClassLoss):
             tau=self.tau,
             target_prior=self.target_prior,
             ignore_index=self.ignore_index,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 
@@ -189,6 +201,7 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         prior: Class shares (or counts) of the training rows, (C,); a float32 buffer, normalised.
         zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -198,8 +211,13 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         *,
         zero_prior: ZeroPrior = "error",
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(
-            prior, zero_prior=zero_prior, ignore_index=ignore_index, reduction=reduction
+            prior,
+            zero_prior=zero_prior,
+            ignore_index=ignore_index,
+            class_dim=class_dim,
+            reduction=reduction,
         )

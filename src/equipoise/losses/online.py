@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -16,6 +16,7 @@ from equipoise._core.targets import IGNORE_INDEX
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import ShapeError, UsageError
 from equipoise.losses._checks import check_classes, check_labels, known_rows, upcast
+from equipoise.losses._dense import Unit, dense
 from equipoise.losses._passes import REDUCTIONS, Reduction
 from equipoise.losses.base import Loss
 
@@ -203,6 +204,10 @@ def make_rule(
     if reduces != "none":
         do = 'Build it with reduction="none".'
         raise UsageError(say("loss", "return one value per row or entry", f"{reduces!r}", do))
+    own: int = getattr(loss, "class_dim", -1)
+    if own != -1:
+        do = "Give class_dim to the loss that picks: it hands over rows."
+        raise UsageError(say("loss.class_dim", "be -1", own, do))
     said = kind if kind is not None else getattr(loss, "kind", None)
     if said is None:
         do = 'Name it: kind="multilabel" or kind="multiclass".'
@@ -259,13 +264,16 @@ def pick(
     return mask, mask.sum(rule.axes)
 
 
+@dense(None, "batch", by_blocks=False)
 def mean_of_kept(
-    rule: Selection,
-    loss: LossFunction,
     logits: Tensor,
     target: Tensor,
-    reduction: Reduction,
+    *,
+    rule: Selection,
+    loss: LossFunction,
     gather: bool,
+    class_dim: int = -1,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Reduce a loss over what a rule keeps."""
     one_of("reduction", reduction, REDUCTIONS[1:])
@@ -287,6 +295,7 @@ class OnlineLoss(Loss):
         rule: What picks.
         gather: Rank the rows of all ranks together while training. In evaluation, where ranks may
             have different numbers of batches, each rank picks by itself.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "mean", "sum" or "batchmean".
 
     Attributes:
@@ -298,9 +307,17 @@ class OnlineLoss(Loss):
     linear_in_target = False
 
     def __init__(
-        self, loss: LossFunction, rule: Selection, *, gather: bool, reduction: Reduction
+        self,
+        loss: LossFunction,
+        rule: Selection,
+        *,
+        gather: bool,
+        class_dim: int = -1,
+        reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=one_of("reduction", reduction, REDUCTIONS[1:]))
+        super().__init__(
+            class_dim=class_dim, reduction=one_of("reduction", reduction, REDUCTIONS[1:])
+        )
         self.loss = loss
         self.rule = rule
         self.gather = gather
@@ -310,25 +327,50 @@ class OnlineLoss(Loss):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss; shapes as in the function of the same name."""
-        shared = self.gather and self.training
-        return mean_of_kept(self.rule, self.loss, logits, target, self.reduction, shared)
+        return mean_of_kept(
+            logits,
+            target,
+            rule=self.rule,
+            loss=self.loss,
+            gather=self.gather and self.training,
+            class_dim=self.class_dim,
+            reduction=self.reduction,
+        )
+
+    def along(self, class_dim: int, ignore_index: int | None = None) -> None:
+        """Take classes or labels from another axis, and leave out what has another index."""
+        super().along(class_dim, ignore_index)
+        if ignore_index is None:
+            return
+        if not isinstance(self.loss, Loss):
+            do = "Set the index of the loss that is wrapped."
+            raise UsageError(say("ignore_index", "be that of a loss from here", ignore_index, do))
+        self.loss.along(-1, ignore_index)
+        self.rule = replace(self.rule, ignore_index=int(ignore_index))
 
     @torch.no_grad()
     def selected(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return which rows (..., N) or entries (..., N, L) this rank's loss counts, bool.
 
+        Dense outputs (N, L, H, W) give a mask of their own shape, or (N, H, W) for classes.
+
         Args:
             logits: As :meth:`forward` takes them.
             target: As :meth:`forward` takes it.
         """
-        values = _unreduced(self.loss, logits, target, self.rule.kind)
-        shared = self.gather and self.training
-        return pick(self.rule, values, target, logits.shape[-1], shared)[0]
 
-    def divisor(self, target: Tensor) -> Tensor:
-        """Return what "mean" divides by on these targets: how many entries are kept."""
+        def mask(z: Tensor, y: Tensor, *, class_dim: int = -1, reduction: str) -> Tensor:
+            values = _unreduced(self.loss, z, y, self.rule.kind)
+            return pick(self.rule, values, y, z.shape[-1], self.gather and self.training)[0]
+
+        unit: Unit = "entry" if self.rule.kind == "multilabel" else "row"
+        along = dense(self.rule.kind, unit, by_blocks=False)(mask)
+        return along(logits, target, class_dim=self.class_dim, reduction="none")
+
+    def _divisor(self, target: Tensor) -> Tensor:
+        """Return how many entries are kept."""
         if self.reduction == "sum":
-            return super().divisor(target)
+            return super()._divisor(target)
         if _is_shared(self.gather and self.training):
             return self.rule.count(self.rule.gather_target(target)) / dist.get_world_size()
         return self.rule.count(target)
@@ -353,6 +395,7 @@ def negative_ratio_loss(
     background: int = 0,
     gather: bool = False,
     kind: Kind | None = None,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Keep all positives and a multiple of them in negatives, the hardest (SSD, 2016).
@@ -396,7 +439,15 @@ def negative_ratio_loss(
     """
     band = _ratio_band(ratio, min_negatives)
     rule = make_rule(loss, kind, per, gather, band, positives=True, background=background)
-    return mean_of_kept(rule, loss, logits, target, reduction, gather)
+    return mean_of_kept(
+        logits,
+        target,
+        rule=rule,
+        loss=loss,
+        gather=gather,
+        class_dim=class_dim,
+        reduction=reduction,
+    )
 
 
 def semi_hard_loss(
@@ -410,6 +461,7 @@ def semi_hard_loss(
     background: int | None = 0,
     gather: bool = False,
     kind: Kind | None = None,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Keep all positives and the negatives between two quantiles of their losses.
@@ -449,7 +501,15 @@ def semi_hard_loss(
     """
     band = _middle_band(low, high)
     rule = make_rule(loss, kind, per, gather, band, positives=True, background=background)
-    return mean_of_kept(rule, loss, logits, target, reduction, gather)
+    return mean_of_kept(
+        logits,
+        target,
+        rule=rule,
+        loss=loss,
+        gather=gather,
+        class_dim=class_dim,
+        reduction=reduction,
+    )
 
 
 def _ratio_band(ratio: float, min_negatives: int) -> Band:
@@ -477,6 +537,7 @@ class NegativeRatioLoss(OnlineLoss):
         background: For classes: the class whose rows are the negatives.
         gather: Rank the rows of all ranks together while training.
         kind: "multiclass" or "multilabel", where ``loss`` does not say so.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "mean", "sum" or "batchmean".
     """
 
@@ -490,11 +551,12 @@ class NegativeRatioLoss(OnlineLoss):
         background: int = 0,
         gather: bool = False,
         kind: Kind | None = None,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
         band = _ratio_band(ratio, min_negatives)
         rule = make_rule(loss, kind, per, gather, band, positives=True, background=background)
-        super().__init__(loss, rule, gather=gather, reduction=reduction)
+        super().__init__(loss, rule, gather=gather, class_dim=class_dim, reduction=reduction)
         self.ratio = ratio
         self.min_negatives = min_negatives
 
@@ -513,6 +575,7 @@ class SemiHardLoss(OnlineLoss):
         background: For classes: the class whose rows are the negatives; None: all rows.
         gather: Rank the rows of all ranks together while training.
         kind: "multiclass" or "multilabel", where ``loss`` does not say so.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "mean", "sum" or "batchmean".
     """
 
@@ -526,11 +589,12 @@ class SemiHardLoss(OnlineLoss):
         background: int | None = 0,
         gather: bool = False,
         kind: Kind | None = None,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
         band = _middle_band(low, high)
         rule = make_rule(loss, kind, per, gather, band, positives=True, background=background)
-        super().__init__(loss, rule, gather=gather, reduction=reduction)
+        super().__init__(loss, rule, gather=gather, class_dim=class_dim, reduction=reduction)
         self.low = low
         self.high = high
 
@@ -548,6 +612,7 @@ def ohem_loss(
     per: Per = "batch",
     gather: bool = False,
     kind: Kind | None = None,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Take the mean over the hardest share of the batch only (OHEM, Shrivastava et al., 2016).
@@ -602,7 +667,15 @@ def ohem_loss(
         Example Mining, CVPR 2016.
     """
     rule = make_rule(loss, kind, per, gather, _ohem_band(ratio, min_kept))
-    return mean_of_kept(rule, loss, logits, target, reduction, gather)
+    return mean_of_kept(
+        logits,
+        target,
+        rule=rule,
+        loss=loss,
+        gather=gather,
+        class_dim=class_dim,
+        reduction=reduction,
+    )
 
 
 def _ohem_band(ratio: float, min_kept: int) -> Band:
@@ -623,6 +696,7 @@ class OHEMLoss(OnlineLoss):
         per: What is ranked together: "batch", "class" (classes), "label" or "image" (labels).
         gather: Rank the rows of all ranks together while training.
         kind: "multiclass" or "multilabel", where ``loss`` does not say so.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "mean", "sum" or "batchmean".
 
     Example:
@@ -642,10 +716,11 @@ class OHEMLoss(OnlineLoss):
         per: Per = "batch",
         gather: bool = False,
         kind: Kind | None = None,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
         rule = make_rule(loss, kind, per, gather, _ohem_band(ratio, min_kept))
-        super().__init__(loss, rule, gather=gather, reduction=reduction)
+        super().__init__(loss, rule, gather=gather, class_dim=class_dim, reduction=reduction)
         self.ratio = ratio
         self.min_kept = min_kept
 

@@ -16,18 +16,21 @@ from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import UsageError
 from equipoise.labels.losses import Steps, to_margin, to_strength
 from equipoise.losses._checks import check_classes, check_labels, pick, upcast
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Entrywise, Reduction, Term, reduce_loss, reduce_rows, rowwise
 from equipoise.losses._terms import power, tails
 from equipoise.losses.asymmetric import negative_margin
 from equipoise.losses.base import ClassLoss, Loss
 
 
+@dense("multiclass", "row")
 def poly1_cross_entropy_loss(
     logits: Tensor,
     target: Tensor,
     *,
     epsilon: float = 1.0,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Change the first term of the expansion of cross entropy in 1 - p (Leng et al., 2022).
@@ -42,6 +45,8 @@ def poly1_cross_entropy_loss(
         target: Class indices, (..., N), int64 in [0, C); or class probabilities, (..., N, C).
         epsilon: Weight of the added term, > -1; 0 is cross entropy exactly.
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
             are known; "sum". Both keep leading axes.
 
@@ -94,6 +99,7 @@ class Poly1CrossEntropyLoss(ClassLoss):
     Args:
         epsilon: Weight of the added term, > -1.
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -102,9 +108,10 @@ class Poly1CrossEntropyLoss(ClassLoss):
         *,
         epsilon: float = 1.0,
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(ignore_index=ignore_index, reduction=reduction)
+        super().__init__(ignore_index=ignore_index, class_dim=class_dim, reduction=reduction)
         self.epsilon = _to_epsilon(epsilon)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -114,6 +121,7 @@ class Poly1CrossEntropyLoss(ClassLoss):
             target,
             epsilon=self.epsilon,
             ignore_index=self.ignore_index,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 
@@ -125,6 +133,7 @@ class Poly1CrossEntropyLoss(ClassLoss):
         return f"epsilon={self.epsilon:g}, {super().extra_repr()}"
 
 
+@dense("multilabel", "entry")
 def asymmetric_polynomial_loss(
     logits: Tensor,
     target: Tensor,
@@ -135,6 +144,7 @@ def asymmetric_polynomial_loss(
     gamma_negative: float = 4.0,
     margin: float = 0.05,
     detach_focus: bool = False,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Re-weight the first terms of -log p in the asymmetric loss (Huang et al., 2023).
@@ -155,6 +165,8 @@ def asymmetric_polynomial_loss(
         gamma_negative: Focusing of negatives, >= 0.
         margin: Negatives with p below it have neither loss nor gradient; in [0, 1).
         detach_focus: Whether the focusing weights are constants for the gradient.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "batchmean" by the number of rows with one; "sum". All keep leading axes.
 
@@ -214,8 +226,14 @@ def _series_term(series: tuple[float, float], gamma: float, *, detach: bool) -> 
     return term
 
 
+@dense("multilabel", "entry")
 def poly1_bce_loss(
-    logits: Tensor, target: Tensor, *, epsilon: float = 2.0, reduction: Reduction = "mean"
+    logits: Tensor,
+    target: Tensor,
+    *,
+    epsilon: float = 2.0,
+    class_dim: int = -1,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Add a multiple of the probability missed to binary cross entropy (Leng et al., 2022).
 
@@ -227,6 +245,8 @@ def poly1_bce_loss(
         logits: Scores before sigmoid, (..., N, L), floating. Probabilities are not accepted.
         target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         epsilon: Coefficient of the first term, > -1; 0 is BCE exactly.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives (..., N, L), 0 where unknown; "mean" divides by the number of known
             entries; "batchmean" by the number of rows with one; "sum". All keep leading axes.
 
@@ -277,6 +297,7 @@ class AsymmetricPolynomialLoss(Loss):
         gamma_negative: Focusing of negatives, >= 0.
         margin: Negatives below it are left alone; in [0, 1).
         detach_focus: Whether the focusing weights are constants for the gradient.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -291,9 +312,10 @@ class AsymmetricPolynomialLoss(Loss):
         gamma_negative: float = 4.0,
         margin: float = 0.05,
         detach_focus: bool = False,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction=reduction)
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self.first, self.second = _series(first, second)
         self.gamma_positive = to_strength("gamma_positive", gamma_positive)
         self.gamma_negative = to_strength("gamma_negative", gamma_negative)
@@ -311,6 +333,7 @@ class AsymmetricPolynomialLoss(Loss):
             gamma_negative=self.gamma_negative,
             margin=self.margin,
             detach_focus=self.detach_focus,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 
@@ -326,18 +349,23 @@ class Poly1BCELoss(Loss):
 
     Args:
         epsilon: Coefficient of the probability missed, > -1.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
     kind = "multilabel"
 
-    def __init__(self, *, epsilon: float = 2.0, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, *, epsilon: float = 2.0, class_dim: int = -1, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self.epsilon = _to_epsilon(epsilon)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`poly1_bce_loss`."""
-        return poly1_bce_loss(logits, target, epsilon=self.epsilon, reduction=self.reduction)
+        return poly1_bce_loss(
+            logits, target, epsilon=self.epsilon, class_dim=self.class_dim, reduction=self.reduction
+        )
 
     def _log_odds(self, z: Floats) -> Floats:
         # l1' = -q (1 + e p) and l0' = p (1 + e q).

@@ -224,6 +224,8 @@ def unreduced(loss: LossFunction) -> LossFunction:
     twin: Any = copy.deepcopy(loss).double()
     if hasattr(twin, "reduction"):
         twin.reduction = "none"
+    if isinstance(getattr(twin, "class_dim", None), int):
+        twin.class_dim = -1  # it is asked rows, (N, C)
     return twin  # type: ignore[no-any-return]
 
 

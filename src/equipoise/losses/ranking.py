@@ -5,15 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from equipoise._core.messages import say
+from equipoise.errors import UsageError
 from equipoise.labels.losses import to_scale, to_strength
 from equipoise.losses._checks import check_labels, upcast
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Reduction, reduce_units
 from equipoise.losses.base import Loss
 from equipoise.losses.label_sets import split_weights
 
 
+@dense("multilabel", "label", by_blocks=False)
 def soft_f_beta_loss(
-    logits: Tensor, target: Tensor, *, beta: float = 1.0, reduction: Reduction = "mean"
+    logits: Tensor,
+    target: Tensor,
+    *,
+    beta: float = 1.0,
+    class_dim: int = -1,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Maximise F-beta with probabilities in the place of decisions, label by label.
 
@@ -28,6 +37,8 @@ def soft_f_beta_loss(
         logits: Scores before sigmoid, (..., N, L), floating.
         target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         beta: Weight of recall, > 0.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives one value per label, (..., L); "mean" and "batchmean" divide by the
             number of labels with a positive in the batch; "sum". Others count 0.
 
@@ -59,8 +70,14 @@ def soft_f_beta_loss(
     return reduce_units(1.0 - (1.0 + square) * hit / rest, counted, reduction, dtype=logits.dtype)
 
 
+@dense("multilabel", "label", by_blocks=False)
 def pairwise_auc_loss(
-    logits: Tensor, target: Tensor, *, margin: float = 1.0, reduction: Reduction = "mean"
+    logits: Tensor,
+    target: Tensor,
+    *,
+    margin: float = 1.0,
+    class_dim: int = -1,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Put every positive a margin above every negative of its label, by a squared hinge.
 
@@ -74,6 +91,8 @@ def pairwise_auc_loss(
         target: 0, 1 or a fraction (a weight as positive and the rest as negative), (..., N, L),
             floating or bool; NaN or < 0 is unknown.
         margin: m >= 0, on the scale of logits.
+        class_dim: Axis of the labels: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, L, H, W) with targets alike, and 2 (N, T, L): each pixel or step is a row.
         reduction: "none" gives one value per label, (..., L); "mean" and "batchmean" divide by the
             number of labels with a positive and a negative in the batch; "sum". Others count 0.
 
@@ -119,7 +138,12 @@ def pairwise_auc_loss(
 
 
 def smooth_ap_loss(
-    logits: Tensor, target: Tensor, *, temperature: float = 0.1, reduction: Reduction = "mean"
+    logits: Tensor,
+    target: Tensor,
+    *,
+    temperature: float = 0.1,
+    class_dim: int = -1,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Maximise average precision with a sigmoid in the place of every comparison.
 
@@ -135,6 +159,7 @@ def smooth_ap_loss(
         logits: Scores, (..., N, L), floating.
         target: 0, 1 or a fraction, (..., N, L), floating or bool; NaN or < 0 is unknown.
         temperature: tau > 0; small is closer to average precision and has steeper slopes.
+        class_dim: -1. Dense outputs are refused: a map of 256 x 256 has four billion pairs.
         reduction: "none" gives one value per label, (..., L); "mean" and "batchmean" divide by the
             number of labels with a positive in the batch; "sum". Others count 0.
 
@@ -143,7 +168,7 @@ def smooth_ap_loss(
         Dtype and device of ``logits``; computed in float32 where they are half precision.
 
     Raises:
-        UsageError: ``temperature`` is not above 0.
+        UsageError: ``temperature`` is not above 0, or ``class_dim`` is not -1.
         ShapeError: ``target`` does not fit ``logits``.
 
     Note:
@@ -160,6 +185,7 @@ def smooth_ap_loss(
         Brown et al., Smooth-AP, ECCV 2020, eq. 6.
     """
     check_labels(logits, target)
+    _refuse_dense(class_dim)
     tau = to_scale("temperature", temperature)
     z = upcast(logits).mT / tau
     one, zero = (part.mT for part in split_weights(target, z.dtype))
@@ -174,11 +200,19 @@ def smooth_ap_loss(
     return reduce_units(1.0 - precision, counted, reduction, dtype=logits.dtype)
 
 
+def _refuse_dense(class_dim: int) -> None:
+    if class_dim != -1:
+        do = "Take pairwise_auc_loss, which sorts, or soft_f_beta_loss."
+        wanted = "be -1, since all pairs of pixels do not fit in memory"
+        raise UsageError(say("class_dim", wanted, class_dim, do))
+
+
 class SoftFBetaLoss(Loss):
     """One minus soft F-beta. See :func:`soft_f_beta_loss`.
 
     Args:
         beta: Weight of recall, > 0.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -186,13 +220,17 @@ class SoftFBetaLoss(Loss):
     exactness = "none"
     linear_in_target = False
 
-    def __init__(self, *, beta: float = 1.0, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, *, beta: float = 1.0, class_dim: int = -1, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self.beta = to_scale("beta", beta)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`soft_f_beta_loss`."""
-        return soft_f_beta_loss(logits, target, beta=self.beta, reduction=self.reduction)
+        return soft_f_beta_loss(
+            logits, target, beta=self.beta, class_dim=self.class_dim, reduction=self.reduction
+        )
 
     def extra_repr(self) -> str:
         """Name the settings."""
@@ -204,6 +242,7 @@ class PairwiseAUCLoss(Loss):
 
     Args:
         margin: Distance wanted between a positive and a negative, >= 0.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -211,13 +250,17 @@ class PairwiseAUCLoss(Loss):
     exactness = "none"
     linear_in_target = False
 
-    def __init__(self, *, margin: float = 1.0, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, *, margin: float = 1.0, class_dim: int = -1, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(class_dim=class_dim, reduction=reduction)
         self.margin = to_strength("margin", margin)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`pairwise_auc_loss`."""
-        return pairwise_auc_loss(logits, target, margin=self.margin, reduction=self.reduction)
+        return pairwise_auc_loss(
+            logits, target, margin=self.margin, class_dim=self.class_dim, reduction=self.reduction
+        )
 
     def extra_repr(self) -> str:
         """Name the settings."""
@@ -229,6 +272,7 @@ class SmoothAPLoss(Loss):
 
     Args:
         temperature: Width of the sigmoid, > 0.
+        class_dim: -1; dense outputs are refused.
         reduction: "none", "mean", "sum" or "batchmean".
     """
 
@@ -236,14 +280,26 @@ class SmoothAPLoss(Loss):
     exactness = "none"
     linear_in_target = False
 
-    def __init__(self, *, temperature: float = 0.1, reduction: Reduction = "mean") -> None:
-        super().__init__(reduction=reduction)
+    def __init__(
+        self, *, temperature: float = 0.1, class_dim: int = -1, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(class_dim=class_dim, reduction=reduction)
+        _refuse_dense(class_dim)
         self.temperature = to_scale("temperature", temperature)
+
+    def along(self, class_dim: int, ignore_index: int | None = None) -> None:
+        """Refuse dense outputs."""
+        _refuse_dense(class_dim)
+        super().along(class_dim, ignore_index)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """See :func:`smooth_ap_loss`."""
         return smooth_ap_loss(
-            logits, target, temperature=self.temperature, reduction=self.reduction
+            logits,
+            target,
+            temperature=self.temperature,
+            class_dim=self.class_dim,
+            reduction=self.reduction,
         )
 
     def extra_repr(self) -> str:

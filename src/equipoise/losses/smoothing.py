@@ -11,6 +11,7 @@ from equipoise.errors import UsageError
 from equipoise.labels._count_input import Counts, read_counts
 from equipoise.labels.losses import Steps, to_vector
 from equipoise.losses._checks import Vector, check_classes, check_vector, pick, upcast
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 
@@ -50,12 +51,14 @@ def unmix_ops(smoothing: float) -> Steps:
 _WHY = "Pass one share per class, e.g. of `LabelAwareSmoothingLoss.from_class_counts(counts)`."
 
 
+@dense("multiclass", "row")
 def label_aware_smoothing_loss(
     logits: Tensor,
     target: Tensor,
     *,
     smoothing: Tensor,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Smooth the targets of each class by its own share (Zhong et al., 2021).
@@ -73,6 +76,8 @@ def label_aware_smoothing_loss(
         smoothing: Share that leaves each class, (C,), in [0, (C - 1) / C); the ranges of values
             are checked by the Module. 0 is cross entropy exactly.
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
             are known; "sum". Both keep leading axes.
 
@@ -117,15 +122,21 @@ class LabelAwareSmoothingLoss(ClassLoss):
     Args:
         smoothing: Share that leaves each class, (C,), in [0, (C - 1) / C); a float32 buffer.
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
     smoothing: Tensor
 
     def __init__(
-        self, smoothing: Vector, *, ignore_index: int = IGNORE_INDEX, reduction: Reduction = "mean"
+        self,
+        smoothing: Vector,
+        *,
+        ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
+        reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(ignore_index=ignore_index, reduction=reduction)
+        super().__init__(ignore_index=ignore_index, class_dim=class_dim, reduction=reduction)
         self._keep("smoothing", to_vector("smoothing", smoothing))
         most = 1.0 - 1.0 / len(self.smoothing)
         if float(self.smoothing.max()) >= most:
@@ -141,6 +152,7 @@ class LabelAwareSmoothingLoss(ClassLoss):
         head: float = 0.4,
         tail: float = 0.1,
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> LabelAwareSmoothingLoss:
         """Go from ``tail`` for the rarest class to ``head`` for the most frequent, by a sine."""
@@ -150,6 +162,7 @@ class LabelAwareSmoothingLoss(ClassLoss):
         return cls(
             tail + (head - tail) * np.sin(0.5 * np.pi * rank),
             ignore_index=ignore_index,
+            class_dim=class_dim,
             reduction=reduction,
         )
 
@@ -160,6 +173,7 @@ class LabelAwareSmoothingLoss(ClassLoss):
             target,
             smoothing=self.smoothing,
             ignore_index=self.ignore_index,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 

@@ -14,6 +14,7 @@ from equipoise.losses._checks import (
     pick,
     upcast,
 )
+from equipoise.losses._dense import dense
 from equipoise.losses._passes import Reduction, reduce_rows
 from equipoise.losses.base import ClassLoss
 
@@ -21,6 +22,7 @@ _FLOOR = 1e-30
 _WHY = "Pass one share per class, e.g. `priors(counts)`."
 
 
+@dense("multiclass", "row")
 def vector_scaling_loss(
     logits: Tensor,
     target: Tensor,
@@ -30,6 +32,7 @@ def vector_scaling_loss(
     tau: float = 1.0,
     weight: Tensor | None = None,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Scale and shift the logits of each class by its share of rows (Kini et al., 2021).
@@ -50,6 +53,8 @@ def vector_scaling_loss(
         tau: Strength of the shift, >= 0; 0 leaves the factors alone.
         weight: One weight per class, (C,), >= 0, or None.
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
             are known; "sum". Both keep leading axes.
 
@@ -88,6 +93,7 @@ def vector_scaling_loss(
     return reduce_rows(pick(loss, target), known, reduction, dtype=logits.dtype)
 
 
+@dense("multiclass", "row")
 def cdt_loss(
     logits: Tensor,
     target: Tensor,
@@ -95,6 +101,7 @@ def cdt_loss(
     prior: Tensor,
     gamma: float = 0.2,
     ignore_index: int = IGNORE_INDEX,
+    class_dim: int = -1,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Divide the logit of each class by a temperature that grows with rarity (Ye et al., 2020).
@@ -111,6 +118,8 @@ def cdt_loss(
         prior: Class shares of the training rows, (C,), floating; counts do as well.
         gamma: Strength, >= 0; 0 is cross entropy exactly.
         ignore_index: Class index of rows whose class is unknown: they have no loss and no gradient.
+        class_dim: Axis of the classes: -1 is last and keeps leading axes; 1 takes dense outputs, as
+            (N, C, H, W) with targets (N, H, W), and 2 (N, T, C): each pixel or step is a row.
         reduction: "none" gives (..., N), 0 where unknown; "mean" divides by the rows that
             are known; "sum". Both keep leading axes.
 
@@ -160,6 +169,7 @@ class VectorScalingLoss(VectorScalingSide, ClassLoss):
         tau: Strength of the shift, >= 0.
         weight: One weight per class, (C,), or None; kept as a float32 buffer.
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -174,9 +184,10 @@ class VectorScalingLoss(VectorScalingSide, ClassLoss):
         tau: float = 1.0,
         weight: Vector | None = None,
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(ignore_index=ignore_index, reduction=reduction)
+        super().__init__(ignore_index=ignore_index, class_dim=class_dim, reduction=reduction)
         self._settle(prior, gamma, tau, weight)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -189,6 +200,7 @@ class VectorScalingLoss(VectorScalingSide, ClassLoss):
             tau=self.tau,
             weight=self.weight,
             ignore_index=self.ignore_index,
+            class_dim=self.class_dim,
             reduction=self.reduction,
         )
 
@@ -206,6 +218,7 @@ class CDTLoss(VectorScalingLoss):
         prior: Class shares (or counts) of the training rows, (C,), > 0; a float32 buffer.
         gamma: Strength, >= 0.
         ignore_index: Class index of rows that are left out.
+        class_dim: Axis of classes or labels, -1 or at least 1.
         reduction: "none", "mean" or "sum".
     """
 
@@ -215,8 +228,14 @@ class CDTLoss(VectorScalingLoss):
         *,
         gamma: float = 0.2,
         ignore_index: int = IGNORE_INDEX,
+        class_dim: int = -1,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(
-            prior, gamma=gamma, tau=0.0, ignore_index=ignore_index, reduction=reduction
+            prior,
+            gamma=gamma,
+            tau=0.0,
+            ignore_index=ignore_index,
+            class_dim=class_dim,
+            reduction=reduction,
         )

@@ -81,16 +81,38 @@ def methods_for(kind: str) -> list[Method]:
     return [m for m in METHODS.values() if kind in m.kinds]
 
 
-def remedy(name: str, labels: Labels, **settings: Any) -> Remedy:
+def remedy(
+    name: str,
+    labels: Labels,
+    *,
+    class_dim: int = -1,
+    ignore_index: int | None = None,
+    **settings: Any,
+) -> Remedy:
     """Return a remedy of the catalogue, made for these training labels.
 
     Args:
         name: A method of ``equipoise methods``.
-        labels: Of the training rows, in the order in which they will be trained on.
+        labels: Of the training rows, in the order in which they will be trained on; of dense
+            targets, of their pixels: ``Scores.from_dense(...).labels`` or ``Labels.from_array`` of
+            the flattened maps.
+        class_dim: Axis of classes or labels in outputs: -1 for rows, 1 for (N, C, H, W), 2 for
+            (N, T, C).
+        ignore_index: Class index of rows or pixels that are left out; None is -100, as in torch.
         **settings: The method's own parameters; an unknown one is an error.
 
     Raises:
-        UsageError: unknown method or setting, or a method for the other kind of labels.
+        UsageError: unknown method or setting, a method for the other kind of labels, an
+            ``ignore_index`` for labels, or for dense targets a method that does not change the
+            loss alone.
     """
     require_labels("labels", labels)
-    return get_method(name).build(labels, **settings)
+    return _dense(get_method(name).build(labels, **settings), class_dim, ignore_index)
+
+
+def _dense(made: Remedy, class_dim: int, ignore_index: int | None) -> Remedy:
+    if class_dim == -1 and ignore_index is None:
+        return made
+    from equipoise.methods.dense import make_dense
+
+    return make_dense(made, class_dim, ignore_index)

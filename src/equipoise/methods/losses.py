@@ -279,6 +279,33 @@ def smooth_ap(labels: Labels, *, temperature: float = 0.1) -> Loss:
     return losses.SmoothAPLoss(temperature=temperature)
 
 
+def _region(labels: Labels, **settings: Any) -> Any:
+    """Return a loss of regions; MONAI is imported where one is asked for."""
+    from equipoise.methods.regions import RegionLoss
+
+    return RegionLoss(labels.kind, **settings)
+
+
+@by_rank(CLASSES, LABELS, reference="Milletari et al., 3DV 2016; MONAI")
+def dice(labels: Labels) -> Any:
+    """Maximise the Dice overlap of each class or label over the batch (MONAI)."""
+    return _region(labels)
+
+
+@by_rank(CLASSES, LABELS, reference="Salehi et al., MLMI 2017; MONAI")
+def tversky(labels: Labels, *, alpha: float = 0.3, beta: float = 0.7) -> Any:
+    """Maximise an overlap that pays false positives alpha and misses beta (MONAI)."""
+    return _region(labels, region="tversky", alpha=alpha, beta=beta)
+
+
+@by_rank(CLASSES, LABELS, reference="Abraham and Khan, ISBI 2019, eq. 4; MONAI")
+def focal_tversky(
+    labels: Labels, *, alpha: float = 0.3, beta: float = 0.7, gamma: float = 4 / 3
+) -> Any:
+    """Focus a Tversky overlap on what overlaps well or badly, by a root (MONAI)."""
+    return _region(labels, region="tversky", alpha=alpha, beta=beta, gamma=gamma)
+
+
 def _each(labels: Labels) -> Loss:
     """Return the plain loss of every entry, or row, to choose among."""
     made = losses.BCELoss if labels.kind == LABELS else losses.CrossEntropyLoss

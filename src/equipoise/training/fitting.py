@@ -33,6 +33,7 @@ from equipoise.errors import (
 )
 from equipoise.models import CosineHead
 from equipoise.splits import stratified_kfold
+from equipoise.training.dense import require_one_process
 from equipoise.training.faults import (
     BATCHES,
     plain_faults,
@@ -235,7 +236,7 @@ def _scores(
     )
 
 
-_SLOTS = ("sampler", "augmentation", "mixing", "schedule", "second_stage")
+_SLOTS = ("class_dim", "sampler", "augmentation", "mixing", "schedule", "second_stage")
 Model = nn.Module | Callable[[], nn.Module]
 
 
@@ -262,9 +263,11 @@ def fit(
     Of epochs that the metric cannot tell apart the one with the lower validation loss is kept.
 
     Args:
-        model: Maps a batch to logits (N, C). A callable that returns a module is called under
-            ``seed``, so that the seed decides the initialisation; a module is copied and trained
-            from where it stands.
+        model: Maps a batch to logits (N, C), or for a remedy with a ``class_dim`` to dense ones, as
+            (N, C, H, W): each item's target is then a map, rows are images, and scores are of up
+            to 4,096 pixels of every image, with images as groups. A callable that returns a module
+            is called under ``seed``, so that the seed decides the initialisation; a module is
+            copied and trained from where it stands.
         dataset: Item i is (input, target); targets as in :class:`equipoise.data.ArrayDataset`.
         split: Positions of training, validation and test rows.
         remedy: From :func:`equipoise.remedy`, made for ``labels[split.train]``; or what makes it
@@ -275,7 +278,8 @@ def fit(
             grouped fold, and pool what each says about its fold as scores of the part "oof": for
             data with a handful of positives. Needs ``remedy`` as what makes it, and
             ``TrainingOptions(keep="last")``.
-        labels: The truth of all rows; None takes ``dataset.labels``.
+        labels: The truth of all rows; None takes ``dataset.labels``. Of images with dense targets:
+            which classes or labels are in each, (N, C) multi-label, named as those of pixels.
         seed: Initialisation, order of data, sampler, augmentation and dropout.
         augment: Called as ``augment(x, seed=...)`` on each training batch, on the device; for
             images an :class:`equipoise.data.Augmentation` that is built.
@@ -328,6 +332,10 @@ def fit(
     if folds is None:
         made = remedy if isinstance(remedy, Remedy) else remedy(truth[split.train])
         run_data = RunData(dataset, truth, split, made, options, seed, collate, monitor)
+        if run_data.layout is not None and made is not remedy:
+            do = "Pass equipoise.remedy(name, pixel_labels, class_dim=...)."
+            raise UsageError(say("remedy", "be made of the labels of pixels", "a function", do))
+        require_one_process(place()[1], run_data.layout)
         return _fit(model, run_data, out=out, config=config, **rest)
     make = check_folds(remedy, options)
     parts = [
@@ -385,7 +393,8 @@ def _fit(
                 require_precision(network, run_data.few(), run_data.options)
             size = run_data.options.rows_per_pass(place()[1])
             first = run_data.split.train[run_data.preview(size * BATCHES)]
-            require_lessons(remedy, run_data.truth[first], size)
+            if run_data.layout is None:
+                require_lessons(remedy, run_data.truth[first], size)
             module = RemedyModule(network, run_data, augment)
             run_stages(module, folder=folder, resume=resume, progress=progress)
             trial = _to_trial(module, whole_config)
@@ -477,7 +486,9 @@ def _to_trial(module: RemedyModule, whole_config: dict[str, Any]) -> Trial:
     first = [row for row in record.history if "stage" not in row]
     rows: dict[SplitName, Any] = {"val": split.val, "test": split.test}
     scores: dict[str, Scores] = {
-        part: remedy.to_scores(with_ids(truth, rows[part]), module.outputs[part], part)
+        part: remedy.to_scores(
+            module.pixel_labels.get(part) or with_ids(truth, rows[part]), module.outputs[part], part
+        )
         for part in rows
         if part in module.outputs
     }

@@ -18,7 +18,10 @@ from torch.utils.data import DataLoader
 from equipoise._core.messages import say
 from equipoise._core.rng import child_seed
 from equipoise._core.targets import IGNORE_INDEX
+from equipoise.artifacts import Labels
+from equipoise.artifacts.labels import with_ids
 from equipoise.errors import ShapeError, TrainingError
+from equipoise.training.dense import PixelSample
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import gather_rows, place, seed_device, sum_over_ranks
 from equipoise.training.record import Record
@@ -190,6 +193,9 @@ class RemedyModule(pl.LightningModule):
         self._divisor = torch.zeros((), dtype=torch.float64)
         self._checked: set[str] = set()
         self._seen: list[Tensor] = []
+        self._pixels = 1
+        self._sample: PixelSample | None = None
+        self.pixel_labels: dict[str, Labels] = {}
 
     # Data: made here, because only now is it known how many ranks there are.
 
@@ -265,11 +271,17 @@ class RemedyModule(pl.LightningModule):
         if part not in self._checked:
             self._checked.add(part)
             index = getattr(loss, "ignore_index", IGNORE_INDEX)
-            require_targets(target, self.run_data.truth, int(index))
+            truth, layout = self.run_data.truth, self.run_data.layout
+            kind = truth.kind if layout is None else layout.kind
+            require_targets(target, kind, truth.num_classes, int(index))
         return mark_unknown(target)
 
     def _require_width(self, outputs: Tensor) -> None:
-        labels = self.run_data.truth
+        labels, layout = self.run_data.truth, self.run_data.layout
+        if layout is not None:
+            layout.require_width(outputs)
+            self._pixels = outputs.numel() // max(len(outputs) * labels.num_classes, 1)
+            return
         if outputs.ndim == 2 and outputs.shape[1] != labels.num_classes:
             each = "class" if labels.kind == "multiclass" else "label"
             do = f"Give its last layer {labels.num_classes} outputs."
@@ -293,8 +305,9 @@ class RemedyModule(pl.LightningModule):
     def _usual_divisor(self) -> float:
         """A number of the size of a part's divisor: gradients keep a size that halves can hold."""
         labels = self.run_data.truth
-        width = labels.num_classes if labels.kind == "multilabel" else 1
-        return float(self.options.rows_per_pass(place()[1]) * width)
+        kind = labels.kind if self.run_data.layout is None else self.run_data.layout.kind
+        width = labels.num_classes if kind == "multilabel" else 1
+        return float(self.options.rows_per_pass(place()[1]) * width * self._pixels)
 
     def on_before_optimizer_step(self, _optimizer: Any) -> None:
         """Divide summed gradients by what the loss of the whole batch divides by."""
@@ -317,6 +330,7 @@ class RemedyModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Put averaged weights in place."""
+        self._sample = self._new_sample(self.run_data.split.val)
         self._require_finite(self._sums["train"][0])
         if self.average is not None:
             self.average.swap()
@@ -327,17 +341,34 @@ class RemedyModule(pl.LightningModule):
         outputs, loss = _full(self.model(x)), self._active_loss()
         value, divisor = loss(outputs, target).detach(), divisor_of(loss, target)
         self._add("val", value, divisor.to(value))
+        if self._sample is not None:
+            self._sample.add(outputs, target)
+            return
         self._seen.append(outputs.detach().double().cpu())
+
+    def _new_sample(self, rows: Rows) -> PixelSample | None:
+        """Return what keeps pixels of some images; None where outputs are rows."""
+        layout, truth = self.run_data.layout, self.run_data.truth
+        if layout is None:
+            return None
+        ids = with_ids(truth, rows).ids
+        seed = child_seed(self.run_data.seed, "pixels")
+        return None if ids is None else PixelSample(layout, ids, seed)
 
     def on_validation_epoch_end(self) -> None:
         """Judge the epoch on all validation rows at once, and keep the best weights."""
-        outputs = self._whole(self._seen, self.run_data.split.val)
+        labels = None
+        if self._sample is None:
+            outputs = self._whole(self._seen, self.run_data.split.val)
+        else:
+            outputs, labels = self._sample.take()
+            self._sample = None
         if not np.isfinite(outputs).all():
             raise self._lost("output")
         loss, val_loss = self._mean_losses()
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         numbers = {"loss": loss, "val_loss": val_loss, "lr": rate}
-        value = self.record.take(self.model, outputs, self.run_data.order.counts(), numbers)
+        value = self.record.take(self.model, outputs, self.run_data.order.counts(), numbers, labels)
         self.trainer.should_stop = self.record.is_out_of_patience
         if self.average is not None:
             self.average.swap()
@@ -363,23 +394,39 @@ class RemedyModule(pl.LightningModule):
             self.finish(self)
         split = self.run_data.split
         for part, rows in (("val", split.val), ("test", split.test)):
-            if rows.size:
+            if rows.size and self.run_data.layout is not None:
+                self.outputs[part], self.pixel_labels[part] = self._compute_pixels(rows)
+            elif rows.size:
                 self.outputs[part] = self.compute_outputs(rows)
 
     def compute_outputs(self, rows: Rows) -> Outputs:
         """Return the outputs of some rows, (N, C) float64, computed by all ranks together."""
         return self._whole([outputs.double().cpu() for outputs in self.run_batches(rows)], rows)
 
+    def _compute_pixels(self, rows: Rows) -> tuple[Outputs, Labels]:
+        """Return the outputs and the truth of drawn pixels of some images."""
+        sample = self._new_sample(rows)
+        for outputs, target in self._run_pairs(rows):
+            if sample is not None:
+                sample.add(outputs, target)
+        if sample is None:
+            raise self._lost("layout")
+        return sample.take()
+
     def run_batches(self, rows: Rows) -> Iterator[Tensor]:
         """Yield the outputs of this rank's share of some rows, batch by batch, in eval mode."""
+        for outputs, _ in self._run_pairs(rows):
+            yield outputs
+
+    def _run_pairs(self, rows: Rows) -> Iterator[tuple[Tensor, Tensor]]:
         strategy, precision = self.trainer.strategy, self.trainer.precision_plugin
         was_training = self.model.training
         self.model.eval()
         for batch in self.run_data.eval_loader(rows, self._pin):
-            x, _ = strategy.batch_to_device(precision.convert_input(batch))
+            x, target = strategy.batch_to_device(precision.convert_input(batch))[:2]
             with torch.no_grad(), precision.forward_context():
                 outputs: Tensor = self.model(x)
-            yield outputs
+            yield outputs, target
         self.model.train(was_training)
 
     def _whole(self, parts: list[Tensor], rows: Rows) -> Outputs:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from equipoise.artifacts import Correction
+from equipoise.artifacts import Correction, Labels
 from equipoise.diagnosis.course import default_recalls
 from equipoise.training.run_data import RunData
 from equipoise.training.selection import goes_before, realised_histogram
@@ -36,6 +36,7 @@ class Record:
         self.best_loss = math.inf
         self.second_stage: dict[str, Any] = {}
         self.last_outputs: NDArray[np.float64] | None = None
+        self.last_labels: Labels | None = None
 
     @property
     def is_out_of_patience(self) -> bool:
@@ -49,6 +50,7 @@ class Record:
         outputs: NDArray[np.float64],
         drawn: NDArray[np.int64],
         numbers: dict[str, float],
+        labels: Labels | None = None,
     ) -> float:
         """Take note of an epoch and return its validation metric.
 
@@ -57,10 +59,11 @@ class Record:
             outputs: Of the validation rows, (N, C).
             drawn: How often each training row was drawn in this epoch.
             numbers: "loss", "val_loss" and "lr".
+            labels: Of the outputs, where they are no whole rows; None takes the validation rows.
         """
-        self.last_outputs = outputs
         split, truth = self.run_data.split, self.run_data.truth
-        epoch, labels = len(self.history), truth[split.val]
+        epoch, labels = len(self.history), truth[split.val] if labels is None else labels
+        self.last_outputs, self.last_labels = outputs, labels
         value = self.run_data.measure(outputs, labels, self._correction(epoch))
         losses = {key: numbers[key] for key in ("loss", "val_loss")}
         self.history.append({"epoch": epoch, **losses, "val_metric": value, "lr": numbers["lr"]})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_chec
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.messages import one_of
+from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Correction, Labels, Scores
 from equipoise.artifacts.scores import ScoreKind, SplitName
 from equipoise.errors import UsageError
@@ -134,7 +134,16 @@ class Remedy:
         )
 
     def require_supported(self, engine: str, slots: Iterable[str]) -> None:
-        """Raise if a slot outside ``slots`` is filled."""
+        """Raise if a slot outside ``slots`` is filled, or dense outputs are asked for in vain.
+
+        Args:
+            engine: Its name.
+            slots: What it supports; "class_dim" for losses of dense outputs.
+        """
+        if "class_dim" not in slots and getattr(self.loss, "class_dim", -1) != -1:
+            do = "Make the remedy without class_dim: this engine hands rows to its loss."
+            got = getattr(self.loss, "class_dim")  # noqa: B009  # torch types attributes as tensors
+            raise UsageError(say(f"class_dim of '{self.name}'", f"be -1 for `{engine}`", got, do))
         for slot in SLOTS:
             if getattr(self, slot) is not None and slot not in slots:
                 do = "Train it with an engine that does."

@@ -18,6 +18,7 @@ from equipoise._core.rng import child_seed, generator
 from equipoise.artifacts import Correction, Labels, Split
 from equipoise.data import make_loader, seed_worker
 from equipoise.errors import DataError, ShapeError, UsageError
+from equipoise.training.dense import Layout
 from equipoise.training.late import Deferred
 from equipoise.training.options import TrainingOptions
 from equipoise.training.ranks import collective_device, place, sum_over_ranks
@@ -164,10 +165,16 @@ class RunData:
         measure = selection_metric if self.monitor is None else self.monitor.measure
         return measure(outputs, labels, correction)
 
+    @cached_property
+    def layout(self) -> Layout | None:
+        """How dense outputs lie; None where each row has one truth."""
+        return Layout.of(self.remedy, self.truth.names)
+
     @property
     def metric_name(self) -> str:
         """What :meth:`measure` measures, in words."""
-        return METRIC_NAMES[self.truth.kind] if self.monitor is None else self.monitor.name
+        kind = self.truth.kind if self.layout is None else self.layout.kind
+        return METRIC_NAMES[kind] if self.monitor is None else self.monitor.name
 
     @cached_property
     def deferred(self) -> Deferred | None:

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from equipoise._core.targets import require_classes, require_labels
 from equipoise.artifacts import Labels
+from equipoise.artifacts.labels import Kind
 
 
-def require_targets(target: Tensor, labels: Labels, ignore_index: int) -> None:
-    """Raise unless a batch holds targets of the kind of ``labels``; waits for the device.
+def require_targets(target: Tensor, kind: Kind, width: int, ignore_index: int) -> None:
+    """Raise unless a batch holds targets of this kind and width; waits for the device.
 
     Raises:
         DataError: a class outside 0 to C - 1 that is not ``ignore_index``, or an entry of labels
@@ -22,10 +23,10 @@ def require_targets(target: Tensor, labels: Labels, ignore_index: int) -> None:
     if target.dtype == torch.bool:
         return
     values = target.detach().cpu().double().numpy()
-    if labels.kind == "multilabel" or target.is_floating_point():
+    if kind == "multilabel" or target.is_floating_point():
         require_labels("target", values)
     else:
-        require_classes("target", values, labels.num_classes, ignore_index)
+        require_classes("target", values, width, ignore_index)
 
 
 def divisor(loss: nn.Module, target: Tensor) -> Tensor:

@@ -204,7 +204,7 @@ class Watch(pl.Callback):
             # What was before does not count, and would cost more from epoch to epoch.
             record.label_history[-WINDOW * run_data.truth.num_classes :],
             outputs=record.last_outputs,
-            labels=run_data.truth[run_data.split.val],
+            labels=record.last_labels,
             kept=record.best_epoch,
         )
         known = {item.code for item in self.found}

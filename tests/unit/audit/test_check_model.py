@@ -356,3 +356,61 @@ def test_labels_into_a_loss_of_classes_are_named() -> None:
     assert check(net(), nn.CrossEntropyLoss(), MULTI) == ["EQ317"]
     shares = torch.softmax(torch.randn(8, 4), 1)
     assert check(net(), nn.CrossEntropyLoss(), shares) == []
+
+
+def maps(*ending: nn.Module, outputs: int = 4) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, outputs, 1), *ending
+    )
+
+
+IMAGES = torch.randn(4, 3, 6, 5, generator=torch.Generator().manual_seed(0))
+PIXELS = torch.randint(0, 4, (4, 6, 5), generator=torch.Generator().manual_seed(1))
+HOLES = PIXELS.masked_fill(PIXELS == 3, -100)
+OVERLAID = (torch.arange(480).reshape(4, 4, 6, 5) % 3 == 0).float()
+UNKNOWN = OVERLAID.masked_fill(OVERLAID == 1, torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "target", "codes"),
+    [
+        (maps(), nn.CrossEntropyLoss(), PIXELS, []),
+        (maps(), nn.CrossEntropyLoss(), HOLES, []),
+        (maps(), losses.CrossEntropyLoss(class_dim=1), PIXELS, []),
+        (maps(), losses.WeightedCrossEntropyLoss(torch.ones(4), class_dim=1), HOLES, []),
+        (maps(), losses.SoftmaxFocalLoss(ignore_index=255, class_dim=1),
+         PIXELS.masked_fill(PIXELS == 3, 255), []),
+        (maps(), nn.CrossEntropyLoss(ignore_index=255), PIXELS.masked_fill(PIXELS == 3, 255), []),
+        (maps(), losses.BCELoss(class_dim=1), OVERLAID, []),
+        (maps(), losses.PosWeightBCELoss(torch.ones(4) * 3, class_dim=1), UNKNOWN, []),
+        (maps(), nn.BCEWithLogitsLoss(pos_weight=torch.ones(4, 1, 1)), OVERLAID, []),
+        (maps(nn.Softmax(1)), losses.CrossEntropyLoss(class_dim=1), PIXELS, ["EQ301"]),
+        (maps(nn.Sigmoid()), losses.BCELoss(class_dim=1), OVERLAID, ["EQ301"]),
+        (maps(outputs=3), losses.CrossEntropyLoss(class_dim=1), PIXELS, ["EQ304"]),
+        (maps(), losses.WeightedCrossEntropyLoss(torch.ones(5), class_dim=1), PIXELS, ["EQ304"]),
+        (maps(), losses.CrossEntropyLoss(class_dim=1), PIXELS[..., :3], ["EQ304"]),
+        (maps(), losses.CrossEntropyLoss(class_dim=1), PIXELS.masked_fill(PIXELS == 3, -1),
+         ["EQ320"]),
+        (maps(), nn.BCEWithLogitsLoss(), UNKNOWN, ["EQ319"]),
+        (maps(), losses.CrossEntropyLoss(), PIXELS, ["EQ307"]),
+    ],
+)  # fmt: skip
+def test_segmentation_networks_are_checked_as_rows_are(
+    model: nn.Module, loss: Callable[..., Any], target: Tensor, codes: list[str]
+) -> None:
+    assert check(model, loss, target, IMAGES) == codes
+
+
+def test_a_forgotten_class_dim_is_named() -> None:
+    (found,) = eq.check_model(maps(), losses.CrossEntropyLoss(), (IMAGES, PIXELS))
+    assert "classes second ask for class_dim=1" in found.message
+
+
+def test_a_dense_loss_is_audited_as_its_rows() -> None:
+    weight = torch.tensor([9.0, 1.0])
+    for class_dim in (1, 2):
+        dense = losses.PosWeightBCELoss(weight, class_dim=class_dim)
+        found = eq.audit_loss(dense, labels=["rare", "even"])
+        flat = eq.audit_loss(losses.PosWeightBCELoss(weight), labels=["rare", "even"])
+        assert [f.to_dict() for f in found] == [f.to_dict() for f in flat]
+        assert dense.class_dim == class_dim

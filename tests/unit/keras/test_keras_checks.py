@@ -326,3 +326,22 @@ def test_a_loss_of_cosines_after_a_plain_layer_is_named() -> None:
     for model, named in ((plain, True), (normed, False)):
         model.compile("adam", loss)
         assert ("EQ322" in [f.code for f in check_model(model, y)]) is named
+
+
+def channels_first(loss: Any, activation: str | None = None) -> Any:
+    layers = [keras.Input((7, 5)), keras.layers.Dense(3, activation=activation)]
+    model = keras.Sequential([*layers, keras.layers.Permute((2, 1))])
+    model.compile("adam", loss)
+    return model
+
+
+def test_classes_on_another_axis_are_read_there() -> None:
+    """Outputs (N, 3, 7) of 7 steps with three classes, as the loss says."""
+    loss = losses.SoftmaxFocalLoss(from_logits=True, class_dim=1)
+    severe = lambda model, y: [f.code for f in check_model(model, y) if f.severity != "fact"]  # noqa: E731
+    assert severe(channels_first(loss), STEP_CLASS) == []
+    assert severe(channels_first(loss), np.moveaxis(np.eye(3)[STEP_CLASS], -1, 1)) == []
+    assert severe(channels_first(loss), np.arange(70).reshape(10, 7) % 5) == ["EQ304"]
+    labels = np.moveaxis(np.eye(3)[STEP_CLASS] + np.eye(3)[::-1][STEP_CLASS] > 0, -1, 1)
+    own = losses.BCELoss(from_logits=True, class_dim=1)
+    assert severe(channels_first(own), labels.astype(float)) == []

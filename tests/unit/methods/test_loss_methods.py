@@ -15,7 +15,7 @@ HOT = Labels.from_array(
 )
 TAIL = Labels.from_array(np.repeat([0, 1, 2], [400, 80, 20]), kind="multiclass")
 RANKING = {"splc", "zlpr", "two_way", "soft_f_beta", "pairwise_auc", "smooth_ap"}
-RANKING |= {"ohem", "negative_ratio", "semi_hard"}
+RANKING |= {"ohem", "negative_ratio", "semi_hard", "dice", "tversky", "focal_tversky"}
 LATE = {"mixup_drw", "lws", "tau_norm", "ncm"}
 TABLES = {"smote", "borderline_smote", "easy_ensemble", "rusboost"}
 MIXING = {"mixup", "cutmix", "remix"}

@@ -44,6 +44,9 @@ def _require_plain(remedy: Remedy) -> None:
     if remedy.head != "linear":
         got = f"'{remedy.name}', made for the cosines of a normalised head"
         raise UsageError(say("remedy", "work on the outputs of a plain head", got, do))
+    if getattr(remedy.loss, "class_dim", -1) != -1:
+        do = "Make the remedy without class_dim: tokens are handed to the loss as rows."
+        raise UsageError(say("loss.class_dim", "be -1", remedy.loss.class_dim, do))
     index = getattr(remedy.loss, "ignore_index", IGNORE_INDEX)
     if index != IGNORE_INDEX:
         do = "Leave it out: collators here fill up with -100."

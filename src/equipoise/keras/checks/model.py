@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,7 +82,7 @@ def check_model(
         >>> [f.code for f in check_model(net, y, class_weight={0: 1.0, 1: 9.0})]
         ['EQ312', 'EQ313']
     """
-    targets = read_targets(y, _output_shape(model))
+    targets = read_targets(_classes_last(y, model), _output_shape(model))
     loss = read_loss(model, targets.kind)
     activation = last_activation(model)
     found = [
@@ -101,7 +102,26 @@ def check_model(
 def _output_shape(model: Any) -> tuple[int | None, ...]:
     """Return the shape of the outputs, () where it is not known."""
     shape = getattr(model, "output_shape", None) if getattr(model, "built", False) else None
-    return shape if isinstance(shape, tuple) else ()
+    if not isinstance(shape, tuple):
+        return ()
+    axis = _class_dim(model)
+    return shape if axis >= len(shape) else (*shape[:axis], *shape[axis + 1 :], shape[axis])
+
+
+def _class_dim(model: Any) -> int:
+    """Return the axis that the loss reads classes or labels from; a large one for the last."""
+    said = getattr(getattr(model, "loss", None), "class_dim", -1)
+    return said if isinstance(said, int) and said >= 1 else sys.maxsize
+
+
+def _classes_last(y: Labels | ArrayLike, model: Any) -> Labels | ArrayLike:
+    """Return targets with their labels or shares where :func:`_output_shape` has the outputs."""
+    axis = _class_dim(model)
+    if isinstance(y, Labels) or axis == sys.maxsize:
+        return y
+    array = np.asarray(y)
+    same = array.ndim == len(_output_shape(model))
+    return np.moveaxis(array, axis, -1) if same and axis < array.ndim else array
 
 
 def _width(model: Any, targets: Targets) -> list[Finding]:

@@ -26,6 +26,7 @@ class AsymmetricLoss(AsymmetricSide, LabelLoss):
         margin: Negatives with p below it have neither loss nor gradient; in [0, 1).
         detach_focus: Whether the focusing weights are constants for the gradient.
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras; means are over known entries.
         name: As in Keras.
 
@@ -58,10 +59,13 @@ class AsymmetricLoss(AsymmetricSide, LabelLoss):
         margin: float = 0.05,
         detach_focus: bool = False,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            from_logits=from_logits, class_dim=class_dim, reduction=reduction, name=name
+        )
         self._settle(gamma_positive, gamma_negative, margin, detach_focus)
 
     def _terms(self, z: Any) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array, to_floats
 from equipoise._core.messages import say
-from equipoise._core.targets import IGNORE_INDEX, require_classes
+from equipoise._core.targets import IGNORE_INDEX, require_classes, to_class_dim
 from equipoise.errors import NotRecoverableError, ShapeError
 from equipoise.keras._keras import keras
 from equipoise.labels.losses import LossSide
@@ -136,7 +136,7 @@ def log_one_minus(z: Any, log_p: Any) -> Any:
 
 _MOST = float(np.float32(1.0) - np.finfo(np.float32).epsneg)
 _LEAST = float(np.finfo(np.float32).tiny)
-_OF_ALL = {"ignore_index", "from_logits", "reduction", "name"}
+_OF_ALL = {"ignore_index", "from_logits", "class_dim", "reduction", "name"}
 """Settings of every loss, which the bases put into the configuration."""
 
 
@@ -148,6 +148,9 @@ class Loss(LossSide, keras.losses.Loss):  # type: ignore[misc]
             last activation is Keras' own sigmoid or softmax its input is used, so that nothing is
             lost to rounding. Where it cannot be had (on JAX, or after another layer) logits are
             computed from probabilities, and a label that is wrong beyond 1 - 6e-8 has no gradient.
+        class_dim: Axis of classes or labels in the outputs: -1 is last, whatever comes before it;
+            1 takes (N, C, H, W) and (N, C, T), with class indices (N, H, W) and (N, T), or
+            labels as the outputs are.
         reduction: As in Keras. "sum_over_batch_size" and "mean" divide by the known entries of the
             batch (labels) or by its known rows (classes); "sum" and None do not divide.
         name: As in Keras.
@@ -162,11 +165,13 @@ class Loss(LossSide, keras.losses.Loss):  # type: ignore[misc]
         self,
         *,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction)
         self.from_logits = bool(from_logits)
+        self.class_dim = to_class_dim(class_dim)
         self.num_classes: int | None = None
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -181,7 +186,8 @@ class Loss(LossSide, keras.losses.Loss):  # type: ignore[misc]
         """Return what the constructor takes, ready for JSON."""
         own = self.settings()
         plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in own.items()}
-        return {**super().get_config(), "from_logits": self.from_logits, **plain}
+        layout = {"from_logits": self.from_logits, "class_dim": self.class_dim}
+        return {**super().get_config(), **layout, **plain}
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of this loss by the names of the constructor, which keeps them."""
@@ -189,7 +195,7 @@ class Loss(LossSide, keras.losses.Loss):  # type: ignore[misc]
         return {name: getattr(self, name) for name in named if name not in _OF_ALL}
 
     def unreduced(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of every entry, (..., N, L), 0 where unknown; of classes (..., N).
+        """Return the loss of every entry, 0 where unknown, or of every row of classes.
 
         Args:
             y_true: Targets, as the loss takes them; any array.
@@ -197,7 +203,26 @@ class Loss(LossSide, keras.losses.Loss):  # type: ignore[misc]
         """
         y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
         y_true = keras.ops.convert_to_tensor(y_true, dtype=self.dtype)
-        return self._values(y_true, y_pred)[0]
+        values = self._of_dense(y_true, y_pred)[0]
+        if self.class_dim == -1 or self.kind == "multiclass":
+            return values
+        return keras.ops.moveaxis(values, -1, self.class_dim)
+
+    def _of_dense(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Return what :meth:`_values` says of outputs with their classes brought last."""
+        if self.class_dim == -1:
+            return self._values(y_true, y_pred)
+        if len(y_pred.shape) <= self.class_dim:
+            wanted = f"have its classes or labels on axis class_dim = {self.class_dim}"
+            do = "Leave class_dim out for outputs (N, C)."
+            raise ShapeError(say("y_pred", wanted, tuple(y_pred.shape), do))
+        moved = keras.ops.moveaxis(y_pred, self.class_dim, -1)
+        cached = getattr(y_pred, "_keras_logits", None)
+        if cached is not None:
+            moved._keras_logits = keras.ops.moveaxis(cached, self.class_dim, -1)
+        if len(y_true.shape) == len(y_pred.shape):
+            y_true = keras.ops.moveaxis(y_true, self.class_dim, -1)
+        return self._values(y_true, moved)
 
     @abstractmethod
     def _values(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -215,17 +240,22 @@ class Loss(LossSide, keras.losses.Loss):  # type: ignore[misc]
         """Return the true probabilities that these outputs of a trained model stand for.
 
         Args:
-            outputs: (N, C), logits where ``from_logits``, else probabilities.
+            outputs: (N, C), logits where ``from_logits``, else probabilities; with a ``class_dim``
+                dense, such as (N, C, H, W).
 
         Returns:
-            (N, C) float64: where the expected training gradient is zero, these are the true
-            probabilities under the prior of the training rows.
+            The same shape, float64: where the expected training gradient is zero, these are the
+            true probabilities under the prior of the training rows.
 
         Raises:
             NotRecoverableError: the loss has no inverse, for example with a zero weight.
         """
-        given = to_floats("outputs", to_array("outputs", outputs, ndim=2))
-        return self._posterior(given if self.from_logits else self._unsquash(given))
+        ndim = 2 if self.class_dim == -1 else tuple(range(self.class_dim + 1, 9))
+        given = to_floats("outputs", to_array("outputs", outputs, ndim=ndim))
+        moved = np.moveaxis(given, self.class_dim, -1)
+        rows = moved.reshape(-1, moved.shape[-1])
+        found = self._posterior(rows if self.from_logits else self._unsquash(rows))
+        return np.moveaxis(found.reshape(moved.shape), -1, self.class_dim)
 
     def _unsquash(self, p: Floats) -> Floats:
         if self.kind == "multiclass":
@@ -261,7 +291,7 @@ class LabelLoss(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return one value per row, (..., N), whose mean is that over the known entries."""
-        values, known = self._values(y_true, y_pred)
+        values, known = self._of_dense(y_true, y_pred)
         return self._over_known(keras.ops.sum(values, axis=-1), known)
 
     def _values(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -291,7 +321,7 @@ class ClassLoss(Loss):
             gradient, and means do not count them. So have rows of shares with a NaN or a number
             below 0. Any other index outside 0 to C - 1 is refused on the torch backend, and gives
             NaN in the compiled graphs of the others.
-        from_logits: As for :class:`Loss`, and so are ``reduction`` and ``name``.
+        from_logits: As for :class:`Loss`, and so are ``class_dim``, ``reduction`` and ``name``.
     """
 
     kind = "multiclass"
@@ -301,10 +331,13 @@ class ClassLoss(Loss):
         *,
         ignore_index: int = IGNORE_INDEX,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            from_logits=from_logits, class_dim=class_dim, reduction=reduction, name=name
+        )
         self.ignore_index = int(ignore_index)
 
     def get_config(self) -> dict[str, Any]:
@@ -313,7 +346,7 @@ class ClassLoss(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return one value per row, (..., N), whose mean is that over the known rows."""
-        return self._over_known(*self._values(y_true, y_pred))
+        return self._over_known(*self._of_dense(y_true, y_pred))
 
     def _values(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         ops = keras.ops

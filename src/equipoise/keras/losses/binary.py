@@ -22,6 +22,7 @@ class BCELoss(BCESide, LabelLoss):
 
     Args:
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras; means are over known entries.
         name: As in Keras.
 
@@ -59,6 +60,7 @@ class PosWeightBCELoss(PosWeightSide, LabelLoss):
     Args:
         pos_weight: One weight per label, (L,), >= 0; 1 is BCE exactly.
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras; means are over known entries, never over weights.
         name: As in Keras.
 
@@ -85,10 +87,13 @@ class PosWeightBCELoss(PosWeightSide, LabelLoss):
         pos_weight: Vector,
         *,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            from_logits=from_logits, class_dim=class_dim, reduction=reduction, name=name
+        )
         self._settle(pos_weight)
 
     def _terms(self, z: Any) -> tuple[Any, Any]:

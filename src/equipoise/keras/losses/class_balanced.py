@@ -28,6 +28,7 @@ class ClassBalancedFocalLoss(ClassBalancedSide, LabelLoss):
             a = b = weight, which only sets the share of a label in the whole.
         gamma: Focusing strength, >= 0.
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras; means are over known entries, never over weights.
         name: As in Keras.
 
@@ -56,10 +57,13 @@ class ClassBalancedFocalLoss(ClassBalancedSide, LabelLoss):
         weight_on: WeightOn,
         gamma: float = 2.0,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            from_logits=from_logits, class_dim=class_dim, reduction=reduction, name=name
+        )
         self._settle(weight, weight_on, gamma)
 
     def _terms(self, z: Any) -> tuple[Any, Any]:
@@ -81,6 +85,7 @@ class ClassBalancedBCELoss(ClassBalancedFocalLoss):
         weight: One weight per label, (L,), >= 0.
         weight_on: "positives" or "label"; see :class:`ClassBalancedFocalLoss`.
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras; means are over known entries, never over weights.
         name: As in Keras.
 
@@ -110,6 +115,7 @@ class ClassBalancedBCELoss(ClassBalancedFocalLoss):
         *,
         weight_on: WeightOn,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
@@ -118,6 +124,7 @@ class ClassBalancedBCELoss(ClassBalancedFocalLoss):
             weight_on=weight_on,
             gamma=0.0,
             from_logits=from_logits,
+            class_dim=class_dim,
             reduction=reduction,
             name=name,
         )

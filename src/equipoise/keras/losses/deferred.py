@@ -72,7 +72,15 @@ class DeferredLoss(Loss):
             got = f"{first.kind}, from_logits={first.from_logits}"
             expected = f"be for outputs as `late`: {second.kind}, from_logits={second.from_logits}"
             raise UsageError(say("early", expected, got))
-        super().__init__(from_logits=second.from_logits, reduction=second.reduction, name=name)
+        if first.class_dim != second.class_dim:
+            expected = f"have the class_dim of `late`, {second.class_dim}"
+            raise UsageError(say("early", expected, first.class_dim))
+        super().__init__(
+            from_logits=second.from_logits,
+            class_dim=second.class_dim,
+            reduction=second.reduction,
+            name=name,
+        )
         self.early, self.late, self.is_late = first, second, False
         self.kind = second.kind
         self.num_classes = second.num_classes

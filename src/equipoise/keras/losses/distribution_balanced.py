@@ -39,6 +39,7 @@ class DistributionBalancedLoss(DistributionBalancedSide, LabelLoss):
         weight_ratio: Mean weight of positives over mean weight of negatives, (L,), which the way
             back undoes; :meth:`from_targets` measures it. None takes rows to have one label each.
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras; means are over known entries, never over weights.
         name: As in Keras.
 
@@ -75,10 +76,13 @@ class DistributionBalancedLoss(DistributionBalancedSide, LabelLoss):
         gamma: float = 2.0,
         weight_ratio: Vector | None = None,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            from_logits=from_logits, class_dim=class_dim, reduction=reduction, name=name
+        )
         self._settle(
             n_positive,
             n_rows,

@@ -28,6 +28,7 @@ class SoftmaxFocalLoss(SoftmaxFocalSide, ClassLoss):
         weight: One weight per class, (C,), >= 0, or None.
         ignore_index: Class index of rows that are left out.
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras.
         name: As in Keras.
 
@@ -59,11 +60,16 @@ class SoftmaxFocalLoss(SoftmaxFocalSide, ClassLoss):
         weight: Vector | None = None,
         ignore_index: int = IGNORE_INDEX,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         super().__init__(
-            ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
+            ignore_index=ignore_index,
+            from_logits=from_logits,
+            class_dim=class_dim,
+            reduction=reduction,
+            name=name,
         )
         self._settle(gamma, weight)
 
@@ -92,6 +98,7 @@ class SigmoidFocalLoss(SigmoidFocalSide, LabelLoss):
         alpha: Weight of positives against 1 - alpha for negatives, in (0, 1): a number, (L,), or
             None for no weights. The published 0.25 weakens positives.
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras; means are over known entries.
         name: As in Keras.
 
@@ -119,10 +126,13 @@ class SigmoidFocalLoss(SigmoidFocalSide, LabelLoss):
         gamma: float = 2.0,
         alpha: float | Vector | None = None,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits=from_logits, reduction=reduction, name=name)
+        super().__init__(
+            from_logits=from_logits, class_dim=class_dim, reduction=reduction, name=name
+        )
         self._settle(gamma, alpha)
 
     def settings(self) -> dict[str, Any]:

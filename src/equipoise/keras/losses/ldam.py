@@ -31,6 +31,7 @@ class LDAMLoss(LDAMSide, ClassLoss):
         scale: s > 0; with margin 0 and scale 1 this is cross entropy exactly.
         ignore_index: Class index of rows that are left out.
         from_logits: Must be True: cosines are no probabilities.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras.
         name: As in Keras.
 
@@ -61,11 +62,16 @@ class LDAMLoss(LDAMSide, ClassLoss):
         scale: float = 30.0,
         ignore_index: int = IGNORE_INDEX,
         from_logits: bool = True,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         super().__init__(
-            ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
+            ignore_index=ignore_index,
+            from_logits=from_logits,
+            class_dim=class_dim,
+            reduction=reduction,
+            name=name,
         )
         if not from_logits:
             do = "Take the softmax out of the model: the margin is on cosines."

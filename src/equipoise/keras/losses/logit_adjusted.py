@@ -28,6 +28,7 @@ class LogitAdjustedLoss(LogitAdjustedSide, ClassLoss):
         zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
         ignore_index: Class index of rows that are left out.
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras.
         name: As in Keras.
 
@@ -61,11 +62,16 @@ class LogitAdjustedLoss(LogitAdjustedSide, ClassLoss):
         zero_prior: ZeroPrior = "error",
         ignore_index: int = IGNORE_INDEX,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         super().__init__(
-            ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
+            ignore_index=ignore_index,
+            from_logits=from_logits,
+            class_dim=class_dim,
+            reduction=reduction,
+            name=name,
         )
         self._settle(prior, tau, target_prior, zero_prior)
 
@@ -87,6 +93,7 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         zero_prior: "error" refuses a share of 0; "ignore" leaves such classes out of the softmax.
         ignore_index: Class index of rows that are left out.
         from_logits: Whether outputs are logits; see :class:`Loss`.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras.
         name: As in Keras.
 
@@ -108,9 +115,11 @@ class BalancedSoftmaxLoss(LogitAdjustedLoss):
         zero_prior: ZeroPrior = "error",
         ignore_index: int = IGNORE_INDEX,
         from_logits: bool = False,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        options: dict[str, Any] = {"from_logits": from_logits, "reduction": reduction}
+        options: dict[str, Any] = {"from_logits": from_logits, "class_dim": class_dim}
+        options["reduction"] = reduction
         options["ignore_index"] = ignore_index
         super().__init__(prior, zero_prior=zero_prior, name=name, **options)

@@ -33,6 +33,7 @@ class VectorScalingLoss(VectorScalingSide, ClassLoss):
         ignore_index: Class index of rows that are left out.
         from_logits: Must be True where ``gamma`` > 0: a constant added to all logits changes the
             loss, and probabilities do not tell it.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras.
         name: As in Keras.
 
@@ -64,11 +65,16 @@ class VectorScalingLoss(VectorScalingSide, ClassLoss):
         weight: Vector | None = None,
         ignore_index: int = IGNORE_INDEX,
         from_logits: bool = True,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         super().__init__(
-            ignore_index=ignore_index, from_logits=from_logits, reduction=reduction, name=name
+            ignore_index=ignore_index,
+            from_logits=from_logits,
+            class_dim=class_dim,
+            reduction=reduction,
+            name=name,
         )
         self._settle(prior, gamma, tau, weight)
         if self.gamma > 0 and not from_logits:
@@ -102,6 +108,7 @@ class CDTLoss(VectorScalingLoss):
         gamma: Strength, >= 0; 0 is cross entropy exactly.
         ignore_index: Class index of rows that are left out.
         from_logits: Must be True where ``gamma`` > 0.
+        class_dim: Axis of classes or labels in outputs; see :class:`Loss`.
         reduction: As in Keras.
         name: As in Keras.
 
@@ -126,9 +133,11 @@ class CDTLoss(VectorScalingLoss):
         gamma: float = 0.2,
         ignore_index: int = IGNORE_INDEX,
         from_logits: bool = True,
+        class_dim: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        options: dict[str, Any] = {"from_logits": from_logits, "reduction": reduction}
+        options: dict[str, Any] = {"from_logits": from_logits, "class_dim": class_dim}
+        options["reduction"] = reduction
         options["ignore_index"] = ignore_index
         super().__init__(prior, gamma=gamma, tau=0.0, name=name, **options)
