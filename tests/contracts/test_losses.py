@@ -766,3 +766,13 @@ def test_large_maps_are_taken_in_blocks() -> None:
         expected.backward()
         slope = logits.grad.movedim(1, -1).reshape(-1, 3)
         torch.testing.assert_close(slope, rows.grad)
+
+
+@pytest.mark.parametrize(
+    "made",
+    sorted({c.module for c in CASES if c.module.kind == "multilabel"}, key=str),
+    ids=lambda made: made.__name__,
+)
+def test_a_loss_of_labels_says_how_unknown_is_written(made: Any) -> None:
+    with pytest.raises(UsageError, match=r"be left out for labels, got -100. Write NaN or -1"):
+        made(ignore_index=-100)

@@ -95,3 +95,15 @@ def test_the_page_on_mlflow_runs(capsys: pytest.CaptureFixture[str]) -> None:
         )
         .predictions[:, 0],
     )
+
+
+def test_the_page_on_fastai_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it is installed: it asks for torchvision, which would bring another torch."""
+    pytest.importorskip("fastai", exc_type=ImportError)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        space = run("fastai.md")
+    require_good(space)
+    predicted, true = map(float, capsys.readouterr().out.split("rare: ")[1].split()[:2])
+    assert predicted == pytest.approx(true, rel=0.25)
+    assert space["loaders"].train.sampler.epoch == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,5 +66,14 @@ def require_classes_for_index(kind: str, ignore_index: int) -> None:
         UsageError: it is, and is not the default.
     """
     if kind == "multilabel" and ignore_index != IGNORE_INDEX:
-        do = "Write NaN or -1 where a label is unknown."
-        raise UsageError(say("ignore_index", "be left out for labels", ignore_index, do))
+        refuse_index(ignore_index)
+
+
+def refuse_index(ignore_index: Any) -> Never:
+    """Raise: labels have no index of what is unknown.
+
+    Raises:
+        UsageError: always.
+    """
+    do = "Write NaN or -1 where a label is unknown."
+    raise UsageError(say("ignore_index", "be left out for labels", ignore_index, do))

@@ -178,3 +178,8 @@ def test_counts_that_change_nothing_warn() -> None:
         warnings.simplefilter("always")
         losses.SoftmaxFocalLoss.from_class_counts([50, 50])
     assert "change nothing" in str(seen[0].message)
+
+
+def test_a_loss_of_labels_says_how_unknown_is_written() -> None:
+    with pytest.raises(UsageError, match=r"be left out for labels, got 3. Write NaN or -1"):
+        losses.AsymmetricLoss(ignore_index=3)
