@@ -40,6 +40,7 @@ ALL: dict[str, Callable[..., Any]] = RANKING | FLAGS | PROBABILITY
 NEEDS_POSITIVES = ["recall", "f_beta", "balanced_accuracy_per_label", "calibration_ratio"]
 # Records, parts of intervals, and metrics of another form; each has tests of its own.
 OTHER = {
+    "mean_over_folds",
     "CalibrationLine", "Decomposition", "Influence", "MacroAverage", "Measures", "MicroAverage",
     "average_precision_influence", "balanced_accuracy_influence", "macro_influence",
     "matthews_influence", "ratio_influence", "roc_auc_influence",

@@ -47,6 +47,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def whose(trial: Trial) -> tuple[str, int, object]:
+    """Which candidates a trial was chosen among."""
+    return trial.method, trial.seed, trial.config.get("share")
+
+
 def test_every_arm_gets_the_same_number_of_settings_and_the_best_enters(whole: Path) -> None:
     spec = ComparisonSpec()
     candidates = [Trial.load(p) for p in sorted((whole / "candidates").iterdir())]
@@ -54,7 +59,7 @@ def test_every_arm_gets_the_same_number_of_settings_and_the_best_enters(whole: P
     assert (len(candidates), len(trials)) == (TRAININGS, TRIALS)
     assert all(set(c.scores) == {"val"} for c in candidates)
     for trial in trials:
-        own = [c for c in candidates if (c.method, c.seed) == (trial.method, trial.seed)]
+        own = [c for c in candidates if whose(c) == whose(trial)]
         assert len(own) == 2
         best = max(own, key=lambda t: setting_value(t, spec))
         tuning = trial.config["tuning"]
@@ -83,7 +88,7 @@ def test_test_scores_of_the_chosen_are_those_of_training_with_test_rows(whole: P
     plan = make_plan(study())
     engine, data = plan.engine, plan.data
     assert isinstance(engine, Heads)
-    jobs = [engine.head_job(job) for job in plan.jobs]
+    jobs = [engine.head_job(job) for job in (*plan.jobs, *plan.more)]
     with using_threads(1):
         found = list(
             train_heads(
@@ -150,7 +155,7 @@ def test_a_stack_that_was_cut_short_is_trained_as_it_was(
     plan = make_plan(study())
     records = Stacks(tmp_path / "candidates")
     missing = plan.missing(tmp_path)
-    assert len(missing) == TRAININGS - 3
+    assert len(missing) == len(plan.jobs) - 3
     stacks = records.cut(plan, missing, 5)
     # The first five as they were, the rest as an undisturbed run would cut it.
     expected = [plan.jobs[:5], plan.jobs[5:10], plan.jobs[10:]]
@@ -200,9 +205,9 @@ def test_a_second_runner_takes_over_from_one_that_is_killed(whole: Path, tmp_pat
 def test_more_settings_train_only_what_is_new(tmp_path: Path) -> None:
     grid = {"lr": [0.001, 0.01], "weight_decay": [0.0, 0.1]}
     few, many = ({"tuning": {**grid, "settings": n}, "seeds": 1} for n in (2, 4))
-    assert run_study(study(**few), out=tmp_path).trained == 6
+    assert run_study(study(**few), out=tmp_path).trained == 6 + 4  # and refits of the baseline
     more = run_study(study(**many), out=tmp_path)
-    assert (more.trained, more.reused) == (6, 6)
+    assert (more.trained, more.reused) == (6 + 4, 6 + 4)
     assert run_study(study(**many), out=tmp_path).trained == 0
 
 
@@ -257,7 +262,7 @@ def test_settings_are_chosen_by_the_declared_metric(primary: str, whole: Path) -
 def test_the_plan_says_budget_state_and_time(tmp_path: Path) -> None:
     head, rows, summary = plan_rows(study(), tmp_path)
     assert head == ["arm", "setting", "seed", "train", "val", "state"]
-    assert len(rows) == TRAININGS
+    assert len(rows) == TRAININGS - 8
     assert "2 settings for every arm, 2 epochs each" in summary
     assert "12 to train, about" in summary
     assert not list(tmp_path.iterdir())
