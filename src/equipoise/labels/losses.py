@@ -18,6 +18,7 @@ from equipoise._core.arrays import Floats
 from equipoise._core.checks import require_finite, to_array
 from equipoise._core.logistic import expit, log_expit
 from equipoise._core.messages import one_of, say
+from equipoise._core.targets import refuse_index
 from equipoise.artifacts._steps import focal_log_scale
 from equipoise.artifacts._tables import sample_tables
 from equipoise.artifacts.correction import Correction, Exactness
@@ -154,6 +155,15 @@ class LossSide:
     exactness: ClassVar[Exactness] = "exact"
     is_untreated: bool = False
     num_classes: int | None
+
+    def __new__(cls, *_: Any, **given: Any) -> Self:
+        """Say what an index is to a loss of labels, where Python would name no next step.
+
+        It stands below the constructors of torch and Keras, so that signatures are theirs.
+        """
+        if getattr(cls, "kind", None) == "multilabel" and "ignore_index" in given:
+            refuse_index(given["ignore_index"])
+        return super().__new__(cls)
 
     def correction(
         self, *, num_classes: int | None = None, prior: Sequence[float] | None = None

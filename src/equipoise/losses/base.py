@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,12 +12,7 @@ from torch import Tensor, nn
 
 from equipoise._core.arrays import Floats
 from equipoise._core.messages import one_of
-from equipoise._core.targets import (
-    IGNORE_INDEX,
-    refuse_index,
-    require_classes_for_index,
-    to_class_dim,
-)
+from equipoise._core.targets import IGNORE_INDEX, require_classes_for_index, to_class_dim
 from equipoise.labels.losses import LossSide
 from equipoise.losses._checks import known_rows
 from equipoise.losses._dense import to_rows
@@ -51,12 +46,6 @@ class Loss(LossSide, nn.Module, ABC):
 
     linear_in_target: ClassVar[bool] = True
     ignore_index: int = IGNORE_INDEX
-
-    def __new__(cls, *_: Any, **given: Any) -> Self:
-        """Say what an index is to a loss of labels, where Python would name no next step."""
-        if cls.kind == "multilabel" and "ignore_index" in given:
-            refuse_index(given["ignore_index"])
-        return super().__new__(cls)
 
     def __init__(self, *, class_dim: int = -1, reduction: Reduction = "mean") -> None:
         super().__init__()

@@ -6,7 +6,7 @@ import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from equipoise._core.arrays import Floats
 from equipoise._core.checks import to_array, to_floats
 from equipoise._core.messages import say
-from equipoise._core.targets import IGNORE_INDEX, refuse_index, require_classes, to_class_dim
+from equipoise._core.targets import IGNORE_INDEX, require_classes, to_class_dim
 from equipoise.errors import NotRecoverableError, ShapeError
 from equipoise.keras._keras import keras
 from equipoise.labels.losses import LossSide
@@ -160,12 +160,6 @@ class Loss(LossSide, keras.losses.Loss):  # type: ignore[misc]
         exactness: How exactly the inverse holds: "exact", "approximate" or "none".
         num_classes: Classes or labels, where a setting fixes them, else None.
     """
-
-    def __new__(cls, *_: Any, **named: Any) -> Self:
-        """Say what an index is to a loss of labels, where Python would name no next step."""
-        if cls.kind == "multilabel" and "ignore_index" in named:
-            refuse_index(named["ignore_index"])
-        return cast("Self", super().__new__(cls))
 
     def __init__(
         self,
