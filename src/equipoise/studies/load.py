@@ -18,8 +18,16 @@ from equipoise.io import read_table
 from equipoise.io.labels import LabelColumns
 from equipoise.io.tables import require_columns
 from equipoise.studies.digits import digit_mosaics, digits
+from equipoise.studies.made import made_table
 from equipoise.studies.rows import StudyData, join_tables
-from equipoise.studies.schema import DigitsData, MosaicData, Study, TableData, TimeSpec
+from equipoise.studies.schema import (
+    DigitsData,
+    MadeTableData,
+    MosaicData,
+    Study,
+    TableData,
+    TimeSpec,
+)
 
 
 def load_data(
@@ -44,23 +52,27 @@ def load_data(
         UsageError: a network where there is no use for one, or none where there is need of it.
     """
     spec = study.data
-    if isinstance(spec, (TableData, DigitsData, MosaicData)):
+    if isinstance(spec, (TableData, DigitsData, MosaicData, MadeTableData)):
         if study.features is not None:
             do = "Take `source: images` or the like, or leave `features` out."
             raise UsageError(
                 say("features", "go with images, sequences or arrays", spec.source, do)
             )
-        if isinstance(spec, DigitsData):
-            return digits(noise=spec.noise, seed=spec.seed)
-        if isinstance(spec, MosaicData):
-            return digit_mosaics(**spec.model_dump(exclude={"source"}))
-        return _table(spec, study.split)
+        return _table(spec, study.split) if isinstance(spec, TableData) else load_made(spec)
     from equipoise.studies.network_rows import load_rows
 
     rows = load_rows(spec)
     if study.features is None:
         return _flat(rows)
     return _of_network(study, rows, cache, known, allow_code, progress)
+
+
+def load_made(spec: DigitsData | MosaicData | MadeTableData) -> StudyData:
+    """Return features and labels that need no file."""
+    given = spec.model_dump(exclude={"source"})
+    if isinstance(spec, DigitsData):
+        return digits(**given)
+    return digit_mosaics(**given) if isinstance(spec, MosaicData) else made_table(**given)
 
 
 def _flat(rows: Any) -> StudyData:
