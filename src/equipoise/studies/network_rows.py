@@ -70,6 +70,8 @@ class TrainRows:
         ids: Of rows without labels, or None.
         left_out: Broken images that were left out, as text.
         columns: Feature columns of a table, in order.
+        repeats: Whether rows are alike by nature, as windows of music are: then equal ones are no
+            evidence of copies.
     """
 
     dataset: Dataset[Any]
@@ -81,11 +83,12 @@ class TrainRows:
     ids: NDArray[Any] | None = None
     left_out: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
+    repeats: bool = False
 
     @cached_property
     def contents(self) -> NDArray[np.uint64] | None:
         """(N,) hashes of what the rows hold, or None where that is not known."""
-        return dataset_contents(self.dataset)
+        return None if self.repeats else dataset_contents(self.dataset)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -117,7 +120,7 @@ def load_rows(spec: FileData | MadeData) -> TrainRows:
         steps, offsets, labels, test = read_piano_rolls(spec.path, spec.context, spec.every)
         name = f"piano rolls {Path(spec.path).name}, {spec.context} steps, every {spec.every}"
         data = Sequences(steps, labels, offsets=offsets)
-        return TrainRows(data, labels, test, pad_batch, -1, name)
+        return TrainRows(data, labels, test, pad_batch, -1, name, repeats=True)
     if isinstance(spec, ObjectMosaicData):
         mosaics, labels, test = object_mosaics(spec)
         name = f"mosaics of {Path(spec.path).name} ({mosaics.fingerprint})"
