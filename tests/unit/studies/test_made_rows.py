@@ -106,7 +106,7 @@ def test_what_decides_made_rows_names_their_trials() -> None:
 
 def test_sequences_need_a_network() -> None:
     study = parse_study({"data": {"source": "made_sequences", "rows": 200}, "arms": ["none"]})
-    with pytest.raises(DataError, match="be rows of features.*`model` to train whole networks"):
+    with pytest.raises(DataError, match=r"be rows of features.*`model` to train whole networks"):
         load_data(study)
 
 
