@@ -17,8 +17,7 @@ from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io import read_table
 from equipoise.io.labels import LabelColumns
 from equipoise.io.tables import require_columns
-from equipoise.studies.digits import digit_mosaics, digits
-from equipoise.studies.made import made_table
+from equipoise.studies.made import load_made
 from equipoise.studies.rows import StudyData, join_tables
 from equipoise.studies.schema import (
     DigitsData,
@@ -65,14 +64,6 @@ def load_data(
     if study.features is None:
         return _flat(rows)
     return _of_network(study, rows, cache, known, allow_code, progress)
-
-
-def load_made(spec: DigitsData | MosaicData | MadeTableData) -> StudyData:
-    """Return features and labels that need no file."""
-    given = spec.model_dump(exclude={"source"})
-    if isinstance(spec, DigitsData):
-        return digits(**given)
-    return digit_mosaics(**given) if isinstance(spec, MosaicData) else made_table(**given)
 
 
 def _flat(rows: Any) -> StudyData:

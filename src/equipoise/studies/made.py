@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from equipoise._core.rng import generator
 from equipoise.artifacts import Labels, Scores
 from equipoise.sampling.rule_table import long_tail_labels
+from equipoise.studies.digits import digit_mosaics, digits
 from equipoise.studies.rows import StudyData
+from equipoise.studies.schema import DigitsData, MadeTableData, MosaicData
 
 Floats = NDArray[np.float32]
 
@@ -136,3 +138,11 @@ def made_scores(
         labels = Labels.from_array(hot, kind="multilabel", names=names, ids=ids)
         found.append(Scores.from_arrays(labels, logits=logits, split=part, ids=ids))  # type: ignore[arg-type]
     return found[0], found[1]
+
+
+def load_made(spec: DigitsData | MosaicData | MadeTableData) -> StudyData:
+    """Return features and labels that need no file."""
+    given = spec.model_dump(exclude={"source"})
+    if isinstance(spec, DigitsData):
+        return digits(**given)
+    return digit_mosaics(**given) if isinstance(spec, MosaicData) else made_table(**given)

@@ -34,8 +34,7 @@ from equipoise.errors import DataError
 from equipoise.io.labels import read_labels
 from equipoise.io.tables import read_table
 from equipoise.studies.archives import read_archive, read_piano_rolls
-from equipoise.studies.load import load_made
-from equipoise.studies.made import made_sequences
+from equipoise.studies.made import load_made, made_sequences
 from equipoise.studies.object_mosaics import object_mosaics
 from equipoise.studies.rows import dataset_contents, join_labels
 from equipoise.studies.schema import (
