@@ -87,7 +87,8 @@ def run(
             assignments=tuple(settings or ()),
         )  # fmt: skip
         name = f"{recipe}-{chosen.size}"
-        command = chosen.command
+        command = f"equipoise compare --recipe {recipe} --size {chosen.size}"
+        command += "" if data_folder is None else f" --data {data_folder}"
         if isinstance(chosen.study, ScoreStudy):
             _require_none(processes=processes > 1, cluster=cluster, max_time=max_time)
             return _judge(chosen.study, out or Path("equipoise_runs") / name, dry_run, as_json)

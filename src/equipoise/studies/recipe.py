@@ -81,13 +81,11 @@ class Chosen:
         recipe: Which.
         size: "small" or "full".
         study: What is run: arms that are trained, or scores that are judged.
-        command: How it is run again.
     """
 
     recipe: Recipe
     size: Size
     study: Study | ScoreStudy
-    command: str
 
 
 def recipe_names() -> list[str]:
@@ -144,8 +142,8 @@ def choose_recipe(
 
     Example:
         >>> chosen = choose_recipe("mulan", assignments=("seeds=2",))
-        >>> chosen.size, chosen.study.seeds, chosen.command
-        ('small', 2, 'equipoise compare --recipe mulan --size small')
+        >>> chosen.size, chosen.study.seeds
+        ('small', 2)
     """
     recipe = load_recipe(name)
     data, size = data_folder, recipe_size
@@ -165,9 +163,7 @@ def choose_recipe(
     made = parse_score_study(content, label) if recipe.verb == "scores" else parse_study(
         content, label
     )  # fmt: skip
-    words = ["equipoise compare --recipe", name, "--size", which]
-    words += [] if data is None else ["--data", str(data)]
-    return Chosen(recipe, which, made, " ".join(words))
+    return Chosen(recipe, which, made)
 
 
 def _found(recipe: Recipe, size: Size, data: str | Path | None) -> dict[str, str]:
