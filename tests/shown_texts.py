@@ -170,6 +170,7 @@ def of_template(file: Path) -> list[str]:
 def shown_texts() -> dict[str, list[str]]:
     """Return section -> English texts that its catalogue must have."""
     from equipoise.methods import METHODS
+    from equipoise.studies.recipe import load_recipe, recipe_names
 
     made = {"titles": [code.title for code in CODES.values()]}
     for section, patterns in SECTIONS.items():
@@ -180,4 +181,9 @@ def shown_texts() -> dict[str, list[str]]:
     for file in sorted((ROOT / "report" / "templates").glob("*.j2")):
         made["templates"] += of_template(file)
     made["methods"] = [m.summary.removesuffix(".") for m in METHODS.values()]
+    recipes = [load_recipe(name) for name in recipe_names()]
+    told = [text for r in recipes for text in (r.title, r.story)]
+    for part in (sized for r in recipes for sized in (r.small, r.full)):
+        told += [part.needs, *part.files.values()]
+    made["recipes"] = [key for text in told for key in sentences(text)]
     return {name: list(dict.fromkeys(texts)) for name, texts in made.items()}

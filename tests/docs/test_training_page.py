@@ -6,13 +6,14 @@ import contextlib
 import io
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from equipoise import TrainingOptions
 from equipoise.methods import METHODS
-from equipoise.studies.schema import parse_study
+from equipoise.studies.schema import FileData, MadeData, parse_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -34,9 +35,9 @@ def test_the_yaml_is_a_study() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
     study = parse_study(yaml.safe_load(block), verb="train")
     TrainingOptions.from_mapping(study.training)
-    sources = {"images", "image_bytes", "image_folder", "cifar", "sequences", "arrays", "table"}
-    for source in sources:
-        assert f"| `{source}` |" in TEXT
+    parts = (*get_args(FileData), *get_args(MadeData))
+    for (source,) in (get_args(part.model_fields["source"].annotation) for part in parts):
+        assert re.search(rf"^\| .*`{source}`.* \|", TEXT, re.MULTILINE), source
 
 
 def test_the_loop_has_at_most_forty_lines() -> None:

@@ -33,6 +33,7 @@ from equipoise.cli import (
     methods,
     mine,
     predict,
+    recipes,
     refit,
     report,
     split,
@@ -339,7 +340,7 @@ app = typer.Typer(
     epilog="Example: equipoise demo",
 )
 for verb in (demo, init, diagnose, audit, split, train, mine, compare, tune, evaluate, apply,
-             predict, refit, export, report, methods):  # fmt: skip
+             predict, refit, export, report, methods, recipes):  # fmt: skip
     app.command(verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLE)(in_language(verb.run))
 
 

@@ -88,7 +88,7 @@ def image_study(
     from equipoise.studies.network_rows import load_rows  # late: a table needs no torch
 
     bare = {"data": data, "model": "resnet32", "arms": ["none"]}
-    labels = load_rows(parse_study(bare, str(source)).files).labels
+    labels = load_rows(parse_study(bare, str(source)).data).labels
     assert labels is not None  # noqa: S101  # a study of rows without labels is refused above
     chosen = [m.name for m in methods_for(labels.kind) if m.first_choice and m.name != "none"]
     content = {

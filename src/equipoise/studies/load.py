@@ -17,9 +17,16 @@ from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io import read_table
 from equipoise.io.labels import LabelColumns
 from equipoise.io.tables import require_columns
-from equipoise.studies.digits import digit_mosaics, digits
+from equipoise.studies.made import load_made
 from equipoise.studies.rows import StudyData, join_tables
-from equipoise.studies.schema import DigitsData, MosaicData, Study, TableData, TimeSpec
+from equipoise.studies.schema import (
+    DigitsData,
+    MadeTableData,
+    MosaicData,
+    Study,
+    TableData,
+    TimeSpec,
+)
 
 
 def load_data(
@@ -44,17 +51,13 @@ def load_data(
         UsageError: a network where there is no use for one, or none where there is need of it.
     """
     spec = study.data
-    if isinstance(spec, (TableData, DigitsData, MosaicData)):
+    if isinstance(spec, (TableData, DigitsData, MosaicData, MadeTableData)):
         if study.features is not None:
             do = "Take `source: images` or the like, or leave `features` out."
             raise UsageError(
                 say("features", "go with images, sequences or arrays", spec.source, do)
             )
-        if isinstance(spec, DigitsData):
-            return digits(noise=spec.noise, seed=spec.seed)
-        if isinstance(spec, MosaicData):
-            return digit_mosaics(**spec.model_dump(exclude={"source"}))
-        return _table(spec, study.split)
+        return _table(spec, study.split) if isinstance(spec, TableData) else load_made(spec)
     from equipoise.studies.network_rows import load_rows
 
     rows = load_rows(spec)

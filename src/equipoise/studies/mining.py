@@ -79,7 +79,7 @@ def plan_mining(study: Study, *, allow_code: bool = False) -> MinePlan:
         LeakageError: rows or groups that stand on both sides.
     """
     options = MiningOptions.from_mapping(study.mining)
-    rows, background, negative = _one_sided(load_rows(study.files), study.negative)
+    rows, background, negative = _one_sided(load_rows(study.data), study.negative)
     plan = plan_training(study, allow_code=allow_code, rows=rows)
     whole = _pool(plan, background)
     split = plan.split

@@ -141,7 +141,7 @@ def plan_training(
     """
     require_device(study.options)  # before the data are read
     make_augmentation(study)
-    rows = load_rows(study.files) if rows is None else rows
+    rows = load_rows(study.data) if rows is None else rows
     study = with_rate(study, rows, None, allow_code)
     data = as_study_data(rows)
     draw = one_split(study, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -32,14 +33,23 @@ from equipoise.data import (
 from equipoise.errors import DataError
 from equipoise.io.labels import read_labels
 from equipoise.io.tables import read_table
+from equipoise.studies.archives import read_archive, read_piano_rolls
+from equipoise.studies.made import load_made, made_sequences
+from equipoise.studies.object_mosaics import object_mosaics
 from equipoise.studies.rows import dataset_contents, join_labels
 from equipoise.studies.schema import (
+    ArchiveData,
     ArrayData,
     CifarData,
     FileData,
     ImageBytesData,
     ImageFilesData,
     ImageFolderData,
+    MadeData,
+    MadeSequencesData,
+    MadeTableData,
+    ObjectMosaicData,
+    PianoRollData,
     SequenceData,
     TableData,
 )
@@ -59,6 +69,8 @@ class TrainRows:
         ids: Of rows without labels, or None.
         left_out: Broken images that were left out, as text.
         columns: Feature columns of a table, in order.
+        repeats: Whether rows are alike by nature, as windows of music are: then equal ones are no
+            evidence of copies.
     """
 
     dataset: Dataset[Any]
@@ -70,11 +82,12 @@ class TrainRows:
     ids: NDArray[Any] | None = None
     left_out: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
+    repeats: bool = False
 
     @cached_property
     def contents(self) -> NDArray[np.uint64] | None:
         """(N,) hashes of what the rows hold, or None where that is not known."""
-        return dataset_contents(self.dataset)
+        return None if self.repeats else dataset_contents(self.dataset)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -87,15 +100,30 @@ class TrainRows:
         return digest(f"{self.description} {self.input_shape} {self.columns}")[:16]
 
 
-def load_rows(spec: FileData) -> TrainRows:
+def load_rows(spec: FileData | MadeData) -> TrainRows:
     """Return the labelled rows that a study names; rows of a test path stand behind the others.
 
     Raises:
         DataError: no labels are named, or the files are not what the study says.
         LeakageError: an id or a group stands among training and test rows.
     """
+    if isinstance(spec, MadeData):
+        return _made(spec)
     if isinstance(spec, CifarData):
         return _cifar(spec)
+    if isinstance(spec, ArchiveData):
+        x, labels, test = read_archive(spec.path, spec.test_value)
+        name = f"archive {Path(spec.path).name}"
+        return TrainRows(ArrayDataset(x, labels), labels, test, None, -1, name)
+    if isinstance(spec, PianoRollData):
+        steps, offsets, labels, test = read_piano_rolls(spec.path, spec.context, spec.every)
+        name = f"piano rolls {Path(spec.path).name}, {spec.context} steps, every {spec.every}"
+        data = Sequences(steps, labels, offsets=offsets)
+        return TrainRows(data, labels, test, pad_batch, -1, name, repeats=True)
+    if isinstance(spec, ObjectMosaicData):
+        mosaics, labels, test = object_mosaics(spec)
+        name = f"mosaics of {Path(spec.path).name} ({mosaics.fingerprint})"
+        return TrainRows(mosaics, labels, test, None, 1, name)
     if not isinstance(spec, ImageFolderData) and spec.label is None and spec.labels is None:
         do = "Set data.label for classes, or data.labels for several columns."
         raise DataError(say("data", "name its labels", "neither label nor labels", do))
@@ -107,6 +135,25 @@ def load_rows(spec: FileData) -> TrainRows:
         rows = _joined(first, open_rows(spec, more_path, labelled=True, names=names,
                                         columns=first.columns))  # fmt: skip
     return rows
+
+
+def _made(spec: MadeData) -> TrainRows:
+    """Return rows that need no file; pictures are images of one channel."""
+    # What decides them names them: nothing else tells the trials of two noises apart.
+    own = ", ".join(f"{k} {v}" for k, v in spec.model_dump(exclude={"source"}).items())
+    if isinstance(spec, MadeSequencesData):
+        steps, offsets, labels = made_sequences(**spec.model_dump(exclude={"source"}))
+        data = Sequences(steps, labels, offsets=offsets)
+        return TrainRows(data, labels, None, pad_batch, -1, f"made sequences ({own})")
+    found = load_made(spec)
+    features, axis = found.features, -1
+    if not isinstance(spec, MadeTableData):
+        side = math.isqrt(features.shape[1])
+        features, axis = features.reshape(-1, 1, side, side), 1
+    name = f"{found.description} ({own})"
+    return TrainRows(
+        ArrayDataset(features, found.labels), found.labels, found.test, None, axis, name
+    )
 
 
 def open_rows(

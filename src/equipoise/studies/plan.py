@@ -58,7 +58,7 @@ def make_plan(
         from equipoise.studies.network import as_study_data, with_rate
         from equipoise.studies.network_rows import load_rows
 
-        rows = load_rows(study.files)
+        rows = load_rows(study.data)
         place = None if cache is None else cache.parent
         study = with_rate(study, rows, place, allow_code, write=compute)
         data = as_study_data(rows)

@@ -194,6 +194,8 @@ def _rows(
     build: dict[str, Any], paths: Sequence[str], table: str | None
 ) -> tuple[Dataset[Any], NDArray[Any], Any]:
     data = dict(build["data"])
+    if data["source"] in _READ_AS:
+        data = {"source": _READ_AS[data["source"]]}
     if table is not None:
         data["offsets"] = table
     draft = parse_study(
@@ -223,6 +225,18 @@ def _rows(
         ids = as_text(np.arange(len(ids)))
     joined = parts[0].dataset if len(parts) == 1 else ConcatDataset([p.dataset for p in parts])
     return joined, ids, parts[0].collate
+
+
+_READ_AS = {
+    "digits": "arrays",
+    "digit_mosaics": "arrays",
+    "made_table": "arrays",
+    "archive": "arrays",
+    "made_sequences": "sequences",
+    "piano_rolls": "sequences",
+    "object_mosaics": "image_folder",
+}
+"""Form of new rows for networks of rows that were made, or that came out of an archive."""
 
 
 def _unread(data: dict[str, Any]) -> dict[str, str]:

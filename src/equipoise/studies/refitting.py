@@ -372,7 +372,7 @@ def _on_features(
         # Tuned on log-odds after the inverse of each fold's model, it is used after this one's.
         rule = replace(rule, correction=val.correction or Correction.identity(val.kind))
     assert study.features is not None  # noqa: S101  # the caller has looked
-    read = load_rows(study.files)
+    read = load_rows(study.data)
     backbone = open_backbone(read, study.features, device="cpu", allow_code=allow_code)
     # Weights lie as (inputs, outputs) there, and the rest as rows.
     laid = {key: v.T if "weight" in key else v.reshape(-1) for key, v in result.state.items()}

@@ -384,11 +384,11 @@ def _stratified(
     units: NDArray[np.int64] | None,
     seed: int,
 ) -> Split:
-    """Draw a split; a label whose rows are copies of one may be missing from a part."""
+    """Draw a split; a label whose rows are copies of one, or one group, may miss from a part."""
     try:
         return stratified_split(labels, fractions=fractions, groups=units, seed=seed)
     except InfeasibleSplitError:
-        if units is None:
+        if units is None and labels.groups is None:
             raise
         return stratified_split(
             labels, fractions=fractions, groups=units, seed=seed, min_per_part=0

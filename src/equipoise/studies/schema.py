@@ -89,6 +89,32 @@ class MosaicData(Strict):
     seed: int = 0
 
 
+class MadeTableData(Strict):
+    """A table that is made here, one direction of signal per label; see ``made_table``."""
+
+    source: Literal["made_table"]
+    rows: int = Field(4000, ge=100)
+    test_rows: int = Field(2000, ge=100)
+    prevalences: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(min_length=1)
+    features: int = Field(20, ge=1)
+    strength: float = Field(2.0, ge=0)
+    seed: int = 0
+
+
+class MadeSequencesData(Strict):
+    """Sequences that are made here: 23 labels, eight of them empty; see ``made_sequences``."""
+
+    source: Literal["made_sequences"]
+    rows: int = Field(5500, ge=100, le=5500)
+    features: int = Field(32, ge=1)
+    strength: float = Field(5.0, ge=0)
+    seed: int = 0
+
+
+MadeData = DigitsData | MosaicData | MadeTableData | MadeSequencesData
+"""Rows that need no file."""
+
+
 class FeatureSpec(Strict):
     """Features of a frozen network: of a finished trial, or of a model by name."""
 
@@ -290,6 +316,58 @@ class ArrayData(_Labelled):
     table: str
 
 
+class ArchiveData(Strict):
+    """Features and labels in one .npz, as others publish them.
+
+    ``X`` is dense, or a CSR matrix by its parts; ``Y`` (N, L) multi-hot, or ``y`` (N,) of 0 and 1.
+    ``label_names`` names the labels where it is there. Rows whose entry of ``split`` is
+    ``test_value`` are the test rows.
+    """
+
+    source: Literal["archive"]
+    path: str
+    test_value: int | None = None
+
+
+class PianoRollData(Strict):
+    """Piano rolls in one .npz; a row is ``context`` steps, its labels the keys of the next.
+
+    ``Ypacked`` holds the keys of each step as ``numpy.packbits`` packs them, ``n_labels`` how many
+    there are, ``offsets`` where tunes begin, and ``split`` which tunes are tested: those of 2.
+    Every ``every``-th step is a row.
+    """
+
+    source: Literal["piano_rolls"]
+    path: str
+    context: int = Field(8, ge=1)
+    every: int = Field(8, ge=1)
+
+
+class ObjectMosaicData(Strict):
+    """2 x 2 mosaics of small images with one object each; labels say which objects occur.
+
+    ``objects`` gives each label the class that shows it, ``prevalences`` its share of mosaics; the
+    other classes fill cells. Images of ``path`` make the rows, those of ``test_path`` test rows.
+    """
+
+    source: Literal["object_mosaics"]
+    path: str
+    test_path: str
+    image: str = "image"
+    label: str = "label"
+    objects: dict[str, int] = Field(min_length=1, max_length=4)
+    prevalences: dict[str, Annotated[float, Field(gt=0, lt=1)]]
+    rows: int = Field(224_000, ge=100)
+    test_rows: int = Field(20_000, ge=100)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _same_labels(self) -> ObjectMosaicData:
+        if list(self.objects) != list(self.prevalences):
+            raise ValueError("give objects and prevalences the same labels, in one order")
+        return self
+
+
 class TableData(_Labelled):
     """A table: one row per example; all columns are features, or those named.
 
@@ -314,6 +392,9 @@ FileData = (
     | CifarData
     | SequenceData
     | ArrayData
+    | ArchiveData
+    | PianoRollData
+    | ObjectMosaicData
 )
 """Rows that stand in files, for networks and for heads."""
 
@@ -322,6 +403,11 @@ _TAGGED: dict[str, type[BaseModel]] = {
     "table": TableData,
     "digits": DigitsData,
     "digit_mosaics": MosaicData,
+    "made_table": MadeTableData,
+    "made_sequences": MadeSequencesData,
+    "archive": ArchiveData,
+    "piano_rolls": PianoRollData,
+    "object_mosaics": ObjectMosaicData,
     "images": ImageFilesData,
     "image_bytes": ImageBytesData,
     "image_folder": ImageFolderData,
@@ -522,7 +608,7 @@ class Study(Strict):
     """
 
     title: str = "Comparison"
-    data: FileData | DigitsData | MosaicData = Field(discriminator="source")
+    data: FileData | MadeData = Field(discriminator="source")
     features: FeatureSpec | None = None
     split: SplitSpec | None = None
     model: ModelSpec | None = None
@@ -596,14 +682,6 @@ class Study(Strict):
     def spec_of_model(self, name: str) -> FamilySpec:
         """Return what the study says of a kind of model."""
         return next((m for m in self.models if m.name == name), FamilySpec(name=name))
-
-    @property
-    def files(self) -> FileData:
-        """The data part where it names rows in files, as networks need."""
-        if isinstance(self.data, (DigitsData, MosaicData)):
-            do = "Write its rows to a file, or leave `model` out: heads are trained on it."
-            raise UsageError(say("data.source", "name rows in files", self.data.source, do))
-        return self.data
 
     @property
     def looks(self) -> tuple[int, ...] | None:
@@ -729,7 +807,7 @@ def parse_study(content: Any, name: str = "study", *, verb: Verb = "compare") ->
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise UsageError(_explain(error, name, Study, verb=verb)) from None
+        raise UsageError(explain_error(error, name, Study, verb=verb)) from None
     if study.model is None and verb != "compare":
         do = "Add one, such as `model: mlp`."
         raise UsageError(f"{name}: `model` is missing: `equipoise {verb}` trains a network. {do}")
@@ -744,7 +822,7 @@ def parse_study(content: Any, name: str = "study", *, verb: Verb = "compare") ->
         try:
             HeadTraining.model_validate(study.training)
         except ValidationError as error:
-            raise UsageError(_explain(error, name, HeadTraining, "training")) from None
+            raise UsageError(explain_error(error, name, HeadTraining, "training")) from None
         if study.augmentation != "none":
             do = "Add a `model`."
             raise UsageError(f"{name}: `augmentation` is of no use to heads on features. {do}")
@@ -762,7 +840,6 @@ def _is_default(part: BaseModel, key: str) -> bool:
 
 def _check_networks(study: Study) -> None:
     """Raise for what does not go with whole networks."""
-    _ = study.files  # raises for others
     if study.features is not None:
         do = "Leave `model` out to train heads on features, or `features` to train networks."
         raise UsageError(say("features", "be left out of a study with a model", "both", do))
@@ -814,7 +891,7 @@ def _check_one_arm(study: Study) -> None:
     get_method(arm.method)
 
 
-def _explain(
+def explain_error(
     error: ValidationError,
     name: str,
     form: type[BaseModel],

@@ -127,7 +127,6 @@ REFUSED = [
     ("compare", {**HEADS, "training": {"epoch": 3}}, r"unknown key `training.epoch`.*`epochs`"),
     ("compare", {**NETWORK, "compute": {"device": "cpu"}}, r"`compute.device`.*accelerator"),
     ("compare", {**NETWORK, "features": {"model": "vgg16"}}, r"`features` must be left out of a"),
-    ("compare", {**NETWORK, "data": {"source": "digits"}}, r"`data.source` must name rows in fil"),
     ("compare", {**NETWORK, "arms": ["none", "prevalence"]}, r"train a network, got prevalence"),
     ("compare", {**HEADS, "arms": ["focal", "focal"]}, r"`arms` must have distinct names"),
     ("compare", {**HEADS, "seedz": 2}, r"unknown key `seedz`. Did you mean `seeds`"),

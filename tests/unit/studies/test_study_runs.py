@@ -20,7 +20,7 @@ from equipoise.studies.plan import make_plan
 from equipoise.studies.run import run_study
 from equipoise.studies.schema import HeadTraining, Study, load_study, parse_study, set_value
 
-RECIPES = sorted((files("equipoise.studies") / "recipes").iterdir(), key=lambda p: p.name)
+DEMOS = sorted((files("equipoise.studies") / "demos").iterdir(), key=lambda p: p.name)
 SMALL = {
     "data": {"source": "digit_mosaics", "rows": 400, "test_rows": 200, "blocks": 8},
     "arms": ["none", "pos_weight", "weighted_sampling"],
@@ -35,11 +35,11 @@ def study(**changes: Any) -> Study:
     return parse_study(content)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.name)
-def test_every_recipe_parses_plans_and_keeps_the_rules(path: Any) -> None:
-    recipe = load_study(str(path))
-    assert recipe.seeds >= 5
-    plan = make_plan(recipe)
+@pytest.mark.parametrize("path", DEMOS, ids=lambda p: p.name)
+def test_every_demo_parses_plans_and_keeps_the_rules(path: Any) -> None:
+    demo = load_study(str(path))
+    assert demo.seeds >= 5
+    plan = make_plan(demo)
     groups = plan.data.labels.groups
     for split in plan.splits.values():
         assert np.array_equal(np.sort(split.test), np.sort(plan.splits.first.test))
@@ -47,11 +47,11 @@ def test_every_recipe_parses_plans_and_keeps_the_rules(path: Any) -> None:
             parts = [set(groups[getattr(split, p)]) for p in ("train", "val", "test")]
             assert not parts[0] & parts[1]
             assert not (parts[0] | parts[1]) & parts[2]
-    assert len({s.fingerprint for s in plan.splits.values()}) == recipe.seeds
+    assert len({s.fingerprint for s in plan.splits.values()}) == demo.seeds
 
 
-def test_long_tail_recipe_is_balanced_where_it_must_be() -> None:
-    plan = make_plan(load_study(str(RECIPES[1]), ("seeds=1",)))
+def test_long_tail_demo_is_balanced_where_it_must_be() -> None:
+    plan = make_plan(load_study(str(DEMOS[1]), ("seeds=1",)))
     counts = {p: plan.data.labels[getattr(plan.splits.first, p)].counts for p in ("train", "val")}
     assert set(plan.data.labels[plan.splits.first.test].counts) == {50}
     assert set(counts["val"]) == {15}
