@@ -60,7 +60,7 @@ def test_a_foreign_network_is_given_the_rate_that_learns_fastest(
     )
     monkeypatch.syspath_prepend(tmp_path)
     study = study_of(tmp_path, "nets:make")
-    rows = load_rows(study.files)
+    rows = load_rows(study.data)
     seen = []
     real = torch.optim.AdamW
 
