@@ -299,7 +299,7 @@ def test_an_interruption_is_one_whatever_compiled_code_makes_of_it(
         msg = "is not a valid PEP 3118 buffer"
         raise DataError(msg)
 
-    monkeypatch.setattr(studies, "load_study", interrupted)
+    monkeypatch.setattr("equipoise.studies.run.run_study", interrupted)
     assert run("compare", "labels.csv", "--labels", "A,B", "-o", "out") == code
     said = capsys.readouterr().err
     assert "run the same command to go on" in said

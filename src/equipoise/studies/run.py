@@ -173,7 +173,7 @@ def run_study(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     first, again = (run_study(tuned, out=folder) for _ in range(2))
         >>> (first.trained, first.reused), (again.trained, again.reused)
-        ((8, 0), (0, 8))
+        ((16, 0), (0, 16))
     """
     require_places(study, processes, cluster)
     started, place = time.perf_counter(), Path(out)

@@ -73,7 +73,8 @@ def test_classifiers_of_the_user_are_arms(tmp_path: Path) -> None:
         "none": 2, "weighted LR": 2, "oversampled LR": 1,
     }  # fmt: skip
     outcome = running.run_study(own, out=tmp_path, allow_code=True)
-    assert (outcome.trained, outcome.reused) == (2 * (2 + 2 + 1), 0)
+    # And of each seed the baseline's two settings on two shares of the rows.
+    assert (outcome.trained, outcome.reused) == (2 * (2 + 2 + 1) + 2 * 2 * 2, 0)
     assert not any(a.is_reference for a in outcome.comparison.arms)
     trials = [Trial.load(p) for p in (tmp_path / "trials").glob("weighted*")]
     assert len(trials) == 2
