@@ -108,9 +108,11 @@ def test_a_compared_table_is_to_be_refitted() -> None:
     study = {"data": {"source": "table", "path": "t.csv"}}
     comparison = replace(labels_comparison(), provenance={"study": study})
     assert "equipoise refit runs/t -o model/" in render_report(Chapter(comparison, place="runs/t"))
-    network = {"study": study | {"model": "mlp"}}
-    other = replace(comparison, provenance=network)
-    assert "equipoise refit" not in render_report(Chapter(other, place="runs/t"))
+    network = replace(comparison, provenance={"study": study | {"model": "mlp"}})
+    page = render_report(Chapter(network, place="runs/t"))
+    assert "keeps the network that is recommended, with its rule" in page
+    made = replace(comparison, provenance={"study": {"data": {"source": "digits"}}})
+    assert "equipoise refit" not in render_report(Chapter(made, place="runs/t"))
 
 
 def test_any_mixture_makes_one_page(results: Path, tmp_path: Path) -> None:
