@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -750,11 +751,29 @@ def test_a_dense_weighted_cross_entropy_is_that_of_torch() -> None:
     torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-def test_large_maps_are_taken_in_blocks() -> None:
+def test_a_dense_cross_entropy_refuses_what_one_of_rows_refuses() -> None:
+    logits, target = torch.randn(2, 3, 4), torch.randint(0, 3, (2, 4))
+    dense = partial(losses.weighted_cross_entropy, logits, class_dim=1)
+    with pytest.raises(ShapeError, match=r"`weight` must have shape \(C,\) = \(3,\), got \(4,\)"):
+        dense(target, weight=torch.ones(4))
+    with pytest.raises(UsageError, match="`normalizer` must be"):
+        dense(target, weight=torch.ones(3), normalizer="row")
+    with pytest.raises(DataError, match="`target`"):
+        dense(target + 3, weight=torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        losses.SoftmaxFocalLoss,
+        losses.CrossEntropyLoss,
+        partial(losses.WeightedCrossEntropyLoss, [0.5, 1.0, 3.0]),
+    ],
+)
+def test_large_maps_are_taken_in_blocks(build: Any) -> None:
     """More entries than one block holds, in one image and over several."""
     g = torch.Generator().manual_seed(0)
-    loss = losses.SoftmaxFocalLoss(class_dim=1)
-    flat = losses.SoftmaxFocalLoss()
+    loss, flat = build(class_dim=1), build()
     for shape in ((2, 3, 300, 250), (700, 3, 90)):
         logits = torch.randn(shape, generator=g).requires_grad_()
         target = torch.randint(0, 3, (shape[0], *shape[2:]), generator=g)

@@ -6,7 +6,8 @@ the largest tensor of a training step, and their gradient again. So rows are tak
 a block is turned, valued and differentiated while a cache holds it, and the slope is written where
 the outputs stand. Entries that depend on nothing else are taken label by label, without a turn.
 New memory costs several times what a pass over old memory does: blocks are small, sums are made on
-the way, and the first backward pass scales the slope where it stands.
+the way, and the first backward pass scales the slope where it stands. Cross-entropy costs hardly
+more than those turns: it has a form of its own that reads and writes classes where they are.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ Form = Literal["row", "entry", "coupled"]
 
 P = ParamSpec("P")
 Divisor = Callable[..., Tensor | None]
+InPlace = Callable[..., Tensor]
 # Entries per block; several tensors of its size are made from it and should share a cache.
 _BLOCK = 1 << 18
 
@@ -51,6 +53,7 @@ def dense(
     by_blocks: bool = True,
     coupled: bool = False,
     divisor: Divisor | None = None,
+    in_place: InPlace | None = None,
 ) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
     """Give a loss of rows (..., N, C) its ``class_dim``.
 
@@ -61,6 +64,9 @@ def dense(
         coupled: Whether an entry depends on others of its row.
         divisor: Called as ``divisor(logits, target, **settings)`` with rows; returns what "mean"
             divides by where that is not the number of known rows or entries, else None.
+        in_place: Called as ``in_place(z, y, slope, **settings)`` with a block (A, C, B) of outputs
+            and class indices (A, B), where no target is smoothed: returns the losses, (A, B), and
+            writes what they gain per output to ``slope``, unless that is None.
     """
 
     def decorate(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
@@ -78,7 +84,7 @@ def dense(
             ):
                 return _flat(plain, logits, target, class_dim, unit, settings)
             form: Form = "row" if unit == "row" else "coupled" if coupled else "entry"
-            return _by_blocks(plain, logits, target, class_dim, form, settings, divisor)
+            return _by_blocks(plain, logits, target, class_dim, form, settings, divisor, in_place)
 
         return along
 
@@ -134,6 +140,7 @@ def _by_blocks(
     form: Form,
     settings: dict[str, Any],
     divisor: Divisor | None,
+    in_place: InPlace | None,
 ) -> Tensor:
     """Value rows some at a time, and reduce over all."""
     reduction: Reduction = one_of("reduction", settings.get("reduction", "mean"), REDUCTIONS)
@@ -142,7 +149,9 @@ def _by_blocks(
     same = target.ndim == logits.ndim
     z = logits.reshape(before, width, after)
     y = target.reshape(before, width, after) if same else target.reshape(before, after)
-    work = _Work(loss, {**settings, "reduction": "none"}, form, reduction != "none")
+    if same or settings.get("label_smoothing", 0.0) != 0.0:
+        in_place = None
+    work = _Work(loss, {**settings, "reduction": "none"}, form, reduction != "none", in_place)
     if torch.is_grad_enabled() and z.requires_grad:
         found: Tensor = _Blocks.apply(z, y, work)  # type: ignore[no-untyped-call]
     else:
@@ -196,12 +205,14 @@ class _Work:
         settings: Its settings.
         form: What is valued alone.
         as_sum: Whether the sum is wanted.
+        in_place: Its form for classes where they are, if it has one for these targets.
     """
 
     loss: Any
     settings: dict[str, Any]
     form: Form
     as_sum: bool
+    in_place: InPlace | None = None
 
     def run(self, z: Tensor, y: Tensor, slope: Tensor | None) -> Tensor:
         """Return the loss of every row (A, B) or entry (A, C, B), or the sum, in float32 or wider.
@@ -216,10 +227,21 @@ class _Work:
         shape = (before, after) if self.form == "row" else z.shape
         values = None if self.as_sum else torch.empty(shape, dtype=wide)
         total = torch.zeros((), dtype=torch.float64)
+        if self.in_place is not None:
+            # It takes settings as they come: the loss refuses what is wrong with them.
+            self.loss(torch.empty(0, width, dtype=wide), y.new_empty(0), **self.settings)
         for columns in self._columns(width):
             settings = self._settings(columns, width)
             size = columns.stop - columns.start
             for i, j in _blocks(before, size, after):
+                if self.in_place is not None:
+                    there = None if slope is None else slope[i, :, j]
+                    found = self.in_place(z[i, :, j].detach().to(wide), y[i, j], there, **settings)
+                    if values is None:
+                        total += found.sum()
+                    else:
+                        values[i, j] = found
+                    continue
                 part = z[i, columns, j].detach().movedim(1, -1)
                 rows = part.contiguous().view(-1, size).to(wide)
                 truth = self._truth(y, i, columns, j)

@@ -28,7 +28,42 @@ NORMALIZERS: tuple[Normalizer, ...] = ("samples", "weights", "global")
 _WHY = "Pass one weight per class, e.g. `class_weights(counts)`."
 
 
-@dense("multiclass", "row")
+def _in_place(
+    z: Tensor,
+    y: Tensor,
+    slope: Tensor | None,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORE_INDEX,
+    **_: Any,
+) -> Tensor:
+    """Return -w log p of the class of every row, (A, B), and write w (p - e) to ``slope``.
+
+    Args:
+        z: Outputs, (A, C, B), float32 or wider.
+        y: Class indices, (A, B).
+        slope: Where the slopes of the losses go, (A, C, B), or None.
+        weight: One weight per class, (C,); None is 1.
+        ignore_index: Class index of rows without a loss.
+    """
+    y, known = check_classes(z.movedim(1, -1), y, ignore_index)
+    log_p = z.log_softmax(1)
+    at = y.unsqueeze(1)
+    loss = -log_p.gather(1, at).squeeze(1)
+    w = None if weight is None else weight.to(z.dtype)[y]
+    if w is not None:
+        loss = w * loss
+    if known is not None:
+        loss = torch.where(known, loss, 0.0)
+        w = known.to(z.dtype) if w is None else torch.where(known, w, 0.0)
+    if slope is not None:
+        p = log_p.exp_()
+        p.scatter_add_(1, at, torch.full_like(p[:, :1], -1.0))
+        slope.copy_(p if w is None else p.mul_(w.unsqueeze(1)))
+    return loss
+
+
+@dense("multiclass", "row", in_place=_in_place)
 def cross_entropy(
     logits: Tensor,
     target: Tensor,
@@ -118,7 +153,7 @@ def _dense_divisor(
     return _mean_divisor(w, target, known, normalizer, weight_total)
 
 
-@dense("multiclass", "row", divisor=_dense_divisor)
+@dense("multiclass", "row", divisor=_dense_divisor, in_place=_in_place)
 def weighted_cross_entropy(
     logits: Tensor,
     target: Tensor,
