@@ -18,6 +18,7 @@ Run = Callable[..., tuple[int, str, str]]
 DOCS = Path(__file__).parents[2] / "docs" / "stories"
 # Fewer seeds, rows and epochs than the recipe itself: what it is about stays.
 CUT = {
+    "cifar-lt": ("training.epochs=2",),
     "cifar10-vgg16": ("training.epochs=2", "split.total=200"),
     "four-label-images": ("data.rows=600", "data.test_rows=300", "training.epochs=3"),
     "keras-sequences": ("training.epochs=1",),

@@ -111,10 +111,14 @@ def effective_weights(labels: Labels, beta: Any) -> Any:
 
 
 @by_loss(LABELS, CLASSES, reference="Lin et al., ICCV 2017, eq. 5", first_choice=True)
-def focal(labels: Labels, *, gamma: float = 2.0) -> Loss:
-    """Down-weight easy examples by (1 - p)^gamma."""
-    made = losses.SigmoidFocalLoss if labels.kind == LABELS else losses.SoftmaxFocalLoss
-    return made(gamma=gamma)
+def focal(labels: Labels, *, gamma: float = 2.0, alpha: float | None = None) -> Loss:
+    """Down-weight easy examples by (1 - p)^gamma; alpha weighs positives, 1 - alpha negatives."""
+    if labels.kind == LABELS:
+        return losses.SigmoidFocalLoss(gamma=gamma, alpha=alpha)
+    if alpha is not None:
+        do = "Weights of classes are methods of their own: weighted_ce, class_balanced."
+        raise UsageError(say("focal.alpha", "be left out for classes", alpha, do))
+    return losses.SoftmaxFocalLoss(gamma=gamma)
 
 
 @by_loss(LABELS, reference="Ridnik et al., ICCV 2021, eq. 7")

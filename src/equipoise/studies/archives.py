@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from equipoise._core.messages import closest, say
 from equipoise._core.reading import load_arrays
+from equipoise._core.rng import generator
 from equipoise.artifacts import Labels, Scores
-from equipoise.errors import DataError
+from equipoise.errors import DataError, UsageError
 
 Arrays = Mapping[str, NDArray[Any]]
 _SPARSE = ("X_data", "X_indices", "X_indptr", "X_shape")
@@ -76,6 +77,30 @@ def read_archive(
         expected = f"be {test_value} of some of {len(x)} rows"
         raise DataError(say(f"{path}: split", expected, f"shape {split.shape}, values {known}"))
     return x, labels, test
+
+
+def thin_positives(labels: Labels, prevalence: float, seed: int) -> NDArray[np.int64]:
+    """Return the rows that are left when positives of the one label are drawn for a prevalence.
+
+    Raises:
+        UsageError: several labels, or fewer positives than that asks for.
+
+    Example:
+        >>> labels = Labels.from_array([[1]] * 10 + [[0]] * 90, kind="multilabel")
+        >>> thin_positives(labels, 0.05, seed=0).size
+        95
+    """
+    if labels.num_classes != 1:
+        do = "Leave it out."
+        raise UsageError(say("data.prevalence", "stand where there is one label", labels.num_classes, do))
+    hot = labels.values[:, 0] == 1
+    wanted = round(prevalence / (1.0 - prevalence) * int((~hot).sum()))
+    if not 1 <= wanted <= hot.sum():
+        expected = f"be at most that of all rows, {hot.mean():.3g}, and leave a positive"
+        raise UsageError(say("data.prevalence", expected, prevalence))
+    own = generator(seed, "thinned positives")
+    kept = own.choice(np.flatnonzero(hot), wanted, replace=False)
+    return np.sort(np.concatenate([np.flatnonzero(~hot), kept]))
 
 
 def _features(path: str | Path, stored: Arrays) -> NDArray[np.float32]:

@@ -33,7 +33,7 @@ from equipoise.data import (
 from equipoise.errors import DataError
 from equipoise.io.labels import read_labels
 from equipoise.io.tables import read_table
-from equipoise.studies.archives import read_archive, read_piano_rolls
+from equipoise.studies.archives import read_archive, read_piano_rolls, thin_positives
 from equipoise.studies.made import load_made, made_sequences
 from equipoise.studies.object_mosaics import object_mosaics
 from equipoise.studies.rows import dataset_contents, join_labels
@@ -114,6 +114,10 @@ def load_rows(spec: FileData | MadeData) -> TrainRows:
     if isinstance(spec, ArchiveData):
         x, labels, test = read_archive(spec.path, spec.test_value)
         name = f"archive {Path(spec.path).name}"
+        if spec.prevalence is not None:
+            left = thin_positives(labels, spec.prevalence, spec.seed)
+            x, labels = x[left], labels[left]
+            name += f", positives thinned to {spec.prevalence:g} (seed {spec.seed})"
         return TrainRows(ArrayDataset(x, labels), labels, test, None, -1, name)
     if isinstance(spec, PianoRollData):
         steps, offsets, labels, test = read_piano_rolls(spec.path, spec.context, spec.every)

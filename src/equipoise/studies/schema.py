@@ -321,12 +321,21 @@ class ArchiveData(Strict):
 
     ``X`` is dense, or a CSR matrix by its parts; ``Y`` (N, L) multi-hot, or ``y`` (N,) of 0 and 1.
     ``label_names`` names the labels where it is there. Rows whose entry of ``split`` is
-    ``test_value`` are the test rows.
+    ``test_value`` are the test rows. ``prevalence`` thins the positives of a single label to a
+    share, drawn by ``seed``.
     """
 
     source: Literal["archive"]
     path: str
     test_value: int | None = None
+    prevalence: float | None = Field(None, gt=0, lt=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_draw(self) -> ArchiveData:
+        if self.prevalence is not None and self.test_value is not None:
+            raise ValueError("give prevalence, or test_value: test rows are not thinned")
+        return self
 
 
 class PianoRollData(Strict):

@@ -47,6 +47,15 @@ def test_class_balanced_focal_takes_the_weights_of_class_balanced() -> None:
     assert focal.correction.nominal_weight == plain.correction.nominal_weight
 
 
+def test_alpha_of_focal_weighs_positives_and_is_undone() -> None:
+    made = remedy("focal", HOT, gamma=0.0, alpha=0.25)
+    # Weights of .25 and .75: an output of 0.5 means that three of four are positives.
+    undone = made.correction.apply(np.zeros((1, 2)))
+    np.testing.assert_allclose(1 / (1 + np.exp(-undone)), 0.75, atol=1e-6)
+    with pytest.raises(UsageError, match=r"`focal.alpha` must be left out for classes, got 0.25"):
+        remedy("focal", TAIL, alpha=0.25)
+
+
 def test_poly1_is_one_method_for_both_kinds() -> None:
     made = remedy("poly1", HOT, epsilon=0.5)
     assert isinstance(made.loss, Poly1BCELoss)

@@ -135,6 +135,29 @@ def test_an_archive_is_read_dense_and_sparse(tmp_path: Path, rng: np.random.Gene
     assert load_rows(spec).labels is not None
 
 
+def test_positives_of_an_archive_are_thinned(tmp_path: Path, rng: np.random.Generator) -> None:
+    y = (np.arange(1100) < 100).astype(np.uint8)
+    x = np.stack([np.arange(1100), y], axis=1).astype(np.float32)
+    path = str(tmp_path / "rare.npz")
+    np.savez(path, X=x, y=y)
+    found = load_rows(data_of(source="archive", path=path, prevalence=0.005))
+    assert found.labels is not None
+    hot = found.labels.values[:, 0]
+    assert (hot.sum(), len(hot)) == (5, 1005)
+    inputs = np.stack([found.dataset[i][0].numpy() for i in range(len(hot))])
+    assert np.array_equal(inputs[:, 1], hot)  # rows keep their labels
+    again = load_rows(data_of(source="archive", path=path, prevalence=0.005, seed=1))
+    assert found.description != again.description
+    assert [again.dataset[i][0][0] for i in range(5)] != inputs[:5, 0].tolist()
+    with pytest.raises(UsageError, match=r"`data.prevalence` must be at most that of all rows"):
+        load_rows(data_of(source="archive", path=path, prevalence=0.2))
+    np.savez(path, X=x, Y=np.stack([y, y], axis=1))
+    with pytest.raises(UsageError, match="stand where there is one label, got 2"):
+        load_rows(data_of(source="archive", path=path, prevalence=0.005))
+    with pytest.raises(UsageError, match="test rows are not thinned"):
+        data_of(source="archive", path=path, prevalence=0.005, test_value=1)
+
+
 def test_an_archive_that_is_none_says_what_is_missing(tmp_path: Path) -> None:
     x, y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
     cases: list[tuple[dict[str, Any], int | None, str]] = [
