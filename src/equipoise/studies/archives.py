@@ -92,7 +92,9 @@ def thin_positives(labels: Labels, prevalence: float, seed: int) -> NDArray[np.i
     """
     if labels.num_classes != 1:
         do = "Leave it out."
-        raise UsageError(say("data.prevalence", "stand where there is one label", labels.num_classes, do))
+        raise UsageError(
+            say("data.prevalence", "stand where there is one label", labels.num_classes, do)
+        )
     hot = labels.values[:, 0] == 1
     wanted = round(prevalence / (1.0 - prevalence) * int((~hot).sum()))
     if not 1 <= wanted <= hot.sum():

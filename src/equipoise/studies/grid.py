@@ -71,7 +71,7 @@ def settings_of(study: Study) -> dict[str, list[Setting]]:
 def _bases(study: Study, arm: StudyArm) -> list[_Base]:
     """Return what an arm shares with all of its kind: rates of heads, settings of its model."""
     if not arm.is_fitted:
-        lr, weight_decay = study.rates
+        lr, weight_decay = study.rates_of(arm)
         rates = _distinct("tuning.lr", study.tuning.lr or [lr])
         decays = _distinct("tuning.weight_decay", study.tuning.weight_decay or [weight_decay])
         return [(rate, decay, {}) for rate, decay in product(rates, decays)]

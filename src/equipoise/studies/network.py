@@ -180,7 +180,8 @@ def _best_rate(study: Study, rows: TrainRows, allow_code: bool) -> float:
     split = one_split(study, data)(0)
     losses = {}
     for rate in RATES:
-        job = Job(StudyArm(method="none"), 0, Setting(rate, study.rates[1], {}))
+        plain = StudyArm(method="none")
+        job = Job(plain, 0, Setting(rate, study.rates_of(plain)[1], {}))
         plan = plan_job(study, job, rows, data.labels, split, threads=None, allow_code=allow_code)
         network, size = start(plan).train(), plan.options.batch_size
         optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
@@ -213,7 +214,7 @@ def plan_job(
     """Return the plan of one training on rows that are read and split."""
     lr, weight_decay = job.setting.lr, job.setting.weight_decay
     assert lr is not None and weight_decay is not None  # noqa: S101, PT018  # of fitted arms alone
-    options = replace(study.options, lr=lr, weight_decay=weight_decay)
+    options = replace(study.options_of(job.arm), lr=lr, weight_decay=weight_decay)
     make_remedy = partial(_build, job)
     trained_on, model = labels[split.train], _model_of(study)
     remedy = make_remedy(trained_on)

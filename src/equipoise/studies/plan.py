@@ -188,7 +188,8 @@ def _twins(plan: Plan) -> dict[Job, Job]:
             made[key] = loss_gradient(plan.engine.remedy(job), labels)
         if made[key] is None:
             continue
-        earlier = groups.setdefault((job.draw, setting.lr, setting.weight_decay), [])
+        rates = setting.lr, setting.weight_decay, canonical_json(job.arm.training)
+        earlier = groups.setdefault((job.draw, *rates), [])
         for other, gradient in earlier:
             if other.arm.label != job.arm.label and same_gradient(made[key], gradient):
                 found[job] = other

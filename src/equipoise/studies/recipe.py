@@ -34,11 +34,13 @@ class SizedStudy(Strict):
         needs: What it takes to run it, in a line: time, machine, extras.
         files: What has to lie in the folder of the data: name -> what it is.
         study: Parts of the study that this size has of its own.
+        more_arms: Arms beside those of both sizes.
     """
 
     needs: str
     files: dict[str, str] = Field(default_factory=dict)
     study: dict[str, Any]
+    more_arms: list[Any] = Field(default_factory=list)
 
 
 class Recipe(Strict):
@@ -155,6 +157,8 @@ def choose_recipe(
     which: Size = "small" if size == "small" else "full"
     part = recipe.sized(which)
     content = {**recipe.study, **part.study}
+    if part.more_arms:
+        content["arms"] = [*content.get("arms", ()), *part.more_arms]
     content.setdefault("title", recipe.title)
     content = _with_files(content, _found(recipe, which, data))
     for assignment in assignments:

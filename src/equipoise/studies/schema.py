@@ -475,13 +475,21 @@ class ComparisonSpec(Strict):
     confidence_level: float = Field(0.95, gt=0, lt=1)
 
 
+OF_OPTIMIZER = (
+    "optimizer", "lr", "momentum", "nesterov", "weight_decay", "schedule", "milestones", "factor",
+    "plateau_patience", "warmup", "clip",
+)  # fmt: skip
+"""Options of :class:`equipoise.TrainingOptions` that an arm may have for itself."""
+
+
 class StudyArm(Strict):
     """A method with its settings; ``name`` tells two settings of one method apart.
 
     ``method`` is one of the catalogue, "a+b" of it, and in a comparison of heads also one of
     `REFERENCES`, or "module:callable" that returns a scikit-learn classifier. ``model`` is the kind
     of model of a table that it treats, where the study compares several; None for a head. ``grid``
-    holds values that `tuning` may choose from.
+    holds values that `tuning` may choose from. ``training`` holds options of a network's optimizer
+    and rate (`OF_OPTIMIZER`) that are this arm's own: rows, batches and epochs are alike for all.
     """
 
     method: str
@@ -489,6 +497,7 @@ class StudyArm(Strict):
     name: str | None = Field(None, pattern=r"^[\w .,+=-]{1,60}$")
     settings: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -733,31 +742,36 @@ class Study(Strict):
             arms.insert(0, StudyArm(method="none"))
         return sorted(arms, key=lambda a: a.label != "none")
 
-    @property
-    def rates(self) -> tuple[float, float]:
-        """Learning rate and weight decay where they are not tuned."""
+    def rates_of(self, arm: StudyArm) -> tuple[float, float]:
+        """Return learning rate and weight decay of an arm where they are not tuned."""
         if self.model is None:
             heads = HeadTraining.model_validate(self.training)
             return heads.lr, heads.weight_decay
-        return self.options.lr, self.options.weight_decay
+        options = self.options_of(arm)
+        return options.lr, options.weight_decay
 
     @property
     def options(self) -> TrainingOptions:
         """How its networks are trained: what it says, else the network's recipe, else defaults."""
+        return self.options_of(StudyArm(method="none"))
+
+    def options_of(self, arm: StudyArm) -> TrainingOptions:
+        """Return how the networks of an arm are trained: as all are, but for what it says."""
         from equipoise.training.options import TrainingOptions  # late: a study needs no torch
 
         recipe = dict(RECIPES.get("" if self.model is None else self.model.name, {}))
-        said = TrainingOptions.from_mapping(self.training)
+        own = {**self.training, **arm.training}
+        said = TrainingOptions.from_mapping(own)
         if "warmup" in recipe:
             recipe["warmup"] *= said.epochs
-        given = recipe | {key: getattr(said, key) for key in self.training}
+        given = recipe | {key: getattr(said, key) for key in own}
         return TrainingOptions(**given)
 
     @property
     def only_job(self) -> Job:
         """The training of a study that has one arm and one seed."""
         (arm,) = self.arms
-        return Job(arm, self.seed, Setting(*self.rates, dict(arm.settings)))
+        return Job(arm, self.seed, Setting(*self.rates_of(arm), dict(arm.settings)))
 
 
 def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
@@ -870,9 +884,30 @@ def _check_arms(study: Study, name: str) -> None:
             raise UsageError(say("arms", "train a network", arm.method, do))
         if not arm.is_fitted:
             _check_method(arm.method)
+        if arm.training:
+            _check_own_training(study, arm)
     labels = [arm.label for arm in study.trained_arms()]
     if len(set(labels)) < len(labels):
         raise UsageError(say("arms", "have distinct names", labels, "Give each its own `name:`."))
+
+
+def _check_own_training(study: Study, arm: StudyArm) -> None:
+    """Raise unless an arm may be trained in a way of its own."""
+    name = f"training of {arm.label}"
+    if study.model is None:
+        do = "Networks have options of their own: add a `model`."
+        raise UsageError(
+            say(name, "be left out where heads are compared", sorted(arm.training), do)
+        )
+    for key in arm.training:
+        if key not in OF_OPTIMIZER:
+            do = "Rows, batches and epochs are alike for all arms."
+            expected = f"hold options of the optimizer ({', '.join(OF_OPTIMIZER)})"
+            raise UsageError(say(name, expected, repr(key), do))
+        if getattr(study.tuning, key, None):
+            do = "Leave it out of one of them."
+            raise UsageError(say(name, f"not hold what tuning.{key} chooses", repr(key), do))
+    study.options_of(arm)
 
 
 def _check_method(name: str) -> None:

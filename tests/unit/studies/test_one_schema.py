@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from equipoise import Split
+from equipoise import Split, Trial
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.studies.load import load_data
 from equipoise.studies.network import plan_training
 from equipoise.studies.plan import make_plan, plan_rows
-from equipoise.studies.run import train_missing
+from equipoise.studies.run import run_study, train_missing
 from equipoise.studies.schema import parse_study
 
 SIZES = [19, 11, 5, 1]
@@ -195,3 +195,36 @@ def test_the_plan_says_what_is_trained_as_another(table: Path, tmp_path: Path) -
         assert [row[-1] for row in plan_rows(study, tmp_path)[1]] == ["finished", "finished"]
     with pytest.warns(NoEffectWarning):
         assert plan_rows(study, tmp_path, fresh=True)[1] == rows
+
+
+def test_an_arm_may_have_a_rate_of_its_own(table: Path, tmp_path: Path) -> None:
+    falling = {"method": "none", "name": "falling", "training": {"schedule": "exponential"}}
+    content = {
+        "data": {"source": "table", "path": str(table), "label": "y"},
+        "model": "mlp",
+        "arms": ["none", falling],
+        "seeds": 1,
+        "training": {"epochs": 3, "batch_size": 32},
+    }
+    study = parse_study(content)
+    assert study.options_of(study.arms[1]).schedule == "exponential"
+    assert study.options_of(study.arms[0]) == study.options
+    run_study(study, out=tmp_path)
+    rates = {}
+    for folder in (tmp_path / "trials").iterdir():
+        trial = Trial.load(folder)
+        rates[trial.method] = [float(line["lr"]) for line in trial.history]
+    # As many epochs; a tenth of the rate at every epoch, and half a cosine that ends at 0.
+    assert len(rates["falling"]) == len(rates["none"]) == 3
+    assert rates["falling"][2] == pytest.approx(rates["falling"][1] / 10)
+    assert rates["none"][1] > rates["none"][2] == 0
+    wrong: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+        ({"epochs": 5}, {}, "`training of x` must hold options of the optimizer .*got 'epochs'"),
+        ({"lr": 0.1}, {"tuning": {"lr": [0.1, 0.2]}}, "must not hold what tuning.lr chooses"),
+        ({"lr": 0.1}, {"model": None, "training": {}}, "left out where heads are compared"),
+        ({"schedule": "linear"}, {}, "`schedule` must be"),
+    ]
+    for own, changes, message in wrong:
+        arms = ["none", {"method": "none", "name": "x", "training": own}]
+        with pytest.raises(UsageError, match=message):
+            parse_study({**content, "arms": arms, **changes})
