@@ -46,15 +46,22 @@ class NotRecoverableError(EquipoiseError, ValueError):
 
 
 class MissingExtraError(EquipoiseError, ImportError):
-    """An optional dependency is missing; the message names the extra to install."""
+    """An optional dependency is missing; the message names the extra to install.
+
+    Args:
+        package: What is not installed; alone, the whole message, as from another process.
+        extra: Of this package.
+        what: What needs it.
+    """
 
     exit_code = 2
 
-    def __init__(self, package: str, extra: str, what: str) -> None:
-        super().__init__(
+    def __init__(self, package: str, extra: str | None = None, what: str | None = None) -> None:
+        told = (
             f"{what} needs the package `{package}`, which is not installed. "
             f'Install it with: pip install "equipoise[{extra}]"'
         )
+        super().__init__(package if extra is None else told)
 
 
 class Terminated(KeyboardInterrupt):

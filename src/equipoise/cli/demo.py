@@ -15,6 +15,20 @@ from equipoise.cli.console import note, print_json, progress
 
 EXAMPLE = "Example: equipoise demo --out demo"
 DEMOS = ("digits_four_labels", "digits_long_tail")
+# What of the studies needs no torch: linear models, weights and drawn rows, on fewer rows.
+_LINEAR = ("models=[logistic_regression]", "training={}", "seeds=5")
+WITHOUT_TORCH = {
+    "digits_four_labels": (
+        *_LINEAR,
+        "data.rows=2000",
+        "data.test_rows=1000",
+        "arms=[none, none + thresholds, pos_weight, weighted_sampling]",
+    ),
+    "digits_long_tail": (
+        *_LINEAR,
+        "arms=[none, none + thresholds, weighted_ce, class_balanced, class_balanced_sampling]",
+    ),
+}
 
 
 def run(
@@ -29,16 +43,27 @@ def run(
     """Run the two documented studies and write one report.
 
     Four labels on mosaics of scanned digits, and ten classes with a long tail. A second run uses
-    what the first one has trained.
+    what the first one has trained. Without torch linear models stand in the place of networks.
     """
     from equipoise.report import write_report
     from equipoise.studies import load_study, run_study
+    from equipoise.studies.engine import has_torch
     from equipoise.studies.pages import chapter_of
 
+    linear = not has_torch()
+    if linear:
+        note(
+            said(
+                "torch is not installed: linear models are compared. "
+                'pip install "equipoise[train]" adds networks and their losses.'
+            )
+        )
     comparisons, findings = [], []
     for name in DEMOS:
         source = files("equipoise.studies") / "demos" / f"{name}.yaml"
-        study = load_study(str(source), () if seeds is None else (f"seeds={seeds}",))
+        changes = [*(WITHOUT_TORCH[name] if linear else ())]
+        changes += [] if seeds is None else [f"seeds={seeds}"]
+        study = load_study(str(source), changes)
         started = time.perf_counter()
         note(f"{study.title} ...")
         with progress() as show:
