@@ -358,6 +358,30 @@ def test_demo_with_one_seed(
     assert (tmp_path / "demo" / "report.html").stat().st_size < 1_000_000
 
 
+WITHOUT_TORCH = """
+import sys
+class Without:  # None in sys.modules would be taken for torch by what looks there
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Without())
+from equipoise.cli import demo
+from equipoise.cli.main import main
+demo.WITHOUT_TORCH["digits_four_labels"] += ("data.rows=400", "data.test_rows=200")
+main(["demo", "--out", sys.argv[1], "--seeds", "1"])
+"""
+
+
+def test_the_demo_needs_no_torch(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "demo")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "torch is not installed: linear models are compared." in done.stderr
+    assert "pos_weight" in done.stdout
+    assert "class_balanced_sampling" in done.stdout
+    assert (tmp_path / "demo" / "report.html").is_file()
+
+
 @pytest.mark.parametrize(
     ("limit", "text"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import pickle
 import random
 import signal
 import subprocess
@@ -388,6 +389,13 @@ def test_missing_packages_name_their_extra(missing: str, call: str, extra: str) 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert f'pip install "equipoise[{extra}]"' in done.stdout
     assert issubclass(MissingExtraError, ImportError)
+
+
+def test_a_missing_package_is_told_again_and_read_from_another_process() -> None:
+    error = MissingExtraError("torch", "torch", "fit")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301
+    again = type(error)(f"arm focal: {error}")
+    assert str(again).startswith("arm focal: fit needs the package `torch`")
 
 
 class WithTargets(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
