@@ -26,6 +26,7 @@ __all__ = [
     "add_mixing",
     "defer",
     "get_method",
+    "method_card",
     "methods_for",
     "remedy",
 ]
@@ -74,6 +75,24 @@ def get_method(name: str) -> Method:
     if name not in METHODS:
         raise UsageError(say("method", "be in the catalogue", repr(name), closest(name, METHODS)))
     return METHODS[name]
+
+
+def method_card(name: str) -> str:
+    """Return the card of a method, in Markdown.
+
+    Use to read when to take a method, its formula, what it clashes with and what came of it.
+    Prefer ``equipoise methods`` for all of them in a line each.
+
+    Raises:
+        UsageError: an unknown method, or one that is joined of several.
+
+    Example:
+        >>> print(method_card("logit_adjusted").splitlines()[0])
+        # logit_adjusted
+    """
+    from equipoise.methods.card import write_card
+
+    return write_card(get_method(name))
 
 
 def methods_for(kind: str) -> list[Method]:
