@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 THRESHOLDS = "none + thresholds"
+"""The arm that every comparison has: the untreated model with tuned thresholds."""
 
 
 def _of(module: ModuleType) -> list[Method]:
@@ -43,6 +44,7 @@ def _of(module: ModuleType) -> list[Method]:
 METHODS: Mapping[str, Method] = {
     m.name: m for module in (losses, samplers, for_tables, mixing, stages) for m in _of(module)
 }
+"""The catalogue: name -> method, in the order in which it is listed."""
 
 
 _KNOWN_AS: Mapping[str, str] = {

@@ -221,7 +221,10 @@ def _follow(value: Any, names: dict[str, None], seen: set[str]) -> None:
     if not isinstance(value, FunctionType) or not value.__module__.startswith("equipoise."):
         return
     room = ".".join(value.__module__.split(".")[:2])
-    if value.__name__ in getattr(import_module(room), "__all__", ()) and value.__name__ not in _ALREADY:
+    if (
+        value.__name__ in getattr(import_module(room), "__all__", ())
+        and value.__name__ not in _ALREADY
+    ):
         names[f"{room}.{value.__name__}"] = None
     if room == "equipoise.methods":
         _collect(value, names, seen)
