@@ -39,7 +39,7 @@ HEADINGS = (
 """Of every card, in this order; all but the last have words of their own in ``cards``."""
 
 _KINDS = {LABELS: "several labels", CLASSES: "classes"}
-_JOINED = {
+_JOINED: Mapping[str, tuple[str, ...]] = {
     "loss": ("a sampler", "mixing", "a second stage"),
     "sampler": ("a loss or a schedule", "mixing", "a second stage"),
     "mixing": ("a loss or a schedule that is linear in the target", "a sampler", "a second stage"),
@@ -82,8 +82,8 @@ def write_card(method: Method) -> str:
 def _example(kind: str) -> Labels:
     if kind == LABELS:
         hot = np.repeat([[1, 1], [0, 1], [1, 0], [0, 0]], [10, 60, 10, 120], axis=0)
-        return Labels.from_array(hot, kind=LABELS)
-    return Labels.from_array(np.repeat([0, 1, 2], [140, 50, 10]), kind=CLASSES)
+        return Labels.from_array(hot, kind="multilabel")
+    return Labels.from_array(np.repeat([0, 1, 2], [140, 50, 10]), kind="multiclass")
 
 
 def _made(method: Method) -> dict[str, Any] | None:
@@ -117,7 +117,8 @@ def _runs_on(method: Method, made: Mapping[str, Any] | None) -> Iterator[str]:
     if method.screens:
         yield "heads on cached features"
     if made is None:
-        yield "models of tables: not known while a package that it needs is missing"
+        if method.family == "loss" and not _only_ranks(method):
+            yield "models of tables: not known without a package that is missing here"
         return
     able = {kind: _families(made[kind], kind) for kind in method.kinds}
     every = [name for name, family in FAMILIES.items() if not family.is_remedy]
@@ -131,6 +132,11 @@ def _runs_on(method: Method, made: Mapping[str, Any] | None) -> Iterator[str]:
             if any(name in names for names in able.values())
         ]  # fmt: skip
         yield f"of models of tables {', '.join(told)}"
+
+
+def _only_ranks(method: Method) -> bool:
+    """Whether it joins rows or labels, as far as can be told without making it."""
+    return "none" in method.exactness.values()
 
 
 def _families(remedy: Any, kind: str) -> list[str]:
@@ -165,6 +171,8 @@ def _joins(method: Method, made: Mapping[str, Any] | None) -> str:
     if made is not None:
         taken = {word for remedy in made.values() for word in _taken(remedy)}
         others = tuple(other for other in others if other not in taken)
+    elif method.family == "loss" and _only_ranks(method):
+        others = tuple(other for other in others if other != "mixing")
     return f"Joined by `+` with {', '.join(others[:-1])} or {others[-1]}."
 
 

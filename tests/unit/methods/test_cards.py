@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,27 @@ def test_a_whole_card_has_all_headings_with_what_the_code_knows() -> None:
     assert text.endswith("- `equipoise.keras.losses.LogitAdjustedLoss`\n")
     assert "of models of tables lightgbm, xgboost\n" in text
     assert "Joined by `+` with a sampler, mixing or a second stage." in text
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "monai"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Missing())
+from equipoise.methods import METHODS, method_card
+print(len([method_card(name) for name in METHODS]))
+print(method_card("focal"))
+"""
+
+
+def test_cards_are_printed_without_torch() -> None:
+    ran = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(f"{len(METHODS)}\n# focal\n")
+    assert "models of tables: not known without a package that is missing here" in ran.stdout
+    assert "- `equipoise.losses.SigmoidFocalLoss`" in ran.stdout
 
 
 def test_names_that_are_none_are_answered() -> None:
@@ -196,3 +220,34 @@ def test_a_card_without_numbers_says_that_nothing_was_measured() -> None:
     for name in METHODS:
         lines = section(name, "Measured").splitlines()
         assert lines == ["Not measured."] or all(line.startswith("- ") for line in lines), name
+
+
+# What it is joined with --------------------------------------------------------------------------
+
+PARTNERS = {
+    "a sampler": "repeat_factor",
+    "mixing": "mixup",
+    "a second stage": "crt",
+    "a loss or a schedule": "focal",
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_card_joins_can_be_joined_and_nothing_else_of_another_family(name: str) -> None:
+    method = METHODS[name]
+    made = card._made(method)
+    said = card._joins(method, made)
+    labels = card._example(method.kinds[0])
+    for words, partner in PARTNERS.items():
+        if card._JOINED.get(method.family) is None or METHODS[partner].family == method.family:
+            continue
+        if words == "a loss or a schedule" and method.family == "schedule":
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                get_method(f"{name}+{partner}").build(labels)
+        except UsageError:
+            assert words not in said, (name, partner)
+        else:
+            assert words in said or method.family == "loss", (name, partner)
