@@ -66,6 +66,7 @@ def method_pages() -> Pages:
         "is taken back to the true probability is said under *undone*: exact, approximate, or",
         "none, where a fitted calibrator is compulsory. `A+B` joins methods, one of each family.",
         "`none + thresholds`, the untreated model with tuned thresholds, is always an arm.",
+        "What was measured names its story, or its file in `benchmarks/results`.",
     ]
     for family, title in FAMILIES.items():
         lines += ["", f"## {title}", "", "| method | labels | undone | what it does |"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import pytest
 import typer
@@ -11,17 +12,25 @@ from made_pages import pages
 from equipoise.cli.main import app
 
 GROUP = typer.main.get_command(app)
-TEXT = pages().command_pages()["commands.md"]
-SECTIONS = dict(re.findall(r"^## ([a-z]+)\n(.*?)(?=^## |\Z)", TEXT, flags=re.MULTILINE | re.DOTALL))
+
+
+@cache
+def page() -> str:
+    return pages().command_pages()["commands.md"]
+
+
+def sections() -> dict[str, str]:
+    parts = re.findall(r"^## ([a-z]+)\n(.*?)(?=^## |\Z)", page(), flags=re.MULTILINE | re.DOTALL)
+    return dict(parts)
 
 
 def test_every_verb_has_a_section_and_nothing_else_has() -> None:
-    assert list(SECTIONS) == list(GROUP.commands)
+    assert list(sections()) == list(GROUP.commands)
 
 
 @pytest.mark.parametrize("verb", GROUP.commands)
 def test_a_verb_says_what_its_help_says(verb: str) -> None:
-    command, text = GROUP.commands[verb], SECTIONS[verb]
+    command, text = GROUP.commands[verb], sections()[verb]
     assert " ".join(command.help.split()) in " ".join(text.split())
     assert f"equipoise {verb} [OPTIONS]" in text
     rows = dict(re.findall(r"^\| `(.+?)` \| (.+) \|$", text, flags=re.MULTILINE))
@@ -41,13 +50,13 @@ def test_a_verb_says_what_its_help_says(verb: str) -> None:
 def test_exit_codes_are_those_of_the_command_line() -> None:
     from equipoise import errors
 
-    codes = {int(code) for code in re.findall(r"^\| (\d+) \| ", TEXT, flags=re.MULTILINE)}
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \| ", page(), flags=re.MULTILINE)}
     raised = {
         error.exit_code
         for error in vars(errors).values()
         if isinstance(error, type) and issubclass(error, errors.EquipoiseError)
     }
     assert codes == {0, 4, 130, 141, 143} | raised
-    for verb, text in SECTIONS.items():
+    for verb, text in sections().items():
         has = any(p.name == "fail" for p in GROUP.commands[verb].params)
         assert ("`--fail-on`." in text) == has

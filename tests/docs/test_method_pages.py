@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 
 import pytest
 from made_pages import DOCS, pages
@@ -12,14 +13,19 @@ from equipoise._core.codes import CODES
 from equipoise.methods import METHODS
 from equipoise.methods.card import HEADINGS
 
-PAGES = pages().method_pages()
 BIBLIOGRAPHY = (DOCS / "bibliography.md").read_text(encoding="utf-8")
 ENTRIES = dict(re.findall(r"^\(([\w-]+)\)=\n(.+)$", BIBLIOGRAPHY, flags=re.MULTILINE))
 
 
+@cache
+def cards() -> dict[str, str]:
+    made: dict[str, str] = pages().method_pages()
+    return made
+
+
 def test_there_is_a_page_per_method_and_a_table_by_family() -> None:
-    assert set(PAGES) == {"methods/index.md", *(f"methods/{name}.md" for name in METHODS)}
-    index = PAGES["methods/index.md"]
+    assert set(cards()) == {"methods/index.md", *(f"methods/{name}.md" for name in METHODS)}
+    index = cards()["methods/index.md"]
     rows = re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\)", index, flags=re.MULTILINE)
     assert [name for name, _ in rows] == [target for _, target in rows]
     assert sorted(name for name, _ in rows) == sorted(METHODS)
@@ -28,7 +34,7 @@ def test_there_is_a_page_per_method_and_a_table_by_family() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_links_of_a_page_lead_somewhere(name: str) -> None:
-    text = PAGES[f"methods/{name}.md"]
+    text = cards()[f"methods/{name}.md"]
     assert tuple(re.findall(r"^## (.+)$", text, flags=re.MULTILINE)) == HEADINGS
     for target in re.findall(r"\]\(([^)#]+)\.md\)", text):
         code = target.removeprefix("../findings/")
