@@ -14,7 +14,9 @@ from equipoise._core.arrays import Ints
 from equipoise._core.messages import say
 from equipoise.errors import DataError, ShapeError
 
-PRESENT, UNKNOWN = 1, -1
+PRESENT = 1
+UNKNOWN = -1
+"""What stands for an entry that nobody knows."""
 # Cells that are made dense at a time where a whole table would not fit.
 BLOCK = 1 << 24
 

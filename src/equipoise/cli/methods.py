@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 from equipoise._core.language import said
-from equipoise._core.messages import one_of
+from equipoise._core.messages import one_of, say
 from equipoise._core.text import text_table
 from equipoise.cli import options as o
 from equipoise.cli.console import print_json
+from equipoise.errors import UsageError
 
-EXAMPLE = "Example: equipoise methods --kind multilabel"
+EXAMPLE = "Examples: equipoise methods --kind multilabel; equipoise methods focal"
 
 
 def run(
+    name: Annotated[str | None, typer.Argument(help="A method: prints its card.")] = None,
     kind: Annotated[
         str | None, typer.Option(help="Only methods for multiclass or multilabel.")
     ] = None,
@@ -24,8 +26,14 @@ def run(
     ] = False,
     as_json: o.Json = False,
 ) -> None:
-    """List every method with its settings, how exactly it is undone, and its source."""
-    from equipoise.methods import METHODS
+    """List every method with its settings and how exactly it is undone, or print one's card."""
+    from equipoise.methods import METHODS, method_card
+
+    if name is not None:
+        if kind is not None or points or as_json:
+            raise UsageError(say("name", "stand alone", "another option beside it"))
+        typer.echo(method_card(name), nl=False)
+        return
 
     if kind is not None:
         one_of("--kind", kind, ("multiclass", "multilabel"))

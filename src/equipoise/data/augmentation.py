@@ -22,6 +22,7 @@ from equipoise.data._augment_steps import Step, make_steps
 Preset = Literal["none", "cifar", "randaugment", "xray"]
 Border = Literal["constant", "reflect", "edge"]
 AUGMENTATIONS: tuple[Preset, ...] = ("none", "cifar", "randaugment", "xray")
+"""Names of presets."""
 _SLACK = 1e-3
 """How far rounding may carry a value beyond 0 or 1."""
 

@@ -19,6 +19,7 @@ from equipoise.io.scores import bind_columns
 
 Format = Literal["sql", "polars", "javascript", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+"""Names of what a rule is written as."""
 ENDINGS: dict[str, Format] = {
     ".sql": "sql",
     ".py": "polars",

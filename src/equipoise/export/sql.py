@@ -54,6 +54,7 @@ _DIALECTS = {
     "spark": _Dialect("DOUBLE", "`", backslash=True),
 }
 DIALECTS = tuple(_DIALECTS)
+"""Names of SQL dialects."""
 
 
 def to_sql(

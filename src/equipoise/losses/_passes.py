@@ -27,6 +27,7 @@ from equipoise._core.messages import one_of
 from equipoise.losses._checks import is_mapped, where_known
 
 Reduction = Literal["none", "mean", "sum", "batchmean"]
+"""How a loss becomes one number; "batchmean" divides the sum by the rows that count."""
 REDUCTIONS: tuple[Reduction, ...] = ("none", "mean", "sum", "batchmean")
 
 

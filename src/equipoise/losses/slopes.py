@@ -79,7 +79,10 @@ def class_factors(loss: torch.nn.Module, num_classes: int, logits: Floats) -> Fl
             z = torch.zeros(len(odds), num_classes, dtype=torch.float64)
             z[:, c] = odds + np.log(num_classes - 1)
             target = torch.full((len(odds),), c, dtype=torch.int64)
-            slope = gradient(twin, z, target, target.shape)
+            try:
+                slope = gradient(twin, z, target, target.shape)
+            except ShapeError:
+                raise _no_form(loss) from None
             # The others' slopes sum to A (1 - p), and keep their digits where p is almost 1.
             others = [k for k in range(num_classes) if k != c]
             found.append(slope[:, others].sum(1) / torch.sigmoid(-odds))
@@ -107,8 +110,12 @@ def _require_form(
         e = torch.zeros_like(p)
         e[:, c] = 1.0
         if not torch.allclose(got, factor[:, None] * (p - e), rtol=1e-3, atol=1e-6):
-            raise UsageError(
-                f"{type(loss).__name__} is no function of the true class's probability alone, so "
-                "its curvature for boosters is not known. Train a network with it, or take "
-                "weights, a focal term or margins."
-            )
+            raise _no_form(loss)
+
+
+def _no_form(loss: torch.nn.Module) -> UsageError:
+    return UsageError(
+        f"{type(loss).__name__} is no function of the true class's probability alone, so "
+        "its curvature for boosters is not known. Train a network with it, or take "
+        "weights, a focal term or margins."
+    )

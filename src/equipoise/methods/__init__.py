@@ -26,11 +26,13 @@ __all__ = [
     "add_mixing",
     "defer",
     "get_method",
+    "method_card",
     "methods_for",
     "remedy",
 ]
 
 THRESHOLDS = "none + thresholds"
+"""The arm that every comparison has: the untreated model with tuned thresholds."""
 
 
 def _of(module: ModuleType) -> list[Method]:
@@ -42,6 +44,7 @@ def _of(module: ModuleType) -> list[Method]:
 METHODS: Mapping[str, Method] = {
     m.name: m for module in (losses, samplers, for_tables, mixing, stages) for m in _of(module)
 }
+"""The catalogue: name -> method, in the order in which it is listed."""
 
 
 _KNOWN_AS: Mapping[str, str] = {
@@ -74,6 +77,24 @@ def get_method(name: str) -> Method:
     if name not in METHODS:
         raise UsageError(say("method", "be in the catalogue", repr(name), closest(name, METHODS)))
     return METHODS[name]
+
+
+def method_card(name: str) -> str:
+    """Return the card of a method, in Markdown.
+
+    Use to read when to take a method, its formula, what it clashes with and what came of it.
+    Prefer ``equipoise methods`` for all of them in a line each.
+
+    Raises:
+        UsageError: an unknown method, or one that is joined of several.
+
+    Example:
+        >>> print(method_card("logit_adjusted").splitlines()[0])
+        # logit_adjusted
+    """
+    from equipoise.methods.card import write_card
+
+    return write_card(get_method(name))
 
 
 def methods_for(kind: str) -> list[Method]:

@@ -81,6 +81,10 @@ class Composition(Method):
             with _quiet_about(NoEffectWarning, when=seen is not labels):  # said below, with why
                 base = first.build(seen, **own[first.name])
         if drawn is not None and drawn.sampler is not None:
+            if first is not None and getattr(base.schedule, "sampler", None) is not None:
+                # The late draws take the place of these, whose correction would then be wrong.
+                both = f"{drawn.name} and {first.name}, which draws rows of its own late"
+                raise UsageError(say(self.name, "hold one method for the rows", both))
             if first is not None:
                 _say_if_idle(first, own[first.name], labels, seen)
             # Counts "after": the loss weighs what the rows have left.

@@ -142,11 +142,7 @@ def asymmetric(
 @by_loss(LABELS, reference="Wu et al., ECCV 2020, eqs. 5 and 9", exactness="approximate")
 def distribution_balanced(labels: Labels) -> Loss:
     """Re-balance positives by how rows carry several labels; go easy on negatives."""
-    import torch
-
-    target = torch.from_numpy(labels.values.astype(np.float64))
-    target[target < 0] = torch.nan
-    return losses.DistributionBalancedLoss.from_targets(target)
+    return losses.DistributionBalancedLoss.from_targets(labels)
 
 
 def _shares(labels: Labels) -> Any:
@@ -285,6 +281,7 @@ def smooth_ap(labels: Labels, *, temperature: float = 0.1) -> Loss:
 
 def _region(labels: Labels, **settings: Any) -> Any:
     """Return a loss of regions; MONAI is imported where one is asked for."""
+    import equipoise.losses  # noqa: F401  # says which extra brings torch
     from equipoise.methods.regions import RegionLoss
 
     return RegionLoss(labels.kind, **settings)

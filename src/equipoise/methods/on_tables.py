@@ -159,7 +159,7 @@ class Treatment:
         from equipoise.losses.slopes import class_factors, label_slopes
 
         if classes == 1:
-            width = self.loss.num_classes or output + 1
+            width = getattr(self.loss, "num_classes", None) or output + 1
             zero, one = label_slopes(self.loss, width, grid())
             share = float(np.average(y, weights=own))
             return LabelObjective.of(zero[:, output], one[:, output], share)
@@ -218,7 +218,7 @@ def treat(remedy: Remedy, labels: Labels, family: Family, seed: int) -> Treatmen
 def _loss_of(remedy: Remedy) -> tuple[Floats | None, Any]:
     """Return a loss's weights, where it is weights alone, and the loss; (None, None) untreated."""
     loss: Any = remedy.loss
-    if loss.is_untreated:
+    if getattr(loss, "is_untreated", False):
         return None, None
     if isinstance(loss, PosWeightSide):
         return loss._numbers("pos_weight"), loss

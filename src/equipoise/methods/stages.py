@@ -116,11 +116,11 @@ def ldam_drw(
     scale: float = 30.0,
 ) -> Remedy:
     """Train with LDAM on cosines, then with LDAM and class weights by effective numbers."""
+    early = ldam.make(labels, max_margin=max_margin, scale=scale)  # says it if torch is missing
     import torch
 
     from equipoise.losses.ldam import ClassWeighted
 
-    early = ldam.make(labels, max_margin=max_margin, scale=scale)
     weight = effective_weights(labels, beta)
     undo = early.correction.then(Correction.from_class_weights(weight))
     loss = ClassWeighted(early.loss, torch.as_tensor(weight, dtype=torch.float32))

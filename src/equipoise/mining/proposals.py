@@ -155,7 +155,10 @@ def random_boxes(
 
 # As precise as the boxes came.
 Boxes = NDArray[np.float32] | NDArray[np.float64]
-BACKGROUND, IGNORED = 0, -1
+BACKGROUND = 0
+"""Class of a proposal that overlaps no true box."""
+IGNORED = -1
+"""Class of a proposal that is left out: neither overlap enough nor little enough."""
 _SCHEMA, _VERSION = "equipoise.Proposals", 1
 _COLUMNS = ("image", "label", "iou", "match")
 _CORNERS = ("x1", "y1", "x2", "y2")

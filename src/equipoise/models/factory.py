@@ -192,6 +192,7 @@ _OWN: dict[str, Callable[[int, Shape, Mapping[str, Any]], nn.Module]] = {
 _CLASSES = {"vgg16": VGG16, "vgg16_bn": VGG16, "resnet32": ResNet32, "lstm": LSTMClassifier,
             "mlp": MLP}  # fmt: skip
 MODEL_NAMES = (*_OWN, *(f"{library}:NAME" for library in LIBRARIES), "module:callable")
+"""Names that :func:`make_model` knows, and forms of others."""
 
 
 def make_model(

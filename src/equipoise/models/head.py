@@ -127,6 +127,7 @@ class HeadOnFeatures(nn.Module):
 
 
 Head = Literal["linear", "cosine"]
+"""Kinds of last layers."""
 
 
 def make_head(

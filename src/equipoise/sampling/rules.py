@@ -119,6 +119,7 @@ _RULES = (
 )
 
 ROW_RULES = MappingProxyType({rule.name: rule for rule in _RULES})
+"""Name -> rule that gives each row a weight."""
 
 
 def row_weights(labels: Labels | ArrayLike, rule: str) -> Floats:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.special import expit, log_expit
 
+import equipoise as eq
 from equipoise import losses
 from equipoise.boosting.objectives import (
     KNOTS,
@@ -141,3 +142,17 @@ def test_a_loss_of_other_outputs_is_refused() -> None:
     loss = losses.LabelAwareSmoothingLoss.from_class_counts(np.array([90, 9, 1]))
     with pytest.raises(UsageError, match="no function of the true class's probability alone"):
         class_factors(loss, 3, grid())
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_a_loss_of_regions_is_refused_on_a_booster(kind: str) -> None:
+    pytest.importorskip("monai")
+    from equipoise.boosting.families import FAMILIES
+    from equipoise.methods.on_tables import treat
+
+    y = [0] * 80 + [1] * 15 + [2] * 5 if kind == "multiclass" else [[1, 0]] * 10 + [[0, 1]] * 40
+    labels = eq.Labels.from_array(y, kind=kind)
+    treated = treat(eq.remedy("dice", labels), labels, FAMILIES["lightgbm"], 0)
+    one = kind == "multilabel"
+    with pytest.raises(UsageError, match=r"RegionLoss (joins labels or rows|is no function of)"):
+        treated.objective(labels.values[:, 0] if one else labels.values, 0, 1 if one else 3)

@@ -90,6 +90,7 @@ def test_counts_after_half_a_balance_weigh_the_rest() -> None:
         ("pos_weight+ncm", "methods for the same kind of labels"),
         ("focal+fokal", "focal"),
         ("zlpr+mixup", "linear in the target"),
+        ("drs+repeat_factor", "repeat_factor and drs, which draws rows of its own late"),
     ],
 )
 def test_what_does_not_go_together_is_refused(name: str, message: str) -> None:
