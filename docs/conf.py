@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 # Before the API pages import the Keras side.
@@ -14,12 +15,14 @@ from equipoise.methods import METHODS
 from equipoise.sampling.rule_table import rule_tables
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # offline.py
 PAGES = HERE.parent / "src" / "equipoise" / "diagnosis" / "pages"
 
 project = "Equipoise"
 author = "The Equipoise authors"
 release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "offline"]
+html_math_renderer = "mathml"
 exclude_patterns = ["_build", "sampling_rules.md"]
 html_theme = "furo"
 html_title = "Equipoise"
