@@ -1,36 +1,59 @@
-"""Every tutorial, and the first page of the guide, prints what it says."""
+"""Tutorials, explanations and the first page of the guide run, and print what they say."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 from page_runner import BLOCK, run, same
 
 DOCS = Path(__file__).parents[2] / "docs"
 # Numbers behind the training of a network differ between processors by more than a last digit.
 TRAINED = ("images", "sequences", "several_processes")
-PAGES = sorted((DOCS / "tutorials").glob("*.md"))
+SLOW = ("table", *TRAINED)
+PAGES = sorted([*(DOCS / "tutorials").glob("*.md"), *(DOCS / "explanations").glob("*.md")])
 NUMBER = re.compile(r"[-+]?\d[\d,.]*")
+
+
+def require_same(text: str, folder: Path, *, trained: bool = False) -> None:
+    for step in run(text, folder):
+        if step.shown is not None:
+            shown, printed = (
+                NUMBER.sub("#", t) if trained else t for t in (step.shown, step.printed)
+            )
+            assert same(shown, printed), f"{step.code}\nshown:\n{shown}\nprinted:\n{printed}"
 
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(p, id=p.stem, marks=[] if p.stem == "predictions" else pytest.mark.slow)
-     for p in PAGES],
-)  # fmt: skip
-def test_a_tutorial_prints_what_it_says(
+    [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in SLOW else []) for p in PAGES],
+)
+def test_a_page_prints_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = page.read_text(encoding="utf-8")
-    for step in run(text, tmp_path):
-        shown, printed = step.shown, step.printed
-        if shown is not None:
-            if page.stem in TRAINED:
-                shown, printed = NUMBER.sub("#", shown), NUMBER.sub("#", printed)
-            assert same(shown, printed), f"{step.code}\nshown:\n{shown}\nprinted:\n{printed}"
+    require_same(page.read_text(encoding="utf-8"), tmp_path, trained=page.stem in TRAINED)
+
+
+def test_the_first_page_runs_on_files_of_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    y = pl.DataFrame((rng.random((900, 3)) < [0.4, 0.1, 0.04]).astype(int), schema=list("ABC"))
+    z = 2 * y.to_numpy() - 1 + rng.normal(size=y.shape)
+    scores = pl.DataFrame(z, schema=["z_A", "z_B", "z_C"])
+    y.write_csv("labels.csv")
+    ids = pl.Series("id", [f"row {i}" for i in range(900)])
+    y.hstack([ids, *scores]).write_csv("val.csv")
+    scores.hstack([y["B"].alias("y")]).write_csv("train.csv")
+    text = (DOCS / "start.md").read_text(encoding="utf-8")
+    require_same(text, tmp_path)
+    assert len(re.findall(r"^## ", text, re.MULTILINE)) == 8
+    assert len(re.findall(r"^\*\*Run\*\*", text, re.MULTILINE)) == 8
 
 
 def test_every_printed_block_stands_behind_one_that_is_run() -> None:
