@@ -14,7 +14,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 # Numbers behind the training of a network differ between processors by more than a last digit.
 TRAINED = ("images", "sequences", "several_processes")
 SLOW = ("table", *TRAINED)
-PAGES = sorted([*(DOCS / "tutorials").glob("*.md"), *(DOCS / "explanations").glob("*.md")])
+PAGES = sorted(
+    [*(DOCS / "tutorials").glob("*.md"), *(DOCS / "explanations").glob("*.md"), DOCS / "neighbours.md"]
+)
 NUMBER = re.compile(r"[-+]?\d[\d,.]*")
 
 
