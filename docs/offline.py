@@ -8,6 +8,7 @@ from pathlib import Path
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
@@ -45,8 +46,14 @@ def _nothing_is_loaded(app: Sphinx, failed: Exception | None) -> None:
             LOG.warning("%s loads something from elsewhere: %s", page.name, asked)
 
 
+def _fonts(app: Sphinx, config: Config) -> None:
+    config.html_static_path.append(str(Path(__file__).parent / "fonts"))
+    app.add_css_file("math.css")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the renderer, which conf.py chooses, and the look at what was built."""
+    """Register the renderer, which conf.py chooses, its font, and the look at what was built."""
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
+    app.connect("config-inited", _fonts)
     app.connect("build-finished", _nothing_is_loaded)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

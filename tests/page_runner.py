@@ -1,9 +1,10 @@
 """A page of the documentation, run from top to bottom as its reader would run it.
 
-``python`` blocks share one scope; one whose first line is a comment that names a file, ``# net.py``,
-is that file. ``console`` blocks go to a shell. A ``text`` block behind a block is what it prints.
+``python`` blocks share one scope; one whose first line is a comment that names a file
+(``# net.py``) is that file. ``console`` blocks go to a shell. A ``text`` block behind a block is
+what it prints. This runs a page, and writes what it prints into it:
 
-    python tests/page_runner.py docs/tutorials/table.md    # runs it and writes what it prints into it
+    python tests/page_runner.py docs/tutorials/table.md
 """
 
 from __future__ import annotations

@@ -47,9 +47,8 @@ def unresolved(page: Path, text: str) -> list[str]:
         target = (at / path).resolve() if path else page
         if target in GENERATED and not anchor:
             continue
-        if not target.is_file():
-            lost.append(link)
-        elif anchor and anchor not in anchors(target.read_text(encoding="utf-8")):
+        there = target.is_file()
+        if not there or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
             lost.append(link)
     return lost
 

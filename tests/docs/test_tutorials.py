@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
 from page_runner import BLOCK, run, same
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -15,7 +16,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 TRAINED = ("images", "sequences", "several_processes")
 SLOW = ("table", *TRAINED)
 PAGES = sorted(
-    [*(DOCS / "tutorials").glob("*.md"), *(DOCS / "explanations").glob("*.md"), DOCS / "neighbours.md"]
+    [
+        *(DOCS / "tutorials").glob("*.md"),
+        *(DOCS / "explanations").glob("*.md"),
+        DOCS / "neighbours.md",
+    ]
 )
 NUMBER = re.compile(r"[-+]?\d[\d,.]*")
 
