@@ -11,7 +11,7 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE))  # pages.py, offline.py
 
 from pages import every_page  # noqa: E402
 
@@ -20,7 +20,8 @@ from equipoise import __version__  # noqa: E402
 project = "Equipoise"
 author = "The Equipoise authors"
 release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "offline"]
+html_math_renderer = "mathml"
 exclude_patterns = ["_build", "sampling_rules.md"]
 html_theme = "furo"
 html_title = "Equipoise"
