@@ -73,7 +73,7 @@ _CODE = re.compile(
     | ^(Examples?:[ ]|[ ]{6})?equipoise[ ]  # a command
     | <\w|</|\\|default-src  # markup, patterns, a policy
     | nl,nl|^(square|loss|prob)[ ]squared$  # sums and tables of products
-    | ^[\w ]*\[|^outside[ ][lru]|upper[ ]left|^Chapter[ ]read  # annotations, places in a figure
+    | ^[\w ]*=?\[|^outside[ ][lru]|upper[ ]left|^Chapter[ ]read  # annotations, places in a figure
     | ^[A-Z]\w+[ ][A-Z]\w+([ ][A-Z]\w+)*$  # fonts
     | ^(be|lie|come[ ]with)[ ]  # what an error expects""",
     re.VERBOSE,

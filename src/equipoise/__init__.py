@@ -86,7 +86,7 @@ if TYPE_CHECKING:
         fit as fit,
     )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "artifacts": (

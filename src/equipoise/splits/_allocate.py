@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from heapq import heapify, heappop, heappush
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,6 +177,14 @@ def _water(demand: list[float], shares: list[float], amount: float) -> float:
     return level
 
 
+def _added(values: Sequence[float]) -> float:
+    """Add from left to right; since Python 3.12 ``sum`` rounds floats otherwise.
+
+    Ties are told apart by these sums, and a seed is to give one split on every version.
+    """
+    return reduce(add, values)
+
+
 class _Ledger:
     """What each part still demands, as plain lists: parts are few and updates are many."""
 
@@ -196,7 +206,7 @@ class _Ledger:
         if len(span) < 2:
             return self.room, size
         rows = [self.demand[self.columns[i]] for i in span]
-        return [sum(c) for c in zip(*rows, strict=True)], sum(self.values[i] for i in span)
+        return list(map(_added, zip(*rows, strict=True))), sum(self.values[i] for i in span)
 
     def _fill(self, kind: int, span: range, demand: list[float], step: int) -> list[int]:
         """Hand equal units out, each to the part with the highest relative demand.
@@ -245,7 +255,7 @@ class _Ledger:
         best, columns = near[0], self.columns[span.start : span.stop]
         if len(near) > 1:
             lacks = [self.demand[c] for c in columns] if len(columns) > 1 else [self.room]
-            lacking = [sum([lack[p] for lack in lacks]) / shares[p] for p in near]
+            lacking = [_added([lack[p] for lack in lacks]) / shares[p] for p in near]
             most = max(lacking)
             near = [p for p, lack in zip(near, lacking, strict=True) if lack == most]
             best = near[0]
