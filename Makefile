@@ -48,8 +48,8 @@ test-all: $(VENV)/.jax ## every test, the statistical simulations included; Kera
 	  KERAS_BACKEND=tensorflow $(TEST) $(KERAS); fi
 
 lint: $(VENV)/.dev ## ruff and the layering contracts
-	@$(BIN)/ruff check src tests benchmarks examples docs/*.py
-	@$(BIN)/ruff format --check src tests benchmarks examples docs/*.py
+	@$(BIN)/ruff check src tests benchmarks examples release docs/*.py
+	@$(BIN)/ruff format --check src tests benchmarks examples release docs/*.py
 	@$(BIN)/lint-imports
 
 types: $(VENV)/.dev ## mypy, strict
@@ -78,8 +78,8 @@ bench: $(VENV)/.dev ## speed, side by side with the peers
 check: lint types test ## what CI runs
 
 format: $(VENV)/.dev ## put the code into shape
-	@$(BIN)/ruff check --fix src tests benchmarks examples docs/*.py
-	@$(BIN)/ruff format src tests benchmarks examples docs/*.py
+	@$(BIN)/ruff check --fix src tests benchmarks examples release docs/*.py
+	@$(BIN)/ruff format src tests benchmarks examples release docs/*.py
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build dist demo docs/_build

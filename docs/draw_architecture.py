@@ -13,6 +13,8 @@ from pathlib import Path
 
 import grimp
 
+import equipoise
+
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "architecture.svg"
 WIDTH, FLOOR, GAP, LEFT = 1180, 62, 10, 20
@@ -28,7 +30,7 @@ def floors() -> list[list[str]]:
 
 def size_of(room: str) -> tuple[int, int]:
     """Return how many files a room has, and how many lines that are not blank."""
-    place = ROOT / "src" / "equipoise" / room
+    place = Path(equipoise.__file__).parent / room
     files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
     lines = sum(bool(line.strip()) for f in files for line in f.read_text("utf-8").splitlines())
     return len(files), lines

@@ -31,7 +31,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 EXTRAS = ROOT / "release" / "extras"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-OFFERED = [name for name in PROJECT["optional-dependencies"] if name not in ("dev", "docs", "release")]
+OFFERED = [
+    name for name in PROJECT["optional-dependencies"] if name not in ("dev", "docs", "release")
+]
 # What an extra adds to something, and is of no use without.
 BESIDE = {"mlflow": ["train"], "wandb": ["train"], "keras": ["torch"]}
 # What environments without torch can run; single tests that ask for an extra are skipped there.
@@ -43,7 +45,9 @@ TORCH_FREE = [
     )
 ]  # fmt: skip
 ENVIRONMENT = {
-    name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "EQUIPOISE"))
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("PYTHON", "EQUIPOISE"))
 }
 
 
@@ -97,7 +101,9 @@ def check_archives(wheel: Path, source: Path) -> None:
 def _same(what: str, inside: set[str], expected: set[str]) -> None:
     lacking, more = sorted(expected - inside), sorted(inside - expected)
     if lacking or more:
-        sys.exit(f"release: {what} lacks {lacking[:20]} and holds {more[:20]} beside what it should.")
+        sys.exit(
+            f"release: {what} lacks {lacking[:20]} and holds {more[:20]} beside what it should."
+        )
 
 
 def environment(
@@ -111,7 +117,7 @@ def environment(
     run(interpreter, "-m", "venv", folder)
     python = folder / "bin" / "python"
     pins = ["-c", constraints] if constraints else []
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins,
+    run(python, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", *pins,
         *requirements)  # fmt: skip
     run(python, "-m", "pip", "check")
     installed = "import equipoise, sys; sys.exit('site-packages' not in equipoise.__file__)"
@@ -134,7 +140,12 @@ def check_demo(wheel: Path, place: Path) -> None:
 
 
 def check_tests(
-    wheel: Path, source: Path, place: Path, dependencies: str, interpreter: str, paths: Sequence[str]
+    wheel: Path,
+    source: Path,
+    place: Path,
+    dependencies: str,
+    interpreter: str,
+    paths: Sequence[str],
 ) -> None:
     """Run the tests of the source archive against the installed wheel."""
     test_tools = ["pytest", "pytest-xdist", "pytest-randomly", "hypothesis", "pandas",

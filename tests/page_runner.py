@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import equipoise
+
 BLOCK = re.compile(
     r"^```(?P<kind>python|console|yaml)\n(?P<code>.*?)^```\n(?:\n^```text\n(?P<shown>.*?)^```\n)?",
     re.DOTALL | re.MULTILINE,
@@ -56,7 +58,7 @@ def run(text: str, folder: Path) -> Iterator[Step]:
 
 def _shell(code: str, folder: Path) -> str:
     found = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    src = str(Path(__file__).parents[1] / "src")
+    src = str(Path(equipoise.__file__).parents[1])
     done = subprocess.run(
         ["bash", "-ec", code],
         cwd=folder,

@@ -3,7 +3,6 @@
 import numpy as np
 import onnx
 import onnx.reference
-from torch import nn
 
 import equipoise as eq
 from equipoise.export import export_rule

@@ -138,6 +138,39 @@ def test_the_decision_side_loads_no_torch(name: str, loaded_by: Loaded) -> None:
     assert not loaded_by(code, names, DECISION_SIDE)
 
 
+# Without any extra every public name is there, or says what it needs.
+WITHOUT_EXTRAS = """
+import importlib, sys
+from pathlib import Path
+import equipoise
+from equipoise._core.extras import EXTRA_OF
+from equipoise.errors import MissingExtraError
+class Hidden:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in EXTRA_OF:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hidden())
+place = Path(equipoise.__file__).parent
+lacking = 0
+for face in ["equipoise", *(f"equipoise.{p.parent.name}" for p in place.glob("*/__init__.py"))]:
+    try:
+        names = list(importlib.import_module(face).__all__)
+    except (MissingExtraError, AttributeError):
+        continue
+    for name in names:
+        try:
+            getattr(sys.modules[face], name)
+        except MissingExtraError as error:
+            lacking += 1
+            assert 'pip install "equipoise[' in str(error), error
+assert lacking > 20, lacking
+"""
+
+
+def test_without_extras_every_public_name_is_there_or_names_its_extra(loaded_by: Loaded) -> None:
+    assert not loaded_by(WITHOUT_EXTRAS, ("torch", "lightgbm", "keras"), DECISION_SIDE)
+
+
 def test_losses_and_samplers_load_no_lightning(loaded_by: Loaded) -> None:
     code = "import equipoise.losses, equipoise.sampling.samplers, equipoise.data, equipoise.models"
     assert not loaded_by(code, ("lightning", "keras"), TORCH)

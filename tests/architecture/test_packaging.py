@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import equipoise
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PINS = dict(
@@ -34,8 +36,6 @@ def test_torch_is_the_tested_one_and_torchvision_is_kept_out() -> None:
 
 
 def test_version_is_said_once() -> None:
-    import equipoise
-
     assert PROJECT["project"]["version"] == equipoise.__version__
 
 
@@ -63,6 +63,6 @@ def test_ci_runs_make_check() -> None:
 def test_every_room_stands_in_the_layers() -> None:
     contract = PROJECT["tool"]["importlinter"]["contracts"][0]
     rooms = {name.strip(" ()") for row in contract["layers"] for name in row.split("|")}
-    source = ROOT / "src" / "equipoise"
+    source = Path(equipoise.__file__).parent
     stands = {p.parent.name for p in source.glob("*/__init__.py")}
     assert stands <= rooms

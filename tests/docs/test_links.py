@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import equipoise
 from equipoise._core.codes import CODES
 from equipoise.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-FINDINGS = ROOT / "src" / "equipoise" / "diagnosis" / "pages"
+FINDINGS = Path(equipoise.__file__).parent / "diagnosis" / "pages"
 # Written when the pages are built, from the catalogue and the commands.
 GENERATED = {
     *(DOCS / "methods" / f"{name}.md" for name in ("index", *METHODS)),
@@ -53,7 +54,9 @@ def unresolved(page: Path, text: str) -> list[str]:
     return lost
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda p: p.name if p.parent == FINDINGS else p.relative_to(ROOT).as_posix()
+)
 def test_links_resolve(page: Path) -> None:
     assert not unresolved(page, page.read_text(encoding="utf-8"))
 

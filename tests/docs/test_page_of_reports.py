@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import equipoise
 from equipoise.cli.main import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "report.md"
@@ -38,7 +39,7 @@ def test_options_and_pictures_exist() -> None:
 
 
 def test_controls_are_called_as_on_the_page() -> None:
-    templates = Path(__file__).parents[2] / "src" / "equipoise" / "report" / "templates"
+    templates = Path(equipoise.__file__).parent / "report" / "templates"
     words = (templates / "explorer.html.j2").read_text(encoding="utf-8")
     table = TEXT.split("| control |")[1].split("\n\n")[0]
     names = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
+from equipoise._core.extras import naming_extras
+
 Loader = Callable[[str], object]
 
 
@@ -19,7 +21,8 @@ def lazy_face(
     Args:
         package: Its ``__name__``.
         home: Module of the package, to the names that it gives, separated by spaces.
-        load: What imports a module; it may say more about one that is missing.
+        load: What imports a module. Where an optional package is missing, the face says which
+            extra brings it.
 
     Example:
         >>> names, get, _ = lazy_face("collections", {"abc": "Mapping Sized"})
@@ -32,7 +35,8 @@ def lazy_face(
     def get(name: str) -> object:
         if name not in place:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found: object = getattr(load(f"{package}.{place[name]}"), name)
+        with naming_extras(package):
+            found: object = getattr(load(f"{package}.{place[name]}"), name)
         return found
 
     return every, get, lambda: every

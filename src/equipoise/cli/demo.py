@@ -63,7 +63,7 @@ def run(
         source = files("equipoise.studies") / "demos" / f"{name}.yaml"
         changes = [*(WITHOUT_TORCH[name] if linear else ())]
         changes += [] if seeds is None else [f"seeds={seeds}"]
-        study = load_study(str(source), changes)
+        study = load_study(str(source), tuple(changes))
         started = time.perf_counter()
         note(f"{study.title} ...")
         with progress() as show:

@@ -19,6 +19,7 @@ from typing import Any
 
 import typer
 
+from equipoise._core.extras import missing_extra
 from equipoise._core.messages import Argument, Message
 from equipoise._core.reading import reason_of
 from equipoise.cli import (
@@ -271,7 +272,9 @@ def _tracker() -> str:
     return "the project's issue tracker"
 
 
-def _answer(error: BaseException, options: Mapping[str, str], came: list[int]) -> int:
+def _answer(
+    error: BaseException, options: Mapping[str, str], came: list[int], verb: str = ""
+) -> int:
     """Say in a line what went wrong, and return the exit code; raise what is no error."""
     # typer answers a closed pipe itself, with SystemExit(1).
     broken = error.__context__ if isinstance(error, SystemExit) else error
@@ -283,6 +286,9 @@ def _answer(error: BaseException, options: Mapping[str, str], came: list[int]) -
         if signal.SIGTERM in came:
             return _stop(f"ended by SIGTERM. {again}", TERMINATED)
         return _stop(f"interrupted. {again}", INTERRUPTED)
+    # A verb that trains or predicts needs more than torch; what is audited may need it alone.
+    torch = "torch" if verb == "audit" else "train"
+    error = missing_extra(error, f"equipoise {verb}".strip(), torch) or error
     if isinstance(error, EquipoiseError):
         if debug:
             traceback.print_exception(error)
@@ -321,7 +327,7 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
                 sys.stdout.flush()
     except BaseException as error:
         # typer makes one and the same of every interruption.
-        return _answer(error, options_of(app, verb), came)
+        return _answer(error, options_of(app, verb), came, verb)
     if closed and not code:
         return _stop("standard output is closed, so that nothing of the result was said.", 1)
     if code == INTERRUPTED:

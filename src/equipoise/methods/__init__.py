@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from equipoise._core.extras import names_extras
 from equipoise._core.messages import closest, say
 from equipoise.artifacts.labels import require_labels
 from equipoise.boosting.families import REMEDIES
@@ -102,6 +103,7 @@ def methods_for(kind: str) -> list[Method]:
     return [m for m in METHODS.values() if kind in m.kinds]
 
 
+@names_extras("torch")
 def remedy(
     name: str,
     labels: Labels,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from equipoise._core.extras import names_extras
 from equipoise._core.files import atomic_path
 from equipoise._core.messages import hint, say
 from equipoise.artifacts import Correction, DecisionRule
@@ -16,6 +17,7 @@ from equipoise.export import append_rule, export_rule, format_of, make_program
 from equipoise.studies.predict_table import is_table_model
 
 
+@names_extras()
 def export_model(
     folder: str | Path,
     out: str | Path,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
+from equipoise._core.extras import missing_extra
 from equipoise._core.messages import say
 from equipoise.errors import (
     EquipoiseError,
@@ -113,6 +114,9 @@ def named(job: object, call: Callable[..., Result], *given: Any, **more: Any) ->
             raise
         raise type(error)(f"{job}: {error}") from error
     except Exception as error:
+        told = missing_extra(error, str(job), torch="train")
+        if told is not None:
+            raise told from error
         # Compiled code makes an error of its own of an interruption that reaches it.
         before = error.__cause__ or error.__context__
         while before is not None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.extras import names_extras
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import canonical_json
 from equipoise._core.messages import closest, listed, say
@@ -93,6 +94,7 @@ class Refitted:
     model: TableModel | None = None
 
 
+@names_extras()
 def refit(
     study: Study,
     *,

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.extras import names_extras
 from equipoise._core.files import is_set_aside
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
@@ -116,6 +117,7 @@ class Outcome:
     reused: int
 
 
+@names_extras()
 def run_study(
     study: Study,
     *,
