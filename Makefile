@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TEST   := $(BIN)/python -m pytest -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types docs architecture bench check format clean
+.PHONY: help demo test test-all lint types docs architecture bench check format dist release-check licences clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,10 @@ $(VENV)/.jax: $(VENV)/.dev
 
 $(VENV)/.docs: $(VENV)/.run
 	@$(PIP) -e ".[docs,keras,hf]"
+	@touch $@
+
+$(VENV)/.release: $(VENV)/.run
+	@$(PIP) -e ".[release]"
 	@touch $@
 
 demo: $(VENV)/.run ## run two studies on scikit-learn's digits and write demo/report.html
@@ -80,6 +84,17 @@ check: lint types test ## what CI runs
 format: $(VENV)/.dev ## put the code into shape
 	@$(BIN)/ruff check --fix src tests benchmarks examples release docs/*.py
 	@$(BIN)/ruff format src tests benchmarks examples release docs/*.py
+
+dist: $(VENV)/.release ## wheel and source archive, in dist/
+	@rm -rf build dist && $(BIN)/python -m build --outdir dist .
+	@$(BIN)/twine check --strict dist/*
+
+release-check: $(VENV)/.release ## a release in clean environments: archives, demo, tests, extras
+	@$(BIN)/python -m release.check $(CHECK)
+
+licences: $(VENV)/.dev $(VENV)/.docs $(VENV)/.jax $(VENV)/.release ## THIRD_PARTY.md
+	@$(PIP) -e ".[mlflow,wandb]"
+	@$(BIN)/python -m release.licences
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build dist demo docs/_build

@@ -48,7 +48,7 @@ ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith(("PYTHON", "EQUIPOISE"))
-}
+} | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def run(*words: object, folder: Path = ROOT, quiet: bool = True) -> None:
@@ -117,8 +117,8 @@ def environment(
     run(interpreter, "-m", "venv", folder)
     python = folder / "bin" / "python"
     pins = ["-c", constraints] if constraints else []
-    run(python, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", *pins,
-        *requirements)  # fmt: skip
+    install = [python, "-m", "pip", "install", "--quiet", "--no-compile", *pins]
+    run(*install, *requirements)
     run(python, "-m", "pip", "check")
     installed = "import equipoise, sys; sys.exit('site-packages' not in equipoise.__file__)"
     run(python, "-c", installed, folder=folder)
