@@ -6,6 +6,6 @@ import small_table
 import equipoise as eq
 
 small_table.write()
-small_table.compare(models="{name: catboost, settings: {iterations: 30}}", arms="none,pos_weight")
+small_table.compare(models="{name: catboost, settings: {rounds: 30}}", arms="none,pos_weight")
 eq.refit("runs", out="model")
 assert eq.load("model").predict(pl.read_csv("new.csv")).shape == (100, 1)
