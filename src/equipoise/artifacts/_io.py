@@ -213,7 +213,7 @@ def read_table(
         frame = pl.read_parquet(file)
     if meta is None:
         got = "a Parquet file without its header"
-        do = "Read foreign tables with labels.read_labels or Scores.from_arrays."
+        do = "Read foreign tables with equipoise.read_labels or equipoise.Scores.from_arrays."
         raise DataError(say(str(path), f"hold a {schema}", got, do))
     with reading(path, schema):
         header = parse_json(meta)

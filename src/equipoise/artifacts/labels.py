@@ -114,7 +114,7 @@ def _class_values(values: NDArray[Any]) -> NDArray[np.int64]:
                 "values",
                 "be class indices",
                 f"dtype {values.dtype}",
-                "Use labels.read_labels for names.",
+                "Use equipoise.read_labels for names.",
             )
         )
     classes = values.astype(np.int64)
@@ -129,7 +129,7 @@ def _multi_hot_values(values: NDArray[Any]) -> NDArray[np.int8]:
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), UNKNOWN, values)
     if values.dtype.kind not in "fiub":
-        do = "Use labels.read_labels for texts."
+        do = "Use equipoise.read_labels for texts."
         raise DataError(say("values", "be 0, 1 or -1 (unknown)", f"dtype {values.dtype}", do))
     wrong = ~np.isin(values, (0, 1, UNKNOWN))
     if wrong.any():

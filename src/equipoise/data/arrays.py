@@ -68,7 +68,7 @@ class ArrayDataset(Rows):
     def from_file(
         cls, path: str | Path, labels: Labels | None = None, *, keep_dtype: bool = False
     ) -> ArrayDataset:
-        """Map a .npy file into memory; it is read row by row, and never as a pickle.
+        """Map an .npy file into memory; it is read row by row, and never as a pickle.
 
         Args:
             path: A file that ``np.save`` wrote.
@@ -80,7 +80,7 @@ class ArrayDataset(Rows):
         file = Path(path)
         if file.suffix.lower() != ".npy":
             do = "Of an .npz hand over an array: np.load(path)[name]."
-            raise DataError(say(str(path), "be a .npy file", f"'{file.suffix}'", do))
+            raise DataError(say(str(path), "be an .npy file", f"'{file.suffix}'", do))
         with reading_file(path, "be an array without pickles"):
             array = np.load(file, mmap_mode="r", allow_pickle=False)
         return cls(array, labels, keep_dtype=keep_dtype)

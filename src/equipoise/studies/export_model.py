@@ -30,7 +30,7 @@ def export_model(
     """Write what a folder's model decides: to ONNX model and rule, to other formats the rule.
 
     Args:
-        folder: From ``equipoise train`` or :func:`equipoise.studies.refit.refit`.
+        folder: From ``equipoise train`` or :func:`equipoise.studies.refit`.
         out: File to write.
         rule: Another rule than the folder's rule.json.
         form: As in :func:`equipoise.export.export_rule`.

@@ -32,7 +32,7 @@ def predict_table(
     """Write calibrated probabilities and decisions for new rows of a table.
 
     Args:
-        folder: From :func:`equipoise.studies.refit.refit`.
+        folder: From :func:`equipoise.studies.refit`.
         paths: Tables with the columns that the model was made with; labels are not needed.
         out: Parquet or CSV: "id", ``probability:NAME`` and decisions.
         rule: Another rule than the folder's.

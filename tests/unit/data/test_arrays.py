@@ -122,7 +122,7 @@ def test_pickles_and_other_files_are_refused(tmp_path: Path) -> None:
         ArrayDataset.from_file(tmp_path / "x.npy")
     with pytest.raises(DataError, match=r"without pickles, got nothing there"):
         ArrayDataset.from_file(tmp_path / "none.npy")
-    with pytest.raises(DataError, match=r"must be a .npy file, got '.npz'"):
+    with pytest.raises(DataError, match=r"must be an .npy file, got '.npz'"):
         ArrayDataset.from_file(tmp_path / "x.npz")
     with pytest.raises(DataError, match=r"must be numbers, got dtype object"):
         ArrayDataset(np.array([None, 1]))
