@@ -18,7 +18,7 @@ from pages import every_page  # noqa: E402
 from equipoise import __version__  # noqa: E402
 
 project = "Equipoise"
-author = "The Equipoise authors"
+author = "The Equipoise contributors"
 release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "offline"]
 html_math_renderer = "mathml"

@@ -7,5 +7,5 @@ import equipoise as eq
 
 small_table.write()
 small_table.compare(models="{name: catboost, settings: {rounds: 30}}", arms="none,pos_weight")
-eq.refit("runs", out="model")
+small_table.equipoise("refit", "runs", "-o", "model")
 assert eq.load("model").predict(pl.read_csv("new.csv")).shape == (100, 1)

@@ -24,7 +24,7 @@ model = BertForSequenceClassification(BertConfig(
 ))  # fmt: skip
 train, validation = make_rows(256), make_rows(256)
 arguments = TrainingArguments(
-    "out", num_train_epochs=1, report_to=[], use_cpu=True, disable_tqdm=True
+    "trainer", num_train_epochs=1, report_to=[], use_cpu=True, disable_tqdm=True
 )
 remedy = eq.remedy("weighted_ce", training_labels(train, model))
 trainer = RemedyTrainer(remedy, model, arguments, train_dataset=train)

@@ -6,7 +6,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 import numpy as np
 
-from equipoise.keras import AsymmetricLoss
+from equipoise.keras.losses import AsymmetricLoss
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(64, 4)).astype("float32")
