@@ -148,7 +148,7 @@ def check_tests(
     paths: Sequence[str],
 ) -> None:
     """Run the tests of the source archive against the installed wheel."""
-    test_tools = ["pytest", "pytest-xdist", "pytest-randomly", "hypothesis", "pandas",
+    test_tools = ["pytest", "pytest-xdist", "pytest-randomly", "hypothesis", "pandas", "duckdb",
                   "iterative-stratification"]  # fmt: skip
     options: list[str] = []
     if dependencies == "tested":
