@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +53,20 @@ def in_duckdb(program: Program, rows: np.ndarray, place: Path) -> Answer:
 
 
 def in_sqlite(program: Program, rows: np.ndarray) -> Answer:
-    base = sqlite3.connect(":memory:")
-    try:
-        base.execute("SELECT ln(2e0), exp(1e0)")
-    except sqlite3.OperationalError:
-        pytest.skip("SQLite without math functions")
     frame = _frame(program, rows)
     quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in frame.columns)
-    base.execute(f"CREATE TABLE scores ({quoted})")
     marks = ", ".join("?" * frame.width)
-    base.executemany(f"INSERT INTO scores VALUES ({marks})", frame.rows())  # noqa: S608
-    found = base.execute(to_sql(program, keep=["id"], dialect="sqlite"))
-    names = [column[0] for column in found.description]
-    made = pl.DataFrame(found.fetchall(), schema=names, orient="row", infer_schema_length=None)
+    with closing(sqlite3.connect(":memory:")) as base:
+        try:
+            base.execute("SELECT ln(2e0), exp(1e0)")
+        except sqlite3.OperationalError:
+            pytest.skip("SQLite without math functions")
+        base.execute(f"CREATE TABLE scores ({quoted})")
+        base.executemany(f"INSERT INTO scores VALUES ({marks})", frame.rows())  # noqa: S608
+        found = base.execute(to_sql(program, keep=["id"], dialect="sqlite"))
+        names = [column[0] for column in found.description]
+        answers = found.fetchall()
+    made = pl.DataFrame(answers, schema=names, orient="row", infer_schema_length=None)
     return _answer(program, made.sort("id"))
 
 

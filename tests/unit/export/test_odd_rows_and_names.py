@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,13 @@ class TestRowsThatApplyRefuses:
         assert all(set(row) == {None} for row in rest)
 
     def test_are_null_in_sqlite_texts_too(self) -> None:
-        base = sqlite3.connect(":memory:")
         names = ", ".join('"' + name.replace('"', '""') + '"' for name in LABELS)
-        base.execute(f"CREATE TABLE scores ({names})")
-        for first in (0.3, None, math.inf, "much", "1.5"):
-            base.execute("INSERT INTO scores VALUES (?, 0.6, 0.2)", [first])
         sql = to_sql(make_program(RULES["labels_weight"]), dialect="sqlite")
-        good, *rest = base.execute(sql).fetchall()
+        with closing(sqlite3.connect(":memory:")) as base:
+            base.execute(f"CREATE TABLE scores ({names})")
+            for first in (0.3, None, math.inf, "much", "1.5"):
+                base.execute("INSERT INTO scores VALUES (?, 0.6, 0.2)", [first])
+            good, *rest = base.execute(sql).fetchall()
         assert None not in good
         assert all(set(row) == {None} for row in rest)
 
