@@ -53,8 +53,10 @@ RUNS = {
     "mulan scene": Run("mulan", "mulan/scene.npz"),
     "mulan yeast": Run("mulan", "mulan/yeast.npz"),
     "mulan bibtex": Run("mulan", "mulan/bibtex.npz", ("seeds=3",), "3 seeds of 10"),
-    "rescale-and-mine": Run("rescale-and-mine"),
-    "rescale-and-mine, all positives": Run("rescale-and-mine", ".", ("data.prevalence=null",)),
+    "rescale-and-mine": Run("rescale-and-mine", ".", ("seeds=5",), "5 seeds, no further looks"),
+    "rescale-and-mine, all positives": Run(
+        "rescale-and-mine", ".", ("data.prevalence=null", "seeds=5"), "5 seeds, no further looks"
+    ),
     "keras-sequences": Run(
         "keras-sequences", ".", ("training.epochs=6",), "6 epochs of 20"
     ),
