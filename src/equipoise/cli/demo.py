@@ -61,8 +61,8 @@ def run(
     comparisons, findings = [], []
     for name in DEMOS:
         source = files("equipoise.studies") / "demos" / f"{name}.yaml"
-        changes = [*(WITHOUT_TORCH[name] if linear else ())]
-        changes += [] if seeds is None else [f"seeds={seeds}"]
+        changes = WITHOUT_TORCH[name] if linear else ()
+        changes += () if seeds is None else (f"seeds={seeds}",)
         study = load_study(str(source), changes)
         started = time.perf_counter()
         note(f"{study.title} ...")
