@@ -72,8 +72,8 @@ def test_the_headings_correspond(english: Path, chinese: Path) -> None:
 
 @every_pair
 def test_the_numbers_are_the_same(english: Path, chinese: Path) -> None:
-    numbers = [sorted(NUMBER.findall(prose(read(page)))) for page in (english, chinese)]
-    assert numbers[0] == numbers[1]
+    wanted, told = (set(NUMBER.findall(prose(read(page)))) for page in (english, chinese))
+    assert wanted == told
 
 
 @every_pair
