@@ -22,11 +22,11 @@ WITHOUT_TORCH = {
         *_LINEAR,
         "data.rows=2000",
         "data.test_rows=1000",
-        "arms=[none, none + thresholds, pos_weight, weighted_sampling]",
+        "arms=[none,pos_weight,weighted_sampling]",
     ),
     "digits_long_tail": (
         *_LINEAR,
-        "arms=[none, none + thresholds, weighted_ce, class_balanced, class_balanced_sampling]",
+        "arms=[none,weighted_ce,class_balanced,class_balanced_sampling]",
     ),
 }
 

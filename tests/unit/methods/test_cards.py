@@ -159,7 +159,9 @@ def claims(name: str, line: str) -> list[tuple[str, list[str]]]:
     called = re.search(r'there "([^"]+)"', line)
     arms = [called[1]] if called else ["none", "none + thresholds"] if name == "none" else [name]
     if not line.startswith("`"):
-        text = (STORIES / f"{line.partition(',')[0]}.md").read_text(encoding="utf-8")
+        page = (STORIES / f"{line.partition(',')[0]}.md").read_text(encoding="utf-8")
+        assert ", small" in line, line
+        text, _, _ = page.partition("\nFull size")
         return [(line, [row for arm in arms for row in rows_of(text, arm)])]
     studies = json.loads((RESULTS / line.split("`")[1]).read_text(encoding="utf-8"))["rows"]
     tables = {study["study"]: "\n".join(study["table"]) for study in studies}
