@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # pages.py, offline.py
 
 from pages import every_page  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
 
 from equipoise import __version__  # noqa: E402
 
@@ -45,6 +46,19 @@ def _write() -> None:
         path = HERE / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+
+def _name_the_language(
+    _app: Sphinx, page: str, _template: str, context: dict[str, object], _tree: object
+) -> None:
+    """Say of Chinese pages that they are: browsers choose fonts and line breaks by it."""
+    if page.startswith("zh/"):
+        context["language"] = "zh-CN"
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what is done for single pages."""
+    app.connect("html-page-context", _name_the_language)
 
 
 _write()

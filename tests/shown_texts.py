@@ -72,8 +72,9 @@ _CODE = re.compile(
     r"""^[\w./*-]+$  # a name or a path
     | ^(Examples?:[ ]|[ ]{6})?equipoise[ ]  # a command
     | <\w|</|\\|default-src  # markup, patterns, a policy
+    | ^\w+=\[  # a setting of a study
     | nl,nl|^(square|loss|prob)[ ]squared$  # sums and tables of products
-    | ^[\w ]*=?\[|^outside[ ][lru]|upper[ ]left|^Chapter[ ]read  # annotations, places in a figure
+    | ^[\w ]*\[|^outside[ ][lru]|upper[ ]left|^Chapter[ ]read  # annotations, places in a figure
     | ^[A-Z]\w+[ ][A-Z]\w+([ ][A-Z]\w+)*$  # fonts
     | ^(be|lie|come[ ]with)[ ]  # what an error expects""",
     re.VERBOSE,

@@ -22,6 +22,7 @@ GENERATED = {
 }
 PAGES = [
     ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
     *(p for p in sorted(DOCS.rglob("*.md")) if "_build" not in p.parts and p not in GENERATED),
     *sorted(FINDINGS.glob("EQ*.md")),
 ]
@@ -81,5 +82,6 @@ def test_every_page_stands_in_the_table_of_contents() -> None:
     assert not pages - listed
     assert not {n for n in listed - pages if (DOCS / f"{n}.md") not in GENERATED} - {
         "stories/index",
+        "zh/stories/index",
         "api/index",
     }

@@ -1,4 +1,4 @@
-"""The README is short, its blocks run as a newcomer would paste them, and it leads on."""
+"""The READMEs are short, their blocks run as a newcomer would paste them, and they lead on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+READMES = {
+    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
+}
+every_readme = pytest.mark.parametrize("readme", READMES.values(), ids=READMES)
 
 
+@every_readme
 def test_python_blocks_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     assert len(blocks) == 4
     scope: dict[str, object] = {}
     for block in blocks:
@@ -28,24 +32,27 @@ def test_python_blocks_run(
     assert (tmp_path / "report.html").stat().st_size < 1_000_000
 
 
-def test_it_is_read_in_one_go() -> None:
-    assert len(README.splitlines()) <= 150
-    assert not re.search(r"\b(ranking gain|undecided|harmful)\b", README)
+@every_readme
+def test_it_is_read_in_one_go(readme: str) -> None:
+    assert len(readme.splitlines()) <= 150
+    assert not re.search(r"\b(ranking gain|undecided|harmful)\b|排序增益|未定|有害", readme)
 
 
-def test_every_verb_is_listed() -> None:
+@every_readme
+def test_every_verb_is_listed(readme: str) -> None:
     from equipoise.cli.main import app
 
     verbs = {command.name for command in app.registered_commands}
-    table = README[README.index("| to | verbs") :].split("\n\n")[0]
+    table = next(t for t in readme.split("\n\n") if t.startswith("|") and "`equipoise`" in t)
     listed = re.findall(r"`(\w+)`", table)
     assert sorted(listed[1:]) == sorted(verbs)
-    assert set(re.findall(r"^(?:\.venv/bin/)?equipoise (\w+)", README, re.MULTILINE)) <= verbs
+    assert set(re.findall(r"^(?:\.venv/bin/)?equipoise (\w+)", readme, re.MULTILINE)) <= verbs
 
 
-def test_make_targets_named_exist() -> None:
+@every_readme
+def test_make_targets_named_exist(readme: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = set(re.findall(r"`make (\w[\w-]*)`|^make (\w[\w-]*)", README, re.MULTILINE))
+    named = set(re.findall(r"`make (\w[\w-]*)`|^make (\w[\w-]*)", readme, re.MULTILINE))
     targets = {one or other for one, other in named}
     assert {"demo", "test", "docs", "check"} <= targets
     for target in targets:

@@ -87,7 +87,7 @@ def test_columns_that_share_no_name_are_taken_in_order_and_said(
     words = ["--score-kind", "logits", "--scores", "s1,s2,s3", "--label", "y"]
     assert run("tune", "val.csv", *words, "-o", "rule.json") == 0
     said = capsys.readouterr()
-    assert "score columns: s1 for bird, s2 for cat, s3 for dog" in said.out
+    assert "score columns: s1 -> bird, s2 -> cat, s3 -> dog" in said.out
     assert "by position, for no name agrees: s1 for bird" in said.err
     assert DecisionRule.load("rule.json").score_names == ("s1", "s2", "s3")
     only = ["--scores", "s3,s2,s1", "--score-kind", "logits", "--id", "id"]

@@ -36,6 +36,7 @@ _FILLED = re.compile(r"\{(\d+)([!*~-]?)\}")
 # Where a Chinese text ends and a Latin word or number begins stands a space; beside a sign none.
 _HAN = r"\u3400-\u9fff\uf900-\ufaff"
 _COLON, _SEMICOLON, _COMMA, _STOP = "\uff1a", "\uff1b", "\uff0c", "\u3002"
+_SIGNS = {": ": _COLON, "; ": _SEMICOLON, " (": "\uff08", ")": "\uff09"}
 _WIDE = rf"[{_HAN}\u3000-\u303f\uff00-\uffef\u201c\u201d]"
 
 
@@ -111,8 +112,8 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def mark(text: str) -> str:
-    """Return ": " or "; " as they are written in the language in force."""
-    return {": ": _COLON, "; ": _SEMICOLON}[text] if language() == "zh" else text
+    """Return ": ", "; ", " (" or ")" as they are written in the language in force."""
+    return _SIGNS[text] if language() == "zh" else text
 
 
 @cache

@@ -107,7 +107,9 @@ class Findings(list[Finding]):
             made.extend(f"    -> {said(spelt(todo))}" for todo in finding.suggests)
         made = made or [said("Nothing unusual was found by the checks that were made.")]
         if facts := [f for f in self if f.severity == "fact"]:
-            made += [said("As usual:"), *(f"    {said(f.message)} ({f.code})" for f in facts)]
+            made.append(said("As usual:"))
+            opened, closed = mark(" ("), mark(")")
+            made += [f"    {said(fact.message)}{opened}{fact.code}{closed}" for fact in facts]
         return made
 
     def __str__(self) -> str:

@@ -674,7 +674,7 @@ def _parts(rule: DecisionRule) -> list[str]:
         lines.append(f"{said('grade')}{mark(': ')}{told}")
     if rule.score_names and rule.score_names != rule.names:
         pairs = zip(rule.score_names, rule.names, strict=False)
-        lines.append(said(f"score columns: {', '.join(f'{c} for {n}' for c, n in pairs)}"))
+        lines.append(said(f"score columns: {', '.join(f'{c} -> {n}' for c, n in pairs)}"))
     return lines
 
 

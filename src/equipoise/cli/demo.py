@@ -61,9 +61,9 @@ def run(
     comparisons, findings = [], []
     for name in DEMOS:
         source = files("equipoise.studies") / "demos" / f"{name}.yaml"
-        changes = [*(WITHOUT_TORCH[name] if linear else ())]
-        changes += [] if seeds is None else [f"seeds={seeds}"]
-        study = load_study(str(source), tuple(changes))
+        changes = WITHOUT_TORCH[name] if linear else ()
+        changes += () if seeds is None else (f"seeds={seeds}",)
+        study = load_study(str(source), changes)
         started = time.perf_counter()
         note(f"{study.title} ...")
         with progress() as show:

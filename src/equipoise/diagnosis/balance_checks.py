@@ -29,9 +29,12 @@ def _verdict(grade: str, smallest: int) -> tuple[str, tuple[str, ...]]:
     """Return what the degree and the smallest count mean together, and what to do."""
     threshold = "Train without a remedy and tune thresholds on validation data first."
     if smallest < _AMPLE:
-        text = f"the rarest has {smallest:,} positive(s): scarcity, more than the ratio, limits"
+        text = (
+            f"the rarest has {smallest:,} positive(s): scarcity, more than the ratio, limits what "
+            "can be learned and measured"
+        )
         pooled = "Stratify, and pool folds for thresholds and metrics."
-        return f"{text} what can be learned and measured", (pooled, threshold, _COMPARE)
+        return text, (pooled, threshold, _COMPARE)
     text = f"the rarest has {smallest:,} positives"
     if grade == "mild":
         return f"{text}: data are ample, do not resample", (threshold, _COMPARE)
