@@ -198,6 +198,8 @@ class TestNames:
             to_sql(make_program(plain), dialect="bigquery")
 
     def test_that_look_like_a_pattern_of_polars(self) -> None:
+        if tuple(map(int, pl.__version__.split(".")[:2])) < (1, 38):
+            pytest.skip("polars before 1.38 takes selectors of such a name for a pattern")
         rule = replace(RULES["one_label"], names=("^.*$",))
         made = polars_decide(rule)(pl.DataFrame({"^.*$": [0.0, 9.0], "id": ["a", "b"]}))
         assert made.columns == ["^.*$", "id", "probability:^.*$", "decision:^.*$"]
