@@ -23,6 +23,6 @@ def test_blocks_print_what_the_page_says() -> None:
 
 
 def test_the_tables_are_generated_where_the_page_includes_them() -> None:
-    conf = (PAGE.parent / "conf.py").read_text(encoding="utf-8")
     assert "{include} sampling_rules.md" in PAGE.read_text(encoding="utf-8")
-    assert '"sampling_rules.md").write_text(rule_tables()' in conf
+    made = (PAGE.parent / "pages.py").read_text(encoding="utf-8")
+    assert '"sampling_rules.md": rule_tables()' in made
