@@ -136,6 +136,17 @@ def _loader() -> Any:
                 raise yaml.scanner.ScannerError(None, None, _too_deep(), self.get_mark())
             super().fetch_flow_collection_start(token)
 
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            """Refuse a key that stands twice, of which PyYAML takes the last without a word."""
+            seen = set()
+            for key, _ in node.value:
+                if key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        text = f"the key `{key.value}` stands twice"
+                        raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
     # By YAML 1.1, which PyYAML reads, 1e-4 is a word; by 1.2 and to everybody it is a number.
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
     return Loader

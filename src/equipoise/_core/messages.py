@@ -97,7 +97,8 @@ _MOST = 2000
 def closest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean `x`?" for the nearest known name, or the list of known names."""
     options = sorted(known)
-    near = difflib.get_close_matches(name, options, n=5, cutoff=0.6)
+    alike = [option for option in options if option.lower() == name.lower()]
+    near = alike or difflib.get_close_matches(name, options, n=5, cutoff=0.6)
     if near:
         # Of names as near as the first, one letter wrong is likelier than letters moved.
         ratio = [difflib.SequenceMatcher(None, word, name).ratio() for word in near]

@@ -67,7 +67,13 @@ def load_arrays(path: str | Path, wanted: str, do: str = "") -> NDArray[Any] | d
 
     # NumPy leaves a damaged archive open that it has opened itself.
     with reading_file(path, wanted, do), Path(path).open("rb") as file:
-        loaded = np.load(file, allow_pickle=False)
+        try:
+            loaded = np.load(file, allow_pickle=False)
+        except ValueError as error:
+            if "pickle" not in str(error) or "Object arrays" in str(error):
+                raise
+            # NumPy takes whatever it does not know for pickled, and says how to read that.
+            raise DataError(say(str(path), wanted, "another kind of file", do)) from error
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:

@@ -75,7 +75,8 @@ def row_contents(study: Study, ids: Sequence[str]) -> dict[str, Mapping[str, Any
         from equipoise.studies.network_rows import load_rows
 
         # They were looked through when they were trained on.
-        looked = {"check": "none"} if hasattr(spec, "check") else {}
+        whole = getattr(spec, "on_broken", None) == "error"  # else what is broken is sought again
+        looked = {"check": "none"} if whole else {}
         rows = load_rows(spec.model_copy(update=looked))
         if rows.labels is None:
             return {}

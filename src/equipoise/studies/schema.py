@@ -878,6 +878,11 @@ def _check_arms(study: Study, name: str) -> None:
     """Raise unless every arm can be compared, and they have names of their own."""
     if "arms" not in study.model_fields_set:
         raise UsageError(f"{name}: `arms` is missing. Add it, or start from `equipoise init`.")
+    for arm in study.arms:
+        given = [key for key in ("name", "settings", "grid", "training") if getattr(arm, key)]
+        if arm.method == THRESHOLDS and given:
+            do = "It is the untreated model with tuned thresholds, and takes nothing of its own."
+            raise UsageError(say(THRESHOLDS, "stand alone", f"{', '.join(given)} beside it", do))
     for arm in study.trained_arms():
         if study.model is not None and arm.is_fitted:
             do = "It stands in studies on tables and on features of a frozen network."
@@ -897,7 +902,7 @@ def _check_own_training(study: Study, arm: StudyArm) -> None:
     if study.model is None:
         do = "Networks have options of their own: add a `model`."
         raise UsageError(
-            say(name, "be left out where heads are compared", sorted(arm.training), do)
+            say(name, "be left out where no network is trained", sorted(arm.training), do)
         )
     for key in arm.training:
         if key not in OF_OPTIMIZER:

@@ -62,6 +62,14 @@ def test_what_is_shallow_enough_is_read() -> None:
     assert parse_yaml("a: &x {b: 1}\nc: *x") == {"a": {"b": 1}, "c": {"b": 1}}
 
 
+def test_a_key_that_stands_twice_is_refused() -> None:
+    """PyYAML takes the last one, and the first is lost without a word."""
+    with pytest.raises(ValueError, match="the key `arms` stands twice in line 3, column 1"):
+        parse_yaml("arms: [none]\nseeds: 2\narms: [none, focal]\n")
+    merged = "a: &x {b: 1, c: 2}\nd: {<<: *x, b: 3}\ne: {<<: *x}\n"
+    assert parse_yaml(merged)["d"] == {"b": 3, "c": 2}
+
+
 def test_lines_say_which_one_is_wrong() -> None:
     assert parse_json_lines('{"a": 1}\n\n[2]\n') == [{"a": 1}, [2]]
     with pytest.raises(ValueError, match=r"Expecting .* in line 3"):

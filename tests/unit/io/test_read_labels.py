@@ -118,6 +118,9 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="without pickles"):
         read_labels(tmp_path / "y.npy")
+    (tmp_path / "text.npz").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="got another kind of file"):
+        read_labels(tmp_path / "text.npz", label="y")
 
 
 def test_arrays_and_saved_labels(tmp_path: Path) -> None:

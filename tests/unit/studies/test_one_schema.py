@@ -197,6 +197,14 @@ def test_the_plan_says_what_is_trained_as_another(table: Path, tmp_path: Path) -
         assert plan_rows(study, tmp_path, fresh=True)[1] == rows
 
 
+def test_tuned_thresholds_take_nothing_of_their_own(table: Path) -> None:
+    content = {"data": {"source": "table", "path": str(table), "label": "y"}, "model": "mlp"}
+    for own in ({"name": "mine"}, {"settings": {"bogus": 1}}, {"training": {"lr": 0.1}}):
+        arms = ["none", {"method": "none + thresholds", **own}]
+        with pytest.raises(UsageError, match=r"`none \+ thresholds` must stand alone, got"):
+            parse_study({**content, "arms": arms})
+
+
 def test_an_arm_may_have_a_rate_of_its_own(table: Path, tmp_path: Path) -> None:
     falling = {"method": "none", "name": "falling", "training": {"schedule": "exponential"}}
     content = {
@@ -221,7 +229,7 @@ def test_an_arm_may_have_a_rate_of_its_own(table: Path, tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         ({"epochs": 5}, {}, "`training of x` must hold options of the optimizer .*got 'epochs'"),
         ({"lr": 0.1}, {"tuning": {"lr": [0.1, 0.2]}}, "must not hold what tuning.lr chooses"),
-        ({"lr": 0.1}, {"model": None, "training": {}}, "left out where heads are compared"),
+        ({"lr": 0.1}, {"model": None, "training": {}}, "left out where no network is trained"),
         ({"schedule": "linear"}, {}, "`schedule` must be"),
     ]
     for own, changes, message in wrong:
