@@ -110,7 +110,7 @@ WRONG = {
         "nearest_neighbours",
         {"K": 1},
         UsageError,
-        "must be a setting, got K. Known: k",
+        "must be a setting, got K. Did you mean `k`?",
     ),
 }
 
