@@ -34,7 +34,9 @@ def _vgg_arms(rows: int) -> str:
     alone = f"{{method: class_balanced, settings: {{beta: {beta}}}}}"
     settings = f"{{class_balanced.beta: {beta}}}"
     both = f"{{method: augment_balance+class_balanced, name: both, settings: {settings}}}"
-    return f"arms=[none, none + thresholds, {alone}, augment_balance, {both}]"
+    after = both.replace("name: both", 'name: "both, balanced counts"')
+    after = after.replace("settings: {", "settings: {counts: after, ")
+    return f"arms=[none, none + thresholds, {alone}, augment_balance, {both}, {after}]"
 
 
 @dataclass(frozen=True)

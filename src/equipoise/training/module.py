@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import lightning.pytorch as pl
@@ -420,11 +420,14 @@ class RemedyModule(pl.LightningModule):
 
     def _run_pairs(self, rows: Rows) -> Iterator[tuple[Tensor, Tensor]]:
         strategy, precision = self.trainer.strategy, self.trainer.precision_plugin
+        # Weights of mixed precision are float32. Half precision has 8 bits of a logit: rows that
+        # differ would get the same score, and rules would have few cuts to choose from.
+        mixed = self.options.precision.endswith("-mixed")
         was_training = self.model.training
         self.model.eval()
         for batch in self.run_data.eval_loader(rows, self._pin):
             x, target = strategy.batch_to_device(precision.convert_input(batch))[:2]
-            with torch.no_grad(), precision.forward_context():
+            with torch.no_grad(), nullcontext() if mixed else precision.forward_context():
                 outputs: Tensor = self.model(x)
             yield outputs, target
         self.model.train(was_training)

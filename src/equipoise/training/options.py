@@ -66,7 +66,8 @@ class TrainingOptions:
         plateau_patience: Epochs.
         warmup: Epochs, fractions allowed, over which the rate rises in a line from 0.
         clip: Largest norm of the gradient, or None.
-        precision: "32-true", "64-true", "bf16-mixed" or "16-mixed" (GPU).
+        precision: "32-true", "64-true", "bf16-mixed" or "16-mixed" (GPU). The scores that are kept
+            are computed in float32 where it is mixed.
         ema: Decay per step of the moving average of the weights that is validated and kept; None
             keeps the weights themselves.
         patience: Stop when the validation metric has not risen for so many epochs; None never.

@@ -284,7 +284,8 @@ def test_other_precisions(tmp_path: Path, name: str, precision: str) -> None:
         torch.float64 if exact else torch.float32
     }
     said = outputs(rebuilt(final), data, SPLIT.test)
-    atol = 1e-9 if exact else 0.05 * np.abs(said).max()
+    # Trained in half precision, but scored in single: bfloat16 would be 4e-3 off, and tie rows.
+    atol = (1e-9 if exact else 1e-5) * max(np.abs(said).max(), 1.0)
     np.testing.assert_allclose(trial.scores["test"].values, said, atol=atol)
 
 
