@@ -81,13 +81,29 @@ _CODE = re.compile(
 )
 
 
+def _noun(node: ast.AST) -> str | None:
+    """Return the noun of ``counted(number, noun)``, None for another node."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "counted":
+        found = node.args[1]
+        if isinstance(found, ast.Constant):
+            return str(found.value)
+    return None
+
+
+def _hole(part: ast.AST) -> str:
+    """Return what stands for a part of an f-string: "{}", or "{} seed{}" for a number of them."""
+    noun = _noun(part.value) if isinstance(part, ast.FormattedValue) else None
+    return "{}" if noun is None else f"{{}} {noun}{{}}"
+
+
 def template_of(node: ast.AST) -> str | None:
     """Return the text of a constant, an f-string or a sum of them, {} for what is filled in."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
         return "".join(
-            str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values
+            str(part.value) if isinstance(part, ast.Constant) else _hole(part)
+            for part in node.values
         )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         sides = [template_of(side) for side in (node.left, node.right)]
@@ -99,7 +115,8 @@ def template_of(node: ast.AST) -> str | None:
 def _inner(node: ast.AST) -> Iterator[ast.AST]:
     """Yield what fills the holes of a text."""
     if isinstance(node, ast.JoinedStr):
-        yield from (part.value for part in node.values if isinstance(part, ast.FormattedValue))
+        filled = (part.value for part in node.values if isinstance(part, ast.FormattedValue))
+        yield from (value for value in filled if _noun(value) is None)
     elif isinstance(node, ast.BinOp):
         for side in (node.left, node.right):
             if template_of(side) is None:

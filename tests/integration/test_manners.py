@@ -94,8 +94,30 @@ def test_images_that_are_not_there_are_said_once(
     assert run("compare", "gone.csv", "--label", "kind", "--image", "file") == 3
     error = capsys.readouterr().err
     assert "got 60 of 60 that are not there: `no/images/cat/0.png` (row 0), " in error
-    assert "and 57 more. Check where the paths start: a table's folder." in error
+    assert (
+        "and 57 more. Check where the paths start: a table's folder, or --set data.root=" in error
+    )
     assert "leave_out" not in error
+    words = ("compare", "gone.csv", "--label", "kind", "--image")
+    assert (
+        run(*words, "file", "--set", "data.root=.", "--dry-run") == 3
+    )  # a root that is wrong, too
+    for wrong, option in ((("fil",), "--image"), (("file", "--labels", "kind,b"), "--label")):
+        assert run(*words, *wrong) != 0
+        assert f"`{option}" in capsys.readouterr().err
+
+
+def test_changes_of_a_table_of_images_hold_while_it_is_read(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("images/dog/0.png").write_bytes(b"not an image")
+    table = ["images.csv", "--label", "kind", "--image", "file"]
+    for words in (["images"], table):
+        assert run("compare", *words, "--dry-run") == 3
+        assert "or leave them out by --set data.on_broken=leave_out." in capsys.readouterr().err
+        change = ["--set", "data.on_broken=leave_out"]
+        assert run("compare", *words, *change, "--dry-run") == 0
+        assert "to train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,16 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(' '.join(name.split()) for name in options)}."
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 seed" or "3 seeds".
+
+    Example:
+        >>> counted(1, "seed"), counted(2000, "seed")
+        ('1 seed', '2,000 seeds')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(items: Sequence[object], most: int = 5, mark: str = ", ") -> str:
     """Return "a, b, c and 4 more".
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise._core.language import mark, said
-from equipoise._core.messages import closest, say
+from equipoise._core.messages import closest, counted, say
 from equipoise._core.text import as_html, table
 from equipoise.artifacts._io import as_declared, plain, read_json, reading, to_float, write_json
 from equipoise.artifacts.estimate import Estimate
@@ -298,14 +298,14 @@ def forecast_words(comparison: Comparison) -> list[str]:
 def _protocol(comparison: Comparison) -> list[str]:
     """Return what was asked, how many seeds answer, and what the intervals are."""
     seeds = sorted({arm.n_seeds for arm in comparison.arms})
-    shown = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    shown = counted(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     looks = f", looked at after {', '.join(map(str, comparison.looks))}" if comparison.looks else ""
     tuned = f"{comparison.baseline} + thresholds"
     open_ = [
         (a.method, a.gain.needed) for a in comparison.arms
         if a.gain and a.gain.needed and a.method != tuned
     ]  # fmt: skip
-    asked = f"{comparison.question or 'on these data'}; {shown} seeds{looks}"
+    asked = f"{comparison.question or 'on these data'}; {shown}{looks}"
     return [
         f"{asked}; region of practical equivalence: +-{comparison.rope:g}",
         "intervals of gains and harms hold at 95 % for all remedies together; those of the others "

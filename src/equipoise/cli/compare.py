@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equipoise._core.language import said
+from equipoise._core.messages import counted
 from equipoise._core.text import table
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress, seconds_of
@@ -114,7 +115,7 @@ def run(
     result = outcome.comparison
     result.save(folder / "comparison.json")
     path = write_report(chapter_of(folder, outcome.findings), path=folder / "report.html")
-    note(said(f"{outcome.trained} trials trained, {outcome.reused} re-used"))
+    note(said(f"{counted(outcome.trained, 'trial')} trained, {outcome.reused} re-used"))
     copied = [found for found in outcome.findings if found.code in ("EQ202", "EQ208")]
     if copied:
         note("\n".join(short_findings(copied)))

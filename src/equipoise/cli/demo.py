@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from equipoise._core.language import said
+from equipoise._core.messages import counted
 from equipoise.cli import options as o
 from equipoise.cli.console import note, print_json, progress
 
@@ -72,7 +73,12 @@ def run(
         comparisons.append(outcome.comparison)
         findings.append(outcome.findings)
         spent = time.perf_counter() - started
-        note(said(f"{outcome.trained} trials trained, {outcome.reused} re-used, {spent:.0f} s"))
+        note(
+            said(
+                f"{counted(outcome.trained, 'trial')} trained, "
+                f"{outcome.reused} re-used, {spent:.0f} s"
+            )
+        )
         if not as_json:
             typer.echo(f"\n{outcome.comparison}\n")
     chapters = [chapter_of(out / r, f) for r, f in zip(DEMOS, findings, strict=True)]

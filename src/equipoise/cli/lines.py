@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise._core.language import mark, said
-from equipoise._core.messages import listed
+from equipoise._core.messages import counted, listed
 from equipoise._core.text import table
 from equipoise.cli.console import findings_lines
 
@@ -75,13 +75,14 @@ def plan_lines(plan: TrainPlan) -> list[str]:
     lines = [
         f"{plan.rows.description}: {parts} rows",
         (
-            f"{plan.model.name}, {plan.job.arm.label}, {options.epochs} epochs of batches of "
-            f"{options.batch_size}, {options.optimizer} at {options.lr:g}"
+            f"{plan.model.name}, {plan.job.arm.label}, "
+            f"{counted(options.epochs, 'epoch')} of batches of {options.batch_size}, "
+            f"{options.optimizer} at {options.lr:g}"
         ),
     ]
     if plan.rows.left_out:
         shown = "; ".join(plan.rows.left_out[:3])
-        lines.append(f"{len(plan.rows.left_out)} broken images left out: {shown}")
+        lines.append(f"{counted(len(plan.rows.left_out), 'broken image')} left out: {shown}")
     return [said(line) for line in lines]
 
 
@@ -141,8 +142,10 @@ def mining_lines(plan: MinePlan) -> list[str]:
     parts = (
         f"{split.train.size:,} training, {split.val.size:,} validation, {split.test.size:,} test"
     )
-    most = f"{options.rounds} rounds at most"
-    size = f"{training.options.epochs} epochs of batches of {training.options.batch_size}"
+    most = f"{counted(options.rounds, 'round')} at most"
+    size = (
+        f"{counted(training.options.epochs, 'epoch')} of batches of {training.options.batch_size}"
+    )
     lines = [
         f"{training.rows.description}: {parts} rows",
         f"{pool.positives().size:,} positives, {pool.n_negative:,} negatives ({plan.negative})",

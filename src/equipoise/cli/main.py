@@ -78,6 +78,7 @@ CALLED = {
     "level": "fail",
     "n_max": "total",
     "n_rows": "rows",
+    "path_column": "image",
     "weight": "loss_weight",
 }
 # `audit` names the table with --labels and its columns with --columns.
@@ -86,6 +87,7 @@ OF_VERB = {"audit": {"labels": "columns", "table": "labels"}}
 _UNKNOWN = "\0"
 OF_STUDIES = ("train", "mine")
 CODING = ("positive", "negative", "unknown", "empty_token")
+OF_IMAGES = ("on_broken", "root")
 
 
 def options_of(app: typer.Typer, verb: str) -> dict[str, str]:
@@ -107,7 +109,9 @@ def options_of(app: typer.Typer, verb: str) -> dict[str, str]:
         if parameter in own:
             known[name] = own[parameter]
     if verb in OF_STUDIES:
-        known |= {name: f"data.{name}" for name in CODING if name not in own}
+        known |= {name: f"data.{name}" for name in (*CODING, *OF_IMAGES) if name not in own}
+    elif "settings" in own:
+        known |= {name: f"{own['settings']} data.{name}=" for name in OF_IMAGES if name not in own}
     return known
 
 
@@ -136,6 +140,8 @@ def spell(message: str, options: Mapping[str, str]) -> str:
         if argument.name not in options:
             return _UNKNOWN
         known, value = options[argument.name], argument.value
+        if known.endswith("="):
+            return f"{known}{'VALUE' if value is None else quote(value)}"
         if value is None or value == "True":
             return known
         return f"{known} {quote(value)}" if known.startswith("--") else f'{known}: "{value}"'

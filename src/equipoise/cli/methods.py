@@ -14,6 +14,7 @@ from equipoise.cli.console import print_json
 from equipoise.errors import UsageError
 
 EXAMPLE = "Examples: equipoise methods --kind multilabel; equipoise methods focal"
+_FIELDS = ("name", "family", "settings", "exactness", "summary", "reference")
 
 
 def run(
@@ -30,9 +31,15 @@ def run(
     from equipoise.methods import METHODS, method_card
 
     if name is not None:
-        if kind is not None or points or as_json:
-            raise UsageError(say("name", "stand alone", "another option beside it"))
-        typer.echo(method_card(name), nl=False)
+        for option, given in (("kind", kind), ("--operating-points", points or None)):
+            if given is not None:
+                do = "One card is printed whole."
+                raise UsageError(say(option, "be left out where a method is named", given, do))
+        card = method_card(name)
+        if as_json:
+            print_json({f: getattr(METHODS[name], f) for f in _FIELDS} | {"card": card})
+            return
+        typer.echo(card, nl=False)
         return
 
     if kind is not None:
@@ -42,8 +49,7 @@ def run(
         return
     chosen = [m for m in METHODS.values() if kind is None or kind in m.kinds]
     if as_json:
-        fields = ("name", "family", "settings", "exactness", "summary", "reference")
-        print_json([{f: getattr(m, f) for f in fields} for m in chosen])
+        print_json([{f: getattr(m, f) for f in _FIELDS} for m in chosen])
         return
     rows = []
     for method in chosen:

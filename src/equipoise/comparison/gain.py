@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.messages import counted
 from equipoise.artifacts import Estimate, Gain, Trial
 from equipoise.artifacts.estimate import FEW
 from equipoise.comparison.record import SeedRecord
@@ -53,7 +54,7 @@ def what_would_settle(difference: PairedDifference, levels: Levels, level: float
         default=math.inf,
     )
     if found and min(found) > difference.n_seeds:
-        return f"needs about {min(found)} seeds, if the difference stays as it is"
+        return f"needs about {counted(min(found), 'seed')}, if the difference stays as it is"
     if _FAR_MORE < factor < math.inf:
         return "needs far more seeds or rows"
     if math.isfinite(factor) and factor > 1:
@@ -367,7 +368,8 @@ def _needed(said: Settled, design: Design) -> str:
     if design.tested < FEW:
         return f"{design.tested} tested positives tell nothing: test every row, or collect more"
     if said.levels is None and design.looks is not None:
-        return f"the first look is after {design.looks[0]} seeds, {said.pair.n_seeds} are there"
+        first = design.looks[0]
+        return f"the first look is after {counted(first, 'seed')}, {said.pair.n_seeds} are there"
     levels = said.levels or Levels.one_look(design.alpha, design.alpha)
     return what_would_settle(said.pair, levels, said.level, design.rope)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise._core.messages import counted
 from equipoise.artifacts import ArmRecord, Gain
 from equipoise.artifacts.estimate import FEW
 from equipoise.artifacts.labels import effective_size
@@ -255,7 +256,7 @@ def _doubt(records: Sequence[ArmRecord], design: Design, remarks: Sequence[str])
         word = METRIC_WORDS.get(design.primary, design.primary)
         rows = "rows" if design.crossed else "test rows"
         parts.append(
-            f"{seeds} seeds on these {rows} would miss differences in {word} below "
+            f"{counted(seeds, 'seed')} on these {rows} would miss differences in {word} below "
             f"{max(reached):.3f}"
         )
     if design.per_fold < _THIN:

@@ -28,7 +28,7 @@ def read_if_named(
         frame: The table.
         fallback_id: Column that names rows where none is, if its entries are unique.
     """
-    require_columns(frame, "columns", columns.named)
+    columns.require_in(frame)
     if columns.label is None and columns.labels is None:
         return None
     if (

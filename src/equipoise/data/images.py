@@ -60,7 +60,8 @@ def _told(broken: Sequence[BrokenImage], size: int) -> tuple[str, str]:
         names = listed([f"`{b.name}` (row {b.row})" for b in missing], 3)
         said.append(f"{len(missing):,} of {size:,} that are not there: {names}")
     if other:
-        said.append(f"{len(other):,} of {size:,} that cannot be read ({listed(other, 3, '; ')})")
+        each = [str(b).rstrip(".") for b in other]
+        said.append(f"{len(other):,} of {size:,} that cannot be read ({listed(each, 3, '; ')})")
     do: str = hint("Repair them, or leave them out by {on_broken=leave_out}.")
     if len(missing) >= _MOST * size:
         do = hint("Check where the paths start: a table's folder, or {root=}.")

@@ -612,6 +612,10 @@ RECORDS: Mapping[str, type[Objective]] = {
 DEFAULTS: Mapping[Kind, str] = {"multilabel": "f1", "multiclass": "balanced_accuracy"}
 
 
+# "f11" is a slip of the hand for "f1" rather than an F-beta; FBeta(11.0) says so.
+_BETA_BY_NAME = 10
+
+
 def to_objective(objective: str | Objective | None, kind: Kind, width: int) -> Objective:
     """Return the record of a name, or the record, checked for so many labels or classes.
 
@@ -637,7 +641,9 @@ def to_objective(objective: str | Objective | None, kind: Kind, width: int) -> O
     known = OBJECTIVES[kind]
     record = find_objective(given) if isinstance(given, str) else type(given)
     if record is None or kind not in record.kinds:
-        also = ", f2, f0.5 or another F-beta" if kind == "multilabel" else ""
+        also = (
+            f", f2, f0.5 or another F-beta up to f{_BETA_BY_NAME}" if kind == "multilabel" else ""
+        )
         expected = f"be one of {', '.join(known)}{also} for {kind}"
         name = given if isinstance(given, str) else given.name
         raise UsageError(say("objective", expected, repr(given), closest(name, known)))
@@ -654,10 +660,10 @@ def find_objective(name: str) -> type[Objective] | None:
     """Return the record of a name, None where there is none.
 
     Example:
-        >>> find_objective("f0.5").__name__, find_objective("f0"), find_objective("f_one")
+        >>> find_objective("f0.5").__name__, find_objective("f0"), find_objective("f11")
         ('FBeta', None, None)
     """
-    if re.fullmatch(r"f\d+(?:\.\d+)?", name) and float(name[1:]):
+    if re.fullmatch(r"f\d+(?:\.\d+)?", name) and 0 < float(name[1:]) <= _BETA_BY_NAME:
         return FBeta
     return RECORDS.get(name)
 

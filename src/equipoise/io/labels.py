@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.checks import require_plain
 from equipoise._core.identity import as_text
-from equipoise._core.messages import Argument, Message, closest, hint, one_of, say
+from equipoise._core.messages import Argument, Message, closest, hint, listed, one_of, say
 from equipoise._core.reading import load_arrays, reading_file
 from equipoise.artifacts.labels import KINDS, Kind, Labels
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.io.binary import binary_columns
 from equipoise.io.coding import DEFAULT, LabelCoding, Tokens
 from equipoise.io.columns import class_column, label_column
@@ -136,6 +137,17 @@ class LabelColumns:
         some = [self.label, *(self.labels or ()), *sides]
         return [c for c in some if c is not None]
 
+    def require_in(self, frame: pl.DataFrame) -> None:
+        """Raise unless every column that is named is one of a table."""
+        for argument, names in (
+            ("label", [self.label]),
+            ("labels", self.labels or ()),
+            ("id_column", [self.id_column]),
+            ("group_column", [self.group_column]),
+            ("weight_column", [self.weight_column]),
+        ):
+            require_columns(frame, argument, [name for name in names if name is not None])
+
     def read(self, frame: pl.DataFrame) -> Labels:
         """Return the labels of a table."""
         if (self.label is None) == (self.labels is None):
@@ -193,6 +205,39 @@ def _is_text(name: str) -> bool:
     return True
 
 
+# Beside images, files of other names are captions, licences or what a system left there.
+# fmt: off
+_IMAGES = frozenset({
+    "avif", "bmp", "dcm", "dib", "gif", "heic", "heif", "j2k", "jfif", "jp2", "jpe", "jpeg",
+    "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tga", "tif", "tiff", "webp",
+})
+# fmt: on
+
+
+def files_below(root: Path) -> list[str]:
+    """Return the files below a folder as relative paths, sorted, without hidden ones.
+
+    Where some are called as images are, those with another ending are left out with a warning.
+
+    Args:
+        root: The folder; ids of its rows are relative to it.
+    """
+    found = [p.relative_to(root) for p in sorted(root.rglob("*")) if p.is_file()]
+    files = [p for p in found if not any(part.startswith(".") for part in p.parts)]
+    images = [p for p in files if p.suffix[1:].lower() in _IMAGES]
+    if images:
+        kept = [p for p in files if not p.suffix or p.suffix[1:].lower() in _IMAGES]
+        if left := [str(p) for p in files if p not in set(kept)]:
+            warnings.warn(
+                f"left out of {root}: {len(left):,} of {len(files):,} files, which are not called "
+                f"as images are: {listed(left, 3)}.",
+                DataWarning,
+                stacklevel=2,
+            )
+        files = kept
+    return sorted(p.as_posix() for p in files)
+
+
 def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     known = [p.name for p in folders] if names is None else list(names)
@@ -203,16 +248,15 @@ def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
         )
     values: list[int] = []
     ids: list[str] = []
+    of_folder: dict[str, list[str]] = {}
+    for file in files_below(root):
+        of_folder.setdefault(file.partition("/")[0], []).append(file)
     for folder in folders:
         if folder.name not in known:
             raise DataError(
                 say(str(root), "hold only names", repr(folder.name), closest(folder.name, known))
             )
-        files = sorted(
-            p.relative_to(root).as_posix()
-            for p in folder.rglob("*")
-            if p.is_file() and not any(q.startswith(".") for q in p.relative_to(root).parts)
-        )
+        files = of_folder.get(folder.name, [])
         odd = next((name for name in (folder.name, *files) if not _is_text(name)), None)
         if odd is not None:
             raise DataError(say(str(root), "hold names that are UTF-8", ascii(odd), "Rename it."))

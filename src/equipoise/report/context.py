@@ -11,6 +11,7 @@ import numpy as np
 
 from equipoise._core.language import said
 from equipoise._core.logistic import expit
+from equipoise._core.messages import counted
 from equipoise.artifacts import (
     ArmRecord,
     Comparison,
@@ -60,6 +61,7 @@ def _arm_row(arm: ArmRecord, baseline: str, looked: bool) -> dict[str, Any]:
         "same_model": arm.method == f"{baseline} + thresholds",
     }
     if gain is not None:
+        settled = f"settled after {counted(arm.n_seeds, 'seed')}"
         row["gain"] = {
             "primary": interval(gain.shown, signed=True),
             "total": interval(gain.total, signed=True),
@@ -69,7 +71,7 @@ def _arm_row(arm: ArmRecord, baseline: str, looked: bool) -> dict[str, Any]:
             "verdict": arm.verdict.removesuffix(" (reference)"),
             "tone": "flat" if arm.is_reference else VERDICT_CLASS[gain.verdict],
             "needed": gain.needed,
-            "settled": "" if not looked or gain.needed else f"settled after {arm.n_seeds} seeds",
+            "settled": settled if looked and not gain.needed else "",
             "detectable": number(gain.smallest_detectable),
         }
     return row

@@ -59,7 +59,10 @@ def is_images(source: str | Path, image: str | None) -> bool:
 
 
 def image_study(
-    source: str | Path, described: Mapping[str, Any], image: str | None
+    source: str | Path,
+    described: Mapping[str, Any],
+    image: str | None,
+    assignments: Sequence[str] = (),
 ) -> tuple[Study, Labels]:
     """Return the default comparison of images, and their labels.
 
@@ -67,6 +70,7 @@ def image_study(
         source: A folder with a folder of images for each class, or a CSV or Parquet table.
         described: Of a table: its labels, ids, groups and test table, under the keys of a study.
         image: Column of paths; None for a folder.
+        assignments: Changes, ``a.b=c`` each.
 
     Raises:
         UsageError: words of a table beside a folder, or a table without a label.
@@ -87,7 +91,9 @@ def image_study(
     data |= {"path": str(source), "size": SIDE, **described}
     from equipoise.studies.network_rows import load_rows  # late: a table needs no torch
 
-    bare = {"data": data, "model": "resnet32", "arms": ["none"]}
+    bare = {"data": dict(data), "model": "resnet32", "arms": ["none"]}
+    # Those of the data say how they are read: what is broken may be left out.
+    bare = _changed(bare, [a for a in assignments if a.startswith("data.")])
     labels = load_rows(parse_study(bare, str(source)).data).labels
     assert labels is not None  # noqa: S101  # a study of rows without labels is refused above
     chosen = [m.name for m in methods_for(labels.kind) if m.first_choice and m.name != "none"]
@@ -99,7 +105,7 @@ def image_study(
         "seeds": 3,
         "training": {"epochs": 30},
     }
-    return parse_study(content, str(source)), labels
+    return parse_study(_changed(content, assignments), str(source)), labels
 
 
 def _require_either(source: Path, described: Mapping[str, Any], do: Message) -> bool:
@@ -141,9 +147,7 @@ def study_from(
         UsageError: a study that is wrong, or words of a table beside a study, or no label.
     """
     if is_images(source, image):
-        study, _ = image_study(source, described, image)
-        content = study.model_dump(mode="json", exclude_unset=True)
-        return parse_study(_changed(content, assignments or ()), str(source))
+        return image_study(source, described, image, assignments or ())[0]
     do = hint("Name the label column: {label=y}, or {labels=A,B,C}.")
     if _require_either(source, described, do):
         return load_study(source, tuple(assignments or ()))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from equipoise._core.documents import parse_json, read_text
 from equipoise._core.files import atomic_path, write_text
 from equipoise._core.fingerprint import fingerprint_config
-from equipoise._core.messages import in_words, say
+from equipoise._core.messages import counted, in_words, say
 from equipoise._core.rng import child_seed
 from equipoise.artifacts import Labels, Split, Trial
 from equipoise.errors import NoEffectWarning, UsageError
@@ -244,7 +244,7 @@ class Heads:
         if data.pending is not None:
             size = f"{len(data.labels)} x {data.features.shape[1]}"
             first = f"First the features, {size}, about {in_words(data.pending)}. "
-        where = f"on {self.threads} threads ({self.settings.torch_device.type})"
+        where = f"on {counted(self.threads, 'thread')} ({self.settings.torch_device.type})"
         return f"{first}{len(heads)} to train, about {shown} {where}.{rest}"
 
 

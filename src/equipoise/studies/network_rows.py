@@ -31,7 +31,7 @@ from equipoise.data import (
     pad_batch,
 )
 from equipoise.errors import DataError
-from equipoise.io.labels import read_labels
+from equipoise.io.labels import files_below, read_labels
 from equipoise.io.tables import read_table
 from equipoise.studies.archives import read_archive, read_piano_rolls, thin_positives
 from equipoise.studies.made import load_made, made_sequences
@@ -228,11 +228,9 @@ def _image_folder(spec: ImageFolderData, path: str, named: dict[str, Any]) -> Tr
     if named:
         images = ImageFiles.from_folder(path, names=named["names"], **_image_settings(spec))
         return _of_images(images, Path(path).name, np.asarray(images.paths))
-    found = sorted(p for p in Path(path).rglob("*") if p.is_file() and not p.name.startswith("."))
-    images = ImageFiles(found, **_image_settings(spec))
-    return _of_images(
-        images, Path(path).name, np.asarray([str(p.relative_to(path)) for p in found])
-    )
+    found = files_below(Path(path))
+    images = ImageFiles([Path(path) / file for file in found], **_image_settings(spec))
+    return _of_images(images, Path(path).name, np.asarray(found))
 
 
 def _of_images(images: Any, name: Any, ids: NDArray[Any]) -> TrainRows:

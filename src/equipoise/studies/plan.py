@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise._core.fingerprint import canonical_json
-from equipoise._core.messages import hint, say
+from equipoise._core.messages import counted, hint, say
 from equipoise._core.progress import Progress
 from equipoise.decisions.objectives import to_objective
 from equipoise.errors import EquipoiseError, NoEffectWarning, UsageError
@@ -309,7 +309,7 @@ def _protocol(plan: Plan) -> list[str]:
 
 def _budget(plan: Plan) -> str:
     epochs = plan.engine.budget.get("epochs")
-    each = "" if epochs is None else f", {epochs} epochs each"
+    each = "" if epochs is None else f", {counted(epochs, 'epoch')} each"
     if not plan.is_tuned:
         return f"One setting per arm{each}."
     sizes = {len(jobs) for jobs in plan.choices(plan.jobs)}

@@ -20,7 +20,7 @@ from equipoise._core.files import is_set_aside
 from equipoise._core.fingerprint import fingerprint_config
 from equipoise._core.locks import Locks
 from equipoise._core.logistic import one_vs_rest
-from equipoise._core.messages import listed, say
+from equipoise._core.messages import counted, listed, say
 from equipoise._core.progress import Progress
 from equipoise.artifacts import Comparison, Finding, Trial
 from equipoise.artifacts.finding import in_order
@@ -438,7 +438,7 @@ class _Run:
             told = settled_words(standing)
             if told != said:
                 said = told
-                self._say(f"after {max(s for _, s in seen) + 1} seeds: {told}")
+                self._say(f"after {counted(max(s for _, s in seen) + 1, 'seed')}: {told}")
 
     def _train(self, jobs: Sequence[Job]) -> list[Trial] | None:
         """Train what is missing of some jobs; return their trials, or None where time ran out."""
@@ -467,7 +467,7 @@ class _Run:
             do = "What is finished is kept: run again to go on."
             got = f"{done} of {len(self.plan.jobs)} trainings in it"
             raise UsageError(say("max_time", expected, got, do))
-        self._say(f"stopped by the time limit after {seeds} seeds; run again to go on")
+        self._say(f"stopped by the time limit after {counted(seeds, 'seed')}; run again to go on")
         wanted = [j for j in jobs if j.seed < seeds and j.arm.label not in self.failed]
         return [_final(self.plan, choice, self.place) for choice in self.plan.choices(wanted)]
 

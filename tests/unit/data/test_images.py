@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 
 from equipoise.artifacts import Labels
 from equipoise.data import ImageBytes, ImageFiles, ImageSettings, check_images, decode_image
-from equipoise.errors import DataError, MissingExtraError, ShapeError, UsageError
+from equipoise.errors import DataError, DataWarning, MissingExtraError, ShapeError, UsageError
+from equipoise.io import read_labels
 
 GREY = ImageSettings(mode="grey", dtype="uint8")
 SMALL = ImageSettings(size=4)
@@ -140,6 +141,20 @@ def test_class_folders_give_classes(folder: Path) -> None:
         ImageFiles.from_folder(folder / "none")
 
 
+def test_beside_images_what_is_called_otherwise_is_left_out(folder: Path) -> None:
+    (folder / "dog" / "sources.TXT").write_text("who took them")
+    (folder / "dog" / "7").write_bytes(min((folder / "dog").glob("*.png")).read_bytes())
+    with pytest.warns(DataWarning, match=r"1 of 8 files, which are not called .*dog/sources.TXT"):
+        data = ImageFiles.from_folder(folder, settings=SMALL)
+    assert len(data) == 7
+    for file in folder.rglob("*.png"):
+        file.unlink()
+    (folder / "cat" / "0.txt").write_text("a text of its own")
+    labels = read_labels(folder)  # of texts, all are rows
+    assert labels.ids is not None
+    assert list(labels.ids) == ["cat/0.txt", "dog/7", "dog/sources.TXT"]
+
+
 def test_repeated_paths_are_no_ids(table: Path) -> None:
     frame = pl.read_csv(table)
     data = ImageFiles.from_table(pl.concat([frame, frame]), "path", root=table.parent, label="B")
@@ -150,7 +165,7 @@ def test_repeated_paths_are_no_ids(table: Path) -> None:
 def test_wrong_columns_are_named(table: Path) -> None:
     with pytest.raises(DataError, match=r"`path_column` must name columns.*Did you mean `path`"):
         ImageFiles.from_table(table, "paths")
-    with pytest.raises(DataError, match=r"`columns` must name columns of the table, got 'C'"):
+    with pytest.raises(DataError, match=r"`labels` must name columns of the table, got 'C'"):
         ImageFiles.from_table(table, "path", labels=["C"])
     frame = pl.DataFrame({"path": ["a.png", None], "y": [0, 1]})
     with pytest.raises(DataError, match=r"have a path in each row, got 1 empty entries.*row 1"):

@@ -146,7 +146,7 @@ UNFIT: list[tuple[Any, Any, type[EquipoiseError], str]] = [
     ("precision", "multiclass", UsageError, "of balanced_accuracy, accuracy, macro_f1, cost"),
     ("macro_f2", "multiclass", UsageError, "Did you mean `macro_f1`?"),
     (Recall(0.9), "multiclass", UsageError, "for multiclass, got Recall(at_least=0.9)."),
-    (MacroF1(), "multilabel", UsageError, "or another F-beta for multilabel, got MacroF1("),
+    (MacroF1(), "multilabel", UsageError, "up to f10 for multilabel, got MacroF1("),
     (Recall, "multilabel", UsageError, "be an objective or the name of one"),
     (2.0, "multilabel", UsageError, "Give a name such as 'f1', or a record"),
     (Budget(3.5), "multilabel", UsageError, "`flags_per_row` must be at most the 3 labels"),

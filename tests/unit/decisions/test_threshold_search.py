@@ -134,7 +134,9 @@ def test_without_positives_it_is_the_plug_in_cut() -> None:
 
 @pytest.mark.parametrize("bad", ["f", "f0", "F1", "f-1", "accuracy", "f1.", "macro_f1"])
 def test_objectives_that_are_none(bad: str) -> None:
-    with pytest.raises(UsageError, match=r"must be one of f1, .*or another F-beta for multi"):
+    with pytest.raises(
+        UsageError, match=r"must be one of f1, .*or another F-beta up to f10 for multi"
+    ):
         to_objective(bad, "multilabel", 3)
 
 
