@@ -188,6 +188,7 @@ def of_template(file: Path) -> list[str]:
 def shown_texts() -> dict[str, list[str]]:
     """Return section -> English texts that its catalogue must have."""
     from equipoise.methods import METHODS
+    from equipoise.studies.baselines import BASELINES
     from equipoise.studies.recipe import load_recipe, recipe_names
 
     made = {"titles": [code.title for code in CODES.values()]}
@@ -198,7 +199,8 @@ def shown_texts() -> dict[str, list[str]]:
     made["templates"] = []
     for file in sorted((ROOT / "report" / "templates").glob("*.j2")):
         made["templates"] += of_template(file)
-    made["methods"] = [m.summary.removesuffix(".") for m in METHODS.values()]
+    listed = [*METHODS.values(), *BASELINES.values()]
+    made["methods"] = [m.summary.removesuffix(".") for m in listed]
     recipes = [load_recipe(name) for name in recipe_names()]
     told = [text for r in recipes for text in (r.title, r.story)]
     for part in (sized for r in recipes for sized in (r.small, r.full)):

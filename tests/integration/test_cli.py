@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +317,40 @@ def test_an_error_made_of_an_interruption_is_the_interruption() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         named("forest, seed 0", interrupted)
+
+
+def test_arms_that_are_no_methods_say_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("methods", "none  + thresholds") == 0
+    assert "a rule tuned on validation rows" in capsys.readouterr().out
+    assert run("methods", "nearest_neighbours") == 0
+    said = capsys.readouterr().out
+    assert "a reference, no remedy" in said
+    assert "k=15" in said
+    assert run("methods", "prevalence", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "prevalence"
+    assert run("methods", "focal", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["settings"]["gamma"] == 2.0
+    assert told["card"].startswith("# focal")
+    assert run("methods", "focal", "--operating-points") == 2
+    assert "`--operating-points` must be left out" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_what_plan_and_training_both_find_is_said_once(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def twice(*_: object, **__: object) -> None:
+        for told in ("one", "two", "one"):
+            warnings.warn(told, UserWarning, stacklevel=1)
+        msg = "the end"
+        raise DataError(msg)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("equipoise.studies.run.run_study", twice)
+        assert run("compare", "labels.csv", "--labels", "A,B", "-o", "out") == 3
+    said = capsys.readouterr().err
+    assert (said.count("note: one"), said.count("note: two")) == (1, 1)
 
 
 def test_a_closed_pipe_is_no_error(tables: Path) -> None:

@@ -168,10 +168,13 @@ def _said(error: Warning | Exception | str) -> str:
 
 def _notes(app: typer.Typer, verb: str) -> Callable[..., None]:
     """Return what prints a warning as a note, in the options of the verb."""
+    told: set[str] = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        said = spell(_said(message), options_of(app, verb))
-        typer.echo(f"equipoise: note: {' '.join(said.split())}", err=True)
+        said = " ".join(spell(_said(message), options_of(app, verb)).split())
+        if said not in told:  # plans and trainings find the same
+            told.add(said)
+            typer.echo(f"equipoise: note: {said}", err=True)
 
     return show
 

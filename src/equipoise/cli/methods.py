@@ -35,6 +35,9 @@ def run(
             if given is not None:
                 do = "One card is printed whole."
                 raise UsageError(say(option, "be left out where a method is named", given, do))
+        if beside := _stands_beside(name):
+            print_json({"name": name, "summary": beside}) if as_json else typer.echo(beside)
+            return
         card = method_card(name)
         if as_json:
             print_json({f: getattr(METHODS[name], f) for f in _FIELDS} | {"card": card})
@@ -60,6 +63,30 @@ def run(
             rows.append(["", "", "", f"  {settings}"])
     head = ("method", "for", "undone", "what it does, and its settings")
     typer.echo(text_table([said(word) for word in head], rows))
+
+
+def _stands_beside(name: str) -> str | None:
+    """Return what an arm of a study is that is no method of the catalogue."""
+    from equipoise.methods import THRESHOLDS
+    from equipoise.studies.schema import REFERENCES
+
+    if " ".join(name.split()) == THRESHOLDS:
+        return said(
+            "none + thresholds: the untreated model with a rule tuned on validation rows, and no "
+            "training of its own. Every comparison has it, listed or not: a remedy must beat it."
+        )
+    if name not in REFERENCES:
+        return None
+    from equipoise.studies.baselines import BASELINES
+
+    found = BASELINES[name]
+    settings = ", ".join(f"{k}={v}" for k, v in found.settings.items())
+    lines = [
+        said(f"{name}: a reference, no remedy. List it under `arms` of a study."),
+        said(found.summary),
+        said(f"Its settings: {settings}.") if settings else "",
+    ]
+    return "\n".join(filter(None, lines))
 
 
 def _print_points(kind: str | None, as_json: bool) -> None:

@@ -155,7 +155,7 @@ BASELINES: Mapping[str, Baseline] = {
                  "logits", {}),
         Baseline("nearest_neighbours", _BOTH, "Shares among the k nearest training rows.",
                  _neighbours, "probabilities", {"k": 15}),
-        Baseline("logistic_regression", _BOTH, "L2-regularised, on standardised features.",
+        Baseline("logistic_regression", _BOTH, "Linear, L2-regularised, on standardised features.",
                  _logistic, "probabilities", {"inverse_strength": 1.0}),
     )
 }  # fmt: skip

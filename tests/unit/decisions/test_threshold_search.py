@@ -132,7 +132,7 @@ def test_without_positives_it_is_the_plug_in_cut() -> None:
     assert tune_threshold(z, nothing, np.random.default_rng(0)) == plug_in_threshold(z)
 
 
-@pytest.mark.parametrize("bad", ["f", "f0", "F1", "f-1", "accuracy", "f1.", "macro_f1"])
+@pytest.mark.parametrize("bad", ["f", "f0", "F1", "f-1", "accuracy", "f1.", "macro_f1", "f11"])
 def test_objectives_that_are_none(bad: str) -> None:
     with pytest.raises(
         UsageError, match=r"must be one of f1, .*or another F-beta up to f10 for multi"
