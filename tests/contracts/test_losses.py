@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
+import math
 from functools import partial
 from typing import Any
 
@@ -795,3 +797,38 @@ def test_large_maps_are_taken_in_blocks(build: Any) -> None:
 def test_a_loss_of_labels_says_how_unknown_is_written(made: Any) -> None:
     with pytest.raises(UsageError, match=r"be left out for labels, got -100. Write NaN or -1"):
         made(ignore_index=-100)
+
+
+NO_NUMBERS = ["1", b"x", [1.0, "a"], [[1.0]], {"a": 1}, object(), 1 + 2j, 10**400, (), math.nan]
+
+
+@every_loss
+def test_settings_of_a_wrong_kind_are_named(case: LossCase) -> None:
+    """In the words of the library: Python's own name neither the setting nor a way out."""
+    free = ("loss", "gather", "ignore_empty", "detach_focus", "detach_logits")
+    names = [name for name in inspect.signature(case.module).parameters if name not in free]
+    said = []
+    for name, value in itertools.product(names, NO_NUMBERS):
+        try:
+            case.build(**{name: value})
+        except (UsageError, DataError, ShapeError) as error:
+            said.append(str(error))
+    assert len(said) >= 2 * len(NO_NUMBERS) - 2  # class_dim and reduction, of every loss
+    assert all("` must " in text for text in said)
+    for wrong in (1.5, "1", None):
+        with pytest.raises(UsageError, match="`class_dim` must be a whole number, got "):
+            case.build(class_dim=wrong)
+    if case.kind == "multiclass" and "ignore_index" in inspect.signature(case.module).parameters:
+        with pytest.raises(UsageError, match=r"`ignore_index` must be a whole number, got 1\.5"):
+            case.build(ignore_index=1.5)
+
+
+@every_loss
+def test_what_is_no_tensor_is_named(case: LossCase) -> None:
+    logits, target = draw(case)
+    record = type("Output", (), {"logits": logits})()
+    loss = case.build()
+    with pytest.raises(DataError, match=r"`logits` must be a tensor, got a Output\. .*logits\.log"):
+        loss(record, target)
+    with pytest.raises(DataError, match="`target` must be a tensor, got a list"):
+        loss(logits, target.tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 import warnings
 from collections.abc import Callable
@@ -430,3 +431,11 @@ def test_sorted_draws_have_the_distribution_of_their_weights_in_any_order() -> N
         :, [0, 2, 3]
     ]
     assert chi2_contingency(pairs).pvalue > 1e-3
+
+
+@every_kind
+def test_settings_of_a_wrong_kind_are_named(name: str) -> None:
+    for wrong in ("1", b"x", [1], {"a": 1}, object(), 1.5, math.nan):
+        for setting in (LENGTH[name], "seed"):
+            with pytest.raises(UsageError, match=f"`{setting}` must be a (whole )?number"):
+                build(name, **{setting: wrong})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,52 @@ def to_floats(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
+def to_number(name: str, value: Any) -> float:
+    """Return a number as a float; texts, None, and arrays of more than one are an error.
+
+    Example:
+        >>> to_number("gamma", np.float32(2.0))
+        2.0
+        >>> to_number("gamma", "2")
+        Traceback (most recent call last):
+        ...
+        equipoise.errors.UsageError: `gamma` must be a number, got '2'.
+    """
+    if isinstance(value, float):  # what torch compiles gets no further
+        return float(value)
+    try:
+        if not isinstance(value, (str, bytes)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        pass
+    raise UsageError(say(name, "be a number", _shown(value)))
+
+
+def to_integer(name: str, value: Any) -> int:
+    """Return a whole number; others, texts and None are an error.
+
+    Example:
+        >>> to_integer("ignore_index", 1.5)
+        Traceback (most recent call last):
+        ...
+        equipoise.errors.UsageError: `ignore_index` must be a whole number, got 1.5.
+    """
+    if isinstance(value, int):
+        return int(value)
+    try:
+        return operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(say(name, "be a whole number", _shown(value))) from None
+
+
+def _shown(value: Any) -> str:
+    """Return a value in one line, texts in quotes."""
+    return _shortly(repr(value) if isinstance(value, (str, bytes)) else value)
+
+
 def to_fraction(name: str, value: float, *, inclusive: bool = False) -> float:
     """Return ``value`` if it lies in (0, 1), or in [0, 1] with ``inclusive``."""
-    number = float(value)
+    number = to_number(name, value)
     inside = 0.0 <= number <= 1.0 if inclusive else 0.0 < number < 1.0
     if not inside:
         raise UsageError(say(name, f"lie in {'[0, 1]' if inclusive else '(0, 1)'}", value))
@@ -71,7 +115,7 @@ def to_fraction(name: str, value: float, *, inclusive: bool = False) -> float:
 
 def to_positive(name: str, value: float, *, zero: bool = False) -> float:
     """Return ``value`` if it is finite and above zero (or zero with ``zero``)."""
-    number = float(value)
+    number = to_number(name, value)
     if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise UsageError(say(name, "be >= 0" if zero else "be > 0", value))
     return number
@@ -96,8 +140,9 @@ def require_within(name: str, value: float, interval: str, do: str = "", *, why:
         equipoise.errors.UsageError: `momentum` must lie in [0, 1), got 1.0.
     """
     low, high = (float(end) for end in interval[1:-1].split(","))
-    above = value >= low if interval[0] == "[" else value > low
-    below = value <= high if interval[-1] == "]" else value < high
+    number = to_number(name, value)
+    above = number >= low if interval[0] == "[" else number > low
+    below = number <= high if interval[-1] == "]" else number < high
     if not (above and below):
         raise UsageError(say(name, f"lie in {interval}{why}", value, do))
 
@@ -145,5 +190,5 @@ def require_plain(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 def require_least(name: str, value: float, least: int, do: str = "") -> None:
     """Raise unless a number is at least ``least``."""
-    if not value >= least:
+    if not to_number(name, value) >= least:
         raise UsageError(say(name, f"be at least {least}", value, do))

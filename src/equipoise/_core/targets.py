@@ -7,6 +7,7 @@ from typing import Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.checks import to_integer
 from equipoise._core.messages import say
 from equipoise.errors import DataError, UsageError
 
@@ -53,10 +54,11 @@ def _first(wrong: NDArray[Any]) -> str:
 
 def to_class_dim(class_dim: int) -> int:
     """Return an axis of classes: -1, or at least 1 since rows of a batch come first."""
-    if class_dim != -1 and not class_dim >= 1:
+    axis = to_integer("class_dim", class_dim)
+    if axis != -1 and not axis >= 1:
         do = "Dense outputs (N, C, H, W) and (N, C, T) have 1, (N, T, C) has 2."
         raise UsageError(say("class_dim", "be -1 or at least 1", class_dim, do))
-    return int(class_dim)
+    return axis
 
 
 def require_classes_for_index(kind: str, ignore_index: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
-from equipoise._core.checks import require_finite, require_shape, to_array
+from equipoise._core.checks import require_finite, require_shape, to_array, to_floats
 from equipoise._core.messages import listed, say
 from equipoise.artifacts.finding import Finding, in_order
 from equipoise.artifacts.labels import Labels
@@ -418,7 +418,7 @@ def _implied(report: SamplingReport) -> Iterator[Finding]:
 
 def weight_finding(report: SamplingReport, weight: ArrayLike, classes: bool) -> list[Finding]:
     """Return EQ611 where a label is lifted by the sampler and once more by the loss."""
-    given = to_array("weight", weight, ndim=1).astype(np.float64)
+    given = to_floats("weight", to_array("weight", weight, ndim=1))
     require_shape("weight", given, (len(report.names),), "One per label or class.")
     require_finite("weight", given, "Pass what the loss is given.")
     if classes:

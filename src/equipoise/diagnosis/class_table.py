@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
-from equipoise._core.checks import to_array
+from equipoise._core.checks import to_array, to_floats
 from equipoise._core.messages import hint, say
 from equipoise.errors import DataError, ShapeError
 from equipoise.io import as_numbers, read_table
@@ -95,7 +95,7 @@ def _require_one_scale(tops: Mapping[str, float]) -> None:
 
 
 def _column(run: str, values: ArrayLike, size: int) -> Floats:
-    array = np.asarray(to_array(run, values, ndim=1), dtype=np.float64)
+    array = to_floats(run, to_array(run, values, ndim=1))
     if array.size != size:
         raise ShapeError(say(run, f"hold one number per class, {size}", array.size))
     return array

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
-from equipoise._core.checks import require_finite, require_shape, to_array
+from equipoise._core.checks import require_finite, require_shape, to_array, to_floats
 from equipoise._core.messages import hint, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError, UsageError
@@ -82,7 +82,7 @@ def positives_and_known(
                 say("n_known", "be given", None, "Pass the number of known rows, one or per label.")
             )
         n_known = n_positive.known
-    known = np.asarray(to_array("n_known", n_known, ndim=(0, 1)), dtype=np.float64)
+    known = to_floats("n_known", to_array("n_known", n_known, ndim=(0, 1)))
     if known.ndim:
         require_shape("n_known", known, positive.shape, "One number of known rows per label.")
     known = np.broadcast_to(known, positive.shape)

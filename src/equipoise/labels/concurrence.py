@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
-from equipoise._core.checks import to_array
+from equipoise._core.checks import to_array, to_floats
 from equipoise._core.messages import say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, UsageError
@@ -98,7 +98,7 @@ def gini(counts: ArrayLike) -> float:
     References:
         Gini (1912); for long tails Yang et al. (2022), A survey on long-tailed visual recognition.
     """
-    array = np.sort(np.asarray(to_array("counts", counts, ndim=1), dtype=np.float64))
+    array = np.sort(to_floats("counts", to_array("counts", counts, ndim=1)))
     if array.size == 0 or array[0] < 0 or array.sum() <= 0:
         raise DataError(say("counts", "be numbers >= 0, not all 0", array.tolist()[:5]))
     weights = 2 * np.arange(1, array.size + 1) - array.size - 1

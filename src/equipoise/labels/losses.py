@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
-from equipoise._core.checks import require_finite, to_array
+from equipoise._core.checks import require_finite, to_array, to_floats, to_number
 from equipoise._core.logistic import expit, log_expit
 from equipoise._core.messages import one_of, say
 from equipoise._core.targets import refuse_index
@@ -64,7 +64,7 @@ def to_vector(name: str, value: Any) -> Floats:
 
     Rounded because losses compute in float32: the way back then undoes what training saw.
     """
-    array = np.asarray(to_array(name, to_numbers(value), ndim=1), dtype=np.float64)
+    array = to_floats(name, to_array(name, to_numbers(value), ndim=1))
     require_finite(name, array, "Clean the counts it comes from.")
     if array.size == 0 or array.min() < 0:
         got = "no entries" if array.size == 0 else f"{array.min():g}"
@@ -85,31 +85,35 @@ def to_shares(name: str, value: Any, zero: ZeroPrior = "error") -> Floats:
 
 def to_strength(name: str, value: float) -> float:
     """Return a finite setting >= 0; plain Python, so that torch.compile can look through it."""
-    if not 0.0 <= value < math.inf:
+    number = to_number(name, value)
+    if not 0.0 <= number < math.inf:
         raise UsageError(say(name, "be finite and >= 0", value))
-    return float(value)
+    return number
 
 
 def to_scale(name: str, value: float, do: str = "") -> float:
     """Return a finite setting > 0; plain Python, as :func:`to_strength`."""
-    if not 0.0 < value < math.inf:
+    number = to_number(name, value)
+    if not 0.0 < number < math.inf:
         raise UsageError(say(name, "be finite and > 0", value, do))
-    return float(value)
+    return number
 
 
 def to_margin(margin: float) -> float:
     """Return a margin in [0, 1); plain Python, as :func:`to_strength`."""
-    if not 0.0 <= margin < 1.0:
+    number = to_number("margin", margin)
+    if not 0.0 <= number < 1.0:
         raise UsageError(say("margin", "lie in [0, 1)", margin, "The published margin is 0.05."))
-    return float(margin)
+    return number
 
 
 def to_alpha(alpha: float) -> float:
     """Return a weight of positives in (0, 1); plain Python, as :func:`to_strength`."""
-    if not 0.0 < alpha < 1.0:
+    number = to_number("alpha", alpha)
+    if not 0.0 < number < 1.0:
         do = "None leaves positives and negatives unweighted."
         raise UsageError(say("alpha", "lie in (0, 1)", alpha, do))
-    return float(alpha)
+    return number
 
 
 def add(offset: Floats) -> dict[str, Any]:
@@ -317,7 +321,7 @@ class SigmoidFocalSide(LossSide):
     def _settle(self, gamma: float, alpha: Any) -> None:
         self.gamma = to_strength("gamma", gamma)
         one = alpha is not None and np.ndim(alpha) == 0
-        self.alpha_number = to_alpha(float(alpha)) if one else None
+        self.alpha_number = to_alpha(alpha) if one else None
         vector = None if alpha is None or one else to_vector("alpha", alpha)
         if vector is not None and ((vector <= 0) | (vector >= 1)).any():
             raise UsageError(say("alpha", "lie in (0, 1) for every label", vector.tolist()))
@@ -451,12 +455,12 @@ class DistributionBalancedSide(LossSide):
     ) -> None:
         counts = to_vector("n_positive", n_positive)
         self._keep("n_positive", counts)
-        self.n_rows = float(n_rows)
+        self.n_rows = to_number("n_rows", n_rows)
         if not self.n_rows >= counts.max():
             most = f"be at least {counts.max():g}, the positives of a label"
             raise DataError(say("n_rows", most, n_rows, "Count all training rows."))
         self.alpha, self.beta = to_strength("alpha", alpha), to_strength("beta", beta)
-        self.mu, self.kappa = float(mu), to_strength("kappa", kappa)
+        self.mu, self.kappa = to_number("mu", mu), to_strength("kappa", kappa)
         self.scale = to_scale("scale", scale, "1 leaves negatives alone.")
         self.gamma = to_strength("gamma", gamma)
         if weight_ratio is None:

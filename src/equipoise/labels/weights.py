@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from equipoise._core.arrays import Floats
-from equipoise._core.checks import to_positive
+from equipoise._core.checks import to_number, to_positive
 from equipoise._core.messages import one_of, say
 from equipoise.errors import DataError, NoEffectWarning, UsageError
 from equipoise.labels._count_input import Counts, positives_and_known, read_counts, refuse_zeros
@@ -28,7 +28,7 @@ def _one_minus_beta(beta: float | str, total: float) -> float:
         if beta != "(N-1)/N":
             raise UsageError(say("beta", "be a number in [0, 1) or '(N-1)/N'", repr(beta)))
         return 1.0 / total
-    if not 0.0 <= beta < 1.0:
+    if not 0.0 <= to_number("beta", beta) < 1.0:
         raise UsageError(say("beta", "lie in [0, 1)", beta, "Start with 0.999."))
     return 1.0 - beta
 

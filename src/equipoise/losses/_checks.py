@@ -16,7 +16,18 @@ from equipoise.errors import DataError, ShapeError
 Vector = Tensor | ArrayLike | Sequence[float]
 
 
-def _check_logits(logits: Tensor, shape: str) -> None:
+def require_tensors(**given: object) -> None:
+    """Raise for what is no tensor, by its name."""
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            do = "Convert it with torch.as_tensor(...)."
+            if hasattr(value, "logits"):
+                do = f"Pass the tensor that it holds: {name}.logits."
+            raise DataError(say(name, "be a tensor", f"a {type(value).__name__}", do))
+
+
+def _check_logits(logits: Tensor, target: Tensor, shape: str) -> None:
+    require_tensors(logits=logits, target=target)
     if logits.ndim < 2:
         raise ShapeError(say("logits", f"have shape {shape}", tuple(logits.shape)))
     if not logits.is_floating_point():
@@ -33,7 +44,7 @@ def check_classes(
         known, (..., N) bool; None where all are. Unknown are rows of ``ignore_index``, and rows of
         shares with a NaN or a number below 0.
     """
-    _check_logits(logits, "(..., N, C)")
+    _check_logits(logits, target, "(..., N, C)")
     rows, full = tuple(logits.shape[:-1]), tuple(logits.shape)
     if target.is_floating_point():
         expected, form = full, "(..., N, C)"
@@ -75,7 +86,7 @@ def known_rows(target: Tensor, ignore_index: int) -> Tensor:
 
 def check_labels(logits: Tensor, target: Tensor) -> None:
     """Check (..., N, L) logits against float or bool targets of the same shape."""
-    _check_logits(logits, "(..., N, L)")
+    _check_logits(logits, target, "(..., N, L)")
     if not (target.is_floating_point() or target.dtype == torch.bool):
         do = "Convert with target.float(); unknown entries are NaN, or any number below 0."
         raise DataError(say("target", "be floating or bool", target.dtype, do))
@@ -87,6 +98,7 @@ def check_labels(logits: Tensor, target: Tensor) -> None:
 
 def check_vector(name: str, vector: Tensor, logits: Tensor, do: str) -> None:
     """Check that ``vector`` has one floating entry per class or label, (C,)."""
+    require_tensors(**{name: vector})
     width = logits.shape[-1]
     if vector.ndim != 1 or vector.shape[0] != width:
         raise ShapeError(say(name, f"have shape (C,) = ({width},)", tuple(vector.shape), do))

@@ -25,7 +25,13 @@ from equipoise._core.messages import one_of, say
 from equipoise._core.targets import IGNORE_INDEX, to_class_dim
 from equipoise.artifacts.labels import Kind
 from equipoise.errors import ShapeError
-from equipoise.losses._checks import is_mapped, known_rows, upcast, where_known
+from equipoise.losses._checks import (
+    is_mapped,
+    known_rows,
+    require_tensors,
+    upcast,
+    where_known,
+)
 from equipoise.losses._passes import REDUCTIONS, Reduction
 
 Unit = Literal["entry", "row", "label", "batch"]
@@ -92,6 +98,7 @@ def dense(
 
 
 def _require_layout(logits: Tensor, target: Tensor, class_dim: int, kind: Kind | None) -> None:
+    require_tensors(logits=logits, target=target)
     full = tuple(logits.shape)
     if len(full) <= class_dim:
         wanted = f"have its classes or labels on axis class_dim = {class_dim}"

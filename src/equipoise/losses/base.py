@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_integer
 from equipoise._core.messages import one_of
 from equipoise._core.targets import IGNORE_INDEX, require_classes_for_index, to_class_dim
 from equipoise.labels.losses import LossSide
@@ -67,7 +68,7 @@ class Loss(LossSide, nn.Module, ABC):
         self.class_dim = to_class_dim(class_dim)
         if ignore_index is not None:
             require_classes_for_index(self.kind, ignore_index)
-            self.ignore_index = int(ignore_index)
+            self.ignore_index = to_integer("ignore_index", ignore_index)
 
     @abstractmethod
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -195,7 +196,7 @@ class ClassLoss(Loss):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(class_dim=class_dim, reduction=reduction)
-        self.ignore_index = int(ignore_index)
+        self.ignore_index = to_integer("ignore_index", ignore_index)
 
     def extra_repr(self) -> str:
         """Name the settings."""

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from equipoise._core.checks import to_number
 from equipoise.labels.losses import DistributionBalancedSide, to_scale, to_strength
 from equipoise.losses._checks import (
     Vector,
@@ -97,7 +98,7 @@ def distribution_balanced_loss(
     check_vector("n_positive", n_positive, logits, _WHY)
     z = upcast(logits)
     counts = n_positive.to(z.dtype)
-    strengths = to_strength("alpha", alpha), to_strength("beta", beta), float(mu)
+    strengths = to_strength("alpha", alpha), to_strength("beta", beta), to_number("mu", mu)
     steep = to_scale("scale", scale, "1 leaves negatives alone.")
     loss = Entrywise(
         *_tolerant_terms(steep, to_strength("gamma", gamma)),

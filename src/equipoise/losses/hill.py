@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_integer, to_number
 from equipoise._core.logistic import expit, log_expit
 from equipoise._core.messages import say
 from equipoise.artifacts._steps import focal_log_scale
@@ -157,9 +158,10 @@ def splc_loss(
 
 
 def _open_cut(cut: float) -> float:
-    if not 0.0 < cut < 1.0:
+    number = to_number("cut", cut)
+    if not 0.0 < number < 1.0:
         raise UsageError(say("cut", "lie in (0, 1)", cut, "The published cut is 0.6."))
-    return float(cut)
+    return number
 
 
 def _doubting(gamma: float, shift: float, cut: float) -> Term:
@@ -270,7 +272,7 @@ class SPLCLoss(Loss):
         self.gamma = to_strength("gamma", gamma)
         self.shift = to_strength("shift", shift)
         self.correcting = bool(correcting)
-        self.first_epoch = int(first_epoch)
+        self.first_epoch = to_integer("first_epoch", first_epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch, counted from 0, begins."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from equipoise._core.checks import to_number
 from equipoise._core.messages import one_of, say
 from equipoise.errors import UsageError
 from equipoise.losses._checks import check_labels, split_known, upcast
@@ -147,9 +148,10 @@ def _log(weight: Tensor) -> Tensor:
 
 
 def _temperature(value: float) -> float:
-    if not value > 0.0:
+    number = to_number("temperature", value)
+    if not number > 0.0:
         raise UsageError(say("temperature", "be > 0", value, "The published pair is 4 and 1."))
-    return float(value)
+    return number
 
 
 class ZLPRLoss(Loss):

@@ -11,11 +11,18 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, distributed as dist
 
+from equipoise._core.checks import to_integer, to_number
 from equipoise._core.messages import one_of, say
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.artifacts.labels import KINDS, Kind
 from equipoise.errors import ShapeError, UsageError
-from equipoise.losses._checks import check_classes, check_labels, known_rows, upcast
+from equipoise.losses._checks import (
+    check_classes,
+    check_labels,
+    known_rows,
+    require_tensors,
+    upcast,
+)
 from equipoise.losses._dense import Unit, dense
 from equipoise.losses._passes import REDUCTIONS, Reduction
 from equipoise.losses.base import Loss
@@ -236,6 +243,7 @@ def _is_shared(gather: bool) -> bool:
 
 def _unreduced(loss: LossFunction, logits: Tensor, target: Tensor, kind: Kind) -> Tensor:
     """Return one value per row or entry, in float32 where logits are half precision."""
+    require_tensors(logits=logits, target=target)
     z = upcast(logits)
     if kind == "multiclass":
         target, _ = check_classes(logits, target, _ignored(loss))
@@ -346,7 +354,7 @@ class OnlineLoss(Loss):
             do = "Set the index of the loss that is wrapped."
             raise UsageError(say("ignore_index", "be that of a loss from here", ignore_index, do))
         self.loss.along(-1, ignore_index)
-        self.rule = replace(self.rule, ignore_index=int(ignore_index))
+        self.rule = replace(self.rule, ignore_index=to_integer("ignore_index", ignore_index))
 
     @torch.no_grad()
     def selected(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -513,17 +521,19 @@ def semi_hard_loss(
 
 
 def _ratio_band(ratio: float, min_negatives: int) -> Band:
-    if not 0.0 <= ratio < math.inf:
+    times, least = to_number("ratio", ratio), to_integer("min_negatives", min_negatives)
+    if not 0.0 <= times < math.inf:
         raise UsageError(say("ratio", "be finite and >= 0", ratio, "The published value is 3."))
-    if min_negatives < 0:
+    if least < 0:
         raise UsageError(say("min_negatives", "be at least 0", min_negatives))
-    return partial(per_positive, float(ratio), int(min_negatives))
+    return partial(per_positive, times, least)
 
 
 def _middle_band(low: float, high: float) -> Band:
-    if not 0.0 <= low <= high <= 1.0:
+    start, end = to_number("low", low), to_number("high", high)
+    if not 0.0 <= start <= end <= 1.0:
         raise UsageError(say("low and high", "be 0 <= low <= high <= 1", f"{low} and {high}"))
-    return partial(middle, float(low), float(high))
+    return partial(middle, start, end)
 
 
 class NegativeRatioLoss(OnlineLoss):
@@ -679,11 +689,12 @@ def ohem_loss(
 
 
 def _ohem_band(ratio: float, min_kept: int) -> Band:
-    if not 0.0 < ratio <= 1.0:
+    share, least = to_number("ratio", ratio), to_integer("min_kept", min_kept)
+    if not 0.0 < share <= 1.0:
         raise UsageError(say("ratio", "lie in (0, 1]", ratio, "Published values: 0.25 to 0.7."))
-    if min_kept < 1:
+    if least < 1:
         raise UsageError(say("min_kept", "be at least 1", min_kept))
-    return partial(hardest, float(ratio), int(min_kept))
+    return partial(hardest, share, least)
 
 
 class OHEMLoss(OnlineLoss):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_number
 from equipoise._core.logistic import expit
 from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX
@@ -88,9 +89,10 @@ def _rule(log_p: Tensor, log_q: Tensor, *, epsilon: float) -> tuple[Tensor, Tens
 
 
 def _to_epsilon(value: float) -> float:
-    if not -1.0 < value < math.inf:
+    number = to_number("epsilon", value)
+    if not -1.0 < number < math.inf:
         raise UsageError(say("epsilon", "be finite and > -1", value, "0 is the plain loss."))
-    return float(value)
+    return number
 
 
 class Poly1CrossEntropyLoss(ClassLoss):
@@ -201,11 +203,12 @@ def asymmetric_polynomial_loss(
 
 
 def _series(first: float, second: float) -> tuple[float, float]:
-    if not -math.inf < first <= 1.0:
+    a, b = to_number("first", first), to_number("second", second)
+    if not -math.inf < a <= 1.0:
         raise UsageError(say("first", "be finite and <= 1", first))
-    if not -math.inf < second <= 0.0:
+    if not -math.inf < b <= 0.0:
         raise UsageError(say("second", "be finite and <= 0", second))
-    return float(first), float(second)
+    return a, b
 
 
 def _series_term(series: tuple[float, float], gamma: float, *, detach: bool) -> Term:

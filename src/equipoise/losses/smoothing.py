@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from equipoise._core.checks import to_number
 from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX
 from equipoise.errors import UsageError
@@ -18,9 +19,10 @@ from equipoise.losses.base import ClassLoss
 
 def to_smoothing(value: float) -> float:
     """Return a share in [0, 1); plain Python, so that torch.compile can look through it."""
-    if not 0.0 <= value < 1.0:
+    number = to_number("label_smoothing", value)
+    if not 0.0 <= number < 1.0:
         raise UsageError(say("label_smoothing", "lie in [0, 1)", value, "Start with 0.1."))
-    return float(value)
+    return number
 
 
 def smoothed(

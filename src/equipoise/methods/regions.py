@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from equipoise._core.checks import to_integer
 from equipoise._core.messages import say
 from equipoise._core.targets import (
     IGNORE_INDEX,
@@ -85,7 +86,10 @@ class RegionLoss(nn.Module):
         self.kind = kind
         self.alpha, self.beta = to_strength("alpha", alpha), to_strength("beta", beta)
         self.gamma = to_scale("gamma", gamma)
-        self.ignore_index, self.class_dim = int(ignore_index), to_class_dim(class_dim)
+        self.ignore_index, self.class_dim = (
+            to_integer("ignore_index", ignore_index),
+            to_class_dim(class_dim),
+        )
         self.reduction = "mean"
         # Probabilities and masks are made here: MONAI knows neither unknown labels nor stacks.
         self.overlap: nn.Module = (
@@ -99,7 +103,7 @@ class RegionLoss(nn.Module):
         self.class_dim = to_class_dim(class_dim)
         if ignore_index is not None:
             require_classes_for_index(self.kind, ignore_index)
-            self.ignore_index = int(ignore_index)
+            self.ignore_index = to_integer("ignore_index", ignore_index)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return a scalar, or one value per leading slice where ``class_dim`` is -1."""

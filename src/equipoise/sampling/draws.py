@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
-from equipoise._core.checks import to_array
+from equipoise._core.checks import to_array, to_integer, to_number
 from equipoise._core.messages import closest, one_of, say
 from equipoise._core.rng import generator
 from equipoise.artifacts.correction import Correction
@@ -64,9 +64,10 @@ class BatchPlace(Place, total=False):
 
 def positive_int(name: str, value: int) -> int:
     """Return a whole number of at least 1."""
-    if int(value) != value or value < 1:
+    number = to_number(name, value)
+    if not number.is_integer() or number < 1:
         raise UsageError(say(name, "be a whole number >= 1", value))
-    return int(value)
+    return int(number)
 
 
 def _torch_place() -> tuple[int, int]:
@@ -99,7 +100,7 @@ class Placed:
         rank: int | None = None,
     ) -> None:
         """Check and store a `Place`; the defaults of all draws and samplers stand here."""
-        self.seed, self.epoch = int(seed), 0
+        self.seed, self.epoch = to_integer("seed", seed), 0
         one_of("sharding", sharding, _SHARDING)
         if (num_replicas is None) != (rank is None):
             raise UsageError("`num_replicas` and `rank` must be given together, or neither.")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
+from equipoise._core.checks import to_integer
 from equipoise._core.messages import say
 from equipoise.artifacts.correction import Correction
 from equipoise.artifacts.labels import Labels
@@ -184,7 +185,7 @@ def sampler_correction(
     w = _check_weights(weights, len(given))
     if not replacement:
         usable = int(np.count_nonzero(w))
-        size = usable if num_samples is None else int(num_samples)
+        size = usable if num_samples is None else to_integer("num_samples", num_samples)
         even = bool(np.ptp(w[w > 0]) <= 1e-12 * w.max())
         made = sampler_correction(inclusion_probabilities(w, size), given)
         return made if size == usable or even else replace(made, exactness="approximate")

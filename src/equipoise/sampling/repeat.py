@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats
-from equipoise._core.checks import to_array, to_positive
+from equipoise._core.checks import to_array, to_floats, to_positive
 from equipoise._core.messages import say
 from equipoise._core.rng import generator
 from equipoise.artifacts.labels import Labels
@@ -106,7 +106,7 @@ def repeat_factor_rows(factors: ArrayLike, *, seed: int, epoch: int = 0) -> NDAr
         >>> [repeat_factor_rows([1.5, 1.5], seed=0, epoch=e).tolist() for e in (0, 1, 2)]
         [[0, 0, 1], [0, 0, 1], [0, 1, 1]]
     """
-    r = np.asarray(to_array("factors", factors, ndim=1), dtype=np.float64)
+    r = to_floats("factors", to_array("factors", factors, ndim=1))
     if not np.isfinite(r).all() or (r < 0).any():
         raise DataError(say("factors", "be finite and >= 0", f"{r.min():g} to {r.max():g}"))
     copies = np.floor(r).astype(np.int64)

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
-from equipoise._core.checks import require_finite, require_shape, to_array, to_fraction, to_positive
+from equipoise._core.checks import (
+    require_finite,
+    require_shape,
+    to_array,
+    to_floats,
+    to_fraction,
+    to_integer,
+    to_number,
+    to_positive,
+)
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts.labels import Labels
 from equipoise.errors import DataError, ShapeError, UsageError
@@ -52,7 +61,7 @@ def to_labels(labels: Labels | ArrayLike) -> Labels:
 
 
 def _check_weights(weights: ArrayLike, n: int | None = None) -> Floats:
-    array = np.asarray(to_array("weights", weights, ndim=1), dtype=np.float64)
+    array = to_floats("weights", to_array("weights", weights, ndim=1))
     if n is not None:
         require_shape("weights", array, (n,), "One weight per labelled row.")
     require_finite("weights", array, "Clean the labels they come from.")
@@ -95,7 +104,7 @@ def instance_weights(
     given = to_labels(labels)
     if weight is None:
         return np.ones(len(given))
-    vector = np.asarray(to_array("weight", weight, ndim=1), dtype=np.float64)
+    vector = to_floats("weight", to_array("weight", weight, ndim=1))
     if vector.shape != (given.num_classes,):
         expected = f"have shape (C,) = ({given.num_classes},)"
         do = "Pass one weight per class, e.g. `class_weights(counts)`."
@@ -201,7 +210,7 @@ def power_weights(
         >>> power_weights([0, 0, 0, 0, 1], q=-1.0).round(3).tolist()
         [0.25, 0.25, 0.25, 0.25, 4.0]
     """
-    if not np.isfinite(q):
+    if not np.isfinite(to_number("q", q)):
         raise UsageError(say("q", "be finite", q, "Start with 0.5."))
     given = to_labels(labels)
     single = by_presence(given, partial(power_weights, q=q), empty_weight)
@@ -288,9 +297,9 @@ def progressive_weights(
         >>> progressive_weights([0, 0, 0, 1], epoch=1, num_epochs=2).round(3).tolist()
         [0.833, 0.833, 0.833, 1.5]
     """
-    if num_epochs < 1:
+    if to_integer("num_epochs", num_epochs) < 1:
         raise UsageError(say("num_epochs", "be >= 1", num_epochs))
-    if not 0 <= epoch <= num_epochs:
+    if not 0 <= to_number("epoch", epoch) <= num_epochs:
         raise UsageError(say("epoch", f"lie in 0 to num_epochs = {num_epochs}", epoch))
     share = epoch / num_epochs
     balanced = class_balanced_weights(labels, rule=rule, empty_weight=empty_weight)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equipoise._core.arrays import Floats
-from equipoise._core.checks import to_array, to_floats
+from equipoise._core.checks import to_array, to_floats, to_integer
 from equipoise._core.messages import say
 from equipoise._core.targets import IGNORE_INDEX, require_classes, to_class_dim
 from equipoise.errors import NotRecoverableError, ShapeError
@@ -338,7 +338,7 @@ class ClassLoss(Loss):
         super().__init__(
             from_logits=from_logits, class_dim=class_dim, reduction=reduction, name=name
         )
-        self.ignore_index = int(ignore_index)
+        self.ignore_index = to_integer("ignore_index", ignore_index)
 
     def get_config(self) -> dict[str, Any]:
         """Return what the constructor takes, ready for JSON."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equipoise._core.checks import to_array
+from equipoise._core.checks import to_array, to_floats
 from equipoise._core.messages import say
 from equipoise.errors import ShapeError, UsageError
 from equipoise.keras._keras import keras
@@ -88,7 +88,7 @@ class LabelMetric(keras.metrics.Metric):  # type: ignore[misc]
 
 def to_thresholds(value: ArrayLike, num_labels: int) -> Any:
     """Return one threshold per label, (L,) float64, from those or one for all."""
-    array = np.asarray(to_array("thresholds", value, ndim=(0, 1)), dtype=np.float64)
+    array = to_floats("thresholds", to_array("thresholds", value, ndim=(0, 1)))
     if array.ndim == 1 and array.size != num_labels:
         wanted = f"be one number or have shape (L,) = ({num_labels},)"
         raise ShapeError(say("thresholds", wanted, array.shape, "Pass one threshold per label."))
