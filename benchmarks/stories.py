@@ -59,9 +59,7 @@ RUNS = {
     "rescale-and-mine, all positives": Run(
         "rescale-and-mine", ".", ("data.prevalence=null", "seeds=5"), "5 seeds, no further looks"
     ),
-    "keras-sequences": Run(
-        "keras-sequences", ".", ("training.epochs=6",), "6 epochs of 20"
-    ),
+    "keras-sequences": Run("keras-sequences"),
     "cifar10-vgg16, 1,000 images": Run(
         "cifar10-vgg16",
         ".",
