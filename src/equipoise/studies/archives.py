@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from equipoise._core.messages import closest, say
+from equipoise._core.messages import closest, counted, say
 from equipoise._core.reading import load_arrays
 from equipoise._core.rng import generator
 from equipoise.artifacts import Labels, Scores
-from equipoise.errors import DataError, UsageError
+from equipoise.artifacts.estimate import FEW
+from equipoise.errors import DataError, DataWarning, UsageError
 
 Arrays = Mapping[str, NDArray[Any]]
 _SPARSE = ("X_data", "X_indices", "X_indptr", "X_shape")
@@ -86,9 +88,9 @@ def thin_positives(labels: Labels, prevalence: float, seed: int) -> NDArray[np.i
         UsageError: several labels, or fewer positives than that asks for.
 
     Example:
-        >>> labels = Labels.from_array([[1]] * 10 + [[0]] * 90, kind="multilabel")
+        >>> labels = Labels.from_array([[1]] * 30 + [[0]] * 190, kind="multilabel")
         >>> thin_positives(labels, 0.05, seed=0).size
-        95
+        200
     """
     if labels.num_classes != 1:
         do = "Leave it out."
@@ -100,6 +102,13 @@ def thin_positives(labels: Labels, prevalence: float, seed: int) -> NDArray[np.i
     if not 1 <= wanted <= hot.sum():
         expected = f"be at most that of all rows, {hot.mean():.3g}, and leave a positive"
         raise UsageError(say("data.prevalence", expected, prevalence))
+    if wanted < FEW:
+        warnings.warn(
+            f"a prevalence of {prevalence:g} leaves {counted(wanted, 'positive')} in "
+            f"{wanted + int((~hot).sum()):,} rows: too few to learn from, or to test on.",
+            DataWarning,
+            stacklevel=2,
+        )
     own = generator(seed, "thinned positives")
     kept = own.choice(np.flatnonzero(hot), wanted, replace=False)
     return np.sort(np.concatenate([np.flatnonzero(~hot), kept]))

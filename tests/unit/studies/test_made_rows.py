@@ -14,7 +14,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.special import expit
 
-from equipoise.errors import DataError, UsageError
+from equipoise.errors import DataError, DataWarning, UsageError
 from equipoise.studies.archives import read_archive, read_piano_rolls, read_score_archive
 from equipoise.studies.load import load_data
 from equipoise.studies.made import made_scores, made_sequences, made_table
@@ -135,12 +135,14 @@ def test_an_archive_is_read_dense_and_sparse(tmp_path: Path, rng: np.random.Gene
     assert load_rows(spec).labels is not None
 
 
+@pytest.mark.filterwarnings("ignore:a prevalence of")
 def test_positives_of_an_archive_are_thinned(tmp_path: Path, rng: np.random.Generator) -> None:
     y = (np.arange(1100) < 100).astype(np.uint8)
     x = np.stack([np.arange(1100), y], axis=1).astype(np.float32)
     path = str(tmp_path / "rare.npz")
     np.savez(path, X=x, y=y)
-    found = load_rows(data_of(source="archive", path=path, prevalence=0.005))
+    with pytest.warns(DataWarning, match="0.005 leaves 5 positives in 1,005 rows: too few"):
+        found = load_rows(data_of(source="archive", path=path, prevalence=0.005))
     assert found.labels is not None
     hot = found.labels.values[:, 0]
     assert (hot.sum(), len(hot)) == (5, 1005)
