@@ -91,7 +91,8 @@ def run(
         command = f"equipoise compare --recipe {recipe} --size {chosen.size}"
         command += "" if data_folder is None else f" --data {data_folder}"
         if isinstance(chosen.study, ScoreStudy):
-            _require_none(processes=processes > 1, cluster=cluster, max_time=max_time)
+            at_once = processes if processes > 1 else None
+            _require_none(processes=at_once, cluster=cluster, max_time=max_time)
             return _judge(chosen.study, out or Path("equipoise_runs") / name, dry_run, as_json)
         study = chosen.study
     folder = out or Path("equipoise_runs") / name
