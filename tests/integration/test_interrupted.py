@@ -155,7 +155,7 @@ def test_a_damaged_trial_is_set_aside_and_trained_again(
     assert run(*command) == 0
     error = capsys.readouterr().err
     assert f"It is kept as {folder.name}.unreadable, and made again." in error
-    assert "1 trials trained, 39 re-used" in error
+    assert "1 trial trained, 39 re-used" in error
     again = json.loads(Path("out/comparison.json").read_text())
     assert [a["record"] for a in again["arms"]] == [a["record"] for a in first["arms"]]
     assert Trial.load(folder).seed in (0, 1)

@@ -307,7 +307,7 @@ def test_a_broken_image_is_named_or_left_out(tmp_path: Path, run: Run) -> None:
     where = tmp_path / "runs"
     code, _, error = run("train", study, "-o", where, "--set", "data.on_broken=leave_out")
     assert code == 0, error
-    assert "1 broken images left out" in error
+    assert "1 broken image left out" in error
 
 
 def test_predict_refuses_what_is_no_trial(tmp_path: Path, run: Run) -> None:
