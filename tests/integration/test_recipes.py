@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 from collections.abc import Callable
@@ -100,6 +102,35 @@ def test_a_small_recipe_runs_from_end_to_end(name: str, run: Run, tmp_path: Path
     code, _, err = run(*asked, "--json")
     assert code == 0
     assert re.search(r"^0 trials trained, \d+ re-used", err, re.MULTILINE)
+
+
+def test_what_the_inverse_leaves_of_four_labels_is_read_from_the_trials(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script of the page, on a small run: undone, weights find what no treatment finds."""
+    monkeypatch.chdir(tmp_path)
+    sets = (*CUT["four-label-images"], "seeds=2", "arms=[none, pos_weight]")
+    code, _, err = run(
+        "compare", "--recipe", "four-label-images", *(w for s in sets for w in ("--set", s))
+    )
+    assert code == 0, err
+    page = (DOCS / "four-label-images.md").read_text("utf-8")
+    (script,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(script, {})  # noqa: S102
+    none, weights = (line.split("  ", 1) for line in said.getvalue().splitlines())
+    assert (none[0].strip(), weights[0].strip()) == ("none", "pos_weight")
+    raw = {arm.method: arm for arm in Comparison.load(made_in(tmp_path)).arms}
+    for said_of, method in ((none, "none"), (weights, "pos_weight")):
+        numbers = np.array(re.findall(r"[\d.]+", said_of[1]), dtype=float)
+        shares = np.array([raw[method].flagged[n][0] for n in "ABCD"])
+        close = np.abs(numbers[1::2] / 100 - shares) < 6e-4
+        assert close.all() == (method == "none")
+
+
+def made_in(folder: Path) -> Path:
+    return folder / "equipoise_runs" / "four-label-images-small" / "comparison.json"
 
 
 @told
