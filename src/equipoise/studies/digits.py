@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from equipoise._core.messages import say
 from equipoise._core.rng import generator
 from equipoise.artifacts import Labels
 from equipoise.errors import UsageError
+from equipoise.studies.label_sets import label_set_shares
 from equipoise.studies.rows import StudyData
 
 Floats = NDArray[np.float32]
 # Positives of four labels among 224,000 images.
 MOSAIC_PREVALENCES = tuple(n / 224_000 for n in (19_000, 65_000, 38_000, 105_000))
+MOSAIC_LABELS = ("A", "B", "C", "D")
 # The digits that carry labels A to D; the other six only fill cells.
 LABEL_DIGITS = (8, 3, 5, 0)
 
@@ -51,6 +54,7 @@ def digit_mosaics(
     noise: float = 0.5,
     blocks: int = 30,
     test_blocks: int = 30,
+    together: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> StudyData:
     """Return 2 x 2 mosaics of scanned digits; labels A to D say which of four digits occur.
@@ -64,25 +68,28 @@ def digit_mosaics(
         noise: Standard deviation of Gaussian noise on pixels in [0, 1].
         blocks: Blocks behind ``rows``.
         test_blocks: Blocks behind ``test_rows``.
+        together: "A+C" -> expected share of mosaics that show both; None draws labels
+            independently.
         seed: Of partition, mosaics and noise.
     """
     images, target = scans()
     if rows < blocks or test_rows < test_blocks:
         raise UsageError(say("rows", "be at least the number of blocks", (rows, test_rows)))
+    joint = label_set_shares(MOSAIC_PREVALENCES, MOSAIC_LABELS, together) if together else None
     member = _deal(target, blocks, test_blocks, generator(seed, "partition"))
     features, values, groups = [], [], []
     sizes = np.concatenate([_even(rows, blocks), _even(test_rows, test_blocks)])
     for block, size in enumerate(sizes):
         own = np.flatnonzero(member == block)
         rng = generator(seed, "mosaic", block)
-        x, y = _mosaics(images[own], target[own], int(size), rng)
+        x, y = _mosaics(images[own], target[own], int(size), rng, joint)
         features.append(x + rng.normal(0, noise, x.shape).astype(np.float32))
         values.append(y)
         groups.append(np.full(int(size), block))
     labels = Labels.from_array(
         np.concatenate(values),
         kind="multilabel",
-        names=["A", "B", "C", "D"],
+        names=MOSAIC_LABELS,
         groups=np.concatenate(groups),
     )
     test = np.arange(rows, rows + test_rows)
@@ -112,10 +119,18 @@ def _deal(
 
 
 def _mosaics(
-    images: Floats, target: NDArray[np.int64], n: int, rng: np.random.Generator
+    images: Floats,
+    target: NDArray[np.int64],
+    n: int,
+    rng: np.random.Generator,
+    joint: tuple[NDArray[np.int8], NDArray[np.float64]] | None,
 ) -> tuple[Floats, NDArray[np.int8]]:
     """Return n mosaics of 16 x 16 pixels, flattened, and their labels (n, 4)."""
-    y = (rng.random((n, 4)) < np.asarray(MOSAIC_PREVALENCES)).astype(np.int8)
+    if joint is None:
+        y = (rng.random((n, 4)) < np.asarray(MOSAIC_PREVALENCES)).astype(np.int8)
+    else:
+        sets, shares = joint
+        y = sets[rng.choice(len(sets), size=n, p=shares)]
     others = [d for d in range(10) if d not in LABEL_DIGITS]
     pool = {d: np.flatnonzero(target == d) for d in range(10)}
     fillers = np.concatenate([pool[d] for d in others])

@@ -19,6 +19,7 @@ from equipoise.artifacts import Labels
 from equipoise.data._rows import Rows
 from equipoise.errors import DataError
 from equipoise.io.tables import read_table, require_columns
+from equipoise.studies.label_sets import label_set_shares, whole_counts
 
 CELLS = 4
 
@@ -77,11 +78,13 @@ def draw_mosaics(
     prevalences: Mapping[str, float],
     rows: int,
     rng: np.random.Generator,
+    together: Mapping[str, float] | None = None,
 ) -> tuple[NDArray[np.int64], Labels]:
     """Return which tiles ``rows`` mosaics show, (rows, 4), and their labels.
 
     Counts of positives are exact; which rows have a label is drawn for each label by itself, and
     so is which of the four cells shows it. Cells without a label's object show other classes.
+    Where it is said which labels come together, counts of sets of labels are exact to a row.
 
     Args:
         classes: (T,) of the tiles.
@@ -89,8 +92,10 @@ def draw_mosaics(
         prevalences: Label -> share of mosaics.
         rows: How many.
         rng: Draws.
+        together: "A+B" -> share of mosaics that show both; None draws labels independently.
 
     Raises:
+        UsageError: shares that no mosaics have.
         DataError: a class without a tile, or none left to fill cells.
     """
     others = np.flatnonzero(~np.isin(classes, list(objects.values())))
@@ -102,9 +107,16 @@ def draw_mosaics(
     hot = np.zeros((rows, len(objects)), dtype=np.int8)
     cells = rng.choice(others, size=(rows, CELLS))
     place = np.argsort(rng.random((rows, CELLS)), axis=1)
+    if together:
+        names = list(objects)
+        sets, shares = label_set_shares([prevalences[n] for n in names], names, together)
+        hot = rng.permutation(np.repeat(sets, whole_counts(shares, rows), axis=0))
     for column, name in enumerate(objects):
-        own = rng.choice(rows, round(prevalences[name] * rows), replace=False)
-        hot[own, column] = 1
+        if together:
+            own = np.flatnonzero(hot[:, column])
+        else:
+            own = rng.choice(rows, round(prevalences[name] * rows), replace=False)
+            hot[own, column] = 1
         cells[own, place[own, column]] = rng.choice(pools[name], size=own.size)
     return cells, Labels.from_array(hot, kind="multilabel", names=list(objects))
 
@@ -118,7 +130,9 @@ def object_mosaics(spec: Any) -> tuple[ObjectMosaics, Labels, NDArray[np.int64]]
     ):  # fmt: skip
         tiles, classes = read_tiles(path, spec.image, spec.label)
         own = generator(spec.seed, "object mosaics", part)
-        cells, labels = draw_mosaics(classes, spec.objects, spec.prevalences, size, own)
+        cells, labels = draw_mosaics(
+            classes, spec.objects, spec.prevalences, size, own, spec.together
+        )
         parts.append((tiles, cells + shift, labels))
         shift += len(tiles)
     tiles, cells = (np.concatenate([p[i] for p in parts]) for i in (0, 1))

@@ -78,7 +78,10 @@ class DigitsData(Strict):
 
 
 class MosaicData(Strict):
-    """2 x 2 mosaics of scikit-learn's digits, four labels."""
+    """2 x 2 mosaics of scikit-learn's digits, labels A to D.
+
+    ``together`` says of pairs, such as "A+C", which share of mosaics shows both.
+    """
 
     source: Literal["digit_mosaics"]
     rows: int = Field(6000, ge=100)
@@ -86,6 +89,7 @@ class MosaicData(Strict):
     noise: float = Field(0.5, ge=0)
     blocks: int = Field(30, ge=2)
     test_blocks: int = Field(30, ge=1)
+    together: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     seed: int = 0
 
 
@@ -356,7 +360,9 @@ class ObjectMosaicData(Strict):
     """2 x 2 mosaics of small images with one object each; labels say which objects occur.
 
     ``objects`` gives each label the class that shows it, ``prevalences`` its share of mosaics; the
-    other classes fill cells. Images of ``path`` make the rows, those of ``test_path`` test rows.
+    other classes fill cells. ``together`` says of pairs, such as "A+C", which share of mosaics
+    shows both; else labels are independent. Images of ``path`` make the rows, those of
+    ``test_path`` test rows.
     """
 
     source: Literal["object_mosaics"]
@@ -366,6 +372,7 @@ class ObjectMosaicData(Strict):
     label: str = "label"
     objects: dict[str, int] = Field(min_length=1, max_length=4)
     prevalences: dict[str, Annotated[float, Field(gt=0, lt=1)]]
+    together: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     rows: int = Field(224_000, ge=100)
     test_rows: int = Field(20_000, ge=100)
     seed: int = 0
