@@ -288,6 +288,7 @@ def test_a_wrong_study_is_one_line(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.filterwarnings("default::equipoise.errors.DataWarning")
 def test_a_broken_image_is_named_or_left_out(tmp_path: Path, run: Run) -> None:
     for i in range(60):
         file = tmp_path / "images" / ("ab"[i % 2]) / f"{i}.png"

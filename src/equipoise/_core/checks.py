@@ -104,6 +104,21 @@ def _shown(value: Any) -> str:
     return _shortly(repr(value) if isinstance(value, (str, bytes)) else value)
 
 
+def require_type(name: str, value: object, kind: type | tuple[type, ...], do: str = "") -> None:
+    """Raise for a value of another type: arguments that changed places, a name for the thing.
+
+    Example:
+        >>> require_type("seed", "a", int, "Give a number.")
+        Traceback (most recent call last):
+        ...
+        equipoise.errors.UsageError: `seed` must be of type int, got str. Give a number.
+    """
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        expected = f"be of type {' or '.join(k.__name__ for k in kinds)}"
+        raise UsageError(say(name, expected, type(value).__name__, do))
+
+
 def to_fraction(name: str, value: float, *, inclusive: bool = False) -> float:
     """Return ``value`` if it lies in (0, 1), or in [0, 1] with ``inclusive``."""
     number = to_number(name, value)

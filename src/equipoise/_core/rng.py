@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from equipoise._core.checks import to_integer
 from equipoise._core.fingerprint import digest
 
 
 def _entropy(seed: int, stream: tuple[str | int, ...]) -> list[int]:
-    words = [int(seed) & 0xFFFFFFFF, int(seed) >> 32 & 0xFFFFFFFF]
+    whole = to_integer("seed", seed)
+    words = [whole & 0xFFFFFFFF, whole >> 32 & 0xFFFFFFFF]
     return words + [int(digest(str(part))[:8], 16) for part in stream]
 
 

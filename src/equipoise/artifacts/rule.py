@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from equipoise._core.arrays import Floats, Ints
-from equipoise._core.checks import require_finite, require_shape
+from equipoise._core.checks import require_finite, require_shape, require_type
 from equipoise._core.dense import as_rows, to_dense
 from equipoise._core.language import mark, said
 from equipoise._core.logistic import expit, log_softmax
@@ -350,6 +350,8 @@ class DecisionRule:
             DataError: other columns or another kind of scores than it was tuned on, or another
                 correction.
         """
+        do = 'Make them: Scores.from_arrays(None, logits=..., split="new", kind=..., names=...).'
+        require_type("scores", scores, Scores, do)
         if scores.kind != self.kind or set(scores.names) != set(self.names):
             raise DataError(
                 say(

@@ -258,16 +258,38 @@ def encode(frame: pl.DataFrame, columns: Sequence[Column]) -> Coded:
     return Coded(np.stack(parts, axis=1), tuple(columns), words)
 
 
-def unknown_entries(frame: pl.DataFrame, columns: Sequence[Column]) -> dict[str, tuple[int, str]]:
-    """Return, for categories that hold entries nobody knew, how many rows and the first of them."""
-    found: dict[str, tuple[int, str]] = {}
+def unknown_entries(
+    frame: pl.DataFrame, columns: Sequence[Column]
+) -> dict[str, tuple[int, str, str]]:
+    """Return the columns with entries that cannot be read as they were in training.
+
+    They become NaN, as missing ones do.
+
+    Returns:
+        Column -> in how many rows, the first of them, and what is wrong with it.
+    """
+    import polars as pl
+
+    found: dict[str, tuple[int, str, str]] = {}
     for column in columns:
-        if column.role != "category" or column.name not in frame.columns:
+        if column.name not in frame.columns:
             continue
-        texts = _texts(frame[column.name])
-        new = texts.filter(~texts.is_in(list(column.levels)) & texts.is_not_null())
+        series, style = frame[column.name], column.formats[0] if column.formats else ""
+        texts = _texts(series)
+        if column.role == "category":
+            odd, why = ~texts.is_in(list(column.levels)), "that training rows did not"
+        elif column.role == "number":
+            odd, why = (
+                pl.Series(np.isnan(_numbers(series, style))),
+                "that are no numbers as in training",
+            )
+        elif column.role == "date":
+            odd, why = _dates(series, column.formats).is_null(), "that are no dates as in training"
+        else:
+            continue
+        new = texts.filter(odd & texts.is_not_null())
         if len(new):
-            found[column.name] = len(new), str(new[0])
+            found[column.name] = len(new), str(new[0]), why
     return found
 
 
@@ -403,6 +425,10 @@ def _as_numbers(series: pl.Series, style: str = "") -> pl.Series | None:
     return _parse(texts, found) if len(known) and fits.all() else None
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+"""Beyond it a number is infinite for the models."""
+
+
 def _numbers(series: pl.Series, style: str) -> NDArray[np.float32]:
     import polars as pl
 
@@ -410,7 +436,7 @@ def _numbers(series: pl.Series, style: str) -> NDArray[np.float32]:
     if read is None:
         read = _parse(_texts(series), "points") if series.dtype == pl.String else series
     values = np.array(read.cast(pl.Float64, strict=False).to_numpy(), dtype=np.float64)
-    values[~np.isfinite(values)] = np.nan
+    values[~(np.abs(values) <= _LARGEST)] = np.nan
     return values.astype(np.float32)
 
 
@@ -542,7 +568,7 @@ def _seen_number(name: str, numbers: pl.Series, distinct: int, missing: str, sty
             return Column(name, "left out", _COUNTS)
         if _is_id(name) or (bool((steps > 0).all()) and len(known) > 50):
             return Column(name, "left out", f"{_AN_ID}: another whole number in every row")
-    endless = int((known.is_infinite()).sum())
+    endless = int((known.abs() > _LARGEST).sum())
     said = f"{endless} infinite, read as missing" if endless else ""
     formats = (style,) if style else ()
     return Column(name, "number", _joined(_written(style), said, missing), formats=formats)

@@ -156,10 +156,10 @@ class TableModel:
         if extra:
             listed = ", ".join(map(repr, extra[:10]))
             said.append(f"Columns that nothing is made of: {listed}.")
-        for name, (n, first) in unknown_entries(frame, self.columns).items():
+        for name, (n, first, why) in unknown_entries(frame, self.columns).items():
             said.append(
-                f"Column {name!r} holds {n} entries that training rows did not, such as {first!r}: "
-                "they are read as missing."
+                f"Column {name!r} holds {n} entries {why}, such as {first!r}: they are read as "
+                "missing."
             )
         return said
 

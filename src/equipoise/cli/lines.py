@@ -80,9 +80,6 @@ def plan_lines(plan: TrainPlan) -> list[str]:
             f"{options.optimizer} at {options.lr:g}"
         ),
     ]
-    if plan.rows.left_out:
-        shown = "; ".join(plan.rows.left_out[:3])
-        lines.append(f"{counted(len(plan.rows.left_out), 'broken image')} left out: {shown}")
     return [said(line) for line in lines]
 
 

@@ -13,7 +13,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from shlex import quote
 from typing import Any
 
@@ -88,10 +88,25 @@ _UNKNOWN = "\0"
 OF_STUDIES = ("train", "mine")
 CODING = ("positive", "negative", "unknown", "empty_token")
 OF_IMAGES = ("on_broken", "root")
+# What a study says of its rows, where verbs have options.
+OF_DATA = {
+    "label": "label",
+    "labels": "labels",
+    "id_column": "id",
+    "group_column": "group",
+    "weight_column": "weight",
+    "path_column": "image",
+    **{name: name for name in CODING},
+}
 
 
-def options_of(app: typer.Typer, verb: str) -> dict[str, str]:
+def options_of(app: typer.Typer, verb: str, *, study: bool = False) -> dict[str, str]:
     """Return how a verb spells arguments of the library.
+
+    Args:
+        app: The command line.
+        verb: Its name.
+        study: Whether it reads a study, which says itself where labels stand.
 
     Example:
         >>> from equipoise.cli.main import app
@@ -112,7 +127,7 @@ def options_of(app: typer.Typer, verb: str) -> dict[str, str]:
         known |= {name: f"data.{name}" for name in (*CODING, *OF_IMAGES) if name not in own}
     elif "settings" in own:
         known |= {name: f"{own['settings']} data.{name}=" for name in OF_IMAGES if name not in own}
-    return known
+    return known | ({name: f"data.{key}" for name, key in OF_DATA.items()} if study else {})
 
 
 def spell(message: str, options: Mapping[str, str]) -> str:
@@ -166,12 +181,12 @@ def _said(error: Warning | Exception | str) -> str:
     return given[0] if given and isinstance(given[0], Message) else str(error)
 
 
-def _notes(app: typer.Typer, verb: str) -> Callable[..., None]:
+def _notes(options: Callable[[], Mapping[str, str]]) -> Callable[..., None]:
     """Return what prints a warning as a note, in the options of the verb."""
     told: set[str] = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        said = " ".join(spell(_said(message), options_of(app, verb)).split())
+        said = " ".join(spell(_said(message), options()).split())
         if said not in told:  # plans and trainings find the same
             told.add(said)
             typer.echo(f"equipoise: note: {said}", err=True)
@@ -319,6 +334,8 @@ def _answer(
 def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     verb = "".join(arguments[:1])
+    study = any(word.endswith((".yaml", ".yml")) for word in arguments[1:2])
+    options = partial(options_of, app, verb, study=study)
     closed = sys.stdout is None
     if closed:
         # The first file that is opened would be standard output to all that writes there.
@@ -326,17 +343,17 @@ def run_app(app: typer.Typer, arguments: list[str]) -> int:
     came: list[int] = []
     try:
         with _interruptible() as came, _any_terminal(), warnings.catch_warnings():
-            warnings.showwarning = _notes(app, verb)
+            warnings.showwarning = _notes(options)
             code = _command(app)(
                 arguments, standalone_mode=False, prog_name="equipoise",
-                obj=lambda text: spell(text, options_of(app, verb)),
+                obj=lambda text: spell(text, options()),
             )  # fmt: skip
             # Here a reader that is gone or a disk that is full can still be answered.
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BaseException as error:
         # typer makes one and the same of every interruption.
-        return _answer(error, options_of(app, verb), came, verb)
+        return _answer(error, options(), came, verb)
     if closed and not code:
         return _stop("standard output is closed, so that nothing of the result was said.", 1)
     if code == INTERRUPTED:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from equipoise._core.language import said
 from equipoise._core.messages import say
-from equipoise.cli.console import numbers
+from equipoise.cli.console import note, numbers
 from equipoise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,8 +83,11 @@ class ObjectiveOptions:
         from equipoise.decisions.objectives import DEFAULTS, find_objective
 
         shares = parse_shares("--train-prior", self.train_prior)
+        costs = parse_costs(self.costs)
+        if kind == "multiclass" and costs is not None and len(costs) == len(names):
+            _tell_order("--costs", names)
         read = {
-            "costs": parse_costs(self.costs),
+            "costs": costs,
             "train_prior": in_names_order("--train-prior", shares, names),
         }
         called = self.objective or DEFAULTS[kind]
@@ -127,11 +131,17 @@ def parse_shares(name: str, text: str | None) -> Named | None:
 def in_names_order(name: str, shares: Any, names: Sequence[str]) -> Any:
     """Return shares that were given by name in the order of the scores; others as they are."""
     if not isinstance(shares, dict):
+        if isinstance(shares, list) and len(shares) == len(names):
+            _tell_order(name, names)
         return shares
     if set(shares) != set(names):
-        odd = sorted(set(shares) ^ set(names))
-        raise UsageError(say(name, f"name each of {', '.join(names)} once", f"{odd} on one side"))
+        raise UsageError(say(name, f"name each of {', '.join(names)} once", ", ".join(shares)))
     return [shares[n] for n in names]
+
+
+def _tell_order(name: str, names: Sequence[str]) -> None:
+    """Say what numbers without names are of: the order of score columns is easily another."""
+    note(said(f"{name} is read in the order {', '.join(names)}."))
 
 
 def parse_target(text: str) -> str | Named:
@@ -143,10 +153,10 @@ def parse_target(text: str) -> str | Named:
 
 def parse_costs(text: str | None) -> list[float] | list[list[float]] | None:
     """Return (false alarm, miss), or the rows of "0,1;5,0"."""
-    rows = [] if text is None else [parse_shares("--costs", row) or [] for row in text.split(";")]
-    plain = [row for row in rows if isinstance(row, list)]
-    if len(plain) < len(rows) or len({len(row) for row in plain}) > 1:
+    if text is None:
+        return None
+    expected = "be FALSE_ALARM,MISS, or rows of a matrix as 0,1;5,0"
+    rows = [numbers("--costs", row, expected=expected) or [] for row in text.split(";")]
+    if len({len(row) for row in rows}) > 1:
         raise UsageError(say("--costs", "have rows of one length, in numbers", repr(text)))
-    if text is None or ";" not in text:
-        return plain[0] if plain else None
-    return plain
+    return rows if ";" in text else rows[0]

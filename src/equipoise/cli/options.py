@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -138,7 +138,8 @@ TargetPriorOption = Annotated[
     typer.Option("--target-prior", help="validation, uniform, em, shares: 0.1,0.9 or A=.1,B=.9."),
 ]
 Deployment = Annotated[
-    Path | None, typer.Option(help="Unlabelled scores of split new, for --target-prior em.")
+    Path | None,
+    typer.Option(help="Scores of new rows, for --target-prior em: Parquet, or a table."),
 ]
 Calibration = Annotated[
     str,
@@ -149,7 +150,9 @@ Calibration = Annotated[
 ScoreKind = Annotated[
     str | None, typer.Option(help="For a table: logits, probabilities or ranking.")
 ]
-ScoreColumns = Annotated[str | None, typer.Option("--scores", help="Score columns, zA,zB.")]
+ScoreColumns = Annotated[
+    str | None, typer.Option("--scores", help="Score columns: zA,zB, or 'z_*'.")
+]
 TrainCounts = Annotated[
     Path | None,
     typer.Option(help="Counts for head, medium, tail: a trial.json, JSON or CSV of name,count."),
@@ -225,6 +228,18 @@ def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
 Lang = Annotated[str | None, typer.Option("--lang", help="Language of what is shown: en, zh.")]
 
 
+def _keep_inputs(given: Mapping[str, Any]) -> None:
+    """Refuse to write the result over what it is made of, before any work is done."""
+    out = given.get("out")
+    if not isinstance(out, Path) or not out.is_file():
+        return
+    read = [value for name, value in given.items() if name != "out" and isinstance(value, Path)]
+    read += [Path(name) for name in given.get("data") or () if isinstance(name, str)]
+    if any(path.is_file() and path.samefile(out) for path in read):
+        got = f"'{out}', which is read"
+        raise UsageError(say("out", "name another file than the input", got, "Name a new file."))
+
+
 def in_language(verb: Callable[..., None]) -> Callable[..., None]:
     """Return a verb that also takes --lang, and shows all that it says in that language.
 
@@ -245,6 +260,7 @@ def in_language(verb: Callable[..., None]) -> Callable[..., None]:
         from equipoise._core.language import speaking, spoken
 
         with speaking(lang or spoken()):
+            _keep_inputs(given)
             return verb(**given)
 
     given = [p.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[p.name]) for p in own]
@@ -377,6 +393,17 @@ class _Scored:
 @dataclass(frozen=True)
 class ScoreOptions(ColumnOptions, _Scored):
     """Where scores stand in a table, beside their labels."""
+
+    def of_table(self, table: Path) -> Self:
+        """Return the same with patterns of score columns, too, as the columns of a table."""
+        made = super().of_table(table)
+        wanted = split_list(made.columns) or []
+        if not any(is_pattern(name) for name in wanted) or not table.is_file():
+            return made
+        from equipoise.io.tables import read_table
+
+        columns = expand_columns("columns", wanted, read_table(table).columns)
+        return replace(made, columns=",".join(columns))
 
     def read(
         self, path: Path, split: SplitName, rule: DecisionRule | None = None

@@ -37,12 +37,12 @@ def run(
     fail: o.FailOn = None,
 ) -> None:
     """Calibrate and choose thresholds on validation rows; write them as JSON."""
-    from equipoise.artifacts import Scores
     from equipoise.decisions import tune
     from equipoise.diagnosis import diagnose
+    from equipoise.io.scores import read_new_scores
 
     found, called = table.read(scores, "val")
-    new = None if deployment is None else Scores.load(deployment)
+    new = None if deployment is None else read_new_scores(deployment, called, found)
     target = in_names_order("--target-prior", parse_target(target_prior), found.names)
     rule = tune(
         found,

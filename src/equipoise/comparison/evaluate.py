@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from equipoise._core.arrays import Bools, Floats, Ints
-from equipoise._core.checks import require_shape, to_array, to_fraction
+from equipoise._core.checks import require_shape, require_type, to_array, to_fraction
 from equipoise._core.logistic import one_vs_rest
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import DecisionRule, Estimate, Evaluation, Labels, Scores
@@ -1002,6 +1002,7 @@ def evaluate(
         Intervals: see :mod:`equipoise.metrics.intervals`; thresholds are taken as fixed.
     """
     level = to_fraction("confidence_level", confidence_level)
+    require_type("rule", rule, DecisionRule, "The rule comes first: evaluate(rule, scores).")
     scores = rule.align(scores)
     overlap = check_overlap(rule, scores)
     labels = scores.require_labels()

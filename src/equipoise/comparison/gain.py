@@ -396,4 +396,6 @@ def price(pick: Arm, rivals: Sequence[Arm], design: Design) -> tuple[float, str]
     if not each or any(math.isnan(v) for v in each.values()):
         return (math.nan, "") if each else (0.0, "")
     rival = max(each, key=lambda method: each[method])
-    return each[rival], rival if each[rival] > 0 else ""
+    # No arm is beaten by more than what it lacks to 1.
+    room = 1.0 - design.alone(pick, design.primary).value
+    return min(each[rival], room), rival if each[rival] > 0 else ""

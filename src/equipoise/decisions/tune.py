@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise._core.checks import require_type
 from equipoise._core.messages import one_of, say
 from equipoise.artifacts import Correction, DecisionRule, Evidence, Labels, Scores
 from equipoise.artifacts._io import plain
@@ -132,6 +133,7 @@ def make_rule(
     For rules that are used where they are made and judged on rows that are known to be others:
     hashing a million ids costs more than tuning on them.
     """
+    require_type("scores", scores, Scores, 'Make them: Scores.from_arrays(..., split="val").')
     if scores.split not in ("val", "oof"):
         raise LeakageError(
             say(

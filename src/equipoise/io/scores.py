@@ -19,6 +19,7 @@ from equipoise.artifacts.scores import SCORE_KINDS, SplitName
 from equipoise.errors import DataError, UsageError
 from equipoise.io import as_numbers, read_labels, read_table
 from equipoise.io.labels import LabelArguments, OtherLabelArguments
+from equipoise.io.tables import require_columns
 
 NAMES = "label_names"
 
@@ -157,9 +158,11 @@ def read_named_scores(
             )
         )
     one_of("score_kind", score_kind, SCORE_KINDS)
-    missing = [c for c in columns if c not in frame.columns]
-    if missing:
-        raise DataError(say(str(path), f"hold the score columns {list(columns)}", f"no {missing}"))
+    require_columns(frame, "columns", columns, once=True)
+    truths = {where.get("label"), *(labels or ()), where.get("id_column")}
+    if both := [column for column in columns if column in truths]:
+        do = "Scores are what the model says, not what is true of the rows."
+        raise DataError(say("columns", "name no label or id", repr(both[0]), do))
     called = array_names(columns, arrays)
     names = None if rule is None else rule.names
     where["labels"] = list(labels) if labels else None
@@ -172,6 +175,26 @@ def read_named_scores(
     values = as_numbers(frame, [columns[i] for i in order]).to_numpy()
     given: dict[str, Any] = {score_kind: np.asarray(values)}
     return Scores.from_arrays(truth, split=split, **given), tuple(called[i] for i in order)
+
+
+def read_new_scores(path: str | Path, columns: Sequence[str], like: Scores) -> Scores:
+    """Return scores of rows without labels, of a table or a file that equipoise wrote.
+
+    Args:
+        path: The file.
+        columns: Score columns of a table, in the order of the names of ``like``.
+        like: Scores of the same model.
+
+    Raises:
+        DataError: a column that is not there, or holds no numbers.
+    """
+    file = Path(path)
+    if _is_saved(file):
+        return Scores.load(file)
+    frame = read_table(file)
+    require_columns(frame, "columns", columns)
+    given: dict[str, Any] = {like.score_kind: as_numbers(frame, list(columns)).to_numpy()}
+    return Scores.from_arrays(None, **given, split="new", kind=like.kind, names=like.names)
 
 
 def _say_what(arrays: bool) -> Message:

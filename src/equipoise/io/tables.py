@@ -80,13 +80,29 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
         raise DataError(say(str(path), "have distinct column names", f"{twice} more than once"))
 
 
+def _no_utf8(path: Path) -> DataError:
+    """Return an error that says where a text is no UTF-8, and what it may be instead."""
+    data = path.read_bytes()
+    got = "other bytes"
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        got = "UTF-16"
+    else:
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+            got = f"byte 0x{byte:02x} in line {line}"
+            got += f" ({chr(byte)!r} in Latin-1)" if byte >= 0xA0 else ""
+    return DataError(say(str(path), "be UTF-8 text", got, "Save it as UTF-8."))
+
+
 def _checked_separator(path: Path) -> str:
     """Return the separator of a CSV, its header checked."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             header, first = lines.readline(), lines.readline()
     except UnicodeDecodeError as error:
-        raise DataError(say(str(path), "be UTF-8 text", str(error), "Save it as UTF-8.")) from error
+        raise _no_utf8(path) from error
     if header.endswith("\r"):
         do = "Save it with the line ends of Windows or Unix."
         raise DataError(say(str(path), "end its lines with a line feed", "carriage returns", do))
@@ -106,7 +122,7 @@ def _read_text(path: Path) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         reason = str(error).split("\n")[0]
         if "utf-8" in reason:
-            raise DataError(say(str(path), "be UTF-8 text", reason, "Save it as UTF-8.")) from error
+            raise _no_utf8(path) from error
         _check_ragged(path, separator)
         raise DataError(say(str(path), "be a CSV table", reason)) from error
     if frame.height and frame[:, -1].null_count():  # polars fills rows that are too short

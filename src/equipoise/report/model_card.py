@@ -179,15 +179,23 @@ def model_card(
     return "\n".join(part for part in parts if part)
 
 
+# Whose networks are made by name; "module:callable" runs code of the user's.
+_LIBRARIES = ("monai", "timm", "torchvision")
+
+
 def _by_verb(trial: Trial, rule: DecisionRule | None) -> str:
     """Return the command line that predicts, where the trial says how its network is built."""
     build = trial.config.get("build")
     if build is None or rule is None:
         return ""
+    network = str(build["model"]["name"])
+    library, colon, _ = network.partition(":")
+    foreign = colon and library not in _LIBRARIES
+    code = " --allow-code" if foreign else ""
     return (
         "New data of the form it was trained on "
-        f"({build['data']['source']}, network {build['model']['name']}):\n\n"
-        "```sh\nequipoise predict THIS_FOLDER NEW_DATA -o predictions.parquet\n```\n\n"
+        f"({build['data']['source']}, network {network}):\n\n"
+        f"```sh\nequipoise predict THIS_FOLDER NEW_DATA -o predictions.parquet{code}\n```\n\n"
         "Or in Python:\n"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from equipoise._core.checks import require_type
 from equipoise._core.files import write_text
 from equipoise._core.language import speaking
 from equipoise._core.messages import say
@@ -23,7 +24,9 @@ def render_report(
     findings: Sequence[Finding | Sequence[Finding]] = (),
 ) -> str:
     """Return the page as text; see :func:`write_report`."""
-    given = [results] if isinstance(results, Comparison | Chapter) else list(results)
+    given = [results] if isinstance(results, Comparison | Chapter) else results
+    for result in given if isinstance(given, Sequence) else [given]:
+        require_type("results", result, (Comparison, Chapter))
     if not given:
         raise UsageError(say("results", "hold at least one comparison", "none"))
     told: list[list[Finding]] = [[] for _ in given]

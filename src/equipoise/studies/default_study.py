@@ -78,7 +78,8 @@ def image_study(
     """
     path = Path(source)
     if path.is_dir():
-        if rest := sorted(set(described) - {"test_path"}):
+        called = [] if image is None else ["image"]
+        if rest := sorted({*described, *called} - {"test_path"}):
             do = "The folders' names are the classes."
             raise UsageError(say(" and ".join(rest), "not be given for a folder", rest, do))
         data: dict[str, Any] = {"source": "image_folder"}

@@ -100,6 +100,9 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
             do = "DecisionRuleClassifier requires y to be passed, but the target y is None."
             raise DataError(do)
         X, y = indexable(X, y)
+        if np.asarray(y).dtype == object and any(value is None for value in np.ravel(y)):
+            do = "Leave rows out whose class nobody knows."
+            raise DataError(say("y", "hold a class for every row", "None", do))
         check_classification_targets(y)
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         if weights is not None and weights.shape == (_num_samples(X),) and (weights > 0).any():
@@ -138,10 +141,15 @@ class DecisionRuleClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator)
             self.classes_ = np.arange(y.shape[1])
             return Labels.from_array(y.astype(np.int8), kind="multilabel")
         y = y.ravel()
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
         if self.classes_.size < 2:
             do = "Nothing is to be decided."
             raise DataError(say("y", "hold more than one class", f"{self.classes_.size} class", do))
+        if self.cv != "prefit" and counts.min() < 2:
+            expected = "have two rows of each class, one to train on where the other is held out"
+            do = "Collect more of it, or leave it out."
+            got = f"one of {self.classes_.tolist()[counts.argmin()]!r}"
+            raise DataError(say("y", expected, got, do))
         if self.classes_.size == 2:
             return Labels.from_array(codes[:, None].astype(np.int8), kind="multilabel")
         names = [str(c) for c in self.classes_]

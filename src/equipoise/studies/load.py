@@ -141,6 +141,10 @@ def read_coded(spec: TableData) -> tuple[Coded, Labels]:
     asked = {"drop": spec.drop, "categorical": spec.categorical, "time": spec.time}
     for key, names in asked.items():
         require_columns(frame, key, names, once=True)
+    if both := [name for name in spec.drop if name in named]:
+        do = "It is none of the features in any case."
+        expected = "be left out for what is a label, an id, a group or a weight"
+        raise UsageError(say("drop", expected, repr(both[0]), do))
     inside = {key: [name for name in names if name in chosen] for key, names in asked.items()}
     coded = code_table(frame.select(chosen), **inside)
     if spec.id is not None:

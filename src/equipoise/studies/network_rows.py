@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,7 +18,7 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from equipoise._core.fingerprint import digest
 from equipoise._core.identity import as_text
-from equipoise._core.messages import say
+from equipoise._core.messages import counted, listed, say
 from equipoise._core.reading import load_arrays, reading_file
 from equipoise.artifacts import Labels
 from equipoise.data import (
@@ -30,7 +31,7 @@ from equipoise.data import (
     Sequences,
     pad_batch,
 )
-from equipoise.errors import DataError
+from equipoise.errors import DataError, DataWarning
 from equipoise.io.labels import files_below, read_labels
 from equipoise.io.tables import read_table
 from equipoise.studies.archives import read_archive, read_piano_rolls, thin_positives
@@ -67,7 +68,6 @@ class TrainRows:
         axis: Axis of a batch along which inputs are scaled: channels 1, features -1.
         description: In a few words.
         ids: Of rows without labels, or None.
-        left_out: Broken images that were left out, as text.
         columns: Feature columns of a table, in order.
         repeats: Whether rows are alike by nature, as windows of music are: then equal ones are no
             evidence of copies.
@@ -80,7 +80,6 @@ class TrainRows:
     axis: int
     description: str
     ids: NDArray[Any] | None = None
-    left_out: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
     repeats: bool = False
 
@@ -206,6 +205,8 @@ def _image_settings(spec: Any) -> dict[str, Any]:
 
 
 def _image_files(spec: ImageFilesData, path: str, named: dict[str, Any]) -> TrainRows:
+    if not named and Path(path).is_dir():  # new images, of a model that was shown a table of them
+        return _folder_files(path, spec)
     images = ImageFiles.from_table(
         path, spec.image, root=spec.root, **named, **_image_settings(spec)
     )
@@ -228,15 +229,23 @@ def _image_folder(spec: ImageFolderData, path: str, named: dict[str, Any]) -> Tr
     if named:
         images = ImageFiles.from_folder(path, names=named["names"], **_image_settings(spec))
         return _of_images(images, Path(path).name, np.asarray(images.paths))
+    return _folder_files(path, spec)
+
+
+def _folder_files(path: str, spec: Any) -> TrainRows:
+    """Return all images below a folder, without labels."""
     found = files_below(Path(path))
     images = ImageFiles([Path(path) / file for file in found], **_image_settings(spec))
     return _of_images(images, Path(path).name, np.asarray(found))
 
 
 def _of_images(images: Any, name: Any, ids: NDArray[Any]) -> TrainRows:
-    left = tuple(str(broken) for broken in images.left_out)
+    if images.left_out:
+        number = counted(len(images.left_out), "broken image")
+        told = listed(images.left_out, 3, "; ")
+        warnings.warn(f"{number} left out: {told}", DataWarning, stacklevel=2)
     kept = ids[images.rows]
-    return TrainRows(images, images.labels, None, None, 1, f"images of {name}", kept, left)
+    return TrainRows(images, images.labels, None, None, 1, f"images of {name}", kept)
 
 
 def _sequences(spec: SequenceData, path: str, named: dict[str, Any]) -> TrainRows:
@@ -317,6 +326,5 @@ def _joined(first: TrainRows, more: TrainRows) -> TrainRows:
         first.collate,
         first.axis,
         f"{first.description}; test: {more.description}",
-        left_out=(*first.left_out, *more.left_out),
         columns=first.columns,
     )

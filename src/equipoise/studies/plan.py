@@ -17,7 +17,7 @@ from equipoise.methods import get_method
 from equipoise.studies.engine import Plan, has_torch, using_threads, usual_threads
 from equipoise.studies.grid import settings_of
 from equipoise.studies.measured import measured_threads
-from equipoise.studies.rows import Draws, StudyData, with_ids
+from equipoise.studies.rows import Draws, StudyData, split_findings, with_ids
 from equipoise.studies.schema import Draw, FoldedSpec, Job, Study, TimeSpec
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def make_plan(
     if not check:
         return plan
     to_objective(study.comparison.objective, data.labels.kind, data.labels.num_classes)
+    split_findings(data, splits.first)  # test rows that are trained on end it here
     with using_threads(threads):
         for job in jobs:
             if job.draw == jobs[0].draw:

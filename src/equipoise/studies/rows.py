@@ -612,7 +612,11 @@ def with_ids(data: StudyData) -> StudyData:
 
 
 def split_findings(data: StudyData, split: Split) -> list[Finding]:
-    """Return what is to be said of copies: kept together, or on both sides of a given test part."""
+    """Return what is to be said of copies: kept together, or on both sides of a given test part.
+
+    Raises:
+        DataError: every test row is a copy of another part's.
+    """
     copies = split.proof.get("copies")
     if not copies or not copies["rows"]:
         return []
@@ -620,4 +624,8 @@ def split_findings(data: StudyData, split: Split) -> list[Finding]:
     leaks = [] if contents is None else [
         found for found in audit_split(split, data.labels, hashes=contents) if found.code == "EQ202"
     ]  # fmt: skip
+    if leaks and leaks[0].evidence["rows"]["test"] == split.test.size:
+        do = "Name rows that were kept apart, or leave the test table out."
+        got = f"{split.test.size:,} rows, each a copy of one to train on"
+        raise DataError(say("the test part", "hold rows that are not trained on", got, do))
     return leaks or [copies_finding(copies, data.labels)]

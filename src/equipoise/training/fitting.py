@@ -16,6 +16,7 @@ from scipy.special import log_softmax
 from torch import nn
 from torch.utils.data import Dataset
 
+from equipoise._core.checks import require_type
 from equipoise._core.fingerprint import fingerprint_array
 from equipoise._core.messages import hint, say
 from equipoise._core.rng import child_seed
@@ -320,6 +321,11 @@ def fit(
         same labels otherwise.
     """
     options = TrainingOptions() if options is None else options
+    require_type("options", options, TrainingOptions, "Or TrainingOptions.from_mapping({...}).")
+    require_type("split", split, Split)
+    if not isinstance(remedy, Remedy) and not callable(remedy):
+        do = 'Make it of the training labels: equipoise.remedy("focal", labels[split.train]).'
+        raise UsageError(say("remedy", "be a Remedy or a function of labels", repr(remedy), do))
     _require_lightning()
     require_device(options)
     truth = _truth(dataset, labels)

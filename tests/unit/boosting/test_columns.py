@@ -103,7 +103,10 @@ def test_new_rows_are_read_as_the_first_were() -> None:
     new = pl.DataFrame({"age": ["7", "?", "old"], "job": ["clerk", "pilot", ""], "more": [1, 2, 3]})
     found = encode(new, columns).values
     np.testing.assert_array_equal(found, [[1, 7], [np.nan, np.nan], [np.nan, np.nan]])
-    assert unknown_entries(new, columns) == {"job": (1, "pilot")}
+    assert unknown_entries(new, columns) == {
+        "job": (1, "pilot", "that training rows did not"),
+        "age": (1, "old", "that are no numbers as in training"),
+    }
     with pytest.raises(DataError, match="none called 'job'"):
         encode(new.drop("job"), columns)
 
@@ -135,3 +138,18 @@ def test_ids_that_are_left_out_keep_their_order() -> None:
     assert set(ids) == {"customer", "row"}
     np.testing.assert_array_equal(ids["customer"], [(i * 7) % N for i in range(N)])
     np.testing.assert_array_equal(ids["row"], np.arange(N))
+
+
+def test_what_new_rows_hold_instead_of_dates_is_told_and_huge_numbers_are_missing() -> None:
+    days = [f"2024-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(N)]
+    frame = pl.DataFrame({"since": days, "x": [0.5 * i for i in range(N)]})
+    columns = code_table(frame).columns
+    new = pl.DataFrame({"since": ["2024-03-01", "soon", None], "x": ["1e39", "2.5", "-1e300"]})
+    found = encode(new, columns).values
+    assert np.isnan(found[:, -1]).tolist() == [True, False, True]
+    assert unknown_entries(new, columns) == {
+        "since": (1, "soon", "that are no dates as in training"),
+        "x": (2, "1e39", "that are no numbers as in training"),
+    }
+    (seen,) = code_table(pl.DataFrame({"x": ["1e39", *(f"{0.5 * i}" for i in range(N))]})).columns
+    assert "1 infinite, read as missing" in seen.why
