@@ -51,6 +51,7 @@ _SILENT = [
     "MissingExtraError",
     "NotRecoverableError",
     "require_shape",
+    "require_type",
     "one_of",
     "reading_file",
     "Option",

@@ -82,7 +82,7 @@ def test_json_holds_what_the_rule_holds(folder: Path, capsys: pytest.CaptureFixt
     [
         ("val.parquet --objective precision", 2, "`--at-least` must be given"),
         ("val.parquet --objective f1 --k 3", 2, "`--k` must be left out"),
-        ("val.parquet --objective cost --costs 1,x", 2, "`--costs` must be numbers"),
+        ("val.parquet --objective cost --costs 1,x", 2, "`--costs` must be FALSE_ALARM,MISS"),
         ("val.parquet --objective cost --costs 1;2,3", 2, "rows of one length"),
         ("val.parquet --objective cost --costs 1,2,3", 3, "have shape (2,)"),
         ("val.parquet --train-prior a", 2, "`--train-prior` must be numbers"),

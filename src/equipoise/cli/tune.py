@@ -16,7 +16,7 @@ from equipoise.cli.options import ScoreOptions, with_groups
 if TYPE_CHECKING:
     pass
 
-SCORE_CHECKS = ("EQ401", "EQ402", "EQ403", "EQ404", "EQ405")
+SCORE_CHECKS = ("EQ321", "EQ401", "EQ402", "EQ403", "EQ404", "EQ405")
 EXAMPLE = "Example: equipoise tune val.parquet -o rule.json --objective precision --at-least 0.9"
 
 
