@@ -237,8 +237,8 @@ def chance_finding(judged: Mapping[str, tuple[float, int, int]]) -> list[Finding
             {"ap": ap, "prevalence": prevalence, "labels": rows},
             "Look at the kept epoch and the training loss: does it fall at all? If not, raise the "
             "learning rate or train longer.",
-            "Check that inputs and labels belong to the same rows, the sign of the scores, and which "
-            "column is whose.",
+            "Check that inputs and labels belong to the same rows, the sign of the scores, and "
+            "which column is whose.",
         )
     ]
 
