@@ -76,6 +76,17 @@ RUNS = {
         (_vgg_arms(5000, counts_after=False), "seeds=1", "training.epochs=12", *BF16),
         "1 seed of 3, 12 epochs of 70, the arms of the post",
     ),
+    "cifar-lt, 3,000 images at 50 to 1": Run(
+        "cifar-lt",
+        ".",
+        (
+            "split.imbalance_ratio=50", "split.total=3000", "seeds=1", "training.epochs=40",
+            "training.warmup=1",
+            "arms=[none, none + thresholds, logit_adjusted, ldam_drw, class_balanced_sampling]",
+            *BF16,
+        ),
+        "3,000 images, 50 : 1, 40 epochs of 200, 1 seed of 3, four arms of eight",
+    ),
 }  # fmt: skip
 
 
