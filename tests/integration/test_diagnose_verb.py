@@ -119,7 +119,10 @@ def test_rows_splits_and_images(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert "EQ205 warning" in capsys.readouterr().out
     frame = pl.DataFrame({"x": [1.0, 2.0, 2.0, 3.0], "y": ["a", "a", "b", "b"]})
     frame.write_csv("rows.csv")
-    assert run("rows.csv", "--label", "y", "--split", "split.json", "--images", "nope") == 3
+    assert run("rows.csv", "--label", "y", "--split", "split.json") == 3
+    assert "`split.json` must be of the data's 4 rows, got 13" in capsys.readouterr().err
+    Split.from_parts([0, 2], [], [1, 3], n_rows=4, seed=0, method="hand").save("few.json")
+    assert run("rows.csv", "--label", "y", "--split", "few.json", "--images", "nope") == 3
     assert "`--images` must name columns of the table, got 'nope'" in capsys.readouterr().err
     assert run("rows.csv", "--label", "y", "--features") == 0
     assert "EQ108 warning" in capsys.readouterr().out

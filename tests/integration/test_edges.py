@@ -242,8 +242,8 @@ def test_ids_do_not_lose_their_column_to_a_decision(place: Path, run: Run) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((*TUNE[:3], "zA,zA,zA", *TUNE[4:]), "got ['zA', 'zA', 'zA']. Each column once."),
-        ((*TUNE[:3], "zA,zA", *TUNE[4:]), "got ['zA', 'zA']. Each column once."),
+        ((*TUNE[:3], "zA,zA,zA", *TUNE[4:]), "must name each column once, got 'zA' twice"),
+        ((*TUNE[:3], "zA,zA", *TUNE[4:]), "must name each column once, got 'zA' twice"),
         ((*TUNE[:5], "A,A"), "'A' twice"),
     ],
 )

@@ -31,6 +31,13 @@ def fit(remedy: Any, **more: Any) -> Any:
     return eq.fit(nn.Linear(1, 1), DATA, SPLIT, remedy, **more)
 
 
+def fit_on(kind: Any, width: int) -> Any:
+    data = ArrayDataset(np.repeat(Z[:, None], width, axis=1).astype(kind), LABELS)
+    options = eq.TrainingOptions(epochs=1, accelerator="cpu")
+    treated = eq.remedy("none", LABELS[SPLIT.train])
+    return eq.fit(nn.Linear(1, 1), data, SPLIT, treated, options=options)
+
+
 def classify(y: list[Any]) -> Any:
     return eq.DecisionRuleClassifier(LogisticRegression()).fit(FEW, y)
 
@@ -51,6 +58,11 @@ SLIPS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: fit(eq.remedy("none", LABELS[SPLIT.train]), options={"epochs": 1}),
         "`options` must be of type TrainingOptions, got dict",
     ),
+    "float64": (
+        lambda: fit_on(np.float64, 1),
+        "numbers of different types .*Give float32",
+    ),
+    "width": (lambda: fit_on(np.float32, 2), "inputs of this width"),
     "report": (
         lambda: write_report(3, path=Path("no.html")),  # type: ignore[arg-type]
         "`results` must be of type Comparison or Chapter, got int",

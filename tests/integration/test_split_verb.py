@@ -170,3 +170,46 @@ def test_groups_that_confine_a_label_and_a_taken_column_are_bad_data(
     assert run(*named, "--folds", "3") == 3
     assert "hold no column `fold`" in capsys.readouterr().err
     assert not (table / "split").exists()
+
+
+def test_a_split_is_of_its_rows_in_their_order(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Positions bind nothing: rows that moved are told by ids, and else by the positives."""
+    frame = pl.read_csv("t.csv").with_row_index("row")
+    frame.write_csv("ids.csv")
+    frame.sample(fraction=1.0, shuffle=True, seed=1).write_csv("moved.csv")
+    words = ("--labels", "A,B,C,D")
+    assert run("ids.csv", *words, "--id", "row", "-o", "with") == 0
+    assert run("ids.csv", *words, "-o", "without") == 0
+    for split, more in (("with", ("--id", "row")), ("without", ()), ("without", ("--id", "row"))):
+        for rows, code in (("ids.csv", 0), ("moved.csv", 3)):
+            with pytest.raises(SystemExit) as stop:
+                main(["diagnose", rows, *words, *more, "--split", f"{split}/split.json"])
+            assert int(stop.value.code or 0) == code
+            said = capsys.readouterr().err
+            assert ("must be of the data's rows, in their order" in said) == bool(code)
+    # A study reads it the same way, and keeps its groups whole.
+    study = "data: {{path: {}, labels: [A, B, C, D], drop: [row, text]{}}}\narms: [none]\n"
+    study += "split: {{how: file, path: without/split.json}}\n"
+    for rows, more, code, message in (
+        ("ids.csv", "", 0, ""),
+        ("moved.csv", "", 3, "in their order"),
+        ("ids.csv", ", group: pid", 3, "must keep the study's groups whole"),
+    ):
+        Path("study.yaml").write_text(study.format(rows, more))
+        with pytest.raises(SystemExit) as stop:
+            main(["compare", "study.yaml", "--dry-run"])
+        said = capsys.readouterr().err
+        assert (int(stop.value.code or 0), message in said) == (code, True), said
+
+
+def test_parts_of_two_splits_do_not_mix(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*HOT, "-o", "parts") == 0
+    assert run(*HOT, "-o", "parts", "--seed", "1") == 0  # all of it is replaced
+    assert run(*HOT, "-o", "parts", "--fractions", "1,0,0") == 3
+    assert "must hold nothing of another split, got" in capsys.readouterr().err
+    assert run(*HOT, "-o", "parts", "--folds", "3") == 3
+    assert run(*HOT, "-o", "folds", "--folds", "3") == 0
+    assert run(*HOT, "-o", "folds") == 3
+    assert "got fold_0.json" in capsys.readouterr().err

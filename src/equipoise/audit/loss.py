@@ -338,7 +338,10 @@ def scale_findings(probe: Probe, on_logits: str, on_probabilities: str) -> list[
     if on_logits and on_probabilities:
         message = f"On logits, {on_logits}; on probabilities, {on_probabilities}."
         advice = "Compare its gradient with the formula; train with a loss of this package."
-        return [finding("EQ506", message, evidence, (advice,))]
+        found = finding("EQ506", message, evidence, (advice,))
+        # A loss that unlearns, as with its sign turned, is no matter of degree.
+        backwards = "push" in on_logits and "push" in on_probabilities
+        return [replace(found, severity="error") if backwards else found]
     if on_logits:
         message = (
             f"It expects probabilities: on those it works; on logits, {on_logits}. "

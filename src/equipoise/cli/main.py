@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from shlex import quote
 from typing import Any
@@ -100,13 +100,14 @@ OF_DATA = {
 }
 
 
-def options_of(app: typer.Typer, verb: str, *, study: bool = False) -> dict[str, str]:
+def options_of(app: typer.Typer, verb: str, words: Sequence[str] = ()) -> dict[str, str]:
     """Return how a verb spells arguments of the library.
 
     Args:
         app: The command line.
         verb: Its name.
-        study: Whether it reads a study, which says itself where labels stand.
+        words: What it was given. A study says itself where labels stand, but for what is given
+            as an option beside it.
 
     Example:
         >>> from equipoise.cli.main import app
@@ -127,7 +128,11 @@ def options_of(app: typer.Typer, verb: str, *, study: bool = False) -> dict[str,
         known |= {name: f"data.{name}" for name in (*CODING, *OF_IMAGES) if name not in own}
     elif "settings" in own:
         known |= {name: f"{own['settings']} data.{name}=" for name in OF_IMAGES if name not in own}
-    return known | ({name: f"data.{key}" for name, key in OF_DATA.items()} if study else {})
+    if not any(word.endswith((".yaml", ".yml")) for word in words[:1]):
+        return known
+    beside = {word.partition("=")[0] for word in words}
+    said = {n: f"data.{key}" for n, key in OF_DATA.items() if known.get(n) not in beside}
+    return known | said
 
 
 def spell(message: str, options: Mapping[str, str]) -> str:
@@ -334,8 +339,7 @@ def _answer(
 def run_app(app: typer.Typer, arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     verb = "".join(arguments[:1])
-    study = any(word.endswith((".yaml", ".yml")) for word in arguments[1:2])
-    options = partial(options_of, app, verb, study=study)
+    options = partial(options_of, app, verb, arguments[1:])
     closed = sys.stdout is None
     if closed:
         # The first file that is opened would be standard output to all that writes there.

@@ -48,6 +48,13 @@ def read_log(path: str | Path) -> tuple[dict[str, float], ...]:
         found = sorted({key for row in rows for key in row})[:8]
         do = "Columns like loss, val_loss, val_auc and lr are read."
         raise DataError(say(str(file), "hold a loss, a rate or a validation metric", found, do))
+    odd = [_epoch_of(row, place) for place, row in enumerate(rows) if _NO_NUMBER in row]
+    broken = min(odd, default=None)
+    if broken is not None and not any("loss" in r for r in epochs if r["epoch"] >= broken):
+        do = "The training diverged there: lower the learning rate, clip the gradient. Cut the log "
+        do += "there to look at what came before."
+        got = f"none from epoch {broken:g} on"
+        raise DataError(say(str(file), "hold a finite training loss", got, do))
     return tuple(epochs)
 
 
@@ -77,6 +84,9 @@ def _text(file: Path) -> list[dict[str, float]]:
     raise DataError(say(str(file), "hold a history of lists, or a list of rows", got))
 
 
+_NO_NUMBER = "loss that is no number"
+
+
 def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
     found = {}
     for key, value in row.items():
@@ -86,6 +96,8 @@ def _numbers(row: Mapping[Any, Any]) -> dict[str, float]:
             continue
         if math.isfinite(number):
             found[str(key).strip()] = number
+        elif _is(str(key).strip(), _LOSS):
+            found[_NO_NUMBER] = 1.0
     return found
 
 
@@ -113,11 +125,15 @@ def _events(place: Path) -> list[dict[str, float]]:
     return rows
 
 
+def _epoch_of(row: Mapping[str, float], place: int) -> float:
+    return row.get("epoch", row.get("step", float(place)))
+
+
 def _by_epoch(rows: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
     """Merge the rows of an epoch: Lightning writes training and validation apart."""
     merged: dict[float, dict[str, list[float]]] = {}
     for place, row in enumerate(rows):
-        epoch = row.get("epoch", row.get("step", float(place)))
+        epoch = _epoch_of(row, place)
         for key, value in row.items():
             merged.setdefault(epoch, {}).setdefault(key, []).append(value)
     metric = _metric({key for row in merged.values() for key in row})

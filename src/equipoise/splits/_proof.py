@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise._core.arrays import Ints
+from equipoise._core.fingerprint import fingerprint_array
+from equipoise._core.identity import hashable_ids
 from equipoise.artifacts.entries import PRESENT, UNKNOWN
 from equipoise.artifacts.labels import Labels
 
@@ -48,6 +50,13 @@ def _share(positives: Ints, known: Ints) -> NDArray[np.float64]:
     return share
 
 
+def id_proof(labels: Labels) -> dict[str, Any] | None:
+    """Return what tells whether a split is of other rows: how many, and a hash of ids in order."""
+    if labels.ids is None:
+        return None
+    return {"rows": len(labels), "fingerprint": fingerprint_array(hashable_ids(labels.ids))}
+
+
 def make_proof(
     labels: Labels,
     parts: Sequence[str],
@@ -80,6 +89,7 @@ def make_proof(
         }
     return {
         "labels_fingerprint": fingerprint,
+        "ids": id_proof(labels),
         "names": labels.names,
         "rows": dict(zip(parts, rows, strict=True)),
         "counts": dict(zip(parts, positives, strict=True)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -18,7 +18,7 @@ from equipoise.artifacts.finding import Finding
 from equipoise.artifacts.labels import Labels
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
-from equipoise.splits._proof import count_parts, crossing_groups
+from equipoise.splits._proof import count_parts, crossing_groups, id_proof
 from equipoise.splits.stratified import PARTS, group_codes
 
 
@@ -48,6 +48,40 @@ def row_hashes(features: ArrayLike) -> NDArray[np.uint64]:
 
 def _finding(code: str, message: str, evidence: dict[str, Any], *suggests: str) -> Finding:
     return Finding(code, *CODES[code], message, evidence, suggests)
+
+
+def require_same_rows(split: Split, labels: Labels, name: str) -> None:
+    """Raise unless a split is of these rows, in their order, as far as its proof can tell.
+
+    Positions bind nothing: ids do, where split and labels have them, and else the positives of
+    each part, where both have the same labels.
+
+    Args:
+        split: From a file, or by hand: without a proof nothing but the number of rows is compared.
+        labels: Of the rows that it is used on.
+        name: Of the split, in messages.
+
+    Raises:
+        DataError: another number of rows, other ids, or other positives in a part.
+    """
+    do = "Split the table that is used, or sort it as it was."
+    if split.n_rows != len(labels):
+        expected = f"be of the data's {len(labels)} rows"
+        raise DataError(say(name, expected, split.n_rows, do))
+    expected = "be of the data's rows, in their order"
+    told, ids = split.proof.get("ids"), id_proof(labels)
+    whole = isinstance(told, Mapping) and told.get("rows") == split.n_rows and ids is not None
+    if whole and told != ids:
+        raise DataError(say(name, expected, "rows with other ids, or in another order", do))
+    counts = split.proof.get("counts")
+    if isinstance(counts, Mapping) and list(split.proof.get("names") or ()) == list(labels.names):
+        for part, stated in counts.items():
+            if part not in PARTS or split.proof.get("rows", {}).get(part) != split.sizes[part]:
+                continue
+            found = labels[getattr(split, part)].counts
+            if list(stated) != found.tolist():
+                got = f"{found.tolist()[:5]} positives in {part}, where it says {stated[:5]}"
+                raise DataError(say(name, expected, got, do))
 
 
 def _membership(split: Split) -> Ints:

@@ -16,6 +16,7 @@ from equipoise.artifacts.labels import Labels, require_labels
 from equipoise.artifacts.resampled import refuse_resampled
 from equipoise.artifacts.split import Split
 from equipoise.errors import DataError, UsageError
+from equipoise.splits._proof import id_proof
 
 Shape = Literal["exp", "step", "custom"]
 SHAPES = ("exp", "step", "custom")
@@ -250,6 +251,7 @@ def _draw(labels: Labels, wanted: Ints, apart: Ints, seed: int, **proof: Any) ->
         method="long tail",
         proof={
             "labels_fingerprint": labels.fingerprint,
+            "ids": id_proof(labels),
             "names": labels.names,
             "rows": {part: rows.size for part, rows in rows_of.items()},
             "counts": {part: labels[rows].counts for part, rows in rows_of.items()},

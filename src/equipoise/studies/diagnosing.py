@@ -22,6 +22,7 @@ from equipoise.diagnosis.logs import read_log
 from equipoise.errors import DataError, UsageError
 from equipoise.io.scores import read_scores
 from equipoise.report.findings_page import findings_page, findings_sarif
+from equipoise.splits.leakage import require_same_rows
 from equipoise.studies.set_ups import read_setups
 
 FORMATS = ("text", "json", "sarif", "html")
@@ -76,6 +77,8 @@ def read_material(
             labels.
     """
     parts = None if split is None else Split.load(split)
+    if parts is not None and labels is not None:
+        require_same_rows(parts, labels, str(split))
     scored = None if scores is None else read_scores(scores)
     trials = [Trial.load(p) for p in log or () if (p / "trial.json").is_file()]
     rows = [read_log(p) for p in log or () if not (p / "trial.json").is_file()]

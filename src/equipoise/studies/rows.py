@@ -32,6 +32,7 @@ from equipoise.splits import (
     stratified_kfold,
     stratified_split,
 )
+from equipoise.splits.leakage import require_same_rows
 from equipoise.studies.schema import (
     CrossFitSpec,
     Draw,
@@ -345,10 +346,12 @@ def splitter(
     """
     if isinstance(spec, SplitFile):
         written = Split.load(spec.path)
-        if written.n_rows != len(data.labels):
-            do = "Split the table that is trained on."
-            expected = f"be of the data's {len(data.labels)} rows"
-            raise DataError(say(spec.path, expected, written.n_rows, do))
+        require_same_rows(written, data.labels, spec.path)
+        crossing = [f for f in audit_split(written, data.labels) if f.code == "EQ201"]
+        if crossing:
+            do = "Split with the groups: equipoise split --group."
+            got = crossing[0].message.split(". ")[0]
+            raise LeakageError(say(spec.path, "keep the study's groups whole", got, do))
         return written.test, lambda _: written
     copies = copies_of(data)
     test = np.sort(fixed_test(spec, data, copies))

@@ -197,6 +197,9 @@ def write_splits(
     if stale.exists():
         do = "Give another: folds of two runs do not mix."
         raise DataError(say("out", f"hold no more than {len(splits)} folds", stale.name, do))
+    if (out / "split.json").exists():
+        do = "Give another: parts and folds do not mix."
+        raise DataError(say("out", "hold nothing of another split", "split.json", do))
     fold = np.empty(len(labels), dtype=np.int64)
     for k, split in enumerate(splits):
         fold[split.val] = k
@@ -214,6 +217,13 @@ def write_parts(
     Raises:
         DataError: ``copy`` is asked for, but the source is no class folder, or exists already.
     """
+    empty = [f"{part}.*" for part in PARTS if not getattr(split, part).size]
+    stale = next(
+        (file for name in (*empty, "fold_*.json") for file in sorted(out.glob(name))), None
+    )
+    if stale is not None:
+        do = "Give another: parts of two splits do not mix."
+        raise DataError(say("out", "hold nothing of another split", stale.name, do))
     if copy is not None:
         _copy_files(split, labels, source, copy)
     with together(out) as inside:

@@ -121,6 +121,16 @@ def _explain(error: BaseException, options: TrainingOptions) -> str | None:
             "A process that loads data died, most often for lack of memory. Take fewer: "
             f"num_workers={options.num_workers // 2}, or free memory."
         )
+    if "must have the same dtype" in text or "expected scalar type" in text:
+        return (
+            f"The data set and the network hold numbers of different types ({_last_line(text)}). "
+            "Give float32, as array.astype(np.float32), or take precision='64-true'."
+        )
+    if "shapes cannot be multiplied" in text:
+        return (
+            f"The network does not take inputs of this width ({_last_line(text)}). Make its first "
+            "layer as wide as the rows of the data set."
+        )
     if _no_space(error, text):
         return "The disk is full. Free space; nothing half-written is left."
     if "Caught " in text and "DataLoader worker" in text:

@@ -321,12 +321,12 @@ def fit(
         same labels otherwise.
     """
     options = TrainingOptions() if options is None else options
+    _require_lightning()
     require_type("options", options, TrainingOptions, "Or TrainingOptions.from_mapping({...}).")
     require_type("split", split, Split)
     if not isinstance(remedy, Remedy) and not callable(remedy):
         do = 'Make it of the training labels: equipoise.remedy("focal", labels[split.train]).'
         raise UsageError(say("remedy", "be a Remedy or a function of labels", repr(remedy), do))
-    _require_lightning()
     require_device(options)
     truth = _truth(dataset, labels)
     if truth.weights is not None:

@@ -70,7 +70,9 @@ def test_losses_on_logits_are_recognised() -> None:
 
 
 def test_a_loss_that_teaches_the_opposite_has_no_use() -> None:
-    assert "the wrong way" in audit(foreign.backwards, labels=3)["EQ506"].message
+    turned = audit(foreign.backwards, labels=3)["EQ506"]
+    assert "the wrong way" in turned.message
+    assert turned.severity == "error"
 
 
 def test_a_root_at_saturation_breaks_the_gradient() -> None:

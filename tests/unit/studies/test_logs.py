@@ -41,11 +41,24 @@ def test_lightning_and_keras_say_the_same(tmp_path: Path) -> None:
 
 def test_losses_of_steps_are_averaged_and_numbers_only_are_read(tmp_path: Path) -> None:
     rows = [{"epoch": 0, "loss": 1.0}, {"epoch": 0, "loss": 0.5, "note": "x"},
-            {"epoch": 1, "loss": "nan", "lr": 0.1}]  # fmt: skip
+            {"epoch": 1, "loss": "nan", "lr": 0.1}, {"epoch": 2, "loss": 0.4}]  # fmt: skip
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert list(read_log(tmp_path / "log.jsonl")) == [
-        {"epoch": 0.0, "loss": 0.75}, {"epoch": 1.0, "lr": 0.1},
+        {"epoch": 0.0, "loss": 0.75}, {"epoch": 1.0, "lr": 0.1}, {"epoch": 2.0, "loss": 0.4},
     ]  # fmt: skip
+
+
+def test_a_training_that_diverged_is_no_log_of_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("epoch,loss,val_loss\n0,0.9,0.8\n1,nan,nan\n2,inf,nan\n")
+    with pytest.raises(DataError, match=r"got none from epoch 1 on.*diverged"):
+        read_log(file)
+    file.write_text("loss,val_loss\n0.9,0.8\n0.7,nan\n0.6,0.7\n")  # not validated each time
+    assert [row["loss"] for row in read_log(file)] == [0.9, 0.7, 0.6]
+    keras = tmp_path / "log.json"
+    keras.write_text('{"loss": [0.9, NaN], "val_loss": [0.8, NaN]}')
+    with pytest.raises(DataError, match="from epoch 1 on"):
+        read_log(keras)
 
 
 def test_tensorboard_events_of_training_and_validation(tmp_path: Path) -> None:
