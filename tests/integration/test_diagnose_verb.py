@@ -121,6 +121,8 @@ def test_rows_splits_and_images(here: Path, capsys: pytest.CaptureFixture[str]) 
     frame.write_csv("rows.csv")
     assert run("rows.csv", "--label", "y", "--split", "split.json") == 3
     assert "`split.json` must be of the data's 4 rows, got 13" in capsys.readouterr().err
+    assert run("rows.csv", "--label", "y", "--images", "x") == 2
+    assert "`--images` must come with --split, got x alone." in capsys.readouterr().err
     Split.from_parts([0, 2], [], [1, 3], n_rows=4, seed=0, method="hand").save("few.json")
     assert run("rows.csv", "--label", "y", "--split", "few.json", "--images", "nope") == 3
     assert "`--images` must name columns of the table, got 'nope'" in capsys.readouterr().err
@@ -165,3 +167,23 @@ def test_labels_by_pattern(here: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert first.strip() == second.strip()
     assert run("t.csv", "--labels", "z*") == 2
     assert "`--labels` must match columns with 'z*'" in capsys.readouterr().err
+
+
+def test_a_rule_and_scores_of_other_labels_are_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for name, label, rows in (("a", "A", 300), ("b", "B", 300), ("few", "A", 200)):
+        y = (rng.random(rows) < 0.3).astype(int)
+        truth = Labels.from_array(y, kind="multilabel", names=[label])
+        Scores.from_arrays(truth, logits=2 * y - 2 + rng.normal(size=rows), split="val").save(
+            f"{name}.parquet"
+        )
+    with pytest.raises(SystemExit):
+        main(["tune", "a.parquet", "-o", "rule.json"])
+    assert run("--scores", "a.parquet", "--rule", "rule.json") == 0
+    assert run("--scores", "b.parquet", "--rule", "rule.json") == 3
+    assert "with columns ['A'], got multilabel with ['B']" in capsys.readouterr().err
+    for other in ("b", "few"):
+        assert run("--scores", "a.parquet", "--other", f"{other}.parquet") == 3
+        assert "`--other` must be 300 rows of A, as the scores are" in capsys.readouterr().err

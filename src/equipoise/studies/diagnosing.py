@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from equipoise._core.arrays import Floats
 from equipoise._core.files import write_text
-from equipoise._core.messages import one_of, say
+from equipoise._core.messages import hint, one_of, say
 from equipoise.artifacts import Comparison, DecisionRule, Labels, Split, Trial
 from equipoise.artifacts.labels import Kind
 from equipoise.diagnosis import CheckResult, Material
@@ -76,10 +76,25 @@ def read_material(
         UsageError: several logs of other frameworks, labels and counts both, a split without
             labels.
     """
+    for name, given, of, beside in (
+        ("images", images, "split", split), ("support", support, "classes", classes),
+    ):  # fmt: skip
+        if given is not None and beside is None:
+            raise UsageError(say(name, hint(f"come with {{{of}=}}"), f"{given} alone"))
     parts = None if split is None else Split.load(split)
     if parts is not None and labels is not None:
         require_same_rows(parts, labels, str(split))
     scored = None if scores is None else read_scores(scores)
+    known = None if rule is None else DecisionRule.load(rule)
+    if known is not None and scored is not None:
+        known.align(scored)  # of another model, nothing can be said of both
+    second = None if other is None else read_scores(other)
+    if second is not None and scored is not None:
+        same = set(second.names) == set(scored.names) and len(second) == len(scored)
+        if not same:
+            got = f"{len(second)} of {', '.join(second.names[:5])}"
+            expected = f"be {len(scored)} rows of {', '.join(scored.names[:5])}, as the scores are"
+            raise DataError(say("other", expected, got))
     trials = [Trial.load(p) for p in log or () if (p / "trial.json").is_file()]
     rows = [read_log(p) for p in log or () if not (p / "trial.json").is_file()]
     if len(rows) > 1:
@@ -95,9 +110,9 @@ def read_material(
         trial=trials[0] if len(trials) == 1 else None,
         setups=() if setup is None else read_setups(setup),
         history=rows[0] if rows else (),
-        other=None if other is None else read_scores(other),
+        other=second,
         new=None if new is None else read_scores(new, split="new"),
-        rule=None if rule is None else DecisionRule.load(rule),
+        rule=known,
         comparison=None if comparison is None else Comparison.load(comparison),
         trials=tuple(trials) if len(trials) > 1 else (),
         classes=None if classes is None else read_class_table(classes, support),
