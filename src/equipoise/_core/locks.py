@@ -116,6 +116,11 @@ class Locks:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     path.unlink()
+        # Killed between its last piece of work and giving the lock back: nobody asks for it again.
+        for path in self.root.glob("*.lock"):
+            body, name = _read(path), path.name.removesuffix(".lock")
+            if body is not None and _is_stale(path, body) and self.claim(name):
+                self.release(name)
 
     def _path(self, name: str) -> Path:
         return self.root / f"{name}.lock"

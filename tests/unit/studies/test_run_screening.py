@@ -148,6 +148,21 @@ def test_drafts_of_locks_that_nobody_finished_are_swept_away(tmp_path: Path) -> 
     assert [p.name for p in tmp_path.iterdir()] == ["c.56.new"]
 
 
+def test_locks_of_runners_that_are_gone_are_swept_away(tmp_path: Path) -> None:
+    """One that was killed when its work was written leaves a lock that nobody asks for again."""
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    body = {"pid": int(gone.stdout), "began": "0", "host": socket.gethostname(), "key": "a"}
+    (tmp_path / "none-s0-12.3.lock").write_text(json.dumps(body))
+    alive = locks.Locks(tmp_path)
+    assert alive.claim("busy")
+    with locks.Locks(tmp_path).released():
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["busy.lock"]
+
+
 def test_a_stack_that_was_cut_short_is_trained_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
