@@ -72,10 +72,18 @@ def _svg(size: tuple[float, float], draw: Callable[[Figure], None], title: str, 
     return text.replace(view[0], head, 1).replace("\n", " ").strip()
 
 
+_NUMBER = re.compile(r"\d+\.\d+")
+
+
+def _two_digits(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
+
 def _compact(text: str) -> str:
     """Return the same drawing in half the bytes: what says nothing is left out."""
     text = re.sub(r"<!--.*?-->|<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
-    text = re.sub(r"\d+\.\d+", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), text)
+    # Coordinates alone: what is written beside an axis keeps its digits.
+    text = re.sub(r"<[^>]*>", lambda tag: _NUMBER.sub(_two_digits, tag[0]), text)
     text = re.sub(r" transform=\"rotate\(-0 [^\"]*\"| font-family: [^;\"]*;", "", text)
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
     text = re.sub(r" id=\"([^\"]+)\"", lambda m: m[0] if m[1] in used else "", text)

@@ -256,6 +256,17 @@ def test_figures_have_no_panels_of_their_own_colour() -> None:
     assert 'role="img" aria-label="Difference in macro AP from none' in drawn
 
 
+def test_what_stands_at_an_axis_keeps_its_digits() -> None:
+    """Coordinates are rounded, words are not: ticks of 0.005 were written as 0.01."""
+    made = charts._svg(
+        (7.4, 2.0), lambda figure: figure.add_subplot().set_xlim(-0.0123, 0.0123), "title", "alt"
+    )
+    written = re.findall(r"<text[^>]*>([^<]*)</text>", made)
+    assert written[:5] == ["\u22120.010", "\u22120.005", "0.000", "0.005", "0.010"]
+    tags = "".join(re.findall(r"<[^>]*>", made))
+    assert not re.search(r"\d\.\d{3}", tags)
+
+
 @pytest.mark.slow
 def test_a_thousand_labels_are_a_page_of_less_than_three_megabytes(tmp_path: Path) -> None:
     rng, width, n = np.random.default_rng(0), 1000, 2000
