@@ -256,7 +256,7 @@ def test_figures_have_no_panels_of_their_own_colour() -> None:
     assert 'role="img" aria-label="Difference in macro AP from none' in drawn
 
 
-def test_what_stands_at_an_axis_keeps_its_digits() -> None:
+def test_numbers_at_the_axis_of_a_figure_keep_their_digits() -> None:
     """Coordinates are rounded, words are not: ticks of 0.005 were written as 0.01."""
     made = charts._svg(
         (7.4, 2.0), lambda figure: figure.add_subplot().set_xlim(-0.0123, 0.0123), "title", "alt"
