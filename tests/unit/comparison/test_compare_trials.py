@@ -150,6 +150,15 @@ def test_the_record_is_what_the_scores_say(labelled: Comparison) -> None:
     np.testing.assert_allclose(record.flagged[:, 2], test.require_labels().prevalence)
 
 
+def test_no_arm_is_beaten_by_more_than_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two seeds a bound may be as wide as it likes; average precision ends at 1."""
+    monkeypatch.setattr("equipoise.comparison.gain.regret_bound", lambda *_: 5.0)
+    made = compare(arms(label_trial, none={"model": "m"}, other={"strength": 1.0}))
+    room = 1.0 - made.arm("none").record[made.primary].value
+    assert made.regret == pytest.approx(room)
+    assert f"by at most {room:.3f}" in made.summary[0]
+
+
 def test_arms_are_tuned_for_any_objective() -> None:
     trials = [label_trial(method, s) for method in ("none", "better") for s in SEEDS[:2]]
     record = seed_record(trials[0], objective=Cost((1, 30)), target_prior="validation")
