@@ -154,6 +154,7 @@ def test_a_result_is_not_written_over_what_it_is_made_of(
     assert run("apply", "rule.json", "val.csv", *words[:4], "-o", "rule.json") == 2
     assert run("export", "rule.json", "-o", "rule.json", "--format", "sql") == 2
     assert run("predict", "model", "val.csv", "-o", "val.csv") == 2
+    assert run("report", "other.json", "val.csv", "-o", "val.csv", "--force") == 2
     assert Path("val.csv").read_bytes() == before
     assert DecisionRule.load("rule.json").names == ("y",)
     # Scores that are the truth, names with a slip, patterns, and new rows of a table.

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,31 @@ def test_what_the_inverse_leaves_of_four_labels_is_read_from_the_trials(
         shares = np.array([raw[method].flagged[n][0] for n in "ABCD"])
         close = np.abs(numbers[1::2] / 100 - shares) < 6e-4
         assert close.all() == (method == "none")
+
+
+def _told() -> list[str]:
+    """Return the comparisons that the stories print, without those that need files."""
+    found = []
+    for page in sorted(DOCS.glob("*.md")):
+        for block in re.findall(
+            r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+        ):
+            lines = re.sub(r"\s*\\\n\s*", " ", block).splitlines()
+            found += [line for line in lines if "compare --recipe" in line and "--data" not in line]
+    return sorted({line.split("  #")[0].strip() for line in found})
+
+
+@told
+@pytest.mark.parametrize("line", _told())
+def test_every_comparison_that_a_story_prints_is_planned(
+    line: str, run: Run, tmp_path: Path
+) -> None:
+    program, *words = shlex.split(line)
+    assert program == "equipoise"
+    plan = [] if "--dry-run" in words else ["--dry-run"]
+    code, out, err = run(*words, *plan, "--json", "-o", tmp_path)
+    assert code == 0, err
+    assert json.loads(out)
 
 
 def made_in(folder: Path) -> Path:

@@ -233,8 +233,9 @@ def _keep_inputs(given: Mapping[str, Any]) -> None:
     out = given.get("out")
     if not isinstance(out, Path) or not out.is_file():
         return
-    read = [value for name, value in given.items() if name != "out" and isinstance(value, Path)]
-    read += [Path(name) for name in given.get("data") or () if isinstance(name, str)]
+    named = [value for name, value in given.items() if name != "out"]
+    read = [p for value in named for p in (value if isinstance(value, list) else [value])]
+    read = [Path(p) for p in read if isinstance(p, Path) or p in (given.get("data") or ())]
     if any(path.is_file() and path.samefile(out) for path in read):
         got = f"'{out}', which is read"
         raise UsageError(say("out", "name another file than the input", got, "Name a new file."))

@@ -214,15 +214,17 @@ _IMAGES = frozenset({
 # fmt: on
 
 
-def files_below(root: Path) -> list[str]:
+def files_below(root: Path, folders: Sequence[Path] | None = None) -> list[str]:
     """Return the files below a folder as relative paths, sorted, without hidden ones.
 
     Where some are called as images are, those with another ending are left out with a warning.
 
     Args:
         root: The folder; ids of its rows are relative to it.
+        folders: Those in it that hold rows; None takes all that is below it.
     """
-    found = [p.relative_to(root) for p in sorted(root.rglob("*")) if p.is_file()]
+    below = [p for folder in folders or (root,) for p in folder.rglob("*")]
+    found = [p.relative_to(root) for p in sorted(below) if p.is_file()]
     files = [p for p in found if not any(part.startswith(".") for part in p.parts)]
     images = [p for p in files if p.suffix[1:].lower() in _IMAGES]
     if images:
@@ -249,7 +251,7 @@ def _from_folder(root: Path, names: Sequence[str] | None) -> Labels:
     values: list[int] = []
     ids: list[str] = []
     of_folder: dict[str, list[str]] = {}
-    for file in files_below(root):
+    for file in files_below(root, folders):
         of_folder.setdefault(file.partition("/")[0], []).append(file)
     for folder in folders:
         if folder.name not in known:

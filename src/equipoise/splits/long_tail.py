@@ -51,7 +51,7 @@ def _weights(
     return np.repeat([1.0, smallest], [num_classes - small, small])
 
 
-def _share_out(total: int, weights: NDArray[np.float64]) -> Ints:
+def share_out(total: int, weights: NDArray[np.float64]) -> Ints:
     """Divide ``total`` in proportion to the weights by largest remainder."""
     exact = total * weights / weights.sum()
     counts: Ints = np.floor(exact + 1e-9).astype(np.int64)
@@ -105,7 +105,7 @@ def long_tail_counts(
         raise UsageError(say("n_max and total", "be given, exactly one of the two", given))
     weights = _weights(num_classes, shape, imbalance_ratio, ratios)
     counts = (
-        (n_max * weights).astype(np.int64) if n_max is not None else _share_out(total or 0, weights)
+        (n_max * weights).astype(np.int64) if n_max is not None else share_out(total or 0, weights)
     )
     if (counts < 1).any():
         k = int(np.flatnonzero(counts < 1)[0])

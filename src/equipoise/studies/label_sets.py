@@ -82,17 +82,3 @@ def _columns(pair: str, names: Sequence[str]) -> tuple[int, int]:
     if len(parts) != 2 or parts[0] == parts[1]:
         raise UsageError(say("data.together", "name pairs such as A+B", repr(pair)))
     return names.index(parts[0]), names.index(parts[1])
-
-
-def whole_counts(shares: NDArray[np.float64], rows: int) -> NDArray[np.int64]:
-    """Return whole numbers in proportion to shares whose sum is ``rows``, by largest remainder.
-
-    Example:
-        >>> whole_counts(np.array([0.5, 0.3, 0.2]), 7).tolist()
-        [4, 2, 1]
-    """
-    exact = shares * rows
-    counts = np.floor(exact + 1e-9).astype(np.int64)
-    order = np.argsort(counts - exact, kind="stable")
-    counts[order[: rows - int(counts.sum())]] += 1
-    return counts

@@ -19,7 +19,8 @@ from equipoise.artifacts import Labels
 from equipoise.data._rows import Rows
 from equipoise.errors import DataError
 from equipoise.io.tables import read_table, require_columns
-from equipoise.studies.label_sets import label_set_shares, whole_counts
+from equipoise.splits.long_tail import share_out
+from equipoise.studies.label_sets import label_set_shares
 
 CELLS = 4
 
@@ -110,7 +111,7 @@ def draw_mosaics(
     if together:
         names = list(objects)
         sets, shares = label_set_shares([prevalences[n] for n in names], names, together)
-        hot = rng.permutation(np.repeat(sets, whole_counts(shares, rows), axis=0))
+        hot = rng.permutation(np.repeat(sets, share_out(rows, shares), axis=0))
     for column, name in enumerate(objects):
         if together:
             own = np.flatnonzero(hot[:, column])

@@ -149,6 +149,7 @@ def test_beside_images_what_is_called_otherwise_is_left_out(folder: Path) -> Non
     assert len(data) == 7
     for file in folder.rglob("*.png"):
         file.unlink()
+    (folder / "overview.png").write_bytes(b"beside the classes")
     (folder / "cat" / "0.txt").write_text("a text of its own")
     labels = read_labels(folder)  # of texts, all are rows
     assert labels.ids is not None
